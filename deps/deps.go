@@ -1,0 +1,23 @@
+package deps
+import (
+_ "google.golang.org/grpc"
+_ "google.golang.org/grpc/reflection"
+_ "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
+_ "google.golang.org/protobuf/types/dynamicpb"
+_ "github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+_ "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2/options"
+_ "github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/timeout"
+_ "github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+_ "github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
+_ "buf.build/go/protovalidate"
+_ "buf.build/go/protoyaml"
+_ "github.com/spf13/cobra"
+_ "github.com/prometheus/client_golang/prometheus/promhttp"
+_ "google.golang.org/genproto/googleapis/api/annotations"
+_ "google.golang.org/genproto/googleapis/api/httpbody"
+_ "google.golang.org/genproto/googleapis/rpc/errdetails"
+_ "google.golang.org/genproto/googleapis/type/money"
+_ "go.uber.org/goleak"
+_ "github.com/google/go-cmp/cmp"
+_ "gopkg.in/yaml.v3"
+)
