@@ -1,0 +1,83 @@
+// Package accesslog writes one line for every call, refused ones too, when its
+// answer has been sent.
+//
+// go-grpc-middleware's logging ends with the chain, before the answer is
+// written, and knows neither HTTP nor what the gateway refused at the door;
+// hence a policy of our own.
+package accesslog
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// New returns the policy; it writes to log at level Info, or Warn where the
+// upstream or the gateway is at fault.
+func New(log *slog.Logger) interceptors.Interceptor {
+	return interceptors.Observe("accesslog", func(ctx context.Context, _ string) (context.Context, func(error), error) {
+		c := call.From(ctx)
+		if c == nil || !log.Enabled(ctx, slog.LevelInfo) {
+			return ctx, nil, nil
+		}
+		return ctx, func(err error) { write(ctx, log, c, err) }, nil
+	})
+}
+
+func write(ctx context.Context, log *slog.Logger, c *call.Call, err error) {
+	st := call.StatusOf(err)
+	attrs := make([]slog.Attr, 0, 20)
+	attrs = append(attrs,
+		slog.String("method", c.Method),
+		slog.String("protocol", c.Protocol.String()),
+		slog.String("status", call.CodeName(st.Code())),
+		slog.Duration("duration", time.Since(c.Start)),
+		slog.Int64("bytes_in", c.In.Bytes()),
+		slog.Int64("bytes_out", c.Out.Bytes()),
+		slog.String("peer", c.Peer),
+		slog.String("request_id", c.RequestID),
+	)
+	attrs = appendKnown(attrs, c)
+	level := slog.LevelInfo
+	if err != nil {
+		fault := call.FaultOf(err)
+		attrs = append(attrs, slog.String("fault", fault.String()), slog.String("error", st.Message()))
+		if cause := causeOf(err); cause != "" {
+			attrs = append(attrs, slog.String("cause", cause))
+		}
+		if fault != call.Client {
+			level = slog.LevelWarn
+		}
+	}
+	log.LogAttrs(ctx, level, "call", attrs...)
+}
+
+// appendKnown adds what not every call has.
+func appendKnown(attrs []slog.Attr, c *call.Call) []slog.Attr {
+	for _, a := range [...]struct{ key, value string }{
+		{"binding", c.Binding}, {"upstream", c.Upstream}, {"trace_id", c.TraceID},
+	} {
+		if a.value != "" {
+			attrs = append(attrs, slog.String(a.key, a.value))
+		}
+	}
+	if c.HTTPStatus() != 0 {
+		attrs = append(attrs, slog.Int("http_status", c.HTTPStatus()))
+	}
+	if c.In.Messages() > 1 || c.Out.Messages() > 1 {
+		attrs = append(attrs, slog.Int64("messages_in", c.In.Messages()), slog.Int64("messages_out", c.Out.Messages()))
+	}
+	return attrs
+}
+
+// causeOf is the part of an error that is logged and never sent.
+func causeOf(err error) string {
+	u, ok := err.(interface{ Unwrap() error })
+	if !ok || u.Unwrap() == nil {
+		return ""
+	}
+	return u.Unwrap().Error()
+}

@@ -1,0 +1,116 @@
+// Package metrics counts calls for Prometheus.
+//
+// go-grpc-middleware's prometheus provider counts when the chain ends, before
+// the answer is written, and cannot tell REST from gRPC; hence a policy of our
+// own.
+package metrics
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/codes"
+
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// Metrics are the collectors of one gateway. They outlive tables, so counters
+// go on over a reload. Safe for concurrent use.
+type Metrics struct {
+	calls    *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	inFlight *prometheus.GaugeVec
+}
+
+// New registers the collectors with reg:
+//
+//	gatehouse_calls_total{method,protocol,status}
+//	gatehouse_call_duration_seconds{method,protocol}
+//	gatehouse_calls_in_flight{method}
+//
+// A call is counted when its answer has been written. Requests that matched no
+// method have the method "".
+func New(reg prometheus.Registerer) (*Metrics, error) {
+	m := &Metrics{
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatehouse_calls_total", Help: "Calls answered, by method, protocol and gRPC status.",
+		}, []string{"method", "protocol", "status"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "gatehouse_call_duration_seconds", Help: "Time from a request's acceptance to the end of its answer.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"method", "protocol"}),
+		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "gatehouse_calls_in_flight", Help: "Calls running now, by method.",
+		}, []string{"method"}),
+	}
+	for _, c := range []prometheus.Collector{m.calls, m.duration, m.inFlight} {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// For returns the policy for one method, which has its series looked up here
+// and not per call.
+func (m *Metrics) For(method string) interceptors.Interceptor {
+	s := &series{metrics: m, method: method, inFlight: m.inFlight.WithLabelValues(method)}
+	return interceptors.Observe("metrics", func(ctx context.Context, _ string) (context.Context, func(error), error) {
+		c := call.From(ctx)
+		if c == nil {
+			return ctx, nil, nil
+		}
+		s.inFlight.Inc()
+		return ctx, func(err error) { s.done(c, err) }, nil
+	})
+}
+
+// series are one method's, looked up on first use and kept: a gateway has many
+// methods, protocols and codes, and most of them never meet.
+type series struct {
+	metrics  *Metrics
+	method   string
+	inFlight prometheus.Gauge
+	counters [call.Protocols][codes.Unauthenticated + 1]atomic.Pointer[prometheus.Counter]
+	timers   [call.Protocols]atomic.Pointer[prometheus.Observer]
+}
+
+func (s *series) done(c *call.Call, err error) {
+	s.inFlight.Dec()
+	s.counter(c.Protocol, known(call.CodeOf(err))).Inc()
+	s.timer(c.Protocol).Observe(time.Since(c.Start).Seconds())
+}
+
+func (s *series) counter(p call.Protocol, code codes.Code) prometheus.Counter {
+	return kept(&s.counters[p][code], func() prometheus.Counter {
+		return s.metrics.calls.WithLabelValues(s.method, p.String(), call.CodeName(code))
+	})
+}
+
+func (s *series) timer(p call.Protocol) prometheus.Observer {
+	return kept(&s.timers[p], func() prometheus.Observer {
+		return s.metrics.duration.WithLabelValues(s.method, p.String())
+	})
+}
+
+// kept returns what is kept at p, or what look finds. Two calls at once may
+// both look; they find the same.
+func kept[T any](p *atomic.Pointer[T], look func() T) T {
+	if v := p.Load(); v != nil {
+		return *v
+	}
+	v := look()
+	p.Store(&v)
+	return v
+}
+
+// known reads a code that gRPC does not define as UNKNOWN.
+func known(code codes.Code) codes.Code {
+	if code > codes.Unauthenticated {
+		return codes.Unknown
+	}
+	return code
+}

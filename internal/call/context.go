@@ -1,0 +1,124 @@
+package call
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Protocol is what a client spoke.
+type Protocol uint8
+
+// The protocols, and how many there are.
+const (
+	InProcess Protocol = iota
+	REST
+	GRPC
+	Protocols
+)
+
+// String gives the protocol as it stands in logs and metrics.
+func (p Protocol) String() string {
+	return [...]string{"inprocess", "rest", "grpc"}[p]
+}
+
+// Call is what is known of one call while it runs. The fields are set by the
+// protocol's edge before the chain begins and only read afterwards; the
+// counters may be used by any goroutine of the call.
+type Call struct {
+	Method    string    // full method name as asked for; "" if none was found
+	Protocol  Protocol  // what the client spoke
+	Binding   string    // HTTP method and path template, as "GET /v1/{name=products/*}"; "" on gRPC
+	Upstream  string    // name of the upstream; "" if the call has none
+	Peer      string    // address of the client, as believed
+	RequestID string    // identifies this call in logs on both sides
+	TraceID   string    // of the W3C traceparent; "" if none came
+	Start     time.Time // when the request was accepted
+
+	In  Counter // what the client sent
+	Out Counter // what the client was sent
+
+	httpStatus atomic.Int32
+
+	mu       sync.Mutex
+	finished bool
+	after    []func(error)
+}
+
+// Counter counts messages and bytes as the client's protocol carries them:
+// JSON on REST, wire bytes on gRPC.
+type Counter struct {
+	messages, bytes atomic.Int64
+}
+
+// Add counts one message of n bytes.
+func (c *Counter) Add(n int) {
+	c.messages.Add(1)
+	c.bytes.Add(int64(n))
+}
+
+// Messages is the number of messages so far.
+func (c *Counter) Messages() int64 { return c.messages.Load() }
+
+// Bytes is the number of bytes so far.
+func (c *Counter) Bytes() int64 { return c.bytes.Load() }
+
+// SetHTTPStatus notes the HTTP status that was sent.
+func (c *Call) SetHTTPStatus(code int) { c.httpStatus.Store(int32(code)) } //nolint:gosec // an HTTP status has three digits
+
+// HTTPStatus is the HTTP status that was sent, 0 for none.
+func (c *Call) HTTPStatus() int { return int(c.httpStatus.Load()) }
+
+// After has f called once with the call's outcome as the client saw it: after
+// the answer was written. That is later than the end of the chain, and knows of
+// answers that could not be translated or delivered. Functions run in reverse
+// order.
+func (c *Call) After(f func(error)) {
+	c.mu.Lock()
+	if !c.finished {
+		c.after = append(c.after, f)
+		c.mu.Unlock()
+		return
+	}
+	c.mu.Unlock()
+	f(context.Canceled)
+}
+
+// Finish ends the call. The edge that began it calls Finish when the answer has
+// been written; only the first call counts.
+func (c *Call) Finish(err error) {
+	c.mu.Lock()
+	after := c.after
+	c.after, c.finished = nil, true
+	c.mu.Unlock()
+	for i := len(after) - 1; i >= 0; i-- {
+		after[i](err)
+	}
+}
+
+type callKey struct{}
+
+// With returns ctx carrying c.
+func With(ctx context.Context, c *Call) context.Context {
+	return &callContext{Context: ctx, call: c}
+}
+
+// From returns the call that ctx belongs to, or nil.
+func From(ctx context.Context) *Call {
+	c, _ := ctx.Value(callKey{}).(*Call)
+	return c
+}
+
+// callContext is context.WithValue without boxing.
+type callContext struct {
+	context.Context //nolint:containedctx // it is a context
+	call            *Call
+}
+
+func (c *callContext) Value(key any) any {
+	if _, ok := key.(callKey); ok {
+		return c.call
+	}
+	return c.Context.Value(key)
+}

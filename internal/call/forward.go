@@ -1,0 +1,232 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+)
+
+// Forward carries one call: it joins the client's half, down, to the method's
+// connection and returns the outcome, nil or an error for [StatusOf].
+//
+// The context of down must carry the outgoing metadata. The messages that down
+// receives and sends are always *[Message]: RecvMsg leaves the caller as an
+// owner, SendMsg borrows.
+func Forward(m *Method, down grpc.ServerStream) error {
+	if m.Unary() {
+		return forwardUnary(m, down)
+	}
+	return forwardStream(m, down)
+}
+
+// unary is all that a unary call needs, in one allocation.
+type unary struct {
+	request         Pending
+	reply           Message
+	header, trailer metadata.MD
+	opts            [2]grpc.CallOption
+}
+
+func forwardUnary(m *Method, down grpc.ServerStream) error {
+	u := &unary{request: Pending{down: down}}
+	u.opts[0] = grpc.HeaderCallOption{HeaderAddr: &u.header}
+	u.opts[1] = grpc.TrailerCallOption{TrailerAddr: &u.trailer}
+	defer u.request.free()
+	defer u.reply.Free()
+	err := m.Conn.Invoke(down.Context(), m.Name, &u.request, &u.reply, u.opts[:]...)
+	if len(u.header) > 0 {
+		if herr := down.SetHeader(passable(u.header)); herr != nil && err == nil {
+			return herr
+		}
+	}
+	down.SetTrailer(passable(u.trailer))
+	if err != nil {
+		return err
+	}
+	return down.SendMsg(&u.reply)
+}
+
+// stream is a call with a stream on at least one half.
+type stream struct {
+	method *Method
+	down   grpc.ServerStream
+	up     grpc.ClientStream
+	cancel context.CancelCauseFunc
+	idle   *idleTimer
+}
+
+// errCallOver cancels what is left of a call whose outcome is known.
+var errCallOver = errors.New("the call is over")
+
+func forwardStream(m *Method, down grpc.ServerStream) error {
+	ctx, cancel := context.WithCancelCause(down.Context())
+	defer cancel(errCallOver)
+	up, err := m.Conn.NewStream(ctx, &m.Stream, m.Name)
+	if err != nil {
+		return err
+	}
+	s := &stream{method: m, down: down, up: up, cancel: cancel, idle: newIdleTimer(m.StreamIdle, cancel)}
+	defer s.idle.stop()
+	if err := s.upload(); err != nil {
+		return s.abandon(err)
+	}
+	err = s.download()
+	down.SetTrailer(passable(up.Trailer()))
+	if cause := ownCause(ctx); err != nil && cause != nil {
+		return cause
+	}
+	return err
+}
+
+// ownCause is the reason for which the gateway itself ended ctx, if it did.
+func ownCause(ctx context.Context) error {
+	if e, ok := errors.AsType[*Error](context.Cause(ctx)); ok {
+		return e
+	}
+	return nil
+}
+
+// upload sends the requests. A single request is sent before the answer is
+// looked for; a stream of them goes on beside it.
+func (s *stream) upload() error {
+	if !s.method.Stream.ClientStreams {
+		return s.sendOne()
+	}
+	go s.sendAll()
+	return nil
+}
+
+func (s *stream) sendOne() error {
+	var msg Message
+	defer msg.Free()
+	if err := receiveOne(s.down, &msg); err != nil {
+		return err
+	}
+	// io.EOF says that the upstream has ended the call: its status is read by
+	// download.
+	if err := s.up.SendMsg(&msg); err != nil && err != io.EOF {
+		return err
+	}
+	return s.up.CloseSend()
+}
+
+// sendAll copies requests until the client closes its half. A client's mistake
+// becomes the outcome of the call: it cancels the download with that cause.
+// The goroutine ends when the client's half does; the edge sees to it that this
+// is no later than the end of the handler.
+func (s *stream) sendAll() {
+	for {
+		var msg Message
+		err := s.down.RecvMsg(&msg)
+		if err == io.EOF {
+			_ = s.up.CloseSend() // fails only where the download fails too
+			return
+		}
+		if err != nil {
+			s.cancel(clientCause(err))
+			return
+		}
+		s.idle.touch()
+		err = s.up.SendMsg(&msg)
+		msg.Free()
+		if err != nil {
+			return // the reason arrives with the download
+		}
+	}
+}
+
+// clientCause keeps the code and text of what went wrong on the client's half.
+func clientCause(err error) error {
+	if _, ok := errors.AsType[*Error](err); ok {
+		return err
+	}
+	return RefuseStatus(Client, StatusOf(err)).Because(err)
+}
+
+// abandon ends the upstream half of a call that failed on the client's half.
+func (s *stream) abandon(err error) error {
+	s.cancel(err)
+	var msg Message
+	for s.up.RecvMsg(&msg) == nil { // lets the chain see the end
+		msg.Free()
+	}
+	return err
+}
+
+// download copies the answer: headers as soon as they come, then messages.
+func (s *stream) download() error {
+	header, err := s.up.Header()
+	if err == nil && len(header) > 0 {
+		if err := s.down.SendHeader(passable(header)); err != nil {
+			return s.abandon(err)
+		}
+	}
+	for {
+		var msg Message
+		err := s.up.RecvMsg(&msg)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		s.idle.touch()
+		err = s.down.SendMsg(&msg)
+		msg.Free()
+		if err != nil {
+			return s.abandon(err)
+		}
+		if !s.method.Stream.ServerStreams {
+			return nil // grpc-go has checked that nothing follows
+		}
+	}
+}
+
+// idleTimer ends a stream on which nothing moves. A nil timer never fires.
+type idleTimer struct {
+	timer *time.Timer
+	limit time.Duration
+	last  atomic.Int64 // nanoseconds since began
+	began time.Time
+	abort context.CancelCauseFunc
+}
+
+func newIdleTimer(limit time.Duration, abort context.CancelCauseFunc) *idleTimer {
+	if limit <= 0 {
+		return nil
+	}
+	t := &idleTimer{limit: limit, began: time.Now(), abort: abort}
+	// Armed only once the field is set: check uses it.
+	t.timer = time.AfterFunc(math.MaxInt64, t.check)
+	t.timer.Reset(limit)
+	return t
+}
+
+// touch is called for every message, so it only notes the time.
+func (t *idleTimer) touch() {
+	if t != nil {
+		t.last.Store(int64(time.Since(t.began)))
+	}
+}
+
+func (t *idleTimer) check() {
+	quiet := time.Since(t.began) - time.Duration(t.last.Load())
+	if quiet < t.limit {
+		t.timer.Reset(t.limit - quiet)
+		return
+	}
+	t.abort(Refuse(Gateway, codes.DeadlineExceeded, "the stream was idle for %v and was ended", t.limit))
+}
+
+func (t *idleTimer) stop() {
+	if t != nil {
+		t.timer.Stop()
+	}
+}

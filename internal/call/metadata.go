@@ -1,0 +1,47 @@
+package call
+
+import (
+	"strings"
+
+	"google.golang.org/grpc/metadata"
+)
+
+// RequestReserved reports whether a key of request metadata belongs to the
+// protocol, to one connection, or to the gateway, so that what a client sends
+// under it never reaches a backend. Keys are in lower case.
+func RequestReserved(key string) bool {
+	switch key {
+	case "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-real-ip":
+		return true
+	}
+	return strings.HasPrefix(key, "grpc-") || connectionReserved(key)
+}
+
+// ResponseReserved reports whether a key of response metadata belongs to the
+// protocol or to one connection and so is not passed on to the client.
+func ResponseReserved(key string) bool {
+	switch key {
+	case "grpc-status", "grpc-message", "grpc-status-details-bin", "grpc-encoding", "grpc-accept-encoding", "grpc-timeout":
+		return true
+	}
+	return connectionReserved(key)
+}
+
+func connectionReserved(key string) bool {
+	switch key {
+	case "", "content-type", "content-length", "te", "connection", "keep-alive", "proxy-connection",
+		"proxy-authenticate", "proxy-authorization", "transfer-encoding", "upgrade", "trailer", "host", "user-agent":
+		return true
+	}
+	return key[0] == ':'
+}
+
+// passable removes from md, in place, what does not go to the client.
+func passable(md metadata.MD) metadata.MD {
+	for k := range md {
+		if ResponseReserved(k) {
+			delete(md, k)
+		}
+	}
+	return md
+}

@@ -1,0 +1,87 @@
+package edge
+
+import (
+	"context"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// withDeadline bounds ctx by what the client asked for: Grpc-Timeout (gRPC's
+// form), X-Server-Timeout (seconds) or Connect-Timeout-Ms. The smallest counts.
+func withDeadline(ctx context.Context, h http.Header) (context.Context, context.CancelFunc, error) {
+	limit := time.Duration(math.MaxInt64)
+	for _, rule := range timeoutHeaders {
+		v := first(h[rule.name])
+		if v == "" {
+			continue
+		}
+		d, ok := rule.parse(v)
+		if !ok || d <= 0 {
+			return nil, nil, call.Refuse(call.Client, codes.InvalidArgument, "header %s: %q is not a timeout: want %s",
+				rule.name, v, rule.want)
+		}
+		limit = min(limit, d)
+	}
+	if limit == math.MaxInt64 {
+		return ctx, func() {}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	return ctx, cancel, nil
+}
+
+//nolint:gochecknoglobals // a constant that Go has no word for
+var timeoutHeaders = [...]struct {
+	name, want string
+	parse      func(string) (time.Duration, bool)
+}{
+	{"Grpc-Timeout", "1 to 8 digits and one of H, M, S, m, u, n", parseGRPCTimeout},
+	{"X-Server-Timeout", "a positive number of seconds", parseSeconds},
+	{"Connect-Timeout-Ms", "a positive number of milliseconds, at most 10 digits", parseMilliseconds},
+}
+
+const timeoutDigits = 8
+
+// parseGRPCTimeout reads a TimeoutValue and TimeoutUnit (gRPC over HTTP/2).
+func parseGRPCTimeout(s string) (time.Duration, bool) {
+	if len(s) < 2 || len(s) > timeoutDigits+1 {
+		return 0, false
+	}
+	units := map[byte]time.Duration{
+		'H': time.Hour, 'M': time.Minute, 'S': time.Second, 'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond,
+	}
+	unit, ok := units[s[len(s)-1]]
+	n, err := strconv.ParseUint(s[:len(s)-1], 10, 32)
+	return saturate(n, unit), ok && err == nil
+}
+
+func parseSeconds(s string) (time.Duration, bool) {
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(f > 0) {
+		return 0, false
+	}
+	if f >= math.MaxInt64/float64(time.Second) {
+		return math.MaxInt64 - 1, true
+	}
+	return time.Duration(f * float64(time.Second)), true
+}
+
+func parseMilliseconds(s string) (time.Duration, bool) {
+	if len(s) > 10 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	return saturate(n, time.Millisecond), err == nil
+}
+
+func saturate(n uint64, unit time.Duration) time.Duration {
+	if unit > 0 && n > uint64(math.MaxInt64-1)/uint64(unit) {
+		return math.MaxInt64 - 1
+	}
+	return time.Duration(n) * unit //nolint:gosec // bounded above
+}

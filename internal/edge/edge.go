@@ -1,0 +1,81 @@
+// Package edge is where clients come in: one file per protocol. An edge turns
+// what a client sent into the client's half of a call, a [grpc.ServerStream],
+// has [call.Forward] carry it, and turns the outcome into what its protocol
+// calls an answer. It sees neither policies nor upstreams.
+package edge
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/httprule"
+)
+
+// Table is all that the edges serve: the RPCs, and how HTTP shows them. It is
+// immutable; [Current] holds the one in force.
+type Table struct {
+	*call.Table
+	Routes *httprule.Router[*Route]
+	Errors *Errors
+	// WrapStreams writes each message of a stream as {"result": ...}, as
+	// grpc-gateway does.
+	WrapStreams bool
+}
+
+// Route is one HTTP binding of one method.
+type Route struct {
+	Method *call.Method
+	// Binding is the HTTP method and the path template, for logs.
+	Binding string
+	View    call.View
+	// Body tells that the binding takes a body.
+	Body bool
+}
+
+// Current is the table in force. A request loads it once and is served by that
+// table to its end.
+type Current = atomic.Pointer[Table]
+
+// Settings are what all edges share. They are fixed when the listeners open.
+type Settings struct {
+	Table *Current
+	// MaxBody bounds an HTTP request's body and each message in it, in bytes.
+	MaxBody int64
+	// MaxHeaders bounds the number of header fields of a request.
+	MaxHeaders int
+	// Stall ends a request of which nothing comes, and an answer of which
+	// nothing is taken, for so long.
+	Stall time.Duration
+	// Proxies are the networks whose X-Forwarded-For is believed.
+	Proxies []netip.Prefix
+	// RequestID makes an identifier for a call that came without one.
+	RequestID func() string
+}
+
+// Handler serves every protocol that comes over HTTP: it tells them apart by
+// content type and hands each request to its edge.
+func Handler(s *Settings, grpc http.Handler) http.Handler {
+	rest := &rest{s}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isGRPC(r) {
+			grpc.ServeHTTP(w, r)
+			return
+		}
+		rest.ServeHTTP(w, r)
+	})
+}
+
+// isGRPC tells native gRPC: "application/grpc", alone or with a message format
+// ("+proto") or parameters. gRPC-Web has a type of its own.
+func isGRPC(r *http.Request) bool {
+	if r.ProtoMajor != 2 || r.Method != http.MethodPost {
+		return false
+	}
+	ct := r.Header.Get("Content-Type")
+	rest, ok := strings.CutPrefix(ct, "application/grpc")
+	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
+}

@@ -1,0 +1,213 @@
+package edge
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// ErrorFormat is the shape of an error body.
+type ErrorFormat uint8
+
+// The formats.
+const (
+	AIP193  ErrorFormat = iota // {"error": {code, message, status, details}}, code is HTTP's (AIP-193)
+	Status                     // google.rpc.Status, code is gRPC's: what grpc-gateway sends
+	Problem                    // RFC 9457
+)
+
+// Errors writes error bodies. It is immutable.
+type Errors struct {
+	Format ErrorFormat
+	// Detail appends the JSON of a google.protobuf.Any given as wire bytes.
+	Detail func(dst, wire []byte) ([]byte, error)
+}
+
+const (
+	typeJSON    = "application/json"
+	typeNDJSON  = "application/x-ndjson"
+	typeProblem = "application/problem+json"
+)
+
+// httpError is a refusal that only HTTP has a name for.
+type httpError struct {
+	err    *call.Error
+	status int
+	allow  string
+}
+
+func httpRefusal(httpStatus int, code codes.Code, format string, args ...any) *httpError {
+	return &httpError{err: call.Refuse(call.Client, code, format, args...), status: httpStatus}
+}
+
+func (e *httpError) Error() string              { return e.err.Error() }
+func (e *httpError) Unwrap() error              { return e.err }
+func (e *httpError) GRPCStatus() *status.Status { return e.err.GRPCStatus() }
+
+// httpStatusOf is the HTTP status under which err is told.
+func httpStatusOf(err error) int {
+	if e, ok := errors.AsType[*httpError](err); ok {
+		return e.status
+	}
+	return HTTPStatus(call.CodeOf(err))
+}
+
+// clientMistake makes a refusal of an error of the translation. It may know a
+// field, which then is a detail, and an HTTP status of its own.
+func clientMistake(err error) error {
+	st := status.New(codes.InvalidArgument, err.Error())
+	if f, ok := errors.AsType[interface {
+		error
+		Field() string
+	}](err); ok && f.Field() != "" {
+		violation := &errdetails.BadRequest_FieldViolation{Field: f.Field(), Description: err.Error()}
+		if d, derr := st.WithDetails(&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{violation}}); derr == nil {
+			st = d
+		}
+	}
+	refusal := call.RefuseStatus(call.Client, st)
+	if s, ok := errors.AsType[interface {
+		error
+		HTTPStatus() int
+	}](err); ok && s.HTTPStatus() != 0 {
+		return &httpError{err: refusal, status: s.HTTPStatus()}
+	}
+	return refusal
+}
+
+// body is the answer to a refused request, in the format that the client
+// accepts or else the configured one.
+func (e *Errors) body(err error, accept []string) (body []byte, contentType string) {
+	format := e.Format
+	for _, a := range accept {
+		if strings.Contains(a, typeProblem) {
+			format = Problem
+		}
+	}
+	if format == Problem {
+		return e.append(nil, format, err), typeProblem
+	}
+	return e.append(nil, format, err), typeJSON
+}
+
+// appendFrame is the last line of a stream that failed.
+func (e *Errors) appendFrame(dst []byte, err error) []byte {
+	if e.Format == AIP193 {
+		dst = e.append(dst, AIP193, err)
+	} else {
+		dst = append(dst, `{"error":`...)
+		dst = e.append(dst, e.Format, err)
+		dst = append(dst, '}')
+	}
+	return append(dst, '\n')
+}
+
+func (e *Errors) append(dst []byte, format ErrorFormat, err error) []byte {
+	st, httpStatus := call.StatusOf(err), httpStatusOf(err)
+	switch format {
+	case Status:
+		dst = append(dst, `{"code":`...)
+		dst = strconv.AppendInt(dst, int64(st.Code()), 10)
+		dst = appendMember(dst, "message", st.Message())
+	case Problem:
+		dst = append(dst, `{"type":"about:blank","title":`...)
+		dst = appendString(dst, titleOf(httpStatus))
+		dst = append(dst, `,"status":`...)
+		dst = strconv.AppendInt(dst, int64(httpStatus), 10)
+		dst = appendMember(dst, "detail", st.Message())
+		dst = appendMember(dst, "code", call.CodeName(st.Code()))
+	default:
+		dst = append(dst, `{"error":{"code":`...)
+		dst = strconv.AppendInt(dst, int64(httpStatus), 10)
+		dst = appendMember(dst, "message", st.Message())
+		dst = appendMember(dst, "status", call.CodeName(st.Code()))
+	}
+	dst = e.appendDetails(dst, format, st)
+	dst = append(dst, '}')
+	if format == AIP193 {
+		dst = append(dst, '}')
+	}
+	return dst
+}
+
+// appendDetails writes the status details. grpc-gateway writes them even where
+// there are none.
+func (e *Errors) appendDetails(dst []byte, format ErrorFormat, st *status.Status) []byte {
+	details := st.Proto().GetDetails()
+	if len(details) == 0 && format != Status {
+		return dst
+	}
+	dst = append(dst, `,"details":[`...)
+	for i, d := range details {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = e.appendDetail(dst, d)
+	}
+	return append(dst, ']')
+}
+
+// appendDetail writes a detail as its own JSON, or, if its type is not known
+// here, as its bytes: a detail is never lost.
+func (e *Errors) appendDetail(dst []byte, d *anypb.Any) []byte {
+	if wire, err := proto.Marshal(d); err == nil && e.Detail != nil {
+		if out, err := e.Detail(dst, wire); err == nil {
+			return out
+		}
+	}
+	dst = append(dst, `{"@type":`...)
+	dst = appendString(dst, d.GetTypeUrl())
+	dst = appendMember(dst, "value", base64.StdEncoding.EncodeToString(d.GetValue()))
+	return append(dst, '}')
+}
+
+func appendMember(dst []byte, name, value string) []byte {
+	dst = append(dst, ',', '"')
+	dst = append(dst, name...)
+	dst = append(dst, '"', ':')
+	return appendString(dst, value)
+}
+
+func appendString(dst []byte, s string) []byte {
+	b, err := json.Marshal(s)
+	if err != nil { // never for a string
+		return append(dst, `""`...)
+	}
+	return append(dst, b...)
+}
+
+func titleOf(httpStatus int) string {
+	if httpStatus == statusClientClosed {
+		return "Client Closed Request"
+	}
+	return http.StatusText(httpStatus)
+}
+
+// setErrorHeaders sets the headers that HTTP wants beside some statuses
+// (RFC 9110): Allow, WWW-Authenticate and Retry-After.
+func setErrorHeaders(h http.Header, err error) {
+	if e, ok := errors.AsType[*httpError](err); ok && e.allow != "" {
+		h["Allow"] = []string{e.allow}
+	}
+	st := call.StatusOf(err)
+	if st.Code() == codes.Unauthenticated && len(h["Www-Authenticate"]) == 0 {
+		h["Www-Authenticate"] = []string{"Bearer"}
+	}
+	for _, d := range st.Details() {
+		if info, ok := d.(*errdetails.RetryInfo); ok && len(h["Retry-After"]) == 0 {
+			seconds := info.GetRetryDelay().AsDuration().Seconds()
+			h["Retry-After"] = []string{strconv.Itoa(max(0, int(seconds+0.999)))}
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package edge
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// GRPC returns the handler of all methods of a grpc.Server:
+//
+//	grpc.NewServer(grpc.ForceServerCodecV2(call.Codec{}), grpc.UnknownServiceHandler(edge.GRPC(s)))
+//
+// Messages pass through it unread.
+func GRPC(s *Settings) grpc.StreamHandler {
+	e := &native{s}
+	return func(_ any, ss grpc.ServerStream) error { return e.serve(ss) }
+}
+
+type native struct{ *Settings }
+
+func (e *native) serve(ss grpc.ServerStream) error {
+	in, _ := metadata.FromIncomingContext(ss.Context())
+	name, _ := grpc.MethodFromServerStream(ss)
+	remote := remoteOf(ss.Context())
+	c := &call.Call{
+		Protocol:  call.GRPC,
+		Start:     time.Now(),
+		Peer:      e.peerOf(remote, in["x-forwarded-for"]),
+		RequestID: e.requestID(first(in["x-request-id"])),
+		TraceID:   traceID(first(in["traceparent"])),
+	}
+	err := e.carry(&nativeStream{ServerStream: ss, call: c}, in, name, remote)
+	c.Finish(err)
+	return call.StatusOf(err).Err()
+}
+
+// carry finds the method and forwards the call.
+func (e *native) carry(s *nativeStream, in metadata.MD, name, remote string) error {
+	table := e.Table.Load()
+	ctx := call.With(s.ServerStream.Context(), s.call)
+	m, err := e.admit(table, in, name)
+	if err != nil {
+		return table.Refuse(ctx, err)
+	}
+	s.call.Method, s.call.Upstream = m.Name, m.Upstream
+	s.ctx = metadata.NewOutgoingContext(ctx, e.outgoing(s.call, in, remote))
+	// In the trailer, for a header would commit the client's attempt: it could
+	// not retry what is refused (gRFC A6).
+	s.ServerStream.SetTrailer(metadata.MD{"x-request-id": {s.call.RequestID}})
+	return call.Forward(m, s)
+}
+
+// admit finds the method and refuses what cannot be carried.
+func (e *native) admit(table *Table, in metadata.MD, name string) (*call.Method, error) {
+	n := 0
+	for _, values := range in {
+		n += len(values)
+	}
+	if n > e.MaxHeaders {
+		return nil, call.Refuse(call.Client, codes.ResourceExhausted, "the call has %d metadata values: at most %d are taken", n, e.MaxHeaders)
+	}
+	m := table.Method(name)
+	if m == nil {
+		return nil, call.Unknown(name)
+	}
+	if _, format, ok := strings.Cut(first(in["content-type"]), "+"); ok && format != "proto" {
+		return nil, call.Refuse(call.Client, codes.Unimplemented, "message format %q is not supported: use application/grpc+proto", format)
+	}
+	return m, nil
+}
+
+// outgoing is the metadata for the backend.
+func (e *native) outgoing(c *call.Call, in metadata.MD, remote string) metadata.MD {
+	out := make(metadata.MD, len(in)+2)
+	for key, values := range in {
+		if !requestReserved(key) {
+			out[key] = values
+		}
+	}
+	out["x-forwarded-host"] = in[":authority"]
+	e.stamp(out, c, remote, in["x-forwarded-for"])
+	return out
+}
+
+func remoteOf(ctx context.Context) string {
+	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
+		return p.Addr.String()
+	}
+	return ""
+}
+
+// nativeStream counts what passes and carries the outgoing metadata.
+type nativeStream struct {
+	grpc.ServerStream
+	ctx  context.Context //nolint:containedctx // ServerStream has a Context method
+	call *call.Call
+}
+
+func (s *nativeStream) Context() context.Context { return s.ctx }
+
+func (s *nativeStream) RecvMsg(m any) error {
+	err := s.ServerStream.RecvMsg(m)
+	if msg, ok := m.(*call.Message); ok && err == nil {
+		s.call.In.Add(msg.Len())
+	}
+	return err
+}
+
+func (s *nativeStream) SendMsg(m any) error {
+	if msg, ok := m.(*call.Message); ok {
+		s.call.Out.Add(msg.Len())
+	}
+	return s.ServerStream.SendMsg(m)
+}

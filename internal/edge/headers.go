@@ -1,0 +1,275 @@
+package edge
+
+import (
+	"encoding/base64"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/textproto"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// headerNo is shared by all answers: nobody writes to it.
+var headerNo = []string{"no"} //nolint:gochecknoglobals // a constant that Go has no word for
+
+// requestMetadata makes metadata of the request's headers: all that is neither
+// HTTP's own business nor the gateway's to say.
+func (s *Settings) requestMetadata(r *http.Request, c *call.Call) (metadata.MD, error) {
+	md := make(metadata.MD, len(r.Header)+4)
+	named := connectionNamed(r.Header["Connection"])
+	for name, values := range r.Header {
+		key := metadataKey(name)
+		if httpOnly(key) || requestReserved(key) || named[key] {
+			continue
+		}
+		for _, v := range values {
+			v, err := metadataValue(key, v)
+			if err != nil {
+				return nil, err
+			}
+			md[key] = append(md[key], v)
+		}
+	}
+	md["x-forwarded-host"] = []string{r.Host}
+	md["x-forwarded-proto"] = []string{scheme(r)}
+	s.stamp(md, c, r.RemoteAddr, r.Header["X-Forwarded-For"])
+	return md, nil
+}
+
+// stamp adds what the gateway itself says to backends.
+func (s *Settings) stamp(md metadata.MD, c *call.Call, remote string, forwarded []string) {
+	hop := hostOf(remote)
+	if len(forwarded) > 0 && s.trusted(hop) {
+		hop = joined(forwarded) + ", " + hop
+	}
+	md["x-forwarded-for"] = []string{hop}
+	md["x-request-id"] = []string{c.RequestID}
+}
+
+// metadataKey is the key for a header: gRPC's are lower case. A header
+// "Grpc-Metadata-X" means the key "x", as with grpc-gateway.
+func metadataKey(name string) string {
+	switch name { // the usual ones, without allocation
+	case "Accept":
+		return "accept"
+	case "Authorization":
+		return "authorization"
+	case "Content-Type":
+		return "content-type"
+	case "Content-Length":
+		return "content-length"
+	case "User-Agent":
+		return "user-agent"
+	case "Accept-Encoding":
+		return "accept-encoding"
+	}
+	key := strings.ToLower(name)
+	return strings.TrimPrefix(key, "grpc-metadata-")
+}
+
+// requestReserved sees through other spellings of a reserved key: some servers
+// read an underscore as a dash.
+func requestReserved(key string) bool {
+	if strings.Contains(key, "_") {
+		key = strings.ReplaceAll(key, "_", "-")
+	}
+	return call.RequestReserved(key)
+}
+
+// httpOnly are headers that concern the HTTP exchange and say nothing about the
+// call: negotiation, caching, ranges, and the deadline, which gRPC carries itself.
+func httpOnly(key string) bool {
+	switch key {
+	case "accept", "accept-encoding", "content-encoding", "content-language", "content-location", "content-range",
+		"content-md5", "expect", "range", "if-range", "if-match", "if-none-match", "if-modified-since",
+		"if-unmodified-since", "x-server-timeout", "connect-timeout-ms", "x-http-method-override":
+		return true
+	}
+	return false
+}
+
+// metadataValue checks a value as gRPC's protocol does: printable ASCII, or
+// base64 under a key that ends in "-bin".
+func metadataValue(key, v string) (string, error) {
+	for i := range len(key) {
+		if !keyByte(key[i]) {
+			return "", call.Refuse(call.Client, codes.InvalidArgument,
+				"header %q cannot be passed on: use letters, digits, '-', '_' and '.' in its name", key)
+		}
+	}
+	if strings.HasSuffix(key, "-bin") {
+		return decodeBin(key, v)
+	}
+	for i := range len(v) {
+		if v[i] < 0x20 || v[i] > 0x7e {
+			return "", call.Refuse(call.Client, codes.InvalidArgument,
+				"header %q cannot be passed on: its value must be printable ASCII", key)
+		}
+	}
+	return v, nil
+}
+
+func keyByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.'
+}
+
+func decodeBin(key, v string) (string, error) {
+	b, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(v, "="))
+	if err != nil {
+		return "", call.Refuse(call.Client, codes.InvalidArgument, "header %q must be base64", key)
+	}
+	return string(b), nil
+}
+
+// connectionNamed are the headers that belong to this connection only, by the
+// client's own word (RFC 9110, section 7.6.1).
+func connectionNamed(values []string) map[string]bool {
+	if len(values) == 0 {
+		return nil
+	}
+	named := map[string]bool{}
+	for name := range strings.SplitSeq(joined(values), ",") {
+		named[strings.ToLower(strings.TrimSpace(name))] = true
+	}
+	return named
+}
+
+// writeHeaders writes the call's headers.
+func (s *restStream) writeHeaders(contentType string) {
+	h := s.w.Header()
+	for key, values := range s.header {
+		if call.ResponseReserved(key) {
+			continue
+		}
+		h[textproto.CanonicalMIMEHeaderKey(key)] = httpValues(key, values)
+	}
+	h["Content-Type"] = []string{contentType}
+	h["X-Request-Id"] = []string{s.call.RequestID}
+}
+
+func httpValues(key string, values []string) []string {
+	if !strings.HasSuffix(key, "-bin") {
+		return values
+	}
+	encoded := make([]string, len(values))
+	for i, v := range values {
+		encoded[i] = base64.RawStdEncoding.EncodeToString([]byte(v))
+	}
+	return encoded
+}
+
+// wantsTrailers tells a client that said "TE: trailers".
+func (s *restStream) wantsTrailers() bool {
+	for _, v := range s.r.Header["Te"] {
+		if strings.Contains(strings.ToLower(v), "trailers") {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *restStream) writeTrailers() {
+	if len(s.trailer) == 0 || !s.wantsTrailers() {
+		return
+	}
+	h := s.w.Header()
+	for key, values := range s.trailer {
+		if !call.ResponseReserved(key) {
+			h[http.TrailerPrefix+textproto.CanonicalMIMEHeaderKey(key)] = httpValues(key, values)
+		}
+	}
+}
+
+func scheme(r *http.Request) string {
+	if r.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}
+
+func joined(values []string) string { return strings.Join(values, ", ") }
+
+func hostOf(addr string) string {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	return host
+}
+
+func (s *Settings) trusted(host string) bool {
+	if len(s.Proxies) == 0 {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	ip = ip.Unmap()
+	for _, p := range s.Proxies {
+		if p.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// peerOf is the client's address: of the connection, or, behind trusted proxies,
+// the right-most hop that is none of them.
+func (s *Settings) peerOf(remote string, forwarded []string) string {
+	host := hostOf(remote)
+	if len(forwarded) == 0 || !s.trusted(host) {
+		return remote
+	}
+	hops := strings.Split(joined(forwarded), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		host = strings.TrimSpace(hops[i])
+		if !s.trusted(host) {
+			break
+		}
+	}
+	return host
+}
+
+// requestIDMax bounds what a client may have us write into every log.
+const requestIDMax = 128
+
+// requestID takes the client's identifier if it is fit for a log and a header,
+// or makes one.
+func (s *Settings) requestID(given string) string {
+	if given == "" || len(given) > requestIDMax {
+		return s.RequestID()
+	}
+	for i := range len(given) {
+		if given[i] <= 0x20 || given[i] > 0x7e {
+			return s.RequestID()
+		}
+	}
+	return given
+}
+
+// traceID is the trace of a W3C traceparent: version, trace, parent and flags
+// in hexadecimal with dashes between.
+func traceID(parent string) string {
+	const traceBegin, traceEnd, length = 3, 35, 55
+	if len(parent) < length || parent[2] != '-' || parent[traceEnd] != '-' {
+		return ""
+	}
+	id := parent[traceBegin:traceEnd]
+	if strings.Trim(id, "0123456789abcdef") != "" || strings.Trim(id, "0") == "" {
+		return ""
+	}
+	return id
+}

@@ -1,0 +1,113 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/httprule"
+)
+
+// rest serves the HTTP bindings of the contract.
+type rest struct{ *Settings }
+
+// ServeHTTP serves one request by one table.
+func (e *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	table := e.Table.Load()
+	c := &call.Call{
+		Protocol:  call.REST,
+		Start:     time.Now(),
+		Peer:      e.peerOf(r.RemoteAddr, r.Header["X-Forwarded-For"]),
+		RequestID: e.requestID(first(r.Header["X-Request-Id"])),
+		TraceID:   traceID(first(r.Header["Traceparent"])),
+	}
+	ctx, cancel := context.WithCancel(call.With(r.Context(), c))
+	defer cancel()
+	s := &restStream{settings: e.Settings, table: table, call: c, w: w, r: r, ctx: ctx}
+	err := e.serve(s)
+	cancel()
+	s.finish(err)
+	c.Finish(err)
+}
+
+// serve finds the binding and carries the call.
+func (e *rest) serve(s *restStream) error {
+	var m httprule.Match[*Route]
+	if err := e.admit(s, &m); err != nil {
+		return s.table.Refuse(s.ctx, err)
+	}
+	s.route, s.vars = m.Value, m.Vars
+	c := s.call
+	c.Method, c.Binding, c.Upstream = s.route.Method.Name, s.route.Binding, s.route.Method.Upstream
+	md, err := e.requestMetadata(s.r, c)
+	if err != nil {
+		return s.table.Refuse(s.ctx, err)
+	}
+	ctx, cancel, err := withDeadline(s.ctx, s.r.Header)
+	if err != nil {
+		return s.table.Refuse(s.ctx, err)
+	}
+	defer cancel()
+	s.ctx = metadata.NewOutgoingContext(ctx, md)
+	if s.route.Method.Stream.ClientStreams {
+		defer s.endUpload()
+	}
+	return call.Forward(s.route.Method, s)
+}
+
+// admit refuses what can be refused without reading the body, and matches the
+// path. The path is taken as it was sent: decoded it would have lost %2F.
+func (e *rest) admit(s *restStream, m *httprule.Match[*Route]) error {
+	r := s.r
+	n := 0
+	for _, vs := range r.Header {
+		n += len(vs)
+	}
+	if n > e.MaxHeaders {
+		return httpRefusal(http.StatusRequestHeaderFieldsTooLarge, codes.InvalidArgument,
+			"the request has %d header fields: at most %d are taken", n, e.MaxHeaders)
+	}
+	if err := s.table.Routes.Match(r.Method, r.URL.EscapedPath(), m); err != nil {
+		return unmatched(r, err)
+	}
+	if r.ContentLength > e.MaxBody {
+		return tooLarge(e.MaxBody)
+	}
+	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
+		return httpRefusal(http.StatusUnsupportedMediaType, codes.InvalidArgument,
+			"content-encoding %q is not supported: send the body as it is", enc)
+	}
+	if len(r.Header["Upgrade"]) > 0 && r.ContentLength != 0 {
+		return call.Refuse(call.Client, codes.InvalidArgument, "a request with a body cannot ask for an upgrade")
+	}
+	return nil
+}
+
+// unmatched turns the router's verdict into a refusal.
+func unmatched(r *http.Request, err error) error {
+	var e *httprule.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Kind {
+	case httprule.MethodNotAllowed:
+		refusal := httpRefusal(http.StatusMethodNotAllowed, codes.Unimplemented,
+			"%s is not allowed on %s: use %s", r.Method, r.URL.Path, joined(e.Allow))
+		refusal.allow = joined(e.Allow)
+		return refusal
+	case httprule.BadPath:
+		return call.Refuse(call.Client, codes.InvalidArgument, "bad path: %s", e.Reason)
+	default:
+		return call.Refuse(call.Client, codes.NotFound, "nothing is served at %s %s", r.Method, r.URL.Path)
+	}
+}
+
+func tooLarge(limit int64) error {
+	return httpRefusal(http.StatusRequestEntityTooLarge, codes.ResourceExhausted,
+		"the request body is too large: at most %d bytes are taken", limit)
+}

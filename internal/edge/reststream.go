@@ -1,0 +1,240 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// restStream is the client's half of a REST call. One goroutine receives and
+// one sends, as grpc-go promises for a ServerStream.
+type restStream struct {
+	settings *Settings
+	table    *Table
+	call     *call.Call
+	w        http.ResponseWriter
+	r        *http.Request
+	ctx      context.Context //nolint:containedctx // ServerStream has a Context method
+	route    *Route
+	vars     []string
+
+	received bool         // the one request has been read
+	frames   *frameReader // of a stream of requests
+
+	uploading sync.Mutex  // held while a goroutine reads the body
+	over      atomic.Bool // no further read may begin
+
+	header    metadata.MD
+	trailer   metadata.MD
+	committed bool // the status line is out
+	failed    bool // the client takes no more
+}
+
+var _ grpc.ServerStream = (*restStream)(nil)
+
+func (s *restStream) Context() context.Context { return s.ctx }
+
+func (s *restStream) SetHeader(md metadata.MD) error {
+	s.header = metadata.Join(s.header, md)
+	return nil
+}
+
+// SendHeader keeps the headers for the first message: until then the status can
+// still tell of an error.
+func (s *restStream) SendHeader(md metadata.MD) error { return s.SetHeader(md) }
+
+func (s *restStream) SetTrailer(md metadata.MD) {
+	if len(md) > 0 {
+		s.trailer = metadata.Join(s.trailer, md)
+	}
+}
+
+// RecvMsg reads the body and makes wire bytes of it.
+func (s *restStream) RecvMsg(m any) error {
+	if s.route.Method.Stream.ClientStreams {
+		return s.recvFrame(m.(*call.Message)) //nolint:forcetypeassert // call.Forward's promise
+	}
+	if s.received {
+		return io.EOF
+	}
+	s.received = true
+	if !s.route.Body && s.r.ContentLength != 0 {
+		return s.recvNoBody(m.(*call.Message)) //nolint:forcetypeassert // call.Forward's promise
+	}
+	body, err := s.receiveBody()
+	if err != nil {
+		return err
+	}
+	defer putScratch(body)
+	return s.translate(m.(*call.Message), *body) //nolint:forcetypeassert // call.Forward's promise
+}
+
+// recvNoBody takes a request of a binding without body. One byte of it is
+// enough to refuse the rest unread.
+func (s *restStream) recvNoBody(m *call.Message) error {
+	var probe [1]byte
+	if n, _ := io.ReadFull(s.r.Body, probe[:]); n > 0 {
+		return call.Refuse(call.Client, codes.InvalidArgument, "%s takes no body", s.route.Binding)
+	}
+	return s.translate(m, nil)
+}
+
+// translate makes the request's wire bytes in a buffer that grpc-go gives back.
+func (s *restStream) translate(m *call.Message, body []byte) error {
+	in := call.Input{
+		Vars: s.vars, RawQuery: s.r.URL.RawQuery, Body: body, HasBody: len(body) > 0,
+		ContentType: s.r.Header.Get("Content-Type"),
+	}
+	s.call.In.Add(len(body))
+	pool := mem.DefaultBufferPool()
+	buf := pool.Get(len(body) + len(in.RawQuery) + wireRoom)
+	wire, err := s.route.View.AppendRequest((*buf)[:0], &in)
+	if err != nil {
+		pool.Put(buf)
+		return clientMistake(err)
+	}
+	*buf = wire
+	m.Free()
+	m.Data = mem.BufferSlice{mem.NewBuffer(buf, pool)}
+	return nil
+}
+
+// wireRoom is what path variables and field numbers may add to a message.
+const wireRoom = 256
+
+// SendMsg makes JSON of an answer and writes it.
+func (s *restStream) SendMsg(m any) error {
+	msg := m.(*call.Message) //nolint:forcetypeassert // call.Forward's promise
+	wire := msg.Data.MaterializeToBuffer(mem.DefaultBufferPool())
+	defer wire.Free()
+	out := getScratch(len(wire.ReadOnlyData()) * 2)
+	defer putScratch(out)
+	stream := s.route.Method.Stream.ServerStreams
+	wrap := stream && s.table.WrapStreams
+	if wrap {
+		*out = append(*out, `{"result":`...)
+	}
+	begin := len(*out)
+	b, contentType, raw, err := s.route.View.AppendResponse(*out, wire.ReadOnlyData())
+	if err != nil {
+		return call.Refuse(call.Upstream, codes.Internal,
+			"upstream %q gave an answer that is not valid: %v", s.route.Method.Upstream, err)
+	}
+	*out = b
+	if !stream {
+		return s.writeWhole(b, contentType)
+	}
+	if raw {
+		return s.writePart(b[begin:], contentType)
+	}
+	if wrap {
+		*out = append(*out, '}')
+	}
+	*out = append(*out, '\n')
+	return s.writePart(*out, s.streamType())
+}
+
+// streamType is the media type of a stream of JSON: grpc-gateway's clients
+// expect plain JSON.
+func (s *restStream) streamType() string {
+	if s.table.WrapStreams {
+		return typeJSON
+	}
+	return typeNDJSON
+}
+
+// writeWhole writes the answer of a call that has just one.
+func (s *restStream) writeWhole(b []byte, contentType string) error {
+	if contentType == "" {
+		contentType = typeJSON
+	}
+	h := s.w.Header()
+	s.writeHeaders(contentType)
+	if !s.wantsTrailers() || len(s.trailer) == 0 {
+		h["Content-Length"] = []string{strconv.Itoa(len(b))}
+	}
+	s.commit(http.StatusOK)
+	return s.write(b)
+}
+
+// writePart writes one message of a stream and sends it on its way.
+func (s *restStream) writePart(b []byte, contentType string) error {
+	if !s.committed {
+		s.writeHeaders(contentType)
+		s.w.Header()["X-Accel-Buffering"] = headerNo
+		s.commit(http.StatusOK)
+	}
+	if err := s.write(b); err != nil {
+		return err
+	}
+	if err := http.NewResponseController(s.w).Flush(); err != nil {
+		return s.gone(err)
+	}
+	return nil
+}
+
+// stallGuarded is the size from which an answer may meet a client that does not
+// read: smaller ones fit into the socket's buffer.
+const stallGuarded = 32 << 10
+
+func (s *restStream) write(b []byte) error {
+	s.call.Out.Add(len(b))
+	if s.settings.Stall > 0 && (len(b) >= stallGuarded || s.route.Method.Stream.ServerStreams) {
+		_ = http.NewResponseController(s.w).SetWriteDeadline(time.Now().Add(s.settings.Stall)) // not every writer can
+	}
+	if _, err := s.w.Write(b); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
+		return s.gone(err)
+	}
+	return nil
+}
+
+// gone notes that the client takes no more.
+func (s *restStream) gone(err error) error {
+	s.failed = true
+	return call.Refuse(call.Client, codes.Canceled, "the client went away").Because(err)
+}
+
+func (s *restStream) commit(status int) {
+	s.committed = true
+	s.call.SetHTTPStatus(status)
+	s.w.WriteHeader(status)
+}
+
+// finish tells the client how the call ended. It is the one place where an
+// outcome becomes an HTTP status and an error body.
+func (s *restStream) finish(err error) {
+	switch {
+	case s.failed:
+	case err == nil && !s.committed: // a stream of nothing
+		s.writeHeaders(s.streamType())
+		s.commit(http.StatusOK)
+	case err != nil && !s.committed:
+		s.refuse(err)
+	case err != nil: // the status is gone: the stream says it itself
+		_ = s.writePart(s.table.Errors.appendFrame(nil, err), "")
+	}
+	s.writeTrailers()
+}
+
+func (s *restStream) refuse(err error) {
+	body, contentType := s.table.Errors.body(err, s.r.Header["Accept"])
+	s.writeHeaders(contentType)
+	h := s.w.Header()
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	setErrorHeaders(h, err)
+	s.commit(httpStatusOf(err))
+	s.call.Out.Add(len(body))
+	_, _ = s.w.Write(body) // who does not listen any more is told nothing
+}
