@@ -1,7 +1,12 @@
 package transcode
 
-import "google.golang.org/protobuf/reflect/protoregistry"
-import "google.golang.org/protobuf/reflect/protoreflect"
+import (
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/dynamicpb"
+)
 
 type Options struct {
 	EmitDefaults   bool
@@ -15,15 +20,32 @@ type Resolver interface {
 	protoregistry.ExtensionTypeResolver
 }
 type Compiler struct {
-	in inRuntime
+	opts Options
+	in   inRuntime
 }
 
 func NewCompiler(opts Options, r Resolver) *Compiler {
-	c := &Compiler{}
+	c := &Compiler{opts: opts}
 	c.in.init(opts, r)
 	return c
 }
 
 func (c *Compiler) Decoder(md protoreflect.MessageDescriptor) (*Decoder, error) {
 	return c.in.decoder(md), nil
+}
+
+type Encoder struct {
+	md protoreflect.MessageDescriptor
+	c  *Compiler
+}
+
+func (c *Compiler) Encoder(md protoreflect.MessageDescriptor) (*Encoder, error) {
+	return &Encoder{md, c}, nil
+}
+func (e *Encoder) Append(dst, wire []byte) ([]byte, error) {
+	m := dynamicpb.NewMessage(e.md)
+	if err := proto.Unmarshal(wire, m); err != nil {
+		return dst, err
+	}
+	return protojson.MarshalOptions{UseProtoNames: e.c.opts.UseProtoNames, UseEnumNumbers: e.c.opts.UseEnumNumbers, EmitUnpopulated: e.c.opts.EmitDefaults}.MarshalAppend(dst, m)
 }
