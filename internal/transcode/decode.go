@@ -49,14 +49,16 @@ type inState struct {
 	dropped bool   // the last enum value was unknown and ignored
 	err     *InputError
 
-	scratch []byte      // text of the last string with escapes
-	bits    []uint64    // sets of members beyond the first 64, a stack
-	ext     []*inField  // extensions met, a stack
-	sets    []*keySet   // keys of the maps under way, a stack
-	nsets   int         // how many of sets are in use
-	types   typeNotes   // where Any's types were found ahead of time
-	mask    maskRecord  // the field mask under way
-	bound   []boundSpan // values of the path, to compare with the body's
+	scratch []byte     // text of the last string with escapes
+	bits    []uint64   // sets of members beyond the first 64, a stack
+	ext     []*inField // extensions met, a stack
+	sets    []*keySet  // keys of the maps under way, a stack
+	nsets   int        // how many of sets are in use
+	types   typeNotes  // where Any's types were found ahead of time
+	mask    maskRecord // the field mask under way
+	path    pathValues // values of the path, to compare with the body's
+	param   []byte     // the text of a path variable
+	query   queryState
 }
 
 // Append appends the wire bytes of the message that the JSON document json
@@ -65,7 +67,7 @@ type inState struct {
 func (d *Decoder) Append(dst, json []byte) ([]byte, error) {
 	s := d.rt.start(dst, json)
 	defer d.rt.end(s)
-	if !s.document(d.plan) {
+	if !s.document(d.plan, nil) {
 		return dst, s.err
 	}
 	return s.dst, nil
@@ -99,7 +101,8 @@ func (rt *inRuntime) start(dst, src []byte) *inState {
 	s.bits, s.ext, s.nsets = s.bits[:0], s.ext[:0], 0
 	s.types.reset()
 	s.mask.reset()
-	s.bound = s.bound[:0]
+	s.path.reset()
+	s.query.reset()
 	return s
 }
 
@@ -119,7 +122,7 @@ func (rt *inRuntime) end(s *inState) {
 }
 
 // document reads the whole input as one message.
-func (s *inState) document(p *inPlan) bool { return s.message(p, nil) && s.endOfInput() }
+func (s *inState) document(p *inPlan, g *guard) bool { return s.message(p, g) && s.endOfInput() }
 
 func (s *inState) endOfInput() bool {
 	if s.peek(); s.pos < len(s.src) {

@@ -31,7 +31,7 @@ func (s *inState) mapEntry(f *inField, set *keySet) bool {
 	start := s.begin(width)
 	s.putTag(f.key.tag)
 	name, ok := s.text()
-	ok = ok && s.mapKey(f.key, name, nameAt)
+	ok = ok && s.mapKey(f.key, name)
 	n := len(s.dst) - start
 	if !ok || !s.take(':', `":" after the map key`) {
 		return false
@@ -69,7 +69,7 @@ func (s *inState) withinKey(at int) bool {
 }
 
 // mapKey writes a map's key from its text.
-func (s *inState) mapKey(f *inField, text []byte, at int) bool {
+func (s *inState) mapKey(f *inField, text []byte) bool {
 	switch f.op {
 	case inString:
 		s.putBytes(text)

@@ -29,9 +29,6 @@ type guardedField struct {
 	inner *guard
 }
 
-// boundSpan is where a path variable's value is in the wire bytes of the path.
-type boundSpan struct{ value []byte }
-
 // watched reads a member of a message that is guarded or whose leaves are
 // recorded.
 func (s *inState) watched(p *inPlan, f *inField, m *members, g *guard) bool {
@@ -69,7 +66,7 @@ func (s *inState) sameAsPath(f *inField, m *members, w *guardedField) bool {
 	if !ok {
 		return false
 	}
-	same := !s.dropped && string(s.dst[start:]) == string(s.bound[w.slot].value)
+	same := !s.dropped && string(s.dst[start:]) == string(s.path.value(w.slot))
 	s.dst, s.dropped = s.dst[:start], false
 	if !same {
 		return s.fail("%s", w.why)

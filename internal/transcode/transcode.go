@@ -40,14 +40,15 @@ type Resolver interface {
 // Compiler makes plans and keeps them. It is safe for concurrent use; so is
 // all that it makes.
 type Compiler struct {
-	in  inRuntime
-	out outRuntime
+	opts Options
+	in   inRuntime
+	out  outRuntime
 }
 
 // NewCompiler returns a compiler for messages whose Any and extensions r
 // resolves.
 func NewCompiler(opts Options, r Resolver) *Compiler {
-	c := &Compiler{}
+	c := &Compiler{opts: opts}
 	c.in.init(opts, r)
 	c.out.init(opts, r)
 	return c
