@@ -206,16 +206,16 @@ func (c *catalog) freeID(id string) string {
 // check notes what is wrong with the values of a product.
 func (c *catalog) check(wrong *violations, product *catalogv1.Product) {
 	if strings.TrimSpace(product.GetDisplayName()) == "" {
-		wrong.add("product.display_name", "required")
+		wrong.addf("product.display_name", "required")
 	}
 	if _, ok := c.shelves.get(product.GetShelf()); !ok {
-		wrong.add("product.shelf", "got %q, want a shelf such as shelves/tents", product.GetShelf())
+		wrong.addf("product.shelf", "got %q, want a shelf such as shelves/tents", product.GetShelf())
 	}
 	if product.GetPrice() != nil {
 		checkPrice(wrong, "product.price", product.GetPrice())
 	}
 	if product.GetWeightGrams() < 0 {
-		wrong.add("product.weight_grams", "got %d, want 0 or more", product.GetWeightGrams())
+		wrong.addf("product.weight_grams", "got %d, want 0 or more", product.GetWeightGrams())
 	}
 }
 

@@ -16,29 +16,30 @@ const domain = "shop.example.com"
 // at once.
 type violations []*errdetails.BadRequest_FieldViolation
 
-// add notes that a field is wrong, and what would be right.
-func (v *violations) add(field, format string, args ...any) {
+// addf notes that a field is wrong, and what would be right.
+func (v *violations) addf(field, format string, args ...any) {
 	*v = append(*v, &errdetails.BadRequest_FieldViolation{
 		Field: field, Description: fmt.Sprintf(format, args...),
 	})
 }
 
 // err returns INVALID_ARGUMENT with all violations, or nil if there is none.
-func (v violations) err() error {
-	if len(v) == 0 {
+func (v *violations) err() error {
+	if len(*v) == 0 {
 		return nil
 	}
-	text := v[0].GetField() + ": " + v[0].GetDescription()
-	if len(v) > 1 {
-		text += fmt.Sprintf(" (and %d more)", len(v)-1)
+	list := *v
+	text := list[0].GetField() + ": " + list[0].GetDescription()
+	if len(list) > 1 {
+		text += fmt.Sprintf(" (and %d more)", len(list)-1)
 	}
-	return withDetails(codes.InvalidArgument, text, &errdetails.BadRequest{FieldViolations: v})
+	return withDetails(codes.InvalidArgument, text, &errdetails.BadRequest{FieldViolations: list})
 }
 
 // invalid is INVALID_ARGUMENT for one field.
 func invalid(field, format string, args ...any) error {
 	var v violations
-	v.add(field, format, args...)
+	v.addf(field, format, args...)
 	return v.err()
 }
 

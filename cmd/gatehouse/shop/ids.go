@@ -12,7 +12,7 @@ func checkID(wrong *violations, field, id string) {
 		ok = ok && (isLower(id[i]) || isDigit(id[i]) || id[i] == '-')
 	}
 	if !ok {
-		wrong.add(field, "got %q, want 1 to %d lower-case letters, digits and dashes, beginning with a letter",
+		wrong.addf(field, "got %q, want 1 to %d lower-case letters, digits and dashes, beginning with a letter",
 			id, maxIDLength)
 	}
 }

@@ -124,11 +124,11 @@ func checkAdjustment(request *inventoryv1.AdjustStockRequest) error {
 	const most = 1_000_000
 	var wrong violations
 	if delta := request.GetDelta(); delta == 0 || delta < -most || delta > most {
-		wrong.add("delta", "got %d, want -%d to %d but not 0", delta, most, most)
+		wrong.addf("delta", "got %d, want -%d to %d but not 0", delta, most, most)
 	}
 	if reason := request.GetReason(); reason == inventoryv1.Movement_REASON_UNSPECIFIED ||
 		inventoryv1.Movement_Reason_name[int32(reason)] == "" {
-		wrong.add("reason", "got %s, want a reason such as REASON_RECEIVED", reason)
+		wrong.addf("reason", "got %s, want a reason such as REASON_RECEIVED", reason)
 	}
 	return wrong.err()
 }

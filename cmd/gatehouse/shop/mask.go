@@ -19,7 +19,7 @@ func update[M proto.Message](old, changes M, mask *fieldmaskpb.FieldMask) (M, er
 	var wrong violations
 	for _, path := range maskPaths(from, mask) {
 		if !copyPath(to, from, strings.Split(path, ".")) {
-			wrong.add("update_mask", "%q is no field of %s that can be updated",
+			wrong.addf("update_mask", "%q is no field of %s that can be updated",
 				path, from.Descriptor().Name())
 		}
 	}

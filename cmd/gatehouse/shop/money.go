@@ -42,10 +42,10 @@ func checkPrice(v *violations, field string, m *money.Money) {
 	const most = 1_000_000_00 // a million euros, in cents
 	switch {
 	case m.GetCurrencyCode() != home:
-		v.add(field+".currency_code", "got %q, want %s", m.GetCurrencyCode(), home)
+		v.addf(field+".currency_code", "got %q, want %s", m.GetCurrencyCode(), home)
 	case m.GetNanos() < 0 || m.GetNanos() > 999_999_999:
-		v.add(field+".nanos", "got %d, want 0 to 999999999", m.GetNanos())
+		v.addf(field+".nanos", "got %d, want 0 to 999999999", m.GetNanos())
 	case m.GetUnits() < 0 || m.GetUnits() > most/100:
-		v.add(field+".units", "got %d, want 0 to %d", m.GetUnits(), most/100)
+		v.addf(field+".units", "got %d, want 0 to %d", m.GetUnits(), most/100)
 	}
 }

@@ -90,7 +90,7 @@ func (o *orders) CreateOrder(
 ) (*ordersv1.Order, error) {
 	var wrong violations
 	if _, ok := ids(request.GetParent(), "customers/*"); !ok {
-		wrong.add("parent", "got %q, want customers/{customer}", request.GetParent())
+		wrong.addf("parent", "got %q, want customers/{customer}", request.GetParent())
 	}
 	checkOrder(&wrong, request.GetOrder())
 	if err := wrong.err(); err != nil {
@@ -119,23 +119,23 @@ func (o *orders) CreateOrder(
 // checkOrder notes what is wrong with what a caller says about an order.
 func checkOrder(wrong *violations, order *ordersv1.Order) {
 	if n := len(order.GetLines()); n < 1 || n > maxOrderLines {
-		wrong.add("order.lines", "got %d lines, want 1 to %d", n, maxOrderLines)
+		wrong.addf("order.lines", "got %d lines, want 1 to %d", n, maxOrderLines)
 	}
 	for i, line := range order.GetLines() {
 		if line.GetQuantity() < 1 || line.GetQuantity() > maxOrderQuantity {
-			wrong.add(fmt.Sprintf("order.lines[%d].quantity", i), "got %d, want 1 to %d",
+			wrong.addf(fmt.Sprintf("order.lines[%d].quantity", i), "got %d, want 1 to %d",
 				line.GetQuantity(), maxOrderQuantity)
 		}
 	}
 	to := order.GetShipTo()
 	if to.GetRecipient() == "" || to.GetCity() == "" || len(to.GetStreetLines()) == 0 {
-		wrong.add("order.ship_to", "want recipient, street_lines and city")
+		wrong.addf("order.ship_to", "want recipient, street_lines and city")
 	}
 	if len(to.GetCountry()) != 2 || strings.ToUpper(to.GetCountry()) != to.GetCountry() {
-		wrong.add("order.ship_to.country", "got %q, want two capital letters such as DE", to.GetCountry())
+		wrong.addf("order.ship_to.country", "got %q, want two capital letters such as DE", to.GetCountry())
 	}
 	if order.GetPayment() == nil {
-		wrong.add("order.payment", "want one of card, transfer, gift_card")
+		wrong.addf("order.payment", "want one of card, transfer, gift_card")
 	}
 }
 

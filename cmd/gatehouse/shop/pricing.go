@@ -137,18 +137,18 @@ func validatePrice(price *pricingv1.Price) error {
 	var wrong violations
 	checkPrice(&wrong, "price.list", price.GetList())
 	if rate := price.GetVatRate().GetValue(); !(rate >= 0 && rate < 1) {
-		wrong.add("price.vat_rate", "got %v, want 0 or more and less than 1", rate)
+		wrong.addf("price.vat_rate", "got %v, want 0 or more and less than 1", rate)
 	}
 	sale := price.GetSale()
 	if percent, ok := sale.GetDiscount().(*pricingv1.Sale_PercentOff); ok &&
 		(percent.PercentOff < 1 || percent.PercentOff > 90) {
-		wrong.add("price.sale.percent_off", "got %d, want 1 to 90", percent.PercentOff)
+		wrong.addf("price.sale.percent_off", "got %d, want 1 to 90", percent.PercentOff)
 	}
 	if fixed := sale.GetFixed(); fixed != nil {
 		checkPrice(&wrong, "price.sale.fixed", fixed)
 	}
 	if sale.GetDuration() != nil && sale.GetDuration().AsDuration() <= 0 {
-		wrong.add("price.sale.duration", "got %v, want more than 0", sale.GetDuration().AsDuration())
+		wrong.addf("price.sale.duration", "got %v, want more than 0", sale.GetDuration().AsDuration())
 	}
 	return wrong.err()
 }

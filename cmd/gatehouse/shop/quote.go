@@ -56,21 +56,21 @@ func (p *pricing) QuoteBasket(
 func checkBasket(request *pricingv1.QuoteBasketRequest) error {
 	var wrong violations
 	if n := len(request.GetLines()); n < 1 || n > maxQuoteLines {
-		wrong.add("lines", "got %d lines, want 1 to %d", n, maxQuoteLines)
+		wrong.addf("lines", "got %d lines, want 1 to %d", n, maxQuoteLines)
 	}
 	for _, line := range request.GetLines() {
 		if line.GetQuantity() > maxQuantity {
-			wrong.add("lines.quantity", "got %d, want %d at most", line.GetQuantity(), maxQuantity)
+			wrong.addf("lines.quantity", "got %d, want %d at most", line.GetQuantity(), maxQuantity)
 		}
 	}
 	if coupon, ok := request.GetReduction().(*pricingv1.QuoteBasketRequest_Coupon); ok && coupons[coupon.Coupon] == 0 {
-		wrong.add("coupon", "%q is not a coupon of this shop", coupon.Coupon)
+		wrong.addf("coupon", "%q is not a coupon of this shop", coupon.Coupon)
 	}
 	if request.GetPoints() < 0 {
-		wrong.add("points", "got %d, want 0 or more", request.GetPoints())
+		wrong.addf("points", "got %d, want 0 or more", request.GetPoints())
 	}
 	if country := request.GetCountry(); country != "" && shipping[country] == 0 {
-		wrong.add("country", "got %q, want one of AT, CH, DE, FR, GB, NL, SE, US", country)
+		wrong.addf("country", "got %q, want one of AT, CH, DE, FR, GB, NL, SE, US", country)
 	}
 	return wrong.err()
 }

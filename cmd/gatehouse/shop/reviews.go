@@ -118,17 +118,17 @@ func validateReview(review *reviewsv1.Review) error {
 	const longest = 5000
 	var wrong violations
 	if rating := review.GetRating(); rating < 1 || rating > 5 {
-		wrong.add("review.rating", "got %d, want 1 to 5", rating)
+		wrong.addf("review.rating", "got %d, want 1 to 5", rating)
 	}
 	if strings.TrimSpace(review.GetTitle()) == "" {
-		wrong.add("review.title", "required")
+		wrong.addf("review.title", "required")
 	}
 	if n := len(review.GetBody()); n > longest {
-		wrong.add("review.body", "got %d bytes, want %d at most", n, longest)
+		wrong.addf("review.body", "got %d bytes, want %d at most", n, longest)
 	}
 	if customer, ok := review.GetAuthor().(*reviewsv1.Review_Customer); ok {
 		if _, named := ids(customer.Customer, "customers/*"); !named {
-			wrong.add("review.customer", "got %q, want customers/{customer}", customer.Customer)
+			wrong.addf("review.customer", "got %q, want customers/{customer}", customer.Customer)
 		}
 	}
 	return wrong.err()

@@ -41,11 +41,11 @@ func (c *catalog) SearchProducts(
 func checkSearch(request *catalogv1.SearchProductsRequest) error {
 	var wrong violations
 	if price := request.GetPrice(); price.GetMax() != nil && price.GetMin().GetValue() > price.GetMax().GetValue() {
-		wrong.add("price.max", "got %d, want %d (price.min) or more",
+		wrong.addf("price.max", "got %d, want %d (price.min) or more",
 			price.GetMax().GetValue(), price.GetMin().GetValue())
 	}
 	if rating := request.GetMinRating().GetValue(); !(rating >= 0 && rating <= 5) {
-		wrong.add("min_rating", "got %v, want 0 to 5", rating)
+		wrong.addf("min_rating", "got %v, want 0 to 5", rating)
 	}
 	return wrong.err()
 }

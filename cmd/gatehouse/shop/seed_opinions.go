@@ -22,5 +22,5 @@ func opinions() []opinion {
 }
 
 func nicknames() []string {
-	return []string{"marmot42", "wet socks", "Ridge Walker", "nachtzug", "Señor Mochila", "тропа", "山の人", "slow & steady"}
+	return []string{"marmot42", "wet socks", "Ridge Walker", "nachtzug", "Señor Mochila", "тропа", "slow & steady 🐢"}
 }

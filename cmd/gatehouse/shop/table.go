@@ -157,6 +157,6 @@ func digest64(m proto.Message) uint64 {
 	if err != nil {
 		return 0
 	}
-	hash.Write(data)
+	_, _ = hash.Write(data) // never fails
 	return hash.Sum64()
 }
