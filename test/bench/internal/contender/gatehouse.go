@@ -7,7 +7,8 @@ import (
 
 // config is what Gatehouse is told. The policy sets a timeout so that its link
 // of the chain has something to do, and the JSON profile has it emit the same
-// fields as the generated facade. All else is as it comes.
+// fields as the generated facade. The access log goes to standard error, which
+// the benchmark writes to a file.
 const config = `listeners:
   http: {address: %q}
   grpc: {address: %q}
@@ -21,6 +22,7 @@ expose:
     upstream: shop
     policy: {timeout: 10s}
 json: {profile: grpc-gateway}
+log: {level: info, format: json, access: true}
 `
 
 // WriteConfig writes a configuration for Gatehouse to a file, and the contract

@@ -1,11 +1,14 @@
 package proc_test
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/gatehouse-dev/gatehouse/test/bench/internal/proc"
 )
@@ -21,12 +24,9 @@ func start(t *testing.T, script string, args ...string) *proc.Process {
 }
 
 func TestAccounting(t *testing.T) {
-	fifo := filepath.Join(t.TempDir(), "ready")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := start(t, `i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo ready >"$0"; read x <"$0"`, fifo)
-	if _, err := os.ReadFile(fifo); err != nil { // returns when the loop is done
+	ready := fifo(t)
+	p := start(t, `i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo ready >"$0"; read x <"$0"`, ready)
+	if _, err := os.ReadFile(ready); err != nil { // returns when the loop is done
 		t.Fatal(err)
 	}
 	cpu, err := p.CPU()
@@ -78,4 +78,44 @@ func TestParsePeak(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAwait(t *testing.T) {
+	notYet := errors.New("not yet")
+	t.Run("until it serves", func(t *testing.T) {
+		p, asked := start(t, "cat "+fifo(t)), 0
+		err := p.Await(t.Context(), time.Minute, time.Millisecond, func(context.Context) error {
+			if asked++; asked < 3 {
+				return notYet
+			}
+			return nil
+		})
+		if err != nil || asked != 3 {
+			t.Errorf("got %v after asking %d times", err, asked)
+		}
+	})
+	t.Run("until it ends", func(t *testing.T) {
+		p := start(t, "exit 3")
+		err := p.Await(t.Context(), time.Minute, time.Millisecond, func(context.Context) error { return notYet })
+		if err == nil || !strings.Contains(err.Error(), "exit status 3") {
+			t.Errorf("got %v, want one that tells how it ended", err)
+		}
+	})
+	t.Run("until the time is over", func(t *testing.T) {
+		p := start(t, "cat "+fifo(t))
+		err := p.Await(t.Context(), 10*time.Millisecond, time.Millisecond, func(context.Context) error { return notYet })
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, notYet) {
+			t.Errorf("got %v, want that the time is over and what was said last", err)
+		}
+	})
+}
+
+// fifo makes a pipe that a program can wait on.
+func fifo(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
