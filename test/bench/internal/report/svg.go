@@ -60,7 +60,7 @@ func (r Report) SVG(w io.Writer) error {
 <style>%s</style>
 <rect class="page" width="100%%" height="100%%" rx="6"/>
 <text class="head" x="20" y="28">CPU time per request, in microseconds</text>
-<text class="soft" x="20" y="46">Less is better. Each case has its own scale; the thin line goes from the lowest to the highest of %d rounds.</text>
+<text class="soft" x="20" y="46">Less is better. Each case has its own scale; thin lines span the lowest to the highest of %d rounds.</text>
 %s</svg>
 `, width, height, width, height, style, r.Rounds, b.String())
 	return err
