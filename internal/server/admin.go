@@ -1,0 +1,77 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Health is the state of one upstream, for /readyz.
+type Health struct {
+	Upstream string `json:"upstream"`
+	State    string `json:"state"`
+	Required bool   `json:"required"`
+	Ready    bool   `json:"ready"`
+}
+
+// Admin is what the admin listener shows. Its functions are called for each
+// request and must be safe for concurrent use.
+type Admin struct {
+	Metrics prometheus.Gatherer
+	Health  func() []Health
+	Routes  func() any    // what `gatehouse routes --output json` prints
+	OpenAPI func() []byte // nil: none
+}
+
+// Handler serves /livez, /readyz, /metrics, /routes and /openapi.json. It must
+// never be reachable from outside.
+func (a *Admin) Handler(ready func() bool) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { a.readyz(w, ready()) })
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /routes", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, a.Routes()) })
+	mux.HandleFunc("GET /openapi.json", a.openAPI)
+	return mux
+}
+
+// readyz is 200 if new calls are welcome and every required upstream is
+// reachable, else 503; the body tells which is not.
+func (a *Admin) readyz(w http.ResponseWriter, welcome bool) {
+	answer := struct {
+		Ready     bool     `json:"ready"`
+		Draining  bool     `json:"draining,omitempty"`
+		Upstreams []Health `json:"upstreams"`
+	}{Ready: welcome, Draining: !welcome, Upstreams: a.Health()}
+	for _, h := range answer.Upstreams {
+		if h.Required && !h.Ready {
+			answer.Ready = false
+		}
+	}
+	status := http.StatusOK
+	if !answer.Ready {
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, answer)
+}
+
+func (a *Admin) openAPI(w http.ResponseWriter, _ *http.Request) {
+	doc := a.OpenAPI()
+	if doc == nil {
+		http.Error(w, "no OpenAPI document: set openapi.file in the configuration", http.StatusNotFound)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(doc)
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(v) // a client that went away is told nothing
+}

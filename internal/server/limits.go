@@ -1,0 +1,89 @@
+package server
+
+import (
+	"log"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+)
+
+// Flow-control windows and frames of HTTP/2: enough for a round trip within a
+// data centre, small enough that a hundred streams cannot fill the memory.
+const (
+	streamWindow = 64 << 10
+	connWindow   = 1 << 20
+	frameBytes   = 16 << 10
+)
+
+// A client may ping as often as this; one that has gone is noticed after
+// pingAfter and pingTimeout.
+const (
+	pingMin     = 10 * time.Second
+	pingAfter   = 2 * time.Minute
+	pingTimeout = 20 * time.Second
+)
+
+// httpServer serves HTTP/1.1 and HTTP/2, over TLS or, with prior knowledge, in
+// the clear.
+func httpServer(o *Options, l Listener, h http.Handler) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:           h,
+		TLSConfig:         l.TLS,
+		ReadHeaderTimeout: o.Limits.HeaderTimeout,
+		IdleTimeout:       o.Limits.IdleTimeout,
+		MaxHeaderBytes:    o.Limits.HeaderBytes,
+		Protocols:         protocols,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          int(o.Limits.Streams),
+			MaxReadFrameSize:              frameBytes,
+			MaxReceiveBufferPerConnection: connWindow,
+			MaxReceiveBufferPerStream:     streamWindow,
+		},
+		ErrorLog: log.New(debugWriter{o.Log, l.Name}, "", 0),
+	}
+}
+
+// debugWriter takes net/http's complaints about clients: a handshake that
+// failed is not the operator's trouble.
+type debugWriter struct {
+	log  *slog.Logger
+	name string
+}
+
+func (w debugWriter) Write(p []byte) (int, error) {
+	w.log.Debug("connection", "listener", w.name, "error", string(p))
+	return len(p), nil
+}
+
+// innerOptions are for the server behind net/http, which does the framing.
+func innerOptions(o *Options) []grpc.ServerOption {
+	return []grpc.ServerOption{grpc.MaxRecvMsgSize(o.Limits.MessageBytes)}
+}
+
+// grpcOptions are for the server with connections of its own.
+func grpcOptions(o *Options) []grpc.ServerOption {
+	opts := append(innerOptions(o),
+		grpc.MaxConcurrentStreams(o.Limits.Streams),
+		grpc.MaxHeaderListSize(uint32(o.Limits.HeaderBytes)), //nolint:gosec // bounded by the configuration
+		grpc.ConnectionTimeout(o.Limits.HeaderTimeout),
+		grpc.InitialWindowSize(streamWindow),
+		grpc.InitialConnWindowSize(connWindow),
+		grpc.SharedWriteBuffer(true),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle: o.Limits.IdleTimeout, Time: pingAfter, Timeout: pingTimeout,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingMin, PermitWithoutStream: true}),
+	)
+	if o.GRPC.TLS != nil {
+		opts = append(opts, grpc.Creds(credentials.NewTLS(o.GRPC.TLS)))
+	}
+	return opts
+}
