@@ -26,10 +26,12 @@ const (
 	keptKeys = 1 << 12 // a larger set is not kept for the next document
 )
 
+func newKeySet() *keySet { return &keySet{seed: maphash.MakeSeed()} }
+
 // pushSet takes an empty set from the stack; popSet gives it back.
 func (s *inState) pushSet() *keySet {
 	if s.nsets == len(s.sets) {
-		s.sets = append(s.sets, &keySet{seed: maphash.MakeSeed()})
+		s.sets = append(s.sets, newKeySet())
 	}
 	set := s.sets[s.nsets]
 	s.nsets++
