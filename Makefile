@@ -9,7 +9,7 @@ FUZZTIME ?= 10s
 # Each tool is pinned in a modfile of its own kind: what generates code has the
 # versions of the product, buf and golangci-lint have what they ask for.
 BUF         := go tool -modfile=tools/buf/go.mod buf
-GOLANGCI    := go tool -modfile=tools/lint/go.mod golangci-lint
+GOLANGCI    := tool -modfile=$(CURDIR)/tools/lint/go.mod golangci-lint
 GOVULNCHECK := go tool -modfile=tools/go.mod govulncheck
 
 # Modules beside the product's, which hold what only tests need.
@@ -43,12 +43,15 @@ test: ## Run all tests with the race detector
 lint: .proto/stamp ## Run the linters over Go code and contracts
 	$(BUF) lint
 	$(BUF) format --diff --exit-code proto
-	$(GOLANGCI) run ./...
+	go $(GOLANGCI) run ./...
+	@set -e; for module in tools $(TEST_MODULES); do \
+		echo "go -C $$module ... golangci-lint run ./..."; go -C $$module $(GOLANGCI) run ./...; \
+	done
 
 .PHONY: format
 format: .proto/stamp ## Format Go code and contracts
 	$(BUF) format --write proto
-	$(GOLANGCI) fmt ./...
+	go $(GOLANGCI) fmt ./...
 
 .PHONY: generate
 generate: .proto/stamp ## Generate gen/ from proto/
