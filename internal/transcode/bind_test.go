@@ -350,6 +350,9 @@ func TestBindMediaTypes(t *testing.T) {
 		if refused := errors.As(err, &input) && input.Kind == transcode.UnsupportedMedia; refused == want || !refused && err != nil {
 			t.Errorf("%q: got error %v", media, err)
 		}
+		if input != nil && (input.HTTPStatus() != 415 || input.Field() != "") {
+			t.Errorf("%q: status %d, field %q", media, input.HTTPStatus(), input.Field())
+		}
 	}
 }
 
