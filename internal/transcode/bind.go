@@ -1,7 +1,7 @@
 package transcode
 
 import (
-	"net/http"
+	"slices"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -88,7 +88,7 @@ func (c *Compiler) Bind(in, out protoreflect.MessageDescriptor, rule Rule) (*Bin
 		return nil, err
 	}
 	b.bindQuery(rule)
-	if rule.HTTPMethod == http.MethodPatch {
+	if rule.HTTPMethod == "PATCH" {
 		b.bindMask()
 	}
 	if err := b.bindResponse(c, out, rule.ResponseBody); err != nil {
@@ -100,7 +100,7 @@ func (c *Compiler) Bind(in, out protoreflect.MessageDescriptor, rule Rule) (*Bin
 // AppendRequest appends the request message's wire bytes to dst. Its errors are
 // all [*InputError]. In steady state it allocates nothing but by growing dst.
 func (b *Binding) AppendRequest(dst []byte, in *call.Input) ([]byte, error) {
-	s := b.rt.start(dst, nil)
+	s := b.rt.start(slices.Grow(dst, len(in.Body)), nil)
 	defer b.rt.end(s)
 	if !b.request(s, in) {
 		return dst, s.err
