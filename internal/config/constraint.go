@@ -1,0 +1,80 @@
+package config
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+
+	"buf.build/go/protovalidate"
+)
+
+// constraints are those of the schema, checked by protovalidate.
+func (c *checker) constraints() {
+	err := protovalidate.Validate(c.file.Config)
+	if err == nil {
+		return
+	}
+	invalid, ok := errors.AsType[*protovalidate.ValidationError](err)
+	if !ok {
+		c.fail("", "the schema of the configuration cannot be checked: %v", err)
+		return
+	}
+	for _, v := range invalid.Violations {
+		// A oneof is no field in YAML.
+		path := strings.TrimSuffix(protovalidate.FieldPathString(v.Proto.GetField()), ".source")
+		c.fail(path, "%s", c.violation(path, v))
+	}
+}
+
+// violation says what is wrong, and then what would be right.
+func (c *checker) violation(path string, v *protovalidate.Violation) string {
+	problem := strings.TrimPrefix(v.Proto.GetMessage(), "value ")
+	switch rule := v.Proto.GetRuleId(); {
+	case rule == "required", rule == "repeated.min_items", rule == "string.min_len":
+		problem = "required"
+	case strings.HasPrefix(rule, "string."):
+		problem = c.quoted(path, v.FieldValue.String()) + " is not allowed"
+	case rule == "bool.const":
+		problem = "can only be true"
+	}
+	if hint := hintFor(path); hint != "" {
+		return problem + "; " + hint
+	}
+	return problem
+}
+
+// hintFor tells what would be right in the field at path, "" if the constraint
+// says it well enough.
+func hintFor(path string) string {
+	path = regexp.MustCompile(`\[\d+\]`).ReplaceAllString(path, "")
+	if tls, field, ok := strings.Cut(path, ".tls."); ok && strings.HasPrefix(tls, "listeners.") {
+		path = "listeners.tls." + field
+	}
+	switch path {
+	case "upstreams":
+		return "give the gRPC servers behind the gateway, such as {name: catalog, target: \"dns:///catalog:9000\", schema: {reflection: true}}"
+	case "expose":
+		return "nothing is served unless it is named here, such as {select: \"shop.catalog.v1.*\", upstream: catalog}"
+	case "listeners.tls.cert_file":
+		return "give the certificate with its chain, a file in PEM"
+	case "listeners.tls.key_file":
+		return "give the certificate's private key, a file in PEM"
+	case "upstreams.name":
+		return "give lower-case letters, digits, \"-\", \"_\" and \".\", at most 63, the first a letter or digit"
+	case "upstreams.target":
+		return "give a gRPC target such as \"dns:///catalog:9000\""
+	case "upstreams.schema":
+		return "give one of {image: FILE}, {reflection: true}, {linked: true}"
+	case "upstreams.schema.image":
+		return "give a file that buf build -o or protoc --include_imports -o wrote"
+	case "upstreams.schema.reflection", "upstreams.schema.linked":
+		return "leave it out for false"
+	case "expose.select":
+		return "give an RPC (shop.catalog.v1.CatalogService.GetProduct), a service, all below a package (shop.catalog.v1.*), or \"*\""
+	case "expose.upstream":
+		return "give the name of one of the upstreams"
+	case "json.allow_query":
+		return "give the name of a parameter, or a prefix ending in \"*\" such as \"utm_*\""
+	}
+	return ""
+}
