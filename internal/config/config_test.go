@@ -259,6 +259,24 @@ func TestNew(t *testing.T) {
 	}
 }
 
+func TestWith(t *testing.T) {
+	f := parse(t, minimal)
+	changed, err := f.With(func(c *configv1.Config) { c.Listeners.Http.Address = "127.0.0.1:1" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := changed.Config.GetListeners().GetHttp().GetAddress(); got != "127.0.0.1:1" {
+		t.Errorf("changed to %q", got)
+	}
+	if got := f.Config.GetListeners().GetHttp().GetAddress(); got != "127.0.0.1:8080" {
+		t.Errorf("the first changed too: %q", got)
+	}
+	_, err = f.With(func(c *configv1.Config) { c.Listeners.Http.Address = "127.0.0.1:9090" })
+	if err == nil || !strings.Contains(err.Error(), "is taken by") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(minimal))
 	paths, err := filepath.Glob("testdata/*.yaml")

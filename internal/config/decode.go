@@ -10,11 +10,12 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// What a document may make of us by aliases: each use of an alias counts
-// anew.
+// What a document may make of us by aliases: each use of an alias counts anew,
+// and what comes of it is in proportion to what is written.
 const (
-	maxNodes = 200_000
-	maxDepth = 64
+	aliasFactor = 10
+	aliasFloor  = 1000
+	maxDepth    = 64
 )
 
 // decoder writes YAML nodes into a message, remembers where each field was, and
@@ -24,7 +25,7 @@ type decoder struct {
 	errors    Errors
 	positions map[string]Position
 	written   map[string]string
-	nodes     int
+	budget    int // of nodes still to be entered
 }
 
 func (d *decoder) report(p Position, path, format string, args ...any) {
@@ -42,14 +43,15 @@ func (d *decoder) position(n *yaml.Node) Position {
 // enter follows an alias and counts the node; nil if there have been too many,
 // of which only the first is reported.
 func (d *decoder) enter(n *yaml.Node, depth int) *yaml.Node {
-	d.nodes++
-	if d.nodes > maxNodes || depth > maxDepth {
-		if d.nodes <= maxNodes || d.nodes == maxNodes+1 {
-			d.fail(n, "", "too much of it: more than %d values, those that aliases repeat included, or more than %d levels", maxNodes, maxDepth)
-		}
-		d.nodes = maxNodes + 1 // an end to all
+	switch {
+	case d.budget < 0:
+		return nil
+	case d.budget == 0, depth > maxDepth:
+		d.fail(n, "", "too much of it: aliases make more than %d times of what is written, or it nests deeper than %d levels", aliasFactor, maxDepth)
+		d.budget = -1
 		return nil
 	}
+	d.budget--
 	if n.Kind == yaml.AliasNode {
 		return n.Alias
 	}
