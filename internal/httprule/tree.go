@@ -170,10 +170,6 @@ func notAllowed(allow []string) *Error {
 	}
 }
 
-// lastSteps is the most that walk.last can visit: a literal and a star, each
-// with and without a verb.
-const lastSteps = 4
-
 // maxSteps bounds the nodes that a walk from here visits. A path takes one
 // literal child at most, so literals count by their costliest one.
 func (n *node) maxSteps() int {
@@ -184,7 +180,20 @@ func (n *node) maxSteps() int {
 	for _, c := range n.literals {
 		most = max(most, c.maxSteps())
 	}
-	return 1 + max(most+n.star.maxSteps(), lastSteps) + 2*n.deep.depth()
+	return 1 + max(most+n.star.maxSteps(), n.maxLast()) + 2*n.deep.depth()
+}
+
+// maxLast bounds the nodes that walk.last visits: a literal and "*", each with
+// and without a verb.
+func (n *node) maxLast() int {
+	most := 0
+	if len(n.literals) > 0 {
+		most += 2
+	}
+	if n.star != nil {
+		most += 2
+	}
+	return most
 }
 
 // depth is the number of nodes on the longest way down through literals.
