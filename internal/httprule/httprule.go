@@ -167,7 +167,8 @@ type Router[T any] struct {
 //
 // A HEAD request is served by the GET binding of a path that has no HEAD
 // binding. A last segment is split at its last ":" only for templates that
-// have this verb at this place; for the others the colon is part of the value.
+// have this verb at this place; for the others the colon is part of the value,
+// so where only POST has a verb, GET may still read what its name ends in.
 // A trailing slash is an empty last segment, which only "**" matches.
 func (r *Router[T]) Match(method, escapedPath string, m *Match[T]) error {
 	var none T

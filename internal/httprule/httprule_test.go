@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
@@ -354,6 +355,27 @@ func TestMatchTellsTheRoute(t *testing.T) {
 	if m.Route.Method != "GET" || m.Route.Template.String() != "/v1/orders/{id}" || m.Route.Origin != "line 14" {
 		t.Errorf("route = %s %s (%s)", m.Route.Method, m.Route.Template, m.Route.Origin)
 	}
+}
+
+// A router serves any number of goroutines, each with a match of its own; the
+// race detector watches.
+func TestConcurrentUse(t *testing.T) {
+	r := build(t, 0, shop...)
+	var wg sync.WaitGroup
+	for id := range 8 {
+		wg.Go(func() {
+			m := &httprule.Match[string]{}
+			for i := range 200 {
+				want := fmt.Sprintf("products/%d %d", id, i)
+				err := r.Match("GET", strings.ReplaceAll("/v1/"+want, " ", "%20"), m)
+				if err != nil || m.Vars[0] != want {
+					t.Errorf("got %q, %v; want %q", m.Vars, err, want)
+				}
+				_ = r.Match("PUT", "/v1/products/special", m)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestAllocations(t *testing.T) {
