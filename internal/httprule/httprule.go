@@ -39,7 +39,8 @@ type Variable struct {
 }
 
 // Decoding says what stays percent-encoded in the value of a variable that
-// may span several segments. A variable of one segment is decoded wholly.
+// may span several segments. A variable of one segment is decoded wholly. What
+// stays encoded stays as it was sent; "%25" is always decoded, once.
 type Decoding int
 
 const (
