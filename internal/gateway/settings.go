@@ -96,6 +96,7 @@ func transcodeRule(c *configv1.Config, r *rule, t *httprule.Template) transcode.
 		AllowQuery:         c.GetJson().GetAllowQuery(),
 		IgnoreUnknownQuery: c.GetJson().GetIgnoreUnknownQuery(),
 		MaxQueryParams:     int(c.GetLimits().GetMaxQueryParameters()),
+		AnyMedia:           c.GetJson().GetProfile() == configv1.Json_PROFILE_GRPC_GATEWAY,
 	}
 	for _, v := range t.Variables() {
 		out.Variables = append(out.Variables, transcode.PathVariable{FieldPath: v.FieldPath, Multi: v.Multi})

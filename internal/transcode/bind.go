@@ -26,6 +26,9 @@ type Rule struct {
 	IgnoreUnknownQuery bool
 	// MaxQueryParams bounds the number of query parameters; 0 means 1000.
 	MaxQueryParams int
+	// AnyMedia reads bodies of every media type as JSON, as grpc-gateway does.
+	// A page of another site may then have a browser send them.
+	AnyMedia bool
 }
 
 // PathVariable is a variable of a path template.
@@ -60,6 +63,7 @@ type Binding struct {
 	query    queryRule
 	mask     *inField // the FieldMask to fill from the body, or nil
 	required bool     // whether required fields must be looked for at the end
+	anyMedia bool     // whether bodies of every media type are read as JSON
 	response responseRule
 }
 
@@ -77,7 +81,7 @@ type boundVar struct {
 // Bind compiles a binding for the request message in and the response message
 // out. Its errors name the part of the rule that is wrong.
 func (c *Compiler) Bind(in, out protoreflect.MessageDescriptor, rule Rule) (*Binding, error) {
-	b := &Binding{rt: &c.in, plan: c.in.message(in)}
+	b := &Binding{rt: &c.in, plan: c.in.message(in), anyMedia: rule.AnyMedia}
 	b.required = b.plan.reachesRequired(map[*inPlan]bool{})
 	for slot, v := range rule.Variables {
 		if err := b.bindVariable(slot, v); err != nil {
