@@ -4,8 +4,6 @@ go 1.26.0
 
 toolchain go1.26.11
 
-replace github.com/gatehouse-dev/gatehouse => ../..
-
 require (
 	github.com/bufbuild/protocompile v0.14.1
 	google.golang.org/protobuf v1.36.12
