@@ -1,0 +1,92 @@
+# The targets a developer needs. `make` alone prints them.
+
+export GOTOOLCHAIN := auto
+
+MODULE  := github.com/gatehouse-dev/gatehouse
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 10s
+
+# Each tool is pinned in a modfile of its own kind: what generates code has the
+# versions of the product, buf and golangci-lint have what they ask for.
+BUF         := go tool -modfile=tools/buf/go.mod buf
+GOLANGCI    := tool -modfile=$(CURDIR)/tools/lint/go.mod golangci-lint
+GOVULNCHECK := go tool -modfile=tools/go.mod govulncheck
+
+# Modules beside the product's, which hold what only tests need.
+TEST_MODULES := $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
+
+# Where the network is out of reach, a copy of the vulnerability database.
+VULNDB := $(abspath ../shared/vulndb)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Print the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: ## Run the shop and the gateway in front of it, in one process
+	@go run ./cmd/gatehouse demo
+
+.PHONY: build
+build: ## Build the static binary bin/gatehouse
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/gatehouse ./cmd/gatehouse
+
+.PHONY: test
+test: ## Run all tests with the race detector
+	go test -race ./...
+	@set -e; for module in $(TEST_MODULES); do \
+		echo "go -C $$module test -race ./..."; go -C $$module test -race ./...; \
+	done
+
+.PHONY: lint
+lint: .proto/stamp ## Run the linters over Go code and contracts
+	$(BUF) lint
+	$(BUF) format --diff --exit-code proto
+	go $(GOLANGCI) run ./...
+	@set -e; for module in tools $(TEST_MODULES); do \
+		echo "go -C $$module ... golangci-lint run ./..."; go -C $$module $(GOLANGCI) run ./...; \
+	done
+
+.PHONY: format
+format: .proto/stamp ## Format Go code and contracts
+	$(BUF) format --write proto
+	go $(GOLANGCI) fmt ./...
+
+.PHONY: generate
+generate: .proto/stamp ## Generate gen/ from proto/
+	$(BUF) generate
+
+.PHONY: check-generate
+check-generate: .proto/stamp ## Fail if gen/ is not what proto/ generates
+	@set -e; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	$(BUF) generate --output "$$fresh"; \
+	diff --recursive --brief "$$fresh/gen" gen || { echo 'gen/ is stale: run make generate'; exit 1; }
+
+# What the contracts import, printed from the descriptors that Go modules link
+# in; fails if those differ from the product's.
+.proto/stamp: tools/protoimports/main.go tools/go.mod go.mod
+	go -C tools run ./protoimports ../.proto ../go.mod
+	@touch $@
+
+.PHONY: bench
+bench: ## Compare with the generated facade and a floor; writes docs/PERFORMANCE.md
+	go -C test/bench run .
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME (10s)
+	@set -e; for package in $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+.PHONY: cover
+cover: ## Measure what the tests cover; writes cover.out
+	go test -race -coverpkg=./... -coverprofile=cover.out ./...
+	go tool cover -func=cover.out | tail -n 1
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities that the code can reach
+	$(GOVULNCHECK) $(if $(wildcard $(VULNDB)),-db file://$(VULNDB)) ./...

@@ -1,0 +1,71 @@
+package accesslog_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/interceptors/accesslog"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/calltest"
+)
+
+func TestOneLineACall(t *testing.T) {
+	c := call.Call{
+		Method: "/shop.v1.Shop/Get", Protocol: call.REST, Binding: "GET /v1/{name=products/*}", Upstream: "shop",
+		Peer: "192.0.2.7:1234", RequestID: "r-1", TraceID: "0af7651916cd43dd8448eb211c80319c",
+	}
+	for _, tc := range []struct {
+		name string
+		err  error
+		want map[string]any
+	}{
+		{"answered", nil, map[string]any{
+			"level": "INFO", "msg": "call", "method": c.Method, "protocol": "rest", "binding": c.Binding, "upstream": "shop",
+			"status": "OK", "http_status": 200.0, "bytes_in": 3.0, "bytes_out": 5.0, "peer": c.Peer, "request_id": "r-1", "trace_id": c.TraceID,
+		}},
+		{"refused", call.Refuse(call.Client, codes.InvalidArgument, "bad"), map[string]any{
+			"level": "INFO", "status": "INVALID_ARGUMENT", "fault": "client", "error": "bad",
+		}},
+		{"upstream down", call.Refuse(call.Upstream, codes.Unavailable, "down").Because(errors.New("dial 10.0.0.1")), map[string]any{
+			"level": "WARN", "status": "UNAVAILABLE", "fault": "upstream", "error": "down", "cause": "dial 10.0.0.1",
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var out bytes.Buffer
+			conn := interceptors.Chain(calltest.Conn{}, accesslog.New(slog.New(slog.NewJSONHandler(&out, nil))))
+			running := call.Call{
+				Method: c.Method, Protocol: c.Protocol, Binding: c.Binding, Upstream: c.Upstream,
+				Peer: c.Peer, RequestID: c.RequestID, TraceID: c.TraceID, Start: time.Now(),
+			}
+			if err := conn.Invoke(call.With(t.Context(), &running), c.Method, nil, nil); err != nil {
+				t.Fatal(err)
+			}
+			if out.Len() != 0 {
+				t.Error("logged before the answer was written")
+			}
+			running.In.Add(3)
+			running.Out.Add(5)
+			running.SetHTTPStatus(200)
+			running.Finish(tc.err)
+			var got map[string]any
+			if err := json.Unmarshal(out.Bytes(), &got); err != nil { // also: exactly one line
+				t.Fatalf("%v in %s", err, out.Bytes())
+			}
+			for k, want := range tc.want {
+				if got[k] != want {
+					t.Errorf("%s = %v, want %v", k, got[k], want)
+				}
+			}
+			if _, ok := got["duration"]; !ok {
+				t.Error("no duration")
+			}
+		})
+	}
+}

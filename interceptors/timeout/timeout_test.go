@@ -1,0 +1,69 @@
+package timeout_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/interceptors/timeout"
+	"github.com/gatehouse-dev/gatehouse/internal/calltest"
+)
+
+// silent is an upstream that waits for the deadline.
+func silent(left *time.Duration) calltest.Conn {
+	return calltest.Conn{OnInvoke: func(ctx context.Context, _ string, _, _ any, _ ...grpc.CallOption) error {
+		if d, ok := ctx.Deadline(); ok {
+			*left = time.Until(d)
+		}
+		<-ctx.Done()
+		return status.FromContextError(ctx.Err()).Err()
+	}}
+}
+
+func TestTheSmallerDeadlineCounts(t *testing.T) {
+	for _, tc := range []struct {
+		name           string
+		policy, client time.Duration
+		want           time.Duration
+		text           string
+	}{
+		{"policy", 2 * time.Second, time.Minute, 2 * time.Second, "no answer within 2s"},
+		{"client", time.Minute, time.Second, time.Second, "context deadline exceeded"},
+		{"no policy", 0, time.Second, time.Second, "context deadline exceeded"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var left time.Duration
+				conn := interceptors.Chain(silent(&left), timeout.New(tc.policy))
+				ctx, cancel := context.WithTimeout(t.Context(), tc.client)
+				defer cancel()
+				begin := time.Now()
+				err := conn.Invoke(ctx, "/s/m", nil, nil)
+				if status.Code(err) != codes.DeadlineExceeded || !strings.Contains(err.Error(), tc.text) {
+					t.Errorf("err = %v, want DEADLINE_EXCEEDED with %q", err, tc.text)
+				}
+				if left != tc.want || time.Since(begin) != tc.want {
+					t.Errorf("sent on %v and took %v, want %v", left, time.Since(begin), tc.want)
+				}
+			})
+		})
+	}
+}
+
+func TestStreamsAreNotBounded(t *testing.T) {
+	bounded := false
+	conn := interceptors.Chain(calltest.Conn{OnStream: func(ctx context.Context, _ *grpc.StreamDesc, _ string) (grpc.ClientStream, error) {
+		_, bounded = ctx.Deadline()
+		return &calltest.ClientStream{}, nil
+	}}, timeout.New(time.Second))
+	if _, err := conn.NewStream(context.Background(), &grpc.StreamDesc{ServerStreams: true}, "/s/m"); err != nil || bounded {
+		t.Errorf("err = %v, bounded = %v; want neither", err, bounded)
+	}
+}

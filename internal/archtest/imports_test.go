@@ -1,0 +1,168 @@
+// Package archtest_test holds the module to its import arrows: which package
+// may know which. What the arrows keep apart can be read, tested and replaced
+// on its own.
+package archtest_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/gatehouse-dev/gatehouse/"
+
+// row says what the packages that match a pattern may import.
+type row struct {
+	pattern string   // as path.Match has it, relative to the module
+	ours    []string // patterns of our own packages
+	http    bool     // whether net/http is theirs to use
+}
+
+// arrows is the order of the house, bottom up. The first row that matches a
+// package counts. Generated code is free to all but the two at the bottom.
+var arrows = []row{
+	{pattern: "internal/httprule"},
+	{pattern: "internal/call", ours: []string{"internal/httprule"}},
+	{pattern: "internal/transcode", ours: []string{"gen", "internal/call", "internal/httprule"}},
+	{
+		pattern: "internal/edge",
+		ours:    []string{"gen", "internal/call", "internal/httprule", "internal/transcode"},
+		http:    true,
+	},
+	{pattern: "internal/upstream", ours: []string{"gen", "internal/call"}},
+	{pattern: "internal/schema", ours: []string{"gen"}},
+	{pattern: "internal/config", ours: []string{"gen", "internal/schema"}},
+	{pattern: "interceptors", ours: []string{"gen", "internal/call"}},
+	{pattern: "interceptors/*", ours: []string{"gen", "interceptors", "internal/call"}},
+	{pattern: "internal/server", ours: []string{"gen", "internal/call", "internal/edge"}, http: true},
+	{pattern: "internal/gateway", ours: []string{"gen", "interceptors", "interceptors/*", "internal/*"}},
+	{pattern: "internal/*test", ours: []string{"gen", "internal/call", "internal/httprule"}},
+	{pattern: "cmd/gatehouse/shop", ours: []string{"gen"}},
+	{
+		pattern: "cmd",
+		ours:    []string{"gen", "internal/*", "interceptors", "cmd/*", "cmd/gatehouse/shop"},
+		http:    true,
+	},
+	{
+		pattern: "cmd/*",
+		ours:    []string{"gen", "internal/*", "interceptors", "cmd", "cmd/*", "cmd/gatehouse/shop"},
+		http:    true,
+	},
+	{pattern: "gen", ours: []string{"gen"}, http: true},
+}
+
+func TestImportArrows(t *testing.T) {
+	t.Parallel()
+	for _, pkg := range listPackages(t) {
+		for _, problem := range judge(pkg.ImportPath, pkg.Imports) {
+			t.Error(problem)
+		}
+	}
+}
+
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		pkg, imported string
+		wantProblem   bool
+	}{
+		{"internal/call", module + "internal/httprule", false},
+		{"internal/call", module + "internal/transcode", true},
+		{"internal/call", "net/http", true},
+		{"internal/httprule", module + "internal/call", true},
+		{"internal/edge", module + "internal/transcode", false},
+		{"internal/edge", module + "internal/upstream", true},
+		{"internal/edge", module + "interceptors/timeout", true},
+		{"internal/edge", "net/http", false},
+		{"interceptors/timeout", module + "interceptors", false},
+		{"interceptors/timeout", module + "interceptors/recovery", true},
+		{"interceptors/timeout", module + "gen/gatehouse/policy/v1", false},
+		{"internal/gateway", module + "interceptors/timeout", false},
+		{"internal/gateway", module + "cmd", true},
+		{"cmd/gatehouse/shop", module + "internal/call", true},
+		{"internal/unheard/of", "fmt", true},
+		{"internal/config", "google.golang.org/grpc", false},
+	}
+	for _, test := range tests {
+		problems := judge(module+test.pkg, []string{test.imported})
+		if got := len(problems) > 0; got != test.wantProblem {
+			t.Errorf("%s importing %s: got problems %v, want any: %v",
+				test.pkg, test.imported, problems, test.wantProblem)
+		}
+	}
+}
+
+// judge returns what is wrong with the imports of a package.
+func judge(importPath string, imports []string) []string {
+	pkg := strings.TrimPrefix(importPath, module)
+	i := slices.IndexFunc(arrows, func(r row) bool { return matches(r.pattern, pkg) })
+	if i < 0 {
+		return []string{pkg + ": has no row in arrows; say there what it may import"}
+	}
+	var problems []string
+	for _, imported := range imports {
+		if !arrows[i].allows(imported) {
+			problems = append(problems, pkg+": must not import "+strings.TrimPrefix(imported, module))
+		}
+	}
+	return problems
+}
+
+func (r row) allows(imported string) bool {
+	if imported == "net/http" {
+		return r.http
+	}
+	ours, ok := strings.CutPrefix(imported, module)
+	if !ok {
+		return true
+	}
+	return slices.ContainsFunc(r.ours, func(pattern string) bool { return matches(pattern, ours) })
+}
+
+// matches is path.Match, with all generated packages as one.
+func matches(pattern, pkg string) bool {
+	if pattern == "gen" {
+		return strings.HasPrefix(pkg, "gen/")
+	}
+	ok, err := path.Match(pattern, pkg)
+	return err == nil && ok
+}
+
+type goPackage struct {
+	ImportPath string   `json:"ImportPath"`
+	Imports    []string `json:"Imports"`
+}
+
+// listPackages asks the go command for all packages of the module.
+func listPackages(t *testing.T) []goPackage {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-json=ImportPath,Imports", module+"...")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, &stderr)
+	}
+	var packages []goPackage
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var pkg goPackage
+		err := dec.Decode(&pkg)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		packages = append(packages, pkg)
+	}
+	if len(packages) < len(arrows)/2 {
+		t.Fatalf("go list found only %d packages", len(packages))
+	}
+	return packages
+}

@@ -1,0 +1,183 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/httprule"
+	"github.com/gatehouse-dev/gatehouse/internal/schema"
+	"github.com/gatehouse-dev/gatehouse/internal/transcode"
+	"github.com/gatehouse-dev/gatehouse/internal/upstream"
+)
+
+// reflectTimeout bounds the reading of one contract from a running backend.
+const reflectTimeout = 10 * time.Second
+
+// builder makes one table. It is used once.
+type builder struct {
+	config    *configv1.Config
+	parts     *parts
+	upstreams map[string]*upstream.Upstream
+
+	schemas   map[string]*source
+	contract  *contract
+	methods   map[string]*call.Method
+	router    httprule.Builder[*edge.Route]
+	routes    []RouteInfo
+	overrides map[string][]*annotations.HttpRule // full method name -> rules of the configuration
+}
+
+// source is one upstream's contract with the plans made from it.
+type source struct {
+	set   *schema.Set
+	plans *transcode.Compiler
+}
+
+func (b *builder) build(ctx context.Context) (*edge.Table, error) {
+	b.methods, b.schemas = map[string]*call.Method{}, map[string]*source{}
+	if err := b.readSchemas(ctx); err != nil {
+		return nil, err
+	}
+	chosen, err := b.choose()
+	if err != nil {
+		return nil, err
+	}
+	if err := b.addOverrides(chosen); err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, c := range chosen {
+		errs = append(errs, b.add(c))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return b.table()
+}
+
+// readSchemas reads the contract of every upstream.
+func (b *builder) readSchemas(ctx context.Context) error {
+	var errs []error
+	for _, u := range b.config.GetUpstreams() {
+		set, err := b.readSchema(ctx, u)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("upstream %q: %w", u.GetName(), err))
+			continue
+		}
+		b.schemas[u.GetName()] = &source{set: set, plans: transcode.NewCompiler(jsonOptions(b.config), set.Types)}
+	}
+	return errors.Join(errs...)
+}
+
+func (b *builder) readSchema(ctx context.Context, u *configv1.Upstream) (*schema.Set, error) {
+	switch s := u.GetSchema().GetSource().(type) {
+	case *configv1.Schema_Image:
+		return schema.Image(s.Image)
+	case *configv1.Schema_Linked:
+		return schema.Linked()
+	default:
+		ctx, cancel := context.WithTimeout(ctx, reflectTimeout)
+		defer cancel()
+		return schema.Reflect(ctx, b.upstreams[u.GetName()].Raw())
+	}
+}
+
+// exposed is one RPC that is to be served, and why.
+type exposed struct {
+	method   protoreflect.MethodDescriptor
+	exposure *configv1.Exposure
+	index    int // of the exposure in the configuration
+}
+
+func (e *exposed) origin() string { return fmt.Sprintf("expose[%d]", e.index) }
+
+// add compiles one RPC: its chain and its bindings.
+func (b *builder) add(e *exposed) error {
+	name := fullMethod(e.method)
+	up := b.upstreams[e.exposure.GetUpstream()]
+	effective := config.EffectivePolicy(e.method, e.exposure, e.origin())
+	m := &call.Method{
+		Name:       name,
+		Desc:       e.method,
+		Stream:     grpc.StreamDesc{StreamName: string(e.method.Name()), ClientStreams: e.method.IsStreamingClient(), ServerStreams: e.method.IsStreamingServer()},
+		Conn:       interceptors.Chain(up.Conn(), b.parts.chain(name, effective.Policy)...),
+		Upstream:   e.exposure.GetUpstream(),
+		StreamIdle: b.config.GetLimits().GetStreamIdleTimeout().AsDuration(),
+	}
+	b.methods[name] = m
+	info := RouteInfo{Method: name, Upstream: m.Upstream, Exposure: e.origin(), Policies: policiesOf(effective)}
+	rules, err := b.rulesOf(e.method)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if len(rules) == 0 {
+		b.routes = append(b.routes, info)
+	}
+	for _, r := range rules {
+		if err := b.bind(m, r, info); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// bind compiles one HTTP binding of m.
+func (b *builder) bind(m *call.Method, r *rule, info RouteInfo) error {
+	template, err := httprule.Parse(r.path)
+	if err != nil {
+		return fmt.Errorf("%s: path %q: %w", r.origin, r.path, err)
+	}
+	view, err := b.schemas[m.Upstream].plans.Bind(m.Desc.Input(), m.Desc.Output(), transcodeRule(b.config, r, template))
+	if err != nil {
+		return fmt.Errorf("%s: %s %s: %w", r.origin, r.verb, r.path, err)
+	}
+	route := &edge.Route{Method: m, Binding: r.verb + " " + r.path, View: view, Body: r.body != ""}
+	if err := b.router.Add(r.verb, template, r.origin+" of "+m.Name, route); err != nil {
+		return err
+	}
+	info.Verb, info.Path, info.Body, info.ResponseBody = r.verb, r.path, r.body, r.responseBody
+	b.routes = append(b.routes, info)
+	return nil
+}
+
+// table puts everything together.
+func (b *builder) table() (*edge.Table, error) {
+	b.contract = newContract(b.schemas, b.methods)
+	errorBodies, err := b.errors()
+	if err != nil {
+		return nil, err
+	}
+	methods := make([]*call.Method, 0, len(b.methods))
+	for _, m := range b.methods {
+		methods = append(methods, m)
+	}
+	refused := &call.Method{Conn: interceptors.Chain(call.Refuser{}, b.parts.observers("")...)}
+	return &edge.Table{
+		Table:       call.NewTable(methods, refused),
+		Routes:      b.router.Build(),
+		Errors:      errorBodies,
+		WrapStreams: b.config.GetJson().GetWrapStreams(),
+	}, nil
+}
+
+// fullMethod is the name as on the wire.
+func fullMethod(m protoreflect.MethodDescriptor) string {
+	return "/" + string(m.Parent().FullName()) + "/" + string(m.Name())
+}
+
+// fullName is the name as contracts spell it.
+func fullName(m protoreflect.MethodDescriptor) string {
+	return strings.ReplaceAll(strings.TrimPrefix(fullMethod(m), "/"), "/", ".")
+}

@@ -1,0 +1,79 @@
+package gateway
+
+import (
+	"net/http"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/server"
+)
+
+// Listen opens the listeners in front of the gateway. Serving begins with
+// Serve of what it returns.
+func (g *Gateway) Listen() (*server.Server, error) {
+	settings, err := g.settings()
+	if err != nil {
+		return nil, err
+	}
+	o := server.Options{
+		Limits: limitsOf(g.config.GetLimits()),
+		Drain: server.Drain{
+			Delay:   g.config.GetDrain().GetDelay().AsDuration(),
+			Timeout: g.config.GetDrain().GetTimeout().AsDuration(),
+		},
+		Log:     g.parts.log,
+		NewGRPC: func(opts ...grpc.ServerOption) *grpc.Server { return g.newGRPC(settings, opts) },
+		NewHTTP: func(inner http.Handler) http.Handler { return edge.Handler(settings, inner) },
+		NewAdmin: func(ready func() bool) http.Handler {
+			return (&server.Admin{
+				Metrics: g.registry, Health: g.health,
+				Routes:  func() any { return g.Routes() },
+				OpenAPI: func() []byte { return g.openAPI },
+			}).Handler(ready)
+		},
+	}
+	l := g.config.GetListeners()
+	for _, set := range []struct {
+		to   *server.Listener
+		name string
+		from interface {
+			GetAddress() string
+			GetDisabled() bool
+			GetTls() *configv1.ServerTls
+		}
+	}{{&o.HTTP, "http", l.GetHttp()}, {&o.GRPC, "grpc", l.GetGrpc()}, {&o.Admin, "admin", l.GetAdmin()}} {
+		set.to.Name = set.name
+		if set.from.GetDisabled() {
+			continue
+		}
+		set.to.Address = set.from.GetAddress()
+		if set.to.TLS, err = serverTLS(set.from.GetTls()); err != nil {
+			return nil, err
+		}
+	}
+	return server.Listen(o)
+}
+
+func limitsOf(l *configv1.Limits) server.Limits {
+	return server.Limits{
+		HeaderTimeout: l.GetHeaderTimeout().AsDuration(),
+		IdleTimeout:   l.GetIdleTimeout().AsDuration(),
+		HeaderBytes:   int(l.GetMaxHeaderBytes()),
+		Streams:       l.GetMaxConcurrentStreams(),
+		MessageBytes:  int(l.GetMaxMessageBytes()),
+	}
+}
+
+// newGRPC makes a server whose every method is the gateway's, but for its own
+// health and the contract of what it serves.
+func (g *Gateway) newGRPC(s *edge.Settings, opts []grpc.ServerOption) *grpc.Server {
+	srv := grpc.NewServer(append(opts, grpc.ForceServerCodecV2(call.Codec{}), grpc.UnknownServiceHandler(edge.GRPC(s)))...)
+	healthv1.RegisterHealthServer(srv, health.NewServer())
+	g.contract.register(srv)
+	return srv
+}

@@ -1,0 +1,158 @@
+package gateway
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+
+	"google.golang.org/protobuf/types/known/anypb"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors/metrics"
+	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/httprule"
+	"github.com/gatehouse-dev/gatehouse/internal/server"
+	"github.com/gatehouse-dev/gatehouse/internal/transcode"
+	"github.com/gatehouse-dev/gatehouse/internal/upstream"
+)
+
+// newParts makes what the policies share.
+func newParts(o Options, m *metrics.Metrics) parts {
+	log := o.Log
+	if log == nil {
+		log = newLog(o.Config.GetLog(), o.LogTo)
+	}
+	p := parts{log: log, metrics: m, custom: o.Custom}
+	if o.Config.GetLog().GetAccess() {
+		p.access = log
+	}
+	return p
+}
+
+func newLog(l *configv1.Log, to io.Writer) *slog.Logger {
+	levels := map[configv1.Log_Level]slog.Level{
+		configv1.Log_LEVEL_DEBUG: slog.LevelDebug, configv1.Log_LEVEL_WARN: slog.LevelWarn, configv1.Log_LEVEL_ERROR: slog.LevelError,
+	}
+	options := &slog.HandlerOptions{Level: levels[l.GetLevel()]} // else the zero level, info
+	if l.GetFormat() == configv1.Log_FORMAT_JSON {
+		return slog.New(slog.NewJSONHandler(to, options))
+	}
+	return slog.New(slog.NewTextHandler(to, options))
+}
+
+// dial connects to one upstream as configured.
+func dial(u *configv1.Upstream, version string) (*upstream.Upstream, error) {
+	conf, err := clientTLS(u.GetTls())
+	if err != nil {
+		return nil, fmt.Errorf("upstream %q: %w", u.GetName(), err)
+	}
+	return upstream.Dial(upstream.Options{
+		Name:             u.GetName(),
+		Target:           u.GetTarget(),
+		Authority:        u.GetAuthority(),
+		TLS:              conf,
+		KeepaliveTime:    u.GetKeepalive().GetTime().AsDuration(),
+		KeepaliveTimeout: u.GetKeepalive().GetTimeout().AsDuration(),
+		ConnectTimeout:   u.GetConnectTimeout().AsDuration(),
+		MaxReceive:       int(u.GetMaxReceiveBytes()),
+		UserAgent:        "gatehouse/" + version,
+		Required:         !u.GetOptional(),
+	})
+}
+
+// clientTLS is nil for an upstream in the clear.
+func clientTLS(t *configv1.UpstreamTls) (*tls.Config, error) {
+	if t == nil {
+		return nil, nil //nolint:nilnil // nil is the meaning: no TLS
+	}
+	return server.ClientTLS(t.GetCaFile(), t.GetCertFile(), t.GetKeyFile(), t.GetServerName())
+}
+
+func serverTLS(t *configv1.ServerTls) (*tls.Config, error) {
+	if t == nil {
+		return nil, nil //nolint:nilnil // nil is the meaning: no TLS
+	}
+	minVersion := uint16(tls.VersionTLS12)
+	if t.GetMinVersion() == configv1.ServerTls_VERSION_1_3 {
+		minVersion = tls.VersionTLS13
+	}
+	return server.ServerTLS(t.GetCertFile(), t.GetKeyFile(), t.GetClientCaFile(), minVersion)
+}
+
+// jsonOptions are the transcoder's: a profile, and what is said beside it.
+func jsonOptions(c *configv1.Config) transcode.Options {
+	j := c.GetJson()
+	return transcode.Options{
+		EmitDefaults:   j.GetEmitDefaults(),
+		UseProtoNames:  j.GetProtoNames(),
+		UseEnumNumbers: j.GetEnumNumbers(),
+		IgnoreUnknown:  j.GetIgnoreUnknownFields(),
+		MaxDepth:       int(c.GetLimits().GetMaxDepth()),
+	}
+}
+
+func transcodeRule(c *configv1.Config, r *rule, t *httprule.Template) transcode.Rule {
+	out := transcode.Rule{
+		HTTPMethod:         r.verb,
+		Body:               r.body,
+		ResponseBody:       r.responseBody,
+		AllowQuery:         c.GetJson().GetAllowQuery(),
+		IgnoreUnknownQuery: c.GetJson().GetIgnoreUnknownQuery(),
+		MaxQueryParams:     int(c.GetLimits().GetMaxQueryParameters()),
+	}
+	for _, v := range t.Variables() {
+		out.Variables = append(out.Variables, transcode.PathVariable{FieldPath: v.FieldPath, Multi: v.Multi})
+	}
+	return out
+}
+
+// errors makes the writer of error bodies. Details may be of any type that an
+// upstream's contract has, or of google.rpc's own.
+func (b *builder) errors() (*edge.Errors, error) {
+	formats := map[configv1.Errors_Format]edge.ErrorFormat{
+		configv1.Errors_FORMAT_STATUS: edge.Status, configv1.Errors_FORMAT_PROBLEM: edge.Problem,
+	}
+	options := jsonOptions(b.config)
+	options.EmitDefaults = false
+	detail, err := transcode.NewCompiler(options, b.contract).Encoder((&anypb.Any{}).ProtoReflect().Descriptor())
+	if err != nil {
+		return nil, err
+	}
+	return &edge.Errors{Format: formats[b.config.GetErrors().GetFormat()], Detail: detail.Append}, nil
+}
+
+// settings are what the edges share.
+func (g *Gateway) settings() (*edge.Settings, error) {
+	limits := g.config.GetLimits()
+	s := &edge.Settings{
+		Table:      &g.current,
+		MaxBody:    limits.GetMaxBodyBytes(),
+		MaxHeaders: int(limits.GetMaxHeaders()),
+		Stall:      limits.GetStreamIdleTimeout().AsDuration(),
+		RequestID:  newRequestID,
+	}
+	for _, cidr := range g.config.GetListeners().GetHttp().GetTrustedProxies() {
+		p, err := netip.ParsePrefix(cidr)
+		if err != nil {
+			return nil, fmt.Errorf("listeners.http.trusted_proxies: %q is not a network: want CIDR form such as 10.0.0.0/8", cidr)
+		}
+		s.Proxies = append(s.Proxies, p)
+	}
+	return s, nil
+}
+
+// openAPI is the document at /openapi.json.
+func openAPI(o Options) ([]byte, error) {
+	file := o.Config.GetOpenapi().GetFile()
+	if file == "" {
+		return o.OpenAPI, nil
+	}
+	doc, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("openapi.file: %w", err)
+	}
+	return doc, nil
+}
