@@ -62,7 +62,9 @@ func writeExample(t *testing.T, etcd string) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "gatehouse.yaml")
-	if err := os.WriteFile(path, bytes.ReplaceAll(text, []byte(there), []byte(etcd)), 0o600); err != nil {
+	text = bytes.ReplaceAll(text, []byte(there), []byte(etcd))
+	text = append(text, "\nlog: {format: json}\n"...) // in which the addresses are read
+	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
