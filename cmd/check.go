@@ -1,0 +1,122 @@
+package cmd
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/gateway"
+)
+
+func (a *App) check() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "check --config FILE",
+		Short: "Check the configuration and the contracts it names, without serving",
+		Long: "Check builds all that `serve` would, and opens no listener. Contracts read by\n" +
+			"reflection are read from the running backends.",
+		Args: cobra.NoArgs,
+	}
+	file := configFlag(c)
+	show := c.Flags().Bool("print", false, "print the merged result: defaults filled in, policies with their origin")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		conf, err := config.Load(*file)
+		if err != nil {
+			return err
+		}
+		g, err := a.gateway(c.Context(), gateway.Options{Config: conf, LogTo: io.Discard})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = g.Close() }()
+		if *show {
+			return printMerged(c.OutOrStdout(), g)
+		}
+		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: ok: %d RPCs, %d HTTP bindings, %d upstreams\n",
+			*file, g.Methods(), g.Bindings(), len(conf.GetUpstreams()))
+		return err
+	}
+	return c
+}
+
+func (a *App) routes() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "routes --config FILE",
+		Short: "List what is served: HTTP binding, RPC, upstream, policies",
+		Args:  cobra.NoArgs,
+	}
+	file := configFlag(c)
+	output := c.Flags().StringP("output", "o", "table", "`FORMAT`: table or json")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if *output != "table" && *output != "json" {
+			return &usageError{fmt.Errorf("--output: unknown format %q: want table or json", *output)}
+		}
+		conf, err := config.Load(*file)
+		if err != nil {
+			return err
+		}
+		g, err := a.gateway(c.Context(), gateway.Options{Config: conf, LogTo: io.Discard})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = g.Close() }()
+		if *output == "json" {
+			enc := json.NewEncoder(c.OutOrStdout())
+			enc.SetIndent("", "  ")
+			enc.SetEscapeHTML(false)
+			return enc.Encode(g.Routes())
+		}
+		return printRoutes(c.OutOrStdout(), g.Routes())
+	}
+	return c
+}
+
+// printRoutes prints one line a binding, and one for an RPC without any.
+func printRoutes(w io.Writer, routes []gateway.RouteInfo) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "HTTP\tRPC\tUPSTREAM\tPOLICIES")
+	for _, r := range routes {
+		binding := "-"
+		if r.Verb != "" {
+			binding = r.Verb + " " + r.Path
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", binding, strings.TrimPrefix(r.Method, "/"), r.Upstream, policies(r.Policies))
+	}
+	return tw.Flush()
+}
+
+func policies(set map[string]string) string {
+	if len(set) == 0 {
+		return "-"
+	}
+	parts := make([]string, 0, len(set))
+	for _, k := range slices.Sorted(maps.Keys(set)) {
+		parts = append(parts, k+"="+set[k])
+	}
+	return strings.Join(parts, " ")
+}
+
+// printMerged prints the configuration with its defaults, and below it, as
+// comments so that the whole stays a configuration, each RPC's policies and
+// where each value comes from.
+func printMerged(w io.Writer, g *gateway.Gateway) error {
+	if err := config.Print(w, g.Config()); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(w, "\n# Policies in force:"); err != nil {
+		return err
+	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, m := range g.Effective() {
+		for _, line := range m.Lines {
+			fmt.Fprintf(tw, "# %s\t%s\n", strings.TrimPrefix(m.Method, "/"), line)
+		}
+	}
+	return tw.Flush()
+}

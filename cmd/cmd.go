@@ -1,0 +1,195 @@
+// Package cmd is Gatehouse's command line. A program that links contracts or
+// policies of its own is Main with them:
+//
+//	package main
+//
+//	import (
+//		"os"
+//
+//		"github.com/gatehouse-dev/gatehouse/cmd"
+//
+//		_ "example.com/library/gen/library/v1" // served with `schema: {linked: true}`
+//	)
+//
+//	func main() { os.Exit(cmd.Main()) }
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/gateway"
+	"github.com/gatehouse-dev/gatehouse/internal/server"
+)
+
+// App is the command line with what a program adds to it.
+type App struct {
+	// Interceptors run for every call, inside of Gatehouse's own policies.
+	Interceptors []interceptors.Interceptor
+	// Commands stand beside Gatehouse's own.
+	Commands []func(*App) *cobra.Command
+	// Version is what `version` prints; "" takes it from the build.
+	Version string
+}
+
+// Main runs the command line of the process and returns its exit code: 0, 1 for
+// an error, which it has printed, or 2 for wrong use.
+func Main() int { return new(App).Main() }
+
+// Main is [Main] for a program with parts of its own.
+func (a *App) Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return a.Run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+}
+
+// Run runs one command line. Serving ends when ctx does.
+func (a *App) Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := a.root()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(stderr, "gatehouse:", err)
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return 2
+	}
+	return 1
+}
+
+// usageError is a command line that makes no sense.
+type usageError struct{ error }
+
+func (a *App) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "gatehouse",
+		Short:         "An edge gateway for gRPC services: REST and gRPC through one chain of policies",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return &usageError{fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
+	})
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(a.serve(), a.check(), a.routes(), a.version())
+	for _, c := range a.Commands {
+		root.AddCommand(c(a))
+	}
+	return root
+}
+
+// configFlag adds --config, which is required.
+func configFlag(c *cobra.Command) *string {
+	file := c.Flags().StringP("config", "c", "", "configuration `FILE` (YAML; docs/CONFIG.md)")
+	_ = c.MarkFlagRequired("config") // fails only for a flag that is not there
+	return file
+}
+
+// Addresses are the flags that change where the gateway listens.
+type Addresses struct{ http, grpc, admin string }
+
+// AddressFlags adds --http, --grpc and --admin.
+func AddressFlags(c *cobra.Command) *Addresses {
+	a := new(Addresses)
+	c.Flags().StringVar(&a.http, "http", "", "`ADDRESS` of REST, and of gRPC over HTTP (default 127.0.0.1:8080)")
+	c.Flags().StringVar(&a.grpc, "grpc", "", "`ADDRESS` of native gRPC (default 127.0.0.1:9090)")
+	c.Flags().StringVar(&a.admin, "admin", "", "`ADDRESS` of health, metrics and routes (default 127.0.0.1:9901)")
+	return a
+}
+
+// Apply writes the flags that were given over the configuration.
+func (a *Addresses) Apply(c *configv1.Config) {
+	for _, set := range []struct {
+		flag string
+		to   *string
+	}{
+		{a.http, &c.GetListeners().GetHttp().Address},
+		{a.grpc, &c.GetListeners().GetGrpc().Address},
+		{a.admin, &c.GetListeners().GetAdmin().Address},
+	} {
+		if set.flag != "" {
+			*set.to = set.flag
+		}
+	}
+}
+
+func (a *App) serve() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "serve --config FILE",
+		Short:   "Serve what the configuration exposes, until SIGTERM or SIGINT",
+		Example: "  gatehouse serve --config gatehouse.yaml",
+		Args:    cobra.NoArgs,
+	}
+	file, addresses := configFlag(c), AddressFlags(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		conf, err := config.Load(*file)
+		if err != nil {
+			return err
+		}
+		addresses.Apply(conf)
+		return a.Serve(c.Context(), gateway.Options{Config: conf, LogTo: c.ErrOrStderr()}, nil)
+	}
+	return c
+}
+
+// Serve serves until ctx ends. ready is called once when the listeners are open.
+func (a *App) Serve(ctx context.Context, o gateway.Options, ready func(*server.Server)) (err error) {
+	g, err := a.gateway(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, g.Close()) }()
+	srv, err := g.Listen()
+	if err != nil {
+		return err
+	}
+	g.Log().Info("serving", "http", srv.Address("http"), "grpc", srv.Address("grpc"), "admin", srv.Address("admin"), "rpcs", g.Methods())
+	if ready != nil {
+		ready(srv)
+	}
+	return srv.Serve(ctx)
+}
+
+// gateway builds a gateway with the program's own parts.
+func (a *App) gateway(ctx context.Context, o gateway.Options) (*gateway.Gateway, error) {
+	o.Version, o.Custom = a.versionString(), a.Interceptors
+	return gateway.New(ctx, o)
+}
+
+func (a *App) version() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(c.OutOrStdout(), "gatehouse", a.versionString())
+			return err
+		},
+	}
+}
+
+// versionString is the version that was linked in, or what the build knows.
+func (a *App) versionString() string {
+	if a.Version != "" {
+		return a.Version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "dev"
+}

@@ -1,0 +1,96 @@
+package schema
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/descriptorpb"
+)
+
+// maxImageBytes bounds an image as it stands in memory, uncompressed. The
+// contracts of a whole company are a tenth of it.
+const maxImageBytes = 128 << 20
+
+// Image reads a file that holds a google.protobuf.FileDescriptorSet, as
+// `buf build -o` and `protoc --include_imports -o` write it: binary or JSON,
+// compressed with gzip or not. What it is shows from its contents. Errors name
+// the file, and the symbol within it.
+func Image(path string) (*Set, error) {
+	s, err := image(path)
+	if err != nil {
+		return nil, fmt.Errorf("image %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func image(path string) (*Set, error) {
+	data, err := readImage(path)
+	if err != nil {
+		return nil, err
+	}
+	files, err := parseImage(data)
+	if err != nil {
+		return nil, err
+	}
+	return link(files, "build it with its imports (buf build, protoc --include_imports)")
+}
+
+func readImage(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		if pe, ok := errors.AsType[*os.PathError](err); ok {
+			err = pe.Err
+		}
+		return nil, fmt.Errorf("cannot read it: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // only read
+	data, err := readBounded(f)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
+		return data, nil
+	}
+	z, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, errors.New("it begins as gzip does and is not")
+	}
+	return readBounded(z)
+}
+
+func readBounded(r io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxImageBytes+1))
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader):
+		return nil, errors.New("it is cut short or damaged")
+	case err != nil:
+		return nil, fmt.Errorf("cannot read it: %w", err)
+	case len(data) > maxImageBytes:
+		return nil, fmt.Errorf("it is larger than %d MiB", maxImageBytes>>20)
+	}
+	return data, nil
+}
+
+// parseImage tells JSON from binary by the first byte: no binary set of
+// descriptors begins with "{", which would be the group 15.
+func parseImage(data []byte) ([]*descriptorpb.FileDescriptorProto, error) {
+	set := new(descriptorpb.FileDescriptorSet)
+	if text := bytes.TrimSpace(data); bytes.HasPrefix(text, []byte("{")) {
+		// Unknown fields are buf's own, and options that nothing here knows.
+		if err := (protojson.UnmarshalOptions{AllowPartial: true, DiscardUnknown: true}).Unmarshal(text, set); err != nil {
+			return nil, fmt.Errorf("it is not a FileDescriptorSet in JSON: %s", plain(err))
+		}
+	} else if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(data, set); err != nil {
+		return nil, errors.New("it is not a FileDescriptorSet: make one with buf build -o or protoc --include_imports -o")
+	}
+	if len(set.GetFile()) == 0 {
+		return nil, errors.New("it holds no files")
+	}
+	return set.GetFile(), nil
+}

@@ -1,0 +1,126 @@
+package transcode
+
+import (
+	"net/http"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// Rule is one HTTP binding of an RPC (google.api.HttpRule) with its path
+// template taken apart.
+type Rule struct {
+	// HTTPMethod is the request method, such as "PATCH".
+	HTTPMethod string
+	// Variables are the template's variables in its order.
+	Variables []PathVariable
+	// Body is "", "*" or the name of a top-level field of the request.
+	Body string
+	// ResponseBody is "" or the name of a top-level field of the response.
+	ResponseBody string
+	// AllowQuery names query parameters that are ignored instead of refused;
+	// "*" stands for any text, as in "utm_*".
+	AllowQuery []string
+	// IgnoreUnknownQuery ignores all query parameters that name no field.
+	IgnoreUnknownQuery bool
+	// MaxQueryParams bounds the number of query parameters; 0 means 1000.
+	MaxQueryParams int
+}
+
+// PathVariable is a variable of a path template.
+type PathVariable struct {
+	// FieldPath is the path of the field it binds, by proto names.
+	FieldPath []string
+	// Multi says that it may span several segments of the path.
+	Multi bool
+}
+
+// defaultQueryParams bounds a query unless the rule does.
+const defaultQueryParams = 1000
+
+// Binding shows the messages of one HTTP binding to HTTP clients. It is
+// immutable and safe for concurrent use.
+//
+// A request message is its body, then its query, then its path, which is
+// written last. What one sets the others cannot: a body or a query that names a
+// field bound by the path, or another member of its oneof, is refused, unless
+// the body repeats the very value of the path, as a resource that was read
+// before does with its name.
+//
+// Values in path and query have their JSON form without the quotes. A
+// FieldMask there may have names in snake_case too, and an enum's number may
+// stand for its name.
+type Binding struct {
+	rt       *inRuntime
+	plan     *inPlan
+	vars     []boundVar
+	guard    *guard // of the request message, nil if nothing is guarded
+	body     bodyRule
+	query    queryRule
+	mask     *inField // the FieldMask to fill from the body, or nil
+	required bool     // whether required fields must be looked for at the end
+	response responseRule
+}
+
+// Interface guard.
+var _ call.View = (*Binding)(nil)
+
+// boundVar is a path variable with the field it binds.
+type boundVar struct {
+	name string
+	// chain leads from the request message to the one that has the leaf.
+	chain []*inField
+	leaf  *inField
+}
+
+// Bind compiles a binding for the request message in and the response message
+// out. Its errors name the part of the rule that is wrong.
+func (c *Compiler) Bind(in, out protoreflect.MessageDescriptor, rule Rule) (*Binding, error) {
+	b := &Binding{rt: &c.in, plan: c.in.message(in)}
+	b.required = b.plan.reachesRequired(map[*inPlan]bool{})
+	for slot, v := range rule.Variables {
+		if err := b.bindVariable(slot, v); err != nil {
+			return nil, err
+		}
+	}
+	if err := b.bindBody(rule.Body); err != nil {
+		return nil, err
+	}
+	b.bindQuery(rule)
+	if rule.HTTPMethod == http.MethodPatch {
+		b.bindMask()
+	}
+	if err := b.bindResponse(c, out, rule.ResponseBody); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// AppendRequest appends the request message's wire bytes to dst. Its errors are
+// all [*InputError]. In steady state it allocates nothing but by growing dst.
+func (b *Binding) AppendRequest(dst []byte, in *call.Input) ([]byte, error) {
+	s := b.rt.start(dst, nil)
+	defer b.rt.end(s)
+	if !b.request(s, in) {
+		return dst, s.err
+	}
+	return s.dst, nil
+}
+
+// request writes the message in the order that lets the path win.
+func (b *Binding) request(s *inState, in *call.Input) bool {
+	start := len(s.dst)
+	if b.required {
+		s.partial = 1
+	}
+	if !b.readPath(s, in.Vars) || !b.readBody(s, in) || !b.readQuery(s, in) {
+		return false
+	}
+	if b.mask != nil && len(s.mask.wire) > 0 && !s.query.masked {
+		s.putTag(b.mask.tag)
+		s.putBytes(s.mask.wire)
+	}
+	b.writePath(s)
+	return !b.required || b.complete(s, s.dst[start:])
+}

@@ -1,0 +1,223 @@
+package transcode
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+)
+
+// InputKind tells what an HTTP answer to an [InputError] has to say.
+type InputKind uint8
+
+const (
+	// Invalid input is 400 and INVALID_ARGUMENT.
+	Invalid InputKind = iota
+	// UnsupportedMedia is a body in a format that the binding does not take:
+	// 415 and INVALID_ARGUMENT.
+	UnsupportedMedia
+)
+
+// InputError is a client's mistake in a request. Its text may be sent to the
+// client as it is: it names the place, what was given and what would be right.
+type InputError struct {
+	Kind InputKind
+	// Path is the place in the JSON document or the name of the parameter,
+	// such as items[3].price.units; "" when the input as a whole is meant.
+	Path string
+	// Reason says what is wrong there.
+	Reason string
+}
+
+// Error implements error.
+func (e *InputError) Error() string {
+	if e.Path == "" {
+		return e.Reason
+	}
+	return e.Path + ": " + e.Reason
+}
+
+// inside puts the error one step further from the root of the document.
+func (e *InputError) inside(step string) {
+	switch {
+	case e.Path == "":
+		e.Path = step
+	case e.Path[0] == '[':
+		e.Path = step + e.Path
+	default:
+		e.Path = step + "." + e.Path
+	}
+}
+
+// fail records the error that ends the decoding and returns false, so that a
+// reader can end with it.
+func (s *inState) fail(format string, args ...any) bool {
+	if s.err == nil {
+		s.err = &InputError{Reason: fmt.Sprintf(format, args...)}
+	}
+	return false
+}
+
+// syntax fails with the line and column of the byte at pos.
+func (s *inState) syntax(pos int, format string, args ...any) bool {
+	before := s.src[:min(pos, len(s.src))]
+	line := bytes.Count(before, []byte{'\n'}) + 1
+	column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
+	return s.fail("invalid JSON at line %d, column %d: %s", line, column, fmt.Sprintf(format, args...))
+}
+
+// expected fails for the value at pos, which is not what is wanted there.
+func (s *inState) expected(pos int, want string) bool {
+	if s.err != nil {
+		return false
+	}
+	given, broken := describe(s.src[min(pos, len(s.src)):])
+	if broken {
+		return s.syntax(pos, "expected %s, got %s", want, given)
+	}
+	return s.fail("expected %s, got %s", want, given)
+}
+
+// within names the field in which the decoding failed.
+func (s *inState) within(name string) bool {
+	s.err.inside(name)
+	return false
+}
+
+// withinIndex names the element in which the decoding failed.
+func (s *inState) withinIndex(i int) bool { return s.within("[" + strconv.Itoa(i) + "]") }
+
+// maxExcerpt bounds how much of a client's value an error repeats, in bytes.
+const maxExcerpt = 48
+
+// describe tells what JSON value b begins with, and whether it is none at all.
+func describe(b []byte) (what string, broken bool) {
+	if len(b) == 0 {
+		return "the end of the input", true
+	}
+	switch c := b[0]; {
+	case c == '{':
+		return "an object", false
+	case c == '[':
+		return "an array", false
+	case c == '"':
+		return "string " + excerptString(b), false
+	case c == '-' || c >= '0' && c <= '9':
+		return "number " + excerpt(b[:wordLen(b)]), false
+	case bytes.HasPrefix(b, []byte("true")), bytes.HasPrefix(b, []byte("false")), bytes.HasPrefix(b, []byte("null")):
+		return excerpt(b[:wordLen(b)]), false
+	case wordLen(b) > 0:
+		return excerpt(b[:wordLen(b)]), true
+	}
+	r, size := utf8.DecodeRune(b)
+	if r == utf8.RuneError && size == 1 {
+		return fmt.Sprintf("byte 0x%02x", b[0]), true
+	}
+	return strconv.QuoteRune(r), true
+}
+
+// excerptString returns the JSON string at the start of b, quoted for a reader.
+func excerptString(b []byte) string {
+	s := inState{src: b}
+	text, ok := s.text()
+	if !ok {
+		return excerpt(b)
+	}
+	return quote(text)
+}
+
+// quote returns b in quotes, cut when long.
+func quote(b []byte) string {
+	if len(b) <= maxExcerpt {
+		return strconv.Quote(string(b))
+	}
+	cut := maxExcerpt
+	for cut > 0 && !utf8.RuneStart(b[cut]) {
+		cut--
+	}
+	return strconv.Quote(string(b[:cut])) + "..."
+}
+
+func excerpt(b []byte) string {
+	if len(b) <= maxExcerpt {
+		return string(bytes.ToValidUTF8(b, []byte("?")))
+	}
+	return string(bytes.ToValidUTF8(b[:maxExcerpt], []byte("?"))) + "..."
+}
+
+// wordLen returns the length of what looks like one word or number.
+func wordLen(b []byte) int {
+	for i, c := range b {
+		if !isWord(c) {
+			return i
+		}
+	}
+	return len(b)
+}
+
+func isWord(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' ||
+		c == '_' || c == '-' || c == '+' || c == '.'
+}
+
+// nearest returns the name closest to given, or "" when none is close enough
+// to be what the client meant.
+func nearest(given string, names []string) string {
+	const longest = 64 // no field of a longer name is worth the quadratic search
+	if len(given) > longest {
+		return ""
+	}
+	best, limit := "", max(1, min(3, len(given)/3))+1
+	for _, name := range names {
+		if len(name) > longest {
+			continue
+		}
+		if d := editDistance(given, name, limit); d < limit {
+			best, limit = name, d
+		}
+	}
+	return best
+}
+
+// editDistance counts the bytes to add, drop, change or swap with a neighbour
+// to turn a into b, ignoring case; it gives up at limit.
+func editDistance(a, b string, limit int) int {
+	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
+		return limit
+	}
+	var rows [3][66]int
+	before, prev, cur := rows[0][:], rows[1][:], rows[2][:]
+	for j := range len(b) + 1 {
+		prev[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		cur[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if lower(a[i-1]) == lower(b[j-1]) {
+				cost = 0
+			}
+			cur[j] = min(prev[j]+1, cur[j-1]+1, prev[j-1]+cost)
+			if i > 1 && j > 1 && lower(a[i-1]) == lower(b[j-2]) && lower(a[i-2]) == lower(b[j-1]) {
+				cur[j] = min(cur[j], before[j-2]+1)
+			}
+		}
+		before, prev, cur = prev, cur, before
+	}
+	return prev[len(b)]
+}
+
+func lower(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// didYouMean returns the end of an error about an unknown name.
+func didYouMean(given string, names []string) string {
+	if name := nearest(given, names); name != "" {
+		return "; did you mean " + strconv.Quote(name) + "?"
+	}
+	return ""
+}

@@ -1,0 +1,120 @@
+package transcode
+
+import "google.golang.org/protobuf/encoding/protowire"
+
+// maskRecord collects the paths of a document's leaves as the wire bytes of a
+// google.protobuf.FieldMask (AIP-134, AIP-161).
+type maskRecord struct {
+	on   bool
+	path []byte // proto names from the document's root to the current field
+	wire []byte
+}
+
+func (m *maskRecord) reset() {
+	m.on, m.path, m.wire = false, m.path[:0], m.wire[:0]
+}
+
+// guard says which fields of one message a request's path binds. A body may
+// not set or clear them, nor the other members of their oneofs.
+type guard struct {
+	fields []guardedField // by the field's index
+}
+
+type guardedField struct {
+	// why refuses the field, "" if it is free.
+	why string
+	// slot is the path variable that binds the field itself, -1 if none does.
+	slot int
+	// inner guards the message in the field, nil if all of it is free.
+	inner *guard
+}
+
+// watched reads a member of a message that is guarded or whose leaves are
+// recorded.
+func (s *inState) watched(p *inPlan, f *inField, m *members, g *guard) bool {
+	var inner *guard
+	if g != nil && f.index >= 0 {
+		switch w := &g.fields[f.index]; {
+		case w.slot >= 0:
+			return s.sameAsPath(f, m, w)
+		case w.why != "":
+			return s.fail("%s", w.why)
+		default:
+			inner = w.inner
+		}
+	}
+	if !s.mask.on {
+		return s.setField(p, f, m, inner)
+	}
+	return s.recorded(p, f, m, inner)
+}
+
+// sameAsPath reads a field that the path binds. A document that repeats the
+// path's value, as one that was read before does, sets nothing; any other
+// value is refused.
+func (s *inState) sameAsPath(f *inField, m *members, w *guardedField) bool {
+	if s.peek() == 'n' && !f.nullIsValue {
+		return s.fail("%s", w.why)
+	}
+	start := len(s.dst)
+	ok := false
+	if f.op < inMessage {
+		ok = s.scalar(f)
+	} else {
+		ok = s.measured(f.msg, nil)
+	}
+	if !ok {
+		return false
+	}
+	same := !s.dropped && string(s.dst[start:]) == string(s.path.value(w.slot))
+	s.dst, s.dropped = s.dst[:start], false
+	if !same {
+		return s.fail("%s", w.why)
+	}
+	if f.required {
+		m.set++
+	}
+	return true
+}
+
+// recorded reads a member and records the leaves in it.
+func (s *inState) recorded(p *inPlan, f *inField, m *members, inner *guard) bool {
+	if f.index < 0 {
+		return s.fail("an extension cannot be named in a field mask, so it cannot be updated this way")
+	}
+	parent := len(s.mask.path)
+	if parent > 0 {
+		s.mask.path = append(s.mask.path, '.')
+	}
+	s.mask.path = append(s.mask.path, f.proto...)
+	leaf := s.leaf(f)
+	s.mask.on = !leaf
+	ok := s.setField(p, f, m, inner)
+	s.mask.on = true
+	if leaf && ok && !s.dropped {
+		s.mask.add()
+	}
+	s.dropped = false
+	s.mask.path = s.mask.path[:parent]
+	return ok
+}
+
+// leaf reports whether the value that comes next is named by the field's own
+// path: all but a message with members.
+func (s *inState) leaf(f *inField) bool {
+	if f.list || f.isMap || f.op < inMessage || f.msg.form != formObject || s.peek() != '{' {
+		return true
+	}
+	at := s.pos
+	s.pos++
+	empty := s.peek() == '}'
+	s.pos = at
+	return empty
+}
+
+// add records the current path.
+func (m *maskRecord) add() {
+	m.wire = append(m.wire, pathsTag)
+	m.wire = protowire.AppendVarint(m.wire, uint64(len(m.path)))
+	m.wire = append(m.wire, m.path...)
+}

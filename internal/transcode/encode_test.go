@@ -1,0 +1,250 @@
+package transcode_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/dynamicpb"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/gatehouse-dev/gatehouse/internal/transcode"
+)
+
+// forms are the ways to write that the options offer, each with protojson's.
+var forms = []struct { //nolint:gochecknoglobals // a table
+	name   string
+	ours   transcode.Options
+	oracle protojson.MarshalOptions
+}{
+	{"proto3", transcode.Options{}, protojson.MarshalOptions{}},
+	{"defaults", transcode.Options{EmitDefaults: true}, protojson.MarshalOptions{EmitUnpopulated: true}},
+	{"names", transcode.Options{UseProtoNames: true, UseEnumNumbers: true}, protojson.MarshalOptions{UseProtoNames: true, UseEnumNumbers: true}},
+}
+
+// encodeLikeProtojson compares what wire means as JSON, for us and for protojson.
+func encodeLikeProtojson(tb testing.TB, c checked, wire []byte) {
+	tb.Helper()
+	m := dynamicpb.NewMessage(c.desc)
+	readErr := proto.UnmarshalOptions{AllowPartial: true, Resolver: c.types, RecursionLimit: 900}.Unmarshal(wire, m)
+	for _, form := range forms {
+		enc, err := transcode.NewCompiler(form.ours, c.types).Encoder(c.desc)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		got, err := enc.Append([]byte("kept "), wire)
+		oracle := form.oracle
+		oracle.AllowPartial, oracle.Resolver = true, c.types
+		want, wantErr := []byte(nil), readErr
+		if readErr == nil {
+			want, wantErr = oracle.Marshal(m)
+		}
+		switch {
+		case err != nil && wantErr != nil:
+			if string(got) != "kept " {
+				tb.Errorf("%s: %x: dst = %q after an error", form.name, wire, got)
+			}
+		case err != nil:
+			tb.Errorf("%s: %x: refused (%v); protojson writes %s", form.name, wire, err, want)
+		case wantErr != nil:
+			if !laxer(wantErr) {
+				tb.Errorf("%s: %x: written as %s; protojson refuses: %v", form.name, wire, got, wantErr)
+			}
+		default:
+			if !sameJSON(tb, got[len("kept "):], want) {
+				tb.Errorf("%s: %x:\n got %s\nwant %s", form.name, wire, got[len("kept "):], want)
+			}
+		}
+	}
+}
+
+// laxer are refusals of the oracle's that we do not share: a value that is
+// overwritten by a later one is not looked at.
+func laxer(err error) bool { return strings.Contains(err.Error(), "recursion depth") }
+
+// sameJSON compares two documents by their meaning, and sees duplicate members.
+func sameJSON(tb testing.TB, got, want []byte) bool {
+	tb.Helper()
+	var g, w any
+	for _, d := range []struct {
+		doc []byte
+		to  *any
+	}{{got, &g}, {want, &w}} {
+		dec := json.NewDecoder(bytes.NewReader(d.doc))
+		dec.UseNumber()
+		if err := dec.Decode(d.to); err != nil {
+			tb.Errorf("not JSON: %v: %s", err, d.doc)
+			return false
+		}
+	}
+	return reflect.DeepEqual(g, w) && bytes.Count(got, []byte(":")) == bytes.Count(compact(tb, want), []byte(":"))
+}
+
+func compact(tb testing.TB, doc []byte) []byte {
+	tb.Helper()
+	var b bytes.Buffer
+	if err := json.Compact(&b, doc); err != nil {
+		tb.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// wires are the messages of the documents that are valid for c.
+func everySchema(tb testing.TB) map[string]checked {
+	return map[string]checked{
+		"proto3":   newChecked(tb, "proto3", proto3Schema, "All", false),
+		"proto2":   newChecked(tb, "proto2", proto2Schema, "Old", false),
+		"editions": newChecked(tb, "editions", editionSchema, "Modern", false),
+	}
+}
+
+func linkedTypes() *dynamicpb.Types { return dynamicpb.NewTypes(protoregistry.GlobalFiles) }
+
+func wires(tb testing.TB, c checked) [][]byte {
+	tb.Helper()
+	var out [][]byte
+	for _, doc := range append(documents(), oldDocuments...) {
+		m := dynamicpb.NewMessage(c.desc)
+		if (protojson.UnmarshalOptions{AllowPartial: true, Resolver: c.types, DiscardUnknown: true}).Unmarshal([]byte(doc), m) != nil {
+			continue
+		}
+		wire, err := proto.MarshalOptions{AllowPartial: true}.Marshal(m)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		out = append(out, wire)
+	}
+	if len(out) < 20 {
+		tb.Fatalf("only %d documents are valid", len(out))
+	}
+	return out
+}
+
+func TestEncodeLikeProtojson(t *testing.T) {
+	for name, c := range everySchema(t) {
+		t.Run(name, func(t *testing.T) {
+			all := wires(t, c)
+			for _, wire := range all {
+				encodeLikeProtojson(t, c, wire)
+			}
+			// Two messages one after the other are one message, in which much
+			// is said twice; shuffled fields are the same message.
+			r := rand.New(rand.NewPCG(1, 2))
+			for range 2000 {
+				a, b := all[r.IntN(len(all))], all[r.IntN(len(all))]
+				encodeLikeProtojson(t, c, shuffled(r, append(append([]byte{}, a...), b...)))
+			}
+		})
+	}
+}
+
+// shuffled puts the fields of a message in another order.
+func shuffled(r *rand.Rand, wire []byte) []byte {
+	var fields [][]byte
+	for rest := wire; len(rest) > 0; {
+		_, _, n := protowire.ConsumeField(rest)
+		if n < 0 {
+			return wire
+		}
+		fields, rest = append(fields, rest[:n]), rest[n:]
+	}
+	r.Shuffle(len(fields), func(i, j int) { fields[i], fields[j] = fields[j], fields[i] })
+	return bytes.Join(fields, nil)
+}
+
+func FuzzEncode(f *testing.F) {
+	all := everySchema(f)
+	for _, c := range all {
+		for _, wire := range wires(f, c) {
+			f.Add(wire)
+		}
+	}
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		for _, c := range all {
+			encodeLikeProtojson(t, c, wire)
+		}
+	})
+}
+
+func TestEncodeWellKnown(t *testing.T) {
+	known := func(m proto.Message) []byte {
+		b, err := proto.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	deep := structpb.NewNullValue()
+	for range 100 {
+		deep = structpb.NewListValue(&structpb.ListValue{Values: []*structpb.Value{deep}})
+	}
+	inAny, err := anypb.New(&timestamppb.Timestamp{Seconds: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []proto.Message{
+		&timestamppb.Timestamp{}, &timestamppb.Timestamp{Seconds: 951782400}, &timestamppb.Timestamp{Seconds: 1709164799, Nanos: 1000},
+		&timestamppb.Timestamp{Seconds: -62135596800}, &timestamppb.Timestamp{Seconds: 253402300799, Nanos: 999999999},
+		&timestamppb.Timestamp{Seconds: 253402300800}, &timestamppb.Timestamp{Seconds: -62135596801}, &timestamppb.Timestamp{Nanos: -1},
+		&durationpb.Duration{Seconds: -1, Nanos: -500000000}, &durationpb.Duration{Seconds: 1, Nanos: -1}, &durationpb.Duration{Nanos: 1000000000},
+		&durationpb.Duration{Seconds: 315576000000}, &durationpb.Duration{Seconds: 315576000001}, &durationpb.Duration{Nanos: -7},
+		&fieldmaskpb.FieldMask{Paths: []string{"a_b.c", "d"}}, &fieldmaskpb.FieldMask{Paths: []string{"aB"}},
+		&fieldmaskpb.FieldMask{Paths: []string{"a__b"}}, &fieldmaskpb.FieldMask{Paths: []string{"a_1"}}, &fieldmaskpb.FieldMask{Paths: []string{""}},
+		&fieldmaskpb.FieldMask{Paths: []string{"a_"}}, &fieldmaskpb.FieldMask{Paths: []string{"_a"}}, &fieldmaskpb.FieldMask{Paths: []string{"a1_b"}},
+		deep, &structpb.Value{}, &structpb.Struct{}, &structpb.ListValue{}, structpb.NewNumberValue(1e300), structpb.NewStringValue("\x00\u2028\"\\/"),
+		inAny, &anypb.Any{}, &anypb.Any{Value: []byte{1}}, &anypb.Any{TypeUrl: "type.googleapis.com/nobody.Knows"},
+	} {
+		md := m.ProtoReflect().Descriptor()
+		encodeLikeProtojson(t, checked{desc: md, types: linkedTypes()}, known(m))
+	}
+}
+
+func TestEncodeNamesTheFieldThatIsWrong(t *testing.T) {
+	for _, c := range everySchema(t) {
+		enc, err := transcode.NewCompiler(transcode.Options{}, c.types).Encoder(c.desc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range c.desc.Fields().Len() {
+			fd := c.desc.Fields().Get(i)
+			if fd.Kind() != protoreflect.StringKind || fd.IsList() || fd.IsMap() {
+				continue
+			}
+			wire := protowire.AppendString(protowire.AppendTag(nil, fd.Number(), protowire.BytesType), "\xff")
+			if _, err := enc.Append(nil, wire); err == nil || !strings.HasPrefix(err.Error(), fd.TextName()+": is not valid UTF-8") {
+				t.Errorf("%s: err = %v", fd.FullName(), err)
+			}
+		}
+	}
+}
+
+func TestEncodeBoundsNesting(t *testing.T) {
+	md := (&structpb.Value{}).ProtoReflect().Descriptor()
+	enc, err := transcode.NewCompiler(transcode.Options{}, linkedTypes()).Encoder(md)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := structpb.NewNullValue()
+	for range 600 {
+		v = structpb.NewListValue(&structpb.ListValue{Values: []*structpb.Value{v}})
+	}
+	wire, err := proto.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := enc.Append(nil, wire); err == nil || !strings.Contains(err.Error(), "nests deeper than 1000") {
+		t.Errorf("err = %v, want one of nesting", err)
+	}
+}
