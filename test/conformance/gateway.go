@@ -38,6 +38,10 @@ upstreams:
   - name: reference
     target: "passthrough:///{{.Upstream}}"
     schema: {image: {{printf "%q" .Image}}}
+{{- if .ReceiveLimit}}
+    # The limit is for requests; the answers tell what was asked, and are larger.
+    max_receive_bytes: 16777216
+{{- end}}
 expose:
   - {select: "*", upstream: reference}
 {{- if .ReceiveLimit}}

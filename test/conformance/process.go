@@ -39,6 +39,9 @@ func start(cmd *exec.Cmd, out *output) (*process, error) {
 	go func() {
 		defer close(p.done)
 		p.err = cmd.Wait()
+		if cmd.ProcessState.Success() {
+			p.err = nil // else it is the context's, though that only asked it to end
+		}
 	}()
 	return p, nil
 }
