@@ -19,34 +19,22 @@ import (
 
 var gatehouse = flag.String("gatehouse", "", "program of the gateway to test, such as one built with -race; none builds it")
 
-// cases is how many cases the suite has for gRPC in clear text.
-const cases = "374"
+// How many cases the suite has for gRPC in clear text, and with those over TLS.
+const (
+	cases    = "374"
+	casesTLS = "570"
+)
 
-// TestGateway runs the suite against both doors of the gateway that speak
-// gRPC, in front of both servers of the suite that do. There is no list of
-// known failures.
-func TestGateway(t *testing.T) {
+// TestSuite runs the suite. There is no list of known failures.
+func TestSuite(t *testing.T) {
 	s := newSuite(t)
-	s.buildGateway(t)
-	for _, tt := range []struct{ name, config, backend, door, cases string }{
-		{"grpc listener, reference server", "grpc.yaml", "referenceserver", conformance.DoorGRPC, cases},
-		{"grpc listener, grpc-go server", "grpc.yaml", "grpcserver", conformance.DoorGRPC, cases},
-		{"grpc listener over TLS, reference server", "grpc-tls.yaml", "referenceserver", conformance.DoorGRPC, "570"},
-		{"http listener, reference server", "grpc.yaml", "referenceserver", conformance.DoorHTTP, cases},
-		{"http listener over TLS, reference server", "grpc-tls.yaml", "referenceserver", conformance.DoorHTTP, "570"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			got := s.run(t, tt.config, "-backend", s.program(tt.backend),
-				"-gatehouse", s.gatehouse, "-image", s.image, "-door", tt.door)
-			got.want(t, tt.cases, nil)
-		})
-	}
+	t.Run("bare server", s.bareServer)
+	t.Run("gateway", s.behindGateway)
 }
 
-// TestBareServer proves that the suite finds what it is here to find: without
-// the gateway, grpc-go's server fails the cases that count messages.
-func TestBareServer(t *testing.T) {
-	s := newSuite(t)
+// bareServer proves that the suite finds what it is here to find: without the
+// gateway, grpc-go's server fails the cases that count messages.
+func (s *suite) bareServer(t *testing.T) {
 	got := s.run(t, "grpc.yaml", "-backend", s.program("grpcserver"))
 	got.want(t, cases, []string{
 		"gRPC Unexpected Requests/HTTPVersion:2/TLS:false/server-stream/multiple-requests",
@@ -54,6 +42,26 @@ func TestBareServer(t *testing.T) {
 		"gRPC Unexpected Requests/HTTPVersion:2/TLS:false/unary/multiple-requests",
 		"gRPC Unexpected Requests/HTTPVersion:2/TLS:false/unary/no-request",
 	})
+}
+
+// behindGateway runs it against both doors of the gateway that speak gRPC, in
+// front of both servers of the suite that do.
+func (s *suite) behindGateway(t *testing.T) {
+	s.buildGateway(t)
+	for _, tt := range []struct{ name, config, backend, door, cases string }{
+		{"grpc listener, reference server", "grpc.yaml", "referenceserver", conformance.DoorGRPC, cases},
+		{"grpc listener, grpc-go server", "grpc.yaml", "grpcserver", conformance.DoorGRPC, cases},
+		{"grpc listener over TLS too", "grpc-tls.yaml", "referenceserver", conformance.DoorGRPC, casesTLS},
+		{"http listener, reference server", "grpc.yaml", "referenceserver", conformance.DoorHTTP, cases},
+		{"http listener, grpc-go server", "grpc.yaml", "grpcserver", conformance.DoorHTTP, cases},
+		{"http listener over TLS too", "grpc-tls.yaml", "referenceserver", conformance.DoorHTTP, casesTLS},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := s.run(t, tt.config, "-backend", s.program(tt.backend),
+				"-gatehouse", s.gatehouse, "-image", s.image, "-door", tt.door)
+			got.want(t, tt.cases, nil)
+		})
+	}
 }
 
 // suite holds the programs that take part in a run.
