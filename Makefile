@@ -12,6 +12,9 @@ BUF         := go tool -modfile=tools/buf/go.mod buf
 GOLANGCI    := tool -modfile=$(CURDIR)/tools/lint/go.mod golangci-lint
 GOVULNCHECK := go tool -modfile=tools/go.mod govulncheck
 
+# What buf writes. The document of the demo stands where it is embedded.
+GENERATED := gen cmd/gatehouse/openapi
+
 # Modules beside the product's, which hold what only tests need.
 TEST_MODULES := $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
 
@@ -54,14 +57,16 @@ format: .proto/stamp ## Format Go code and contracts
 	go $(GOLANGCI) fmt ./...
 
 .PHONY: generate
-generate: .proto/stamp ## Generate gen/ from proto/
+generate: .proto/stamp ## Generate code and OpenAPI from proto/
 	$(BUF) generate
 
 .PHONY: check-generate
-check-generate: .proto/stamp ## Fail if gen/ is not what proto/ generates
+check-generate: .proto/stamp ## Fail if what is generated is not what proto/ says
 	@set -e; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(BUF) generate --output "$$fresh"; \
-	diff --recursive --brief "$$fresh/gen" gen || { echo 'gen/ is stale: run make generate'; exit 1; }
+	for out in $(GENERATED); do \
+		diff --recursive --brief "$$fresh/$$out" $$out || { echo "$$out is stale: run make generate"; exit 1; }; \
+	done
 
 # What the contracts import, printed from the descriptors that Go modules link
 # in; fails if those differ from the product's.
@@ -71,7 +76,7 @@ check-generate: .proto/stamp ## Fail if gen/ is not what proto/ generates
 
 .PHONY: bench
 bench: ## Compare with the generated facade and a floor; writes docs/PERFORMANCE.md
-	go -C test/bench run .
+	go -C test/bench run . -out ../../docs
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s)

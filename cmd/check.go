@@ -39,7 +39,7 @@ func (a *App) check() *cobra.Command {
 			return printMerged(c.OutOrStdout(), g)
 		}
 		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: ok: %d RPCs, %d HTTP bindings, %d upstreams\n",
-			*file, g.Methods(), g.Bindings(), len(conf.GetUpstreams()))
+			*file, len(g.Policies()), bindings(g.Routes()), len(conf.Config.GetUpstreams()))
 		return err
 	}
 	return c
@@ -102,21 +102,34 @@ func policies(set map[string]string) string {
 	return strings.Join(parts, " ")
 }
 
+// bindings counts the HTTP bindings.
+func bindings(routes []gateway.RouteInfo) int {
+	n := 0
+	for _, r := range routes {
+		if r.Verb != "" {
+			n++
+		}
+	}
+	return n
+}
+
 // printMerged prints the configuration with its defaults, and below it, as
 // comments so that the whole stays a configuration, each RPC's policies and
 // where each value comes from.
 func printMerged(w io.Writer, g *gateway.Gateway) error {
-	if err := config.Print(w, g.Config()); err != nil {
+	if err := g.Config().Print(w); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintln(w, "\n# Policies in force:"); err != nil {
 		return err
 	}
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, m := range g.Effective() {
-		for _, line := range m.Lines {
-			fmt.Fprintf(tw, "# %s\t%s\n", strings.TrimPrefix(m.Method, "/"), line)
+	for _, p := range g.Policies() {
+		if _, err := fmt.Fprintf(w, "# %s\n", strings.TrimPrefix(p.Method, "/")); err != nil {
+			return err
+		}
+		if err := p.Effective.Print(w, "#   "); err != nil {
+			return err
 		}
 	}
-	return tw.Flush()
+	return nil
 }

@@ -141,7 +141,7 @@ func (a *App) serve() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		addresses.Apply(conf)
+		addresses.Apply(conf.Config)
 		return a.Serve(c.Context(), gateway.Options{Config: conf, LogTo: c.ErrOrStderr()}, nil)
 	}
 	return c
@@ -158,7 +158,7 @@ func (a *App) Serve(ctx context.Context, o gateway.Options, ready func(*server.S
 	if err != nil {
 		return err
 	}
-	g.Log().Info("serving", "http", srv.Address("http"), "grpc", srv.Address("grpc"), "admin", srv.Address("admin"), "rpcs", g.Methods())
+	g.Log().Info("serving", "http", srv.Address("http"), "grpc", srv.Address("grpc"), "admin", srv.Address("admin"), "rpcs", len(g.Policies()))
 	if ready != nil {
 		ready(srv)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/api/annotations"
@@ -27,7 +26,7 @@ const reflectTimeout = 10 * time.Second
 
 // builder makes one table. It is used once.
 type builder struct {
-	config    *configv1.Config
+	file      *config.File
 	parts     *parts
 	upstreams map[string]*upstream.Upstream
 
@@ -36,6 +35,7 @@ type builder struct {
 	methods   map[string]*call.Method
 	router    httprule.Builder[*edge.Route]
 	routes    []RouteInfo
+	policies  []MethodPolicy
 	overrides map[string][]*annotations.HttpRule // full method name -> rules of the configuration
 }
 
@@ -70,13 +70,13 @@ func (b *builder) build(ctx context.Context) (*edge.Table, error) {
 // readSchemas reads the contract of every upstream.
 func (b *builder) readSchemas(ctx context.Context) error {
 	var errs []error
-	for _, u := range b.config.GetUpstreams() {
+	for i, u := range b.file.Config.GetUpstreams() {
 		set, err := b.readSchema(ctx, u)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("upstream %q: %w", u.GetName(), err))
+			errs = append(errs, b.file.Errorf(fmt.Sprintf("upstreams[%d].schema", i), "the contract of upstream %q cannot be read: %v", u.GetName(), err))
 			continue
 		}
-		b.schemas[u.GetName()] = &source{set: set, plans: transcode.NewCompiler(jsonOptions(b.config), set.Types)}
+		b.schemas[u.GetName()] = &source{set: set, plans: transcode.NewCompiler(jsonOptions(b.file.Config), set.Types)}
 	}
 	return errors.Join(errs...)
 }
@@ -97,27 +97,28 @@ func (b *builder) readSchema(ctx context.Context, u *configv1.Upstream) (*schema
 // exposed is one RPC that is to be served, and why.
 type exposed struct {
 	method   protoreflect.MethodDescriptor
-	exposure *configv1.Exposure
+	upstream string
 	index    int // of the exposure in the configuration
 }
-
-func (e *exposed) origin() string { return fmt.Sprintf("expose[%d]", e.index) }
 
 // add compiles one RPC: its chain and its bindings.
 func (b *builder) add(e *exposed) error {
 	name := fullMethod(e.method)
-	up := b.upstreams[e.exposure.GetUpstream()]
-	effective := config.EffectivePolicy(e.method, e.exposure, e.origin())
+	effective, err := b.file.Policy(e.method, e.index)
+	if err != nil {
+		return err
+	}
 	m := &call.Method{
 		Name:       name,
 		Desc:       e.method,
 		Stream:     grpc.StreamDesc{StreamName: string(e.method.Name()), ClientStreams: e.method.IsStreamingClient(), ServerStreams: e.method.IsStreamingServer()},
-		Conn:       interceptors.Chain(up.Conn(), b.parts.chain(name, effective.Policy)...),
-		Upstream:   e.exposure.GetUpstream(),
-		StreamIdle: b.config.GetLimits().GetStreamIdleTimeout().AsDuration(),
+		Conn:       interceptors.Chain(b.upstreams[e.upstream].Conn(), b.parts.chain(name, effective.Policy)...),
+		Upstream:   e.upstream,
+		StreamIdle: b.file.Config.GetLimits().GetStreamIdleTimeout().AsDuration(),
 	}
 	b.methods[name] = m
-	info := RouteInfo{Method: name, Upstream: m.Upstream, Exposure: e.origin(), Policies: policiesOf(effective)}
+	b.policies = append(b.policies, MethodPolicy{Method: name, Effective: effective})
+	info := RouteInfo{Method: name, Upstream: m.Upstream, Exposure: fmt.Sprintf("expose[%d]", e.index), Policies: policiesOf(effective)}
 	rules, err := b.rulesOf(e.method)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -139,7 +140,7 @@ func (b *builder) bind(m *call.Method, r *rule, info RouteInfo) error {
 	if err != nil {
 		return fmt.Errorf("%s: path %q: %w", r.origin, r.path, err)
 	}
-	view, err := b.schemas[m.Upstream].plans.Bind(m.Desc.Input(), m.Desc.Output(), transcodeRule(b.config, r, template))
+	view, err := b.schemas[m.Upstream].plans.Bind(m.Desc.Input(), m.Desc.Output(), transcodeRule(b.file.Config, r, template))
 	if err != nil {
 		return fmt.Errorf("%s: %s %s: %w", r.origin, r.verb, r.path, err)
 	}
@@ -168,16 +169,11 @@ func (b *builder) table() (*edge.Table, error) {
 		Table:       call.NewTable(methods, refused),
 		Routes:      b.router.Build(),
 		Errors:      errorBodies,
-		WrapStreams: b.config.GetJson().GetWrapStreams(),
+		WrapStreams: b.file.Config.GetJson().GetWrapStreams(),
 	}, nil
 }
 
 // fullMethod is the name as on the wire.
 func fullMethod(m protoreflect.MethodDescriptor) string {
 	return "/" + string(m.Parent().FullName()) + "/" + string(m.Name())
-}
-
-// fullName is the name as contracts spell it.
-func fullName(m protoreflect.MethodDescriptor) string {
-	return strings.ReplaceAll(strings.TrimPrefix(fullMethod(m), "/"), "/", ".")
 }

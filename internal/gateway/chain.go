@@ -2,14 +2,13 @@ package gateway
 
 import (
 	"log/slog"
-	"time"
 
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/accesslog"
 	"github.com/gatehouse-dev/gatehouse/interceptors/metrics"
 	"github.com/gatehouse-dev/gatehouse/interceptors/recovery"
 	"github.com/gatehouse-dev/gatehouse/interceptors/timeout"
-	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 )
 
 // parts are what policies need and what outlives a table: collectors, the log.
@@ -25,7 +24,7 @@ type parts struct {
 func (p *parts) chain(method string, policy *policyv1.Policy) []interceptors.Interceptor {
 	list := p.observers(method)
 	list = append(list,
-		recovery.New(p.log),                         // a panic further in is an answer like any other
+		recovery.New(p.log),                           // a panic further in is an answer like any other
 		timeout.New(policy.GetTimeout().AsDuration()), // bounds all that follows, every attempt together
 	)
 	return append(list, p.custom...) // of those who build a gateway of their own
@@ -39,4 +38,3 @@ func (p *parts) observers(method string) []interceptors.Interceptor {
 	}
 	return append(list, p.metrics.For(method))
 }
-

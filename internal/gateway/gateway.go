@@ -18,9 +18,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 
-	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/metrics"
+	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/server"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
@@ -28,9 +28,9 @@ import (
 
 // Options are the collaborators of a gateway.
 type Options struct {
-	Config *configv1.Config // complete, as config.Load returns it
-	Log    *slog.Logger     // the gateway's own; nil: made from the configuration
-	LogTo  io.Writer        // where a log made from the configuration goes
+	Config *config.File
+	Log    *slog.Logger // the gateway's own; nil: made from the configuration
+	LogTo  io.Writer    // where a log made from the configuration goes
 	// Version stands in the User-Agent that backends see.
 	Version string
 	// Custom policies run inside of all others, in this order.
@@ -42,12 +42,13 @@ type Options struct {
 // Gateway owns what outlives a table: connections, collectors, the log. It is
 // safe for concurrent use.
 type Gateway struct {
-	config    *configv1.Config
+	file      *config.File
 	parts     parts
 	registry  *prometheus.Registry
 	upstreams map[string]*upstream.Upstream
 	current   edge.Current
 	routes    []RouteInfo
+	policies  []MethodPolicy
 	contract  *contract
 	openAPI   []byte
 }
@@ -56,7 +57,7 @@ type Gateway struct {
 // mistake anywhere is an error and no gateway. ctx bounds the reading of
 // contracts by reflection.
 func New(ctx context.Context, o Options) (*Gateway, error) {
-	g := &Gateway{config: o.Config, registry: prometheus.NewRegistry(), upstreams: map[string]*upstream.Upstream{}}
+	g := &Gateway{file: o.Config, registry: prometheus.NewRegistry(), upstreams: map[string]*upstream.Upstream{}}
 	g.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m, err := metrics.New(g.registry)
 	if err != nil {
@@ -73,20 +74,20 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 }
 
 func (g *Gateway) build(ctx context.Context, version string) error {
-	for _, u := range g.config.GetUpstreams() {
+	for _, u := range g.file.Config.GetUpstreams() {
 		up, err := dial(u, version)
 		if err != nil {
 			return err
 		}
 		g.upstreams[u.GetName()] = up
 	}
-	b := &builder{config: g.config, parts: &g.parts, upstreams: g.upstreams}
+	b := &builder{file: g.file, parts: &g.parts, upstreams: g.upstreams}
 	table, err := b.build(ctx)
 	if err != nil {
 		return err
 	}
 	g.current.Store(table)
-	g.routes, g.contract = b.routes, b.contract
+	g.routes, g.policies, g.contract = b.routes, b.policies, b.contract
 	return nil
 }
 
@@ -105,6 +106,18 @@ func (g *Gateway) Conn() grpc.ClientConnInterface { return g.current.Load().Tabl
 
 // Routes lists all that is served.
 func (g *Gateway) Routes() []RouteInfo { return g.routes }
+
+// MethodPolicy is the policy in force for one RPC.
+type MethodPolicy struct {
+	Method    string
+	Effective *config.Effective
+}
+
+// Policies lists the policy of every RPC that is served.
+func (g *Gateway) Policies() []MethodPolicy { return g.policies }
+
+// Config is the configuration.
+func (g *Gateway) Config() *config.File { return g.file }
 
 // Log is the gateway's own.
 func (g *Gateway) Log() *slog.Logger { return g.parts.log }

@@ -3,11 +3,13 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/schema"
 )
@@ -23,40 +25,76 @@ type rule struct {
 func (b *builder) choose() ([]*exposed, error) {
 	var errs []error
 	var chosen []*exposed
-	at := map[protoreflect.FullName]int{}
-	for i, x := range b.config.GetExpose() {
-		found := false
-		for m := range b.schemas[x.GetUpstream()].set.Methods() {
-			if !config.Match(x.GetSelect(), m.FullName()) {
+	done := map[protoreflect.FullName]bool{}
+	for _, u := range b.file.Config.GetUpstreams() {
+		for m := range b.schemas[u.GetName()].set.Methods() {
+			if done[m.FullName()] {
 				continue
 			}
-			found = true
-			e := &exposed{method: m, exposure: x, index: i}
-			if j, ok := at[m.FullName()]; !ok {
-				at[m.FullName()] = len(chosen)
-				chosen = append(chosen, e)
-			} else if wins, err := moreSpecific(e, chosen[j]); err != nil {
+			done[m.FullName()] = true
+			e, err := b.exposureOf(m)
+			if err != nil {
 				errs = append(errs, err)
-			} else if wins {
-				chosen[j] = e
+			} else if e != nil {
+				chosen = append(chosen, e)
 			}
 		}
-		if !found {
-			errs = append(errs, fmt.Errorf("expose[%d].select: %q matches no RPC of upstream %q; it has %s",
-				i, x.GetSelect(), x.GetUpstream(), b.schemas[x.GetUpstream()].set.Describe()))
-		}
 	}
+	errs = append(errs, b.checkSelects())
 	return chosen, errors.Join(errs...)
 }
 
-// moreSpecific reports whether a wins over b; two selections of one rank are a
-// mistake.
-func moreSpecific(a, b *exposed) (bool, error) {
-	ra, rb := config.Specificity(a.exposure.GetSelect()), config.Specificity(b.exposure.GetSelect())
-	if ra == rb {
-		return false, fmt.Errorf("%s and %s both expose %s: let one of them say which it means", b.origin(), a.origin(), fullName(a.method))
+// exposureOf finds under which exposure an RPC is served, nil for none. Its
+// descriptor is that of the exposure's upstream.
+func (b *builder) exposureOf(m protoreflect.MethodDescriptor) (*exposed, error) {
+	i, err := b.file.Exposure(m.FullName(), func(upstream string) bool {
+		s := b.schemas[upstream]
+		return s != nil && s.set.Method(m.FullName()) != nil
+	})
+	if i < 0 || err != nil {
+		return nil, err
 	}
-	return ra > rb, nil
+	upstream := b.file.Config.GetExpose()[i].GetUpstream()
+	return &exposed{method: b.schemas[upstream].set.Method(m.FullName()), upstream: upstream, index: i}, nil
+}
+
+// checkSelects finds exposures that name nothing.
+func (b *builder) checkSelects() error {
+	var errs []error
+	for i, x := range b.file.Config.GetExpose() {
+		set := b.schemas[x.GetUpstream()].set
+		if !selectsAny(set, x.GetSelect()) {
+			errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d].select", i), "%q matches no RPC of upstream %q, which has %s",
+				x.GetSelect(), x.GetUpstream(), servicesOf(set)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func selectsAny(set *schema.Set, selector string) bool {
+	for m := range set.Methods() {
+		if config.Match(selector, m.FullName()) {
+			return true
+		}
+	}
+	return false
+}
+
+// servicesOf lists the services of a contract, for an error.
+func servicesOf(set *schema.Set) string {
+	const most = 8
+	var names []string
+	for s := range set.Services() {
+		if len(names) == most {
+			names = append(names, "...")
+			break
+		}
+		names = append(names, string(s.FullName()))
+	}
+	if len(names) == 0 {
+		return "no services"
+	}
+	return strings.Join(names, ", ")
 }
 
 // addOverrides collects the HTTP rules of the configuration by method.
@@ -64,13 +102,14 @@ func (b *builder) addOverrides(chosen []*exposed) error {
 	b.overrides = map[string][]*annotations.HttpRule{}
 	known := map[string]bool{}
 	for _, e := range chosen {
-		known[fullName(e.method)] = true
+		known[string(e.method.FullName())] = true
 	}
 	var errs []error
-	for i, x := range b.config.GetExpose() {
+	for i, x := range b.file.Config.GetExpose() {
 		for j, r := range x.GetHttp() {
 			if !known[r.GetSelector()] {
-				errs = append(errs, fmt.Errorf("expose[%d].http[%d].selector: %q is not an exposed RPC", i, j, r.GetSelector()))
+				errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d].http[%d].selector", i, j), "%q is not an exposed RPC%s",
+					r.GetSelector(), config.DidYouMean(r.GetSelector(), slices.Sorted(maps.Keys(known)))))
 			}
 			b.overrides[r.GetSelector()] = append(b.overrides[r.GetSelector()], r)
 		}
@@ -81,7 +120,7 @@ func (b *builder) addOverrides(chosen []*exposed) error {
 // rulesOf are the bindings of an RPC: the configuration's if it has any, else
 // the contract's own.
 func (b *builder) rulesOf(m protoreflect.MethodDescriptor) ([]*rule, error) {
-	origin, written := "http rule of the configuration", b.overrides[fullName(m)]
+	origin, written := "http rule of the configuration", b.overrides[string(m.FullName())]
 	if len(written) == 0 {
 		r, err := schema.HTTPRule(m)
 		if err != nil {
@@ -157,11 +196,10 @@ type RouteInfo struct {
 }
 
 // policiesOf lists the policies in force and their settings.
-func policiesOf(e config.Effective) map[string]string {
+func policiesOf(e *config.Effective) map[string]string {
 	out := map[string]string{}
 	if d := e.Policy.GetTimeout().AsDuration(); d > 0 {
 		out["timeout"] = d.String()
 	}
 	return out
 }
-

@@ -21,10 +21,10 @@ func (g *Gateway) Listen() (*server.Server, error) {
 		return nil, err
 	}
 	o := server.Options{
-		Limits: limitsOf(g.config.GetLimits()),
+		Limits: limitsOf(g.file.Config.GetLimits()),
 		Drain: server.Drain{
-			Delay:   g.config.GetDrain().GetDelay().AsDuration(),
-			Timeout: g.config.GetDrain().GetTimeout().AsDuration(),
+			Delay:   g.file.Config.GetDrain().GetDelay().AsDuration(),
+			Timeout: g.file.Config.GetDrain().GetTimeout().AsDuration(),
 		},
 		Log:     g.parts.log,
 		NewGRPC: func(opts ...grpc.ServerOption) *grpc.Server { return g.newGRPC(settings, opts) },
@@ -37,7 +37,7 @@ func (g *Gateway) Listen() (*server.Server, error) {
 			}).Handler(ready)
 		},
 	}
-	l := g.config.GetListeners()
+	l := g.file.Config.GetListeners()
 	for _, set := range []struct {
 		to   *server.Listener
 		name string

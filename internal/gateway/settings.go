@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/netip"
 	"os"
 
 	"google.golang.org/protobuf/types/known/anypb"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors/metrics"
+	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/internal/server"
@@ -23,10 +23,10 @@ import (
 func newParts(o Options, m *metrics.Metrics) parts {
 	log := o.Log
 	if log == nil {
-		log = newLog(o.Config.GetLog(), o.LogTo)
+		log = newLog(o.Config.Config.GetLog(), o.LogTo)
 	}
 	p := parts{log: log, metrics: m, custom: o.Custom}
-	if o.Config.GetLog().GetAccess() {
+	if o.Config.Config.GetLog().GetAccess() {
 		p.access = log
 	}
 	return p
@@ -115,18 +115,18 @@ func (b *builder) errors() (*edge.Errors, error) {
 	formats := map[configv1.Errors_Format]edge.ErrorFormat{
 		configv1.Errors_FORMAT_STATUS: edge.Status, configv1.Errors_FORMAT_PROBLEM: edge.Problem,
 	}
-	options := jsonOptions(b.config)
+	options := jsonOptions(b.file.Config)
 	options.EmitDefaults = false
 	detail, err := transcode.NewCompiler(options, b.contract).Encoder((&anypb.Any{}).ProtoReflect().Descriptor())
 	if err != nil {
 		return nil, err
 	}
-	return &edge.Errors{Format: formats[b.config.GetErrors().GetFormat()], Detail: detail.Append}, nil
+	return &edge.Errors{Format: formats[b.file.Config.GetErrors().GetFormat()], Detail: detail.Append}, nil
 }
 
 // settings are what the edges share.
 func (g *Gateway) settings() (*edge.Settings, error) {
-	limits := g.config.GetLimits()
+	limits := g.file.Config.GetLimits()
 	s := &edge.Settings{
 		Table:      &g.current,
 		MaxBody:    limits.GetMaxBodyBytes(),
@@ -134,10 +134,10 @@ func (g *Gateway) settings() (*edge.Settings, error) {
 		Stall:      limits.GetStreamIdleTimeout().AsDuration(),
 		RequestID:  newRequestID,
 	}
-	for _, cidr := range g.config.GetListeners().GetHttp().GetTrustedProxies() {
-		p, err := netip.ParsePrefix(cidr)
+	for _, cidr := range g.file.Config.GetListeners().GetHttp().GetTrustedProxies() {
+		p, err := config.ParseNetwork(cidr)
 		if err != nil {
-			return nil, fmt.Errorf("listeners.http.trusted_proxies: %q is not a network: want CIDR form such as 10.0.0.0/8", cidr)
+			return nil, err
 		}
 		s.Proxies = append(s.Proxies, p)
 	}
@@ -146,7 +146,7 @@ func (g *Gateway) settings() (*edge.Settings, error) {
 
 // openAPI is the document at /openapi.json.
 func openAPI(o Options) ([]byte, error) {
-	file := o.Config.GetOpenapi().GetFile()
+	file := o.Config.Config.GetOpenapi().GetFile()
 	if file == "" {
 		return o.OpenAPI, nil
 	}

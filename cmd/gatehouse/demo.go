@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+
+	"github.com/gatehouse-dev/gatehouse/cmd"
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/shop"
+	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/gateway"
+	"github.com/gatehouse-dev/gatehouse/internal/server"
+)
+
+//go:embed demo.yaml
+var demoConfig string
+
+//go:embed openapi/shop.swagger.json
+var demoOpenAPI []byte
+
+func demo(app *cmd.App) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Run a shop of five gRPC services with the gateway in front, in one process",
+		Args:  cobra.NoArgs,
+	}
+	addresses := cmd.AddressFlags(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		backends, err := startShop()
+		if err != nil {
+			return err
+		}
+		defer backends.stop()
+		file, err := config.Parse("demo.yaml", []byte(backends.names.Replace(demoConfig)))
+		if err != nil {
+			return err
+		}
+		addresses.Apply(file.Config)
+		o := gateway.Options{Config: file, LogTo: c.ErrOrStderr(), OpenAPI: demoOpenAPI}
+		return app.Serve(c.Context(), o, func(s *server.Server) { greet(c.OutOrStdout(), s, backends) })
+	}
+	return c
+}
+
+// backends are the shop's servers.
+type backends struct {
+	servers []*grpc.Server
+	names   *strings.Replacer // NAME in the configuration by address
+	lines   []string
+}
+
+// startShop serves each of the shop's services from a server of its own.
+func startShop() (*backends, error) {
+	b := &backends{}
+	var names []string
+	for _, backend := range shop.New(time.Now).Backends() {
+		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			b.stop()
+			return nil, fmt.Errorf("backend %s: %w", backend.Name, err)
+		}
+		srv := backend.NewServer()
+		go func() { _ = srv.Serve(l) }() // ends with stop
+		b.servers = append(b.servers, srv)
+		names = append(names, strings.ToUpper(backend.Name), l.Addr().String())
+		b.lines = append(b.lines, fmt.Sprintf("  %-10s %s", backend.Name, l.Addr()))
+	}
+	b.names = strings.NewReplacer(names...)
+	return b, nil
+}
+
+func (b *backends) stop() {
+	for _, s := range b.servers {
+		s.Stop()
+	}
+}
+
+// greet tells where things are and what to try.
+func greet(w io.Writer, s *server.Server, b *backends) {
+	web, native, admin := s.Address("http"), s.Address("grpc"), s.Address("admin")
+	fmt.Fprintf(w, `Gatehouse is in front of a shop of five gRPC services:
+%s
+
+REST, gRPC  http://%s
+gRPC        %s
+admin       http://%s   (/readyz /metrics /routes /openapi.json)
+
+Try in another terminal:
+
+  curl 'http://%[2]s/v1/products?pageSize=2'
+  curl http://%[2]s/v1/products/trail-running-shoes
+  curl -X PATCH http://%[2]s/v1/products/trail-running-shoes -d '{"displayName": "Trail Runner II"}'
+  curl 'http://%[2]s/v1/products?pagesize=2'
+  curl -N http://%[2]s/v1/warehouses/berlin/stock/trail-running-shoes:watch
+  grpcurl -plaintext -d '{"name": "products/trail-running-shoes"}' %[3]s shop.catalog.v1.CatalogService/GetProduct
+
+Stop with Ctrl-C.
+`, strings.Join(b.lines, "\n"), web, native, admin)
+}

@@ -1,0 +1,283 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+)
+
+// checker gathers what is wrong with a configuration whose form is right.
+type checker struct {
+	file   *File
+	errors Errors
+}
+
+func (c *checker) fail(path, format string, args ...any) {
+	c.errors = append(c.errors, c.file.problem(path, format, args...))
+}
+
+// check is everything about a completed configuration that can be known
+// without asking an upstream.
+func (f *File) check() Errors {
+	c := &checker{file: f}
+	c.constraints()
+	c.listeners(f.Config.GetListeners())
+	for i, u := range f.Config.GetUpstreams() {
+		c.upstream(fmt.Sprintf("upstreams[%d]", i), u)
+	}
+	c.upstreamNames()
+	for i, e := range f.Config.GetExpose() {
+		c.exposure(i, e)
+	}
+	c.readable("openapi.file", f.Config.GetOpenapi().GetFile())
+	return c.errors
+}
+
+func (c *checker) listeners(l *configv1.Listeners) {
+	addresses := make(map[string]netip.AddrPort)
+	each := []struct {
+		name string
+		listener
+	}{{"http", l.GetHttp()}, {"grpc", l.GetGrpc()}, {"admin", l.GetAdmin()}}
+	for _, e := range each {
+		if e.GetDisabled() {
+			continue
+		}
+		path := "listeners." + e.name
+		c.serverTLS(path+".tls", e.GetTls())
+		address, ok := c.address(path+".address", e.GetAddress())
+		if !ok {
+			continue
+		}
+		for _, other := range each {
+			if taken, ok := addresses[other.name]; ok && clash(address, taken) {
+				c.fail(path+".address", "%q is taken by listeners.%s.address; give each listener a port of its own", e.GetAddress(), other.name)
+				break
+			}
+		}
+		addresses[e.name] = address
+	}
+	if l.GetHttp().GetDisabled() && l.GetGrpc().GetDisabled() {
+		c.fail("listeners", "http and grpc are both disabled; nothing would be served")
+	}
+	for i, p := range l.GetHttp().GetTrustedProxies() {
+		if _, err := ParseNetwork(p); err != nil {
+			c.fail(fmt.Sprintf("listeners.http.trusted_proxies[%d]", i), "%v", err)
+		}
+	}
+}
+
+// listener is what all listeners have in common.
+type listener interface {
+	GetAddress() string
+	GetTls() *configv1.ServerTls
+	GetDisabled() bool
+}
+
+// address checks host:port. A host that is a name is left to the system, but
+// for localhost.
+func (c *checker) address(path, text string) (netip.AddrPort, bool) {
+	host, port, err := net.SplitHostPort(text)
+	number, portErr := strconv.ParseUint(port, 10, 16)
+	switch {
+	case err != nil && !strings.Contains(text, ":"):
+		c.fail(path, "%s has no port; want host:port, such as %q or \":8080\"", quoted(text), text+":8080")
+		return netip.AddrPort{}, false
+	case err != nil, strings.ContainsAny(host, "/ "):
+		c.fail(path, "%s is not host:port; want such as \"127.0.0.1:8080\", \"[::1]:8080\" or \":8080\"", quoted(text))
+		return netip.AddrPort{}, false
+	case portErr != nil:
+		c.fail(path, "%s is not a port; want a number from 0 to 65535", quoted(port))
+		return netip.AddrPort{}, false
+	}
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil && host != "" {
+		return netip.AddrPort{}, false // a name; only listening tells
+	}
+	return netip.AddrPortFrom(ip.Unmap(), uint16(number)), true
+}
+
+// clash tells whether two listeners cannot both have their addresses. The zero
+// IP stands for all interfaces.
+func clash(a, b netip.AddrPort) bool {
+	if a.Port() != b.Port() || a.Port() == 0 {
+		return false
+	}
+	all := func(ip netip.Addr) bool { return !ip.IsValid() || ip.IsUnspecified() }
+	return a.Addr() == b.Addr() || all(a.Addr()) || all(b.Addr())
+}
+
+// ParseNetwork reads a network as "10.0.0.0/8", or one address.
+func ParseNetwork(text string) (netip.Prefix, error) {
+	if ip, err := netip.ParseAddr(text); err == nil && ip.Zone() == "" {
+		ip = ip.Unmap()
+		return netip.PrefixFrom(ip, ip.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%s is not a network; want such as \"10.0.0.0/8\", \"fd00::/8\" or \"192.0.2.7\"", quoted(text))
+	}
+	if masked := prefix.Masked(); masked != prefix {
+		return netip.Prefix{}, fmt.Errorf("%s has bits set after its prefix; want %q, or the address alone", quoted(text), masked)
+	}
+	return prefix, nil
+}
+
+func (c *checker) serverTLS(path string, tls *configv1.ServerTls) {
+	c.readable(path+".cert_file", tls.GetCertFile())
+	c.readable(path+".key_file", tls.GetKeyFile())
+	c.readable(path+".client_ca_file", tls.GetClientCaFile())
+}
+
+func (c *checker) upstream(path string, u *configv1.Upstream) {
+	c.target(path+".target", u.GetTarget())
+	c.readable(path+".schema.image", u.GetSchema().GetImage())
+	tls := u.GetTls()
+	c.readable(path+".tls.ca_file", tls.GetCaFile())
+	c.readable(path+".tls.cert_file", tls.GetCertFile())
+	c.readable(path+".tls.key_file", tls.GetKeyFile())
+	if tls.GetCertFile() != "" && tls.GetKeyFile() == "" {
+		c.fail(path+".tls.key_file", "required with cert_file; give the private key of that certificate")
+	}
+	if tls.GetKeyFile() != "" && tls.GetCertFile() == "" {
+		c.fail(path+".tls.cert_file", "required with key_file; give the certificate of that key")
+	}
+}
+
+// target refuses what gRPC would take for the name of a host.
+func (c *checker) target(path, target string) {
+	scheme, rest, found := strings.Cut(target, "://")
+	if found && slices.Contains([]string{"http", "https", "grpc", "grpcs", "tcp", "tls", "h2c"}, strings.ToLower(scheme)) {
+		c.fail(path, "%q is a URL; give a gRPC target such as %q, and tls: {} for TLS", target, "dns:///"+strings.TrimRight(rest, "/"))
+		return
+	}
+	if strings.ContainsFunc(target, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		c.fail(path, "%s has spaces or control characters; give a gRPC target such as \"dns:///catalog:9000\"", quoted(target))
+	}
+}
+
+func (c *checker) upstreamNames() {
+	first := map[string]int{}
+	for i, u := range c.file.Config.GetUpstreams() {
+		before, taken := first[u.GetName()]
+		if !taken {
+			first[u.GetName()] = i
+			continue
+		}
+		if u.GetName() != "" {
+			path := fmt.Sprintf("upstreams[%d].name", i)
+			c.fail(path, "%q is taken by upstreams[%d] in %s; give each upstream a name of its own", u.GetName(), before,
+				c.place(fmt.Sprintf("upstreams[%d].name", before)))
+		}
+	}
+}
+
+// place is where the field stands, for an error about another field.
+func (c *checker) place(path string) string {
+	if p := c.file.Position(path); p.Line > 0 {
+		return fmt.Sprintf("line %d", p.Line)
+	}
+	return "the configuration"
+}
+
+func (c *checker) exposure(i int, e *configv1.Exposure) {
+	path := fmt.Sprintf("expose[%d]", i)
+	var known []string
+	for _, u := range c.file.Config.GetUpstreams() {
+		known = append(known, u.GetName())
+	}
+	if u := e.GetUpstream(); u != "" && !slices.Contains(known, u) {
+		hint := DidYouMean(u, known)
+		if hint == "" {
+			hint = "; known are " + strings.Join(known, ", ")
+		}
+		c.fail(path+".upstream", "no upstream is named %s%s", quoted(u), hint)
+	}
+	for j, other := range c.file.Config.GetExpose()[:i] {
+		if other.GetSelect() == e.GetSelect() && other.GetUpstream() == e.GetUpstream() && e.GetSelect() != "" {
+			c.fail(path+".select", "%q of upstream %q is exposed already by expose[%d] in %s; join the two",
+				e.GetSelect(), e.GetUpstream(), j, c.place(fmt.Sprintf("expose[%d].select", j)))
+			break
+		}
+	}
+	c.httpRules(path, e)
+}
+
+func (c *checker) httpRules(path string, e *configv1.Exposure) {
+	for i, rule := range e.GetHttp() {
+		at := fmt.Sprintf("%s.http[%d]", path, i)
+		selector := rule.GetSelector()
+		switch {
+		case selector == "" && strings.HasSuffix(e.GetSelect(), "*"):
+			c.fail(at+".selector", "required, since select %q names more than one RPC; give the RPC in full", e.GetSelect())
+		case selector != "" && !Match(e.GetSelect(), protoreflect.FullName(selector)):
+			c.fail(at+".selector", "%s is not among what select %q names; give an RPC in full that is", quoted(selector), e.GetSelect())
+		}
+		c.httpRule(at, rule)
+		for j, additional := range rule.GetAdditionalBindings() {
+			nested := fmt.Sprintf("%s.additional_bindings[%d]", at, j)
+			c.httpRule(nested, additional)
+			if len(additional.GetAdditionalBindings()) > 0 {
+				c.fail(nested+".additional_bindings", "bindings nest one level only; write it beside this one")
+			}
+			if additional.GetSelector() != "" {
+				c.fail(nested+".selector", "not for an additional binding, which is of the same RPC; leave it out")
+			}
+		}
+	}
+}
+
+func (c *checker) httpRule(path string, rule *annotations.HttpRule) {
+	if rule.GetPattern() == nil {
+		c.fail(path, "names no path; give one of get, put, post, delete, patch, custom")
+	}
+}
+
+// readable checks that a file can be opened; "" is none.
+func (c *checker) readable(path, file string) {
+	if file == "" {
+		return
+	}
+	info, err := os.Stat(file)
+	if err == nil && info.IsDir() {
+		c.fail(path, "%s is a folder; give a file", c.file.shown(path, file))
+		return
+	}
+	if err == nil && info.Mode().IsRegular() {
+		var f *os.File
+		if f, err = os.Open(file); err == nil {
+			err = f.Close()
+		}
+	}
+	if err != nil {
+		c.fail(path, "cannot read %s: %v", c.file.shown(path, file), describe(err))
+	}
+}
+
+func describe(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return errors.New("no such file")
+	}
+	return unwrapPath(err)
+}
+
+// shown is a text as it may be told: as in the file, if it was substituted.
+func (f *File) shown(path, text string) string {
+	if written, ok := f.written[path]; ok {
+		return written
+	}
+	return text
+}

@@ -1,0 +1,127 @@
+// Package config reads the configuration: YAML whose schema is
+// gatehouse.config.v1.Config, strictly, with file, line, column and field in
+// every error. It also answers what the configuration says about one RPC: which
+// exposure serves it ([File.Exposure]), and under which policy ([File.Policy]).
+//
+// YAML is decoded here and not by protoyaml, which reads text only:
+// substitutions must be made in the nodes, so that they can neither shift
+// positions nor add structure, and errors are to be the user's, several at
+// once, with the names that would be right.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"google.golang.org/protobuf/proto"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+)
+
+// maxFileBytes bounds the file; ten thousand exposures take a tenth of it.
+const maxFileBytes = 8 << 20
+
+// File is a configuration that was read, checked, and completed with the
+// defaults. It is immutable and safe for concurrent use.
+type File struct {
+	// Name is the file's path as given; "" if there is no file.
+	Name string
+	// Config has every default filled in, and the paths of files in it are
+	// relative to the working folder.
+	Config *configv1.Config
+
+	positions map[string]Position // by field path; nil without a file
+	written   map[string]string   // texts as in the file, where substituted
+}
+
+// Load reads a configuration file. See [Parse].
+func Load(path string) (*File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: cannot read the configuration: %w", path, unwrapPath(err))
+	}
+	defer f.Close() //nolint:errcheck // only read
+	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: cannot read the configuration: %w", path, unwrapPath(err))
+	}
+	return Parse(path, data)
+}
+
+// Parse reads a configuration. name stands in errors, and its folder is where
+// relative paths in the configuration begin.
+//
+// In string values ${NAME} stands for an environment variable and ${file:PATH}
+// for the contents of a file, without the newline at its end; $${ is a plain
+// ${. Neither may be missing.
+//
+// The error, if any, is an [Errors].
+func Parse(name string, data []byte) (*File, error) {
+	d := &decoder{
+		name:      name,
+		positions: map[string]Position{},
+		written:   map[string]string{},
+	}
+	config := new(configv1.Config)
+	if root := d.document(data); root != nil {
+		d.message(root, config.ProtoReflect(), "", 0)
+	}
+	f := &File{Name: name, Config: config, positions: d.positions, written: d.written}
+	if len(d.errors) == 0 {
+		resolvePaths(config, filepath.Dir(name))
+		complete(config)
+		d.errors = f.check()
+	}
+	if len(d.errors) > 0 {
+		return nil, d.errors.sorted()
+	}
+	return f, nil
+}
+
+// New checks and completes a configuration that was made by a program. Errors
+// name fields, and no positions.
+func New(config *configv1.Config) (*File, error) {
+	f := &File{Config: proto.CloneOf(config)}
+	complete(f.Config)
+	if errs := f.check(); len(errs) > 0 {
+		return nil, errs.sorted()
+	}
+	return f, nil
+}
+
+// Errorf makes an error about the field at path, as in
+// "upstreams[0].schema.image", for mistakes that only show when the gateway is
+// built. The field need not be set.
+func (f *File) Errorf(path, format string, args ...any) error {
+	return Errors{f.problem(path, format, args...)}
+}
+
+func (f *File) problem(path, format string, args ...any) *Error {
+	return &Error{Position: f.Position(path), Path: path, Text: fmt.Sprintf(format, args...)}
+}
+
+// Position is where the field at path is written or, if it is not, what it
+// would be written in.
+func (f *File) Position(path string) Position {
+	for {
+		if p, ok := f.positions[path]; ok {
+			return p
+		}
+		if path == "" {
+			return Position{File: f.Name}
+		}
+		path = parentPath(path)
+	}
+}
+
+// unwrapPath drops the path from an error that is told with the path before
+// it.
+func unwrapPath(err error) error {
+	if pe, ok := errors.AsType[*os.PathError](err); ok {
+		return pe.Err
+	}
+	return err
+}

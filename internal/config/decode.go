@@ -1,0 +1,229 @@
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// What a document may make of us by aliases: each use of an alias counts
+// anew.
+const (
+	maxNodes = 200_000
+	maxDepth = 64
+)
+
+// decoder writes YAML nodes into a message, remembers where each field was, and
+// gathers what is wrong.
+type decoder struct {
+	name      string
+	errors    Errors
+	positions map[string]Position
+	written   map[string]string
+	nodes     int
+}
+
+func (d *decoder) report(p Position, path, format string, args ...any) {
+	d.errors = append(d.errors, &Error{Position: p, Path: path, Text: fmt.Sprintf(format, args...)})
+}
+
+func (d *decoder) fail(n *yaml.Node, path, format string, args ...any) {
+	d.report(d.position(n), path, format, args...)
+}
+
+func (d *decoder) position(n *yaml.Node) Position {
+	return Position{File: d.name, Line: n.Line, Column: n.Column}
+}
+
+// enter follows an alias and counts the node; nil if there have been too many,
+// of which only the first is reported.
+func (d *decoder) enter(n *yaml.Node, path string, depth int) *yaml.Node {
+	d.nodes++
+	if d.nodes > maxNodes || depth > maxDepth {
+		if d.nodes <= maxNodes || d.nodes == maxNodes+1 {
+			d.fail(n, path, "too much of it: more than %d values, those that aliases repeat included, or more than %d levels", maxNodes, maxDepth)
+		}
+		d.nodes = maxNodes + 1 // an end to all
+		return nil
+	}
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
+	}
+	return n
+}
+
+// message writes a mapping into m, which is at path.
+func (d *decoder) message(n *yaml.Node, m protoreflect.Message, path string, depth int) {
+	d.positions[path] = d.position(n)
+	at := n
+	if n = d.enter(n, path, depth); n == nil {
+		return
+	}
+	if n.Kind != yaml.MappingNode {
+		d.fail(at, path, "expected a mapping with %s, got %s", fieldList(m.Descriptor()), shown(n))
+		return
+	}
+	seen := map[protoreflect.Name]*yaml.Node{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if field := d.field(key, m.Descriptor(), seen, path); field != nil {
+			d.value(value, m, field, joinPath(path, string(field.Name())), depth+1)
+		}
+	}
+}
+
+// field finds the field that a key names; nil if none, or none that may be set.
+func (d *decoder) field(key *yaml.Node, md protoreflect.MessageDescriptor, seen map[protoreflect.Name]*yaml.Node, path string) protoreflect.FieldDescriptor {
+	switch {
+	case key.Tag == "!!merge":
+		d.fail(key, path, "merge keys (<<) are not taken; use an alias for the whole value")
+		return nil
+	case key.Kind != yaml.ScalarNode:
+		d.fail(key, path, "a key must be the name of a field: %s", fieldList(md))
+		return nil
+	}
+	fields := md.Fields()
+	field := fields.ByName(protoreflect.Name(key.Value))
+	if field == nil {
+		field = fields.ByJSONName(key.Value)
+	}
+	if field == nil {
+		d.fail(key, joinPath(path, key.Value), "unknown field%s", whichField(key.Value, md))
+		return nil
+	}
+	if before := seen[field.Name()]; before != nil {
+		d.fail(key, joinPath(path, string(field.Name())), "already set in line %d", before.Line)
+		return nil
+	}
+	seen[field.Name()] = key
+	return d.only(key, field, seen, path)
+}
+
+// only refuses a second member of a oneof.
+func (d *decoder) only(key *yaml.Node, field protoreflect.FieldDescriptor, seen map[protoreflect.Name]*yaml.Node, path string) protoreflect.FieldDescriptor {
+	oneof := field.ContainingOneof()
+	if oneof == nil || oneof.IsSynthetic() {
+		return field
+	}
+	for i := range oneof.Fields().Len() {
+		other := oneof.Fields().Get(i)
+		if before := seen[other.Name()]; before != nil && other != field {
+			d.fail(key, joinPath(path, string(field.Name())), "%s is set already in line %d; give one of %s", other.Name(), before.Line, names(oneof.Fields()))
+			return nil
+		}
+	}
+	return field
+}
+
+// value writes a field of m.
+func (d *decoder) value(n *yaml.Node, m protoreflect.Message, field protoreflect.FieldDescriptor, path string, depth int) {
+	d.positions[path] = d.position(n)
+	if isNull(n) || n.Kind == yaml.AliasNode && isNull(n.Alias) {
+		d.fail(n, path, "has no value; give one, or leave the field out")
+		return
+	}
+	switch {
+	case field.IsList():
+		d.list(n, m.Mutable(field).List(), field, path, depth)
+	case field.Message() != nil && field.Message().FullName() != durationName:
+		d.message(n, m.Mutable(field).Message(), path, depth)
+	default:
+		if v, ok := d.scalar(n, field, path, depth); ok {
+			m.Set(field, v)
+		}
+	}
+}
+
+func (d *decoder) list(n *yaml.Node, list protoreflect.List, field protoreflect.FieldDescriptor, path string, depth int) {
+	at := n
+	if n = d.enter(n, path, depth); n == nil {
+		return
+	}
+	if n.Kind != yaml.SequenceNode {
+		d.fail(at, path, "expected a list, got %s; begin each item with \"- \"", shown(n))
+		return
+	}
+	for i, item := range n.Content {
+		itemPath := fmt.Sprintf("%s[%d]", path, i)
+		if field.Message() != nil {
+			d.message(item, list.AppendMutable().Message(), itemPath, depth+1)
+			continue
+		}
+		d.positions[itemPath] = d.position(item)
+		if v, ok := d.scalar(item, field, itemPath, depth+1); ok {
+			list.Append(v)
+		}
+	}
+}
+
+// scalar reads one value. What fails is reported at the place where it is
+// used.
+func (d *decoder) scalar(n *yaml.Node, field protoreflect.FieldDescriptor, path string, depth int) (protoreflect.Value, bool) {
+	at := n
+	if n = d.enter(n, path, depth); n == nil {
+		return protoreflect.Value{}, false
+	}
+	if n.Kind != yaml.ScalarNode || isNull(n) {
+		d.fail(at, path, "expected %s, got %s", expected(field), shown(n))
+		return protoreflect.Value{}, false
+	}
+	if !plainTag(n) {
+		d.fail(at, path, "the tag %s is not taken; leave it out", n.Tag)
+		return protoreflect.Value{}, false
+	}
+	if field.Kind() == protoreflect.StringKind {
+		text, err := substitute(n.Value, filepath.Dir(d.name))
+		if err != nil {
+			d.fail(at, path, "%v", err)
+			return protoreflect.Value{}, false
+		}
+		if text != n.Value {
+			d.written[path] = n.Value
+		}
+		return protoreflect.ValueOfString(text), true
+	}
+	if v, ok := parseScalar(n, field); ok {
+		return v, true
+	}
+	hint := ""
+	if strings.Contains(n.Value, "${") {
+		hint = "; only string values take ${...}"
+	}
+	d.fail(at, path, "expected %s, got %s%s", expected(field), shown(n), hint)
+	return protoreflect.Value{}, false
+}
+
+// plainTag tells the tags that plain and quoted values have of themselves.
+func plainTag(n *yaml.Node) bool {
+	return n.Style&yaml.TaggedStyle == 0 && slices.Contains([]string{"!!str", "!!int", "!!float", "!!bool", "!!timestamp"}, n.Tag)
+}
+
+// whichField ends an error about an unknown field of a message.
+func whichField(name string, md protoreflect.MessageDescriptor) string {
+	if hint := DidYouMean(name, fieldNames(md.Fields())); hint != "" {
+		return hint
+	}
+	return "; known are " + fieldList(md)
+}
+
+func fieldList(md protoreflect.MessageDescriptor) string { return names(md.Fields()) }
+
+// fields is a list of fields, of a message or of a oneof.
+type fields interface {
+	Len() int
+	Get(int) protoreflect.FieldDescriptor
+}
+
+func fieldNames(list fields) []string {
+	all := make([]string, list.Len())
+	for i := range all {
+		all[i] = string(list.Get(i).Name())
+	}
+	return all
+}
+
+func names(list fields) string { return strings.Join(fieldNames(list), ", ") }

@@ -1,0 +1,126 @@
+package config
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+)
+
+// Default is a configuration with every default, upstreams and exposures
+// aside.
+func Default() *configv1.Config {
+	c := &configv1.Config{
+		Listeners: &configv1.Listeners{
+			Http:  &configv1.HttpListener{Address: "127.0.0.1:8080"},
+			Grpc:  &configv1.Listener{Address: "127.0.0.1:9090"},
+			Admin: &configv1.Listener{Address: "127.0.0.1:9901"},
+		},
+		Json:   &configv1.Json{Profile: configv1.Json_PROFILE_PROTO3},
+		Errors: &configv1.Errors{},
+		Limits: &configv1.Limits{
+			MaxBodyBytes:         proto.Int64(4 << 20),
+			MaxMessageBytes:      proto.Int64(4 << 20),
+			MaxDepth:             proto.Uint32(100),
+			MaxQueryParameters:   proto.Uint32(1000),
+			MaxHeaders:           proto.Uint32(100),
+			MaxHeaderBytes:       proto.Int64(64 << 10),
+			MaxConcurrentStreams: proto.Uint32(100),
+			HeaderTimeout:        durationpb.New(10 * time.Second),
+			IdleTimeout:          durationpb.New(5 * time.Minute),
+			StreamIdleTimeout:    durationpb.New(5 * time.Minute),
+		},
+		Drain: &configv1.Drain{
+			Timeout: durationpb.New(30 * time.Second),
+			Delay:   durationpb.New(0),
+		},
+		Log: &configv1.Log{
+			Level:  configv1.Log_LEVEL_INFO,
+			Format: configv1.Log_FORMAT_TEXT,
+			Access: proto.Bool(true),
+		},
+	}
+	profile(c)
+	return c
+}
+
+// DefaultPolicy is the policy of an RPC about which nobody said anything.
+func DefaultPolicy() *policyv1.Policy {
+	return &policyv1.Policy{Timeout: durationpb.New(0)}
+}
+
+// defaultUpstream is what an upstream has that does not say otherwise.
+func defaultUpstream(limits *configv1.Limits) *configv1.Upstream {
+	return &configv1.Upstream{
+		ConnectTimeout:  durationpb.New(5 * time.Second),
+		MaxReceiveBytes: proto.Int64(limits.GetMaxMessageBytes()),
+		Keepalive: &configv1.Keepalive{
+			Time:    durationpb.New(6 * time.Minute),
+			Timeout: durationpb.New(3 * time.Second),
+		},
+	}
+}
+
+// profile sets what follows from the JSON profile.
+func profile(c *configv1.Config) {
+	wrapped := c.GetJson().GetProfile() == configv1.Json_PROFILE_GRPC_GATEWAY
+	fill(c.GetJson(), &configv1.Json{
+		ProtoNames:          proto.Bool(false),
+		EmitDefaults:        proto.Bool(wrapped),
+		EnumNumbers:         proto.Bool(false),
+		IgnoreUnknownFields: proto.Bool(wrapped),
+		IgnoreUnknownQuery:  proto.Bool(wrapped),
+		WrapStreams:         proto.Bool(wrapped),
+	})
+	format := configv1.Errors_FORMAT_AIP193
+	if wrapped {
+		format = configv1.Errors_FORMAT_STATUS
+	}
+	fill(c.GetErrors(), &configv1.Errors{Format: format})
+}
+
+// complete fills in what the configuration leaves out.
+func complete(c *configv1.Config) {
+	if c.Json == nil {
+		c.Json = new(configv1.Json)
+	}
+	if c.Errors == nil {
+		c.Errors = new(configv1.Errors)
+	}
+	profile(c)
+	fill(c, Default())
+	for _, u := range c.GetUpstreams() {
+		fill(u, defaultUpstream(c.GetLimits()))
+	}
+	for _, tls := range []*configv1.ServerTls{c.GetListeners().GetHttp().GetTls(), c.GetListeners().GetGrpc().GetTls(), c.GetListeners().GetAdmin().GetTls()} {
+		if tls != nil {
+			fill(tls, &configv1.ServerTls{MinVersion: configv1.ServerTls_VERSION_1_2})
+		}
+	}
+}
+
+// fill sets the fields of to that are not set as they are in from.
+func fill(to, from proto.Message) { fillMessage(to.ProtoReflect(), from.ProtoReflect()) }
+
+func fillMessage(to, from protoreflect.Message) {
+	from.Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case !isGroup(field):
+			if !to.Has(field) {
+				to.Set(field, v)
+			}
+		default:
+			fillMessage(to.Mutable(field).Message(), v.Message())
+		}
+		return true
+	})
+}
+
+// isGroup tells a field whose message has fields of its own to fill.
+func isGroup(field protoreflect.FieldDescriptor) bool {
+	return field.Message() != nil && !field.IsList() && field.Message().FullName() != durationName
+}

@@ -1,0 +1,104 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// Print writes the configuration with all defaults, as YAML that [Parse] takes.
+// What was substituted is written as in the file, so secrets are not shown.
+func (f *File) Print(w io.Writer) error {
+	e := yaml.NewEncoder(w)
+	e.SetIndent(2)
+	if err := e.Encode(f.mapping(f.Config.ProtoReflect(), "")); err != nil {
+		return err
+	}
+	return e.Close()
+}
+
+// Print writes one line for each field: name, value, and where it is from.
+func (e *Effective) Print(w io.Writer, indent string) error {
+	m := e.Policy.ProtoReflect()
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		field := fields.Get(i)
+		if !m.Has(field) {
+			continue
+		}
+		value := (&File{}).node(m, field, "")
+		text, err := yaml.Marshal(value)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(w, "%s%s: %s  # %s\n", indent, field.Name(), strings.TrimSpace(string(text)), e.Origin[string(field.Name())])
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *File) mapping(m protoreflect.Message, path string) *yaml.Node {
+	n := &yaml.Node{Kind: yaml.MappingNode}
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		field := fields.Get(i)
+		if !m.Has(field) {
+			continue
+		}
+		key := &yaml.Node{Kind: yaml.ScalarNode, Value: string(field.Name())}
+		n.Content = append(n.Content, key, f.node(m, field, joinPath(path, string(field.Name()))))
+	}
+	if len(n.Content) == 0 {
+		n.Style = yaml.FlowStyle
+	}
+	return n
+}
+
+func (f *File) node(m protoreflect.Message, field protoreflect.FieldDescriptor, path string) *yaml.Node {
+	value := m.Get(field)
+	if !field.IsList() {
+		return f.single(value, field, path)
+	}
+	n := &yaml.Node{Kind: yaml.SequenceNode}
+	for i := range value.List().Len() {
+		n.Content = append(n.Content, f.single(value.List().Get(i), field, fmt.Sprintf("%s[%d]", path, i)))
+	}
+	return n
+}
+
+func (f *File) single(v protoreflect.Value, field protoreflect.FieldDescriptor, path string) *yaml.Node {
+	n := &yaml.Node{Kind: yaml.ScalarNode}
+	switch field.Kind() {
+	case protoreflect.MessageKind:
+		d, ok := v.Message().Interface().(*durationpb.Duration)
+		if !ok {
+			return f.mapping(v.Message(), path)
+		}
+		n.Value = formatDuration(d)
+	case protoreflect.EnumKind:
+		n.Value = enumName(field.Enum().Values().ByNumber(v.Enum()))
+		if strings.Contains(n.Value, ".") {
+			n.Style = yaml.DoubleQuotedStyle // no number
+		}
+	case protoreflect.Int64Kind:
+		n.Value = formatSize(v.Int())
+	case protoreflect.Uint32Kind:
+		n.Value = strconv.FormatUint(v.Uint(), 10)
+	case protoreflect.StringKind:
+		written, ok := f.written[path]
+		if !ok {
+			written = strings.ReplaceAll(v.String(), "${", "$${")
+		}
+		n.SetString(written)
+	default:
+		n.Value = v.String()
+	}
+	return n
+}
