@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -16,7 +15,6 @@ func TestExample(t *testing.T) {
 	config := writeExample(t, "127.0.0.1:2379")
 	gatehouse := func(args ...string) string {
 		cmd := exec.CommandContext(t.Context(), *program, args...)
-		cmd.Dir = filepath.Dir(config)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Errorf("gatehouse %s: %v\n%s", strings.Join(args, " "), err, out)

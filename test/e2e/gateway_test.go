@@ -76,7 +76,6 @@ func startGateway(t *testing.T, config string) target {
 	t.Helper()
 	const free = "127.0.0.1:0"
 	cmd := exec.Command(*program, "serve", "--config", config, "--http", free, "--grpc", free, "--admin", free)
-	cmd.Dir = filepath.Dir(config)
 	out, in, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
