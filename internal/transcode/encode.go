@@ -68,14 +68,13 @@ func (e *Encoder) Append(dst, wire []byte) ([]byte, error) {
 	}
 	s := e.rt.start(slices.Grow(dst, e.SizeHint(len(wire))), wire)
 	defer e.rt.end(s)
-	ok := s.document(e.plan)
-	if s.restart {
+	if !s.document(e.plan) {
+		// What is wrong may be replaced by what comes later: merging tells.
 		s.begin(dst, wire)
 		s.merging = true
-		ok = s.document(e.plan)
-	}
-	if !ok {
-		return dst, s.err
+		if !s.document(e.plan) {
+			return dst, s.err
+		}
 	}
 	e.learn(len(s.dst)-len(dst), len(wire))
 	return s.dst, nil
@@ -121,10 +120,10 @@ type outState struct {
 	// twice is set where the wire says a thing twice: the message concerned is
 	// merged and written again. merging is on while that is done, for all that
 	// lies within. spent counts the bytes written again, so that messages within
-	// messages that each say things twice do not add up: past the length of src,
-	// restart asks for the whole to be merged, which takes one pass.
-	twice, merging, restart bool
-	spent                   int
+	// messages that each say things twice do not add up: past the length of src
+	// the encoding fails, and the whole is merged, which takes one pass.
+	twice, merging bool
+	spent          int
 
 	bits  []uint64    // sets of members beyond the first 64, a stack
 	ext   []*outField // extensions met, a stack
@@ -146,7 +145,7 @@ func (rt *outRuntime) start(dst, src []byte) *outState {
 
 func (s *outState) begin(dst, src []byte) {
 	s.dst, s.src, s.depth, s.err = dst, src, 0, nil
-	s.twice, s.merging, s.restart, s.spent = false, false, false, 0
+	s.twice, s.merging, s.spent = false, false, 0
 	s.unwind(stacks{})
 }
 

@@ -122,8 +122,6 @@ func (s *outState) mapValue(f *outField, e *entry, from, to int) bool {
 		return s.message(of.message(s.rt), int(e.value.from), int(e.value.to), 0) >= 0
 	case of.op >= inString:
 		return s.textOrBytes(of, int(e.value.from), int(e.value.to))
-	case e.value.tag == 0:
-		s.number(of, of.zero)
 	default:
 		s.number(of, s.rawPart(of, e.value))
 	}
@@ -168,7 +166,7 @@ func (s *outState) newKey(set *keySet, f *outField, key part) bool {
 	if set.find(buf, off, n) != nil {
 		return false
 	}
-	set.add(buf, keyRef{off: off, n: n})
+	set.add(buf, newKeyRef(off, n, 0))
 	return true
 }
 

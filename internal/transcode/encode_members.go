@@ -85,11 +85,11 @@ func (s *outState) members(p *outPlan, pos, end int, group uint32) int {
 }
 
 // again begins to merge a message of so many bytes, of which the JSON began at
-// that place. If too much was written again already, the whole is to be merged.
+// that place. It fails if too much was written again already: then the whole is
+// to be merged.
 func (s *outState) again(begin int, heights stacks, size int) bool {
 	s.twice = false
 	if s.spent += size; s.spent > len(s.src) {
-		s.restart = true
 		return false
 	}
 	s.merging = true

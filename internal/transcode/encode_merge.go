@@ -95,6 +95,7 @@ func (s *outState) mergedMembers(p *outPlan, parts []part) bool {
 // replaces.
 func (s *outState) collect(p *outPlan, parts []part) bool {
 	base := len(s.parts)
+	s.parts = slices.Grow(s.parts, s.count(p, parts))
 	for _, m := range parts {
 		for pos, end := int(m.from), int(m.to); pos < end; {
 			tag, after := s.tag(pos, end)
@@ -124,6 +125,26 @@ func (s *outState) collect(p *outPlan, parts []part) bool {
 		return cmp.Or(cmp.Compare(a.number(), b.number()), cmp.Compare(a.from, b.from))
 	})
 	return true
+}
+
+// count returns how many known fields a message has, so that the stack grows
+// once. What is malformed is found when it is read.
+func (s *outState) count(p *outPlan, parts []part) int {
+	defer func(now stacks) { s.err = nil; s.unwind(now) }(s.heights())
+	n := 0
+	for _, m := range parts {
+		for pos, end := int(m.from), int(m.to); pos >= 0 && pos < end; {
+			tag, after := s.tag(pos, end)
+			if after < 0 {
+				return n
+			}
+			if s.find(p, tag) != nil {
+				n++
+			}
+			pos = s.skip(tag, after, end)
+		}
+	}
+	return n
 }
 
 // overrule drops the members of oneofs that others replace: those before the

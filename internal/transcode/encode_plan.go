@@ -43,7 +43,6 @@ type outField struct {
 	tag      uint32 // of one value
 	packed   uint32 // of a list's values together; tag again if they cannot be
 	mask     uint64 // the bits of a varint that count
-	zero     uint64 // the value of an entry of a map that has none
 	list     bool
 	isMap    bool
 	implicit bool // the zero value is as good as absent, and not written
@@ -221,9 +220,6 @@ func (c *outPlans) fill(f *outField, fd protoreflect.FieldDescriptor) {
 	f.key = "," + quoteJSON(name) + ":"
 	if ed := fd.Enum(); ed != nil {
 		f.enum = newOutEnum(ed, c.opts.UseEnumNumbers)
-		if d := fd.Default(); d.IsValid() { // lists have none
-			f.zero = uint64(uint32(d.Enum()))
-		}
 	}
 	switch {
 	case c.opts.EmitDefaults && fd.ContainingOneof() == nil:
