@@ -81,7 +81,7 @@ func (r *keyRef) is(buf, key []byte) bool {
 
 // add enters a key that find did not find.
 func (k *keySet) add(buf []byte, ref keyRef) {
-	k.refs = append(k.refs, ref)
+	k.refs = append(grow(k.refs, 1), ref)
 	switch n := len(k.refs); {
 	case n <= fewKeys:
 	case n*4 > len(k.table)*3:

@@ -2,7 +2,6 @@ package transcode
 
 import (
 	"math"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -66,7 +65,7 @@ func (e *Encoder) Append(dst, wire []byte) ([]byte, error) {
 	if uint64(len(wire)) > math.MaxUint32 {
 		return dst, &OutputError{Reason: "is larger than 4 GiB, the most that a message may take"}
 	}
-	s := e.rt.start(slices.Grow(dst, e.SizeHint(len(wire))), wire)
+	s := e.rt.start(grow(dst, e.SizeHint(len(wire))), wire)
 	defer e.rt.end(s)
 	if !s.document(e.plan) {
 		// What is wrong may be replaced by what comes later: merging tells.
@@ -146,7 +145,8 @@ func (rt *outRuntime) start(dst, src []byte) *outState {
 func (s *outState) begin(dst, src []byte) {
 	s.dst, s.src, s.depth, s.err = dst, src, 0, nil
 	s.twice, s.merging, s.spent = false, false, 0
-	s.unwind(stacks{})
+	s.groups, s.nsets = 0, 0
+	s.bits, s.ext, s.parts, s.keys = s.bits[:0], s.ext[:0], s.parts[:0], s.keys[:0]
 }
 
 // end gives the state back without what belongs to the caller.
@@ -159,19 +159,6 @@ func (rt *outRuntime) end(s *outState) {
 		set.shrink()
 	}
 	rt.pool.Put(s)
-}
-
-// stacks are the heights of a state's stacks.
-type stacks struct{ depth, groups, bits, ext, parts, nsets, keys int }
-
-func (s *outState) heights() stacks {
-	return stacks{s.depth, s.groups, len(s.bits), len(s.ext), len(s.parts), s.nsets, len(s.keys)}
-}
-
-func (s *outState) unwind(to stacks) {
-	s.depth, s.groups = to.depth, to.groups
-	s.bits, s.ext = s.bits[:to.bits], s.ext[:to.ext]
-	s.parts, s.nsets, s.keys = s.parts[:to.parts], to.nsets, s.keys[:to.keys]
 }
 
 // document writes the whole of src.

@@ -63,6 +63,8 @@ func hostileWires(w wireOf) map[string][]byte {
 		maps = w.bytes(maps, "rw_value", string(protowire.AppendString([]byte{42}, small)))
 	}
 	out["many small maps"] = maps
+	out["packed"] = w.bytes(nil, "r_bool", strings.Repeat("\x00", n))
+	out["escapes"] = w.bytes(nil, "f_string", strings.Repeat("\x01", n))
 	out["one of many"] = []byte(strings.Repeat(string(w.bytes(nil, "p_string", "x"))+string(w.bytes(nil, "p_leaf", "")), n))
 	return out
 }

@@ -27,6 +27,7 @@ func (s *outState) mapped(f *outField, pos, end int) int {
 	for {
 		from, to := s.extent(pos, end)
 		if from < 0 || !s.entry(f, from, to, set) {
+			s.popSet(keys)
 			return failed
 		}
 		pos = to
@@ -55,6 +56,7 @@ func (s *outState) entry(f *outField, from, to int, set *keySet) bool {
 		s.twice = true
 		return false
 	}
+	s.room(smallRoom)
 	s.dst = append(s.dst, ',')
 	return s.mapKey(f.mapKey, e.key) && (s.mapValue(f, &e, from, to) || s.failedKey(f.mapKey, e.key))
 }
@@ -63,9 +65,11 @@ func (s *outState) entry(f *outField, from, to int, set *keySet) bool {
 // before it must be as valid as any.
 func (s *outState) readEntry(f *outField, from, to int) (e entry, ok bool) {
 	for pos := from; pos < to; {
-		tag, after := s.tag(pos, to)
-		if after < 0 {
-			return e, false
+		tag, after := uint32(s.src[pos]), pos+1
+		if tag != f.mapKey.tag && tag != f.mapValue.tag { // either takes one byte
+			if tag, after = s.tag(pos, to); after < 0 {
+				return e, false
+			}
 		}
 		var dest *part
 		of := f.mapKey
@@ -138,7 +142,7 @@ func (s *outState) severalValues(f *outField, from, to int) bool {
 			continue
 		}
 		one, next := s.part(f.mapValue, tag, after, to)
-		s.parts = append(s.parts, one)
+		s.parts = append(grow(s.parts, 1), one)
 		pos = next
 	}
 	ok := s.merged(f.mapValue.message(s.rt), s.parts[base:])
@@ -160,7 +164,7 @@ func (s *outState) newKey(set *keySet, f *outField, key part) bool {
 	buf, off, n := s.src, int(key.from), int(key.to-key.from)
 	if f.op != inString {
 		off, n = len(s.keys), 8
-		s.keys = binary.LittleEndian.AppendUint64(s.keys, s.rawPart(f, key))
+		s.keys = binary.LittleEndian.AppendUint64(grow(s.keys, n), s.rawPart(f, key))
 		buf = s.keys
 	}
 	if set.find(buf, off, n) != nil {

@@ -7,7 +7,12 @@ import (
 // enter goes one level deeper in messages; group is the tag of one that is a
 // group, else 0. leave comes back.
 func (s *outState) enter(group uint32) bool {
-	if s.depth++; s.depth > maxAnswerDepth {
+	s.depth++
+	return group == 0 && s.depth <= maxAnswerDepth || s.mayEnter(group)
+}
+
+func (s *outState) mayEnter(group uint32) bool {
+	if s.depth > maxAnswerDepth {
 		return s.fail("nests deeper than %d messages", maxAnswerDepth)
 	}
 	if group != 0 {
@@ -34,11 +39,11 @@ func (s *outState) message(p *outPlan, pos, end int, group uint32) int {
 	}
 	if p.form <= formEmpty && p.form != formMessageSet {
 		begin := len(s.dst)
-		if pos = s.members(p, pos, end, group); pos < 0 {
-			return failed
-		}
-		s.brace(begin, '{', '}')
+		pos = s.members(p, pos, end, group)
 		s.leave(group)
+		if pos >= 0 {
+			s.brace(begin, '{', '}')
+		}
 		return pos
 	}
 	next := end
@@ -49,10 +54,32 @@ func (s *outState) message(p *outPlan, pos, end int, group uint32) int {
 	}
 	one := [1]part{{from: uint32(pos), to: uint32(end)}}
 	if !s.known(p, one[:]) {
-		return failed
+		next = failed
 	}
 	s.leave(group)
 	return next
+}
+
+// smallRoom is more than most members take.
+const smallRoom = 64
+
+// room makes room for so many bytes.
+func (s *outState) room(n int) {
+	if cap(s.dst)-len(s.dst) < n {
+		s.dst = grow(s.dst, n)
+	}
+}
+
+// grow returns a with room for n more, which is twice what it had or more:
+// append grows large slices by a quarter only, and leaves four times their size
+// behind as garbage.
+func grow[T any](a []T, n int) []T {
+	if cap(a)-len(a) >= n {
+		return a
+	}
+	b := make([]T, len(a), max(len(a)+n, 2*cap(a)))
+	copy(b, a)
+	return b
 }
 
 // brace closes what was written since begin, each part with a comma before it:
@@ -71,12 +98,12 @@ func (s *outState) members(p *outPlan, pos, end int, group uint32) int {
 	if s.merging {
 		return s.membersAgain(p, pos, end, group)
 	}
-	begin, heights := len(s.dst), s.heights()
+	begin := len(s.dst)
 	next := s.fields(p, pos, end, group)
 	if next >= 0 || !s.twice {
 		return next
 	}
-	if !s.again(begin, heights, end-pos) {
+	if !s.again(begin, end-pos) {
 		return failed
 	}
 	next = s.membersAgain(p, pos, end, group)
@@ -87,14 +114,13 @@ func (s *outState) members(p *outPlan, pos, end int, group uint32) int {
 // again begins to merge a message of so many bytes, of which the JSON began at
 // that place. It fails if too much was written again already: then the whole is
 // to be merged.
-func (s *outState) again(begin int, heights stacks, size int) bool {
+func (s *outState) again(begin, size int) bool {
 	s.twice = false
 	if s.spent += size; s.spent > len(s.src) {
 		return false
 	}
 	s.merging = true
 	s.dst = s.dst[:begin]
-	s.unwind(heights)
 	return true
 }
 
@@ -114,44 +140,36 @@ func (s *outState) membersAgain(p *outPlan, pos, end int, group uint32) int {
 	return next
 }
 
-// sayTwice asks for the message under way to be merged.
-func (s *outState) sayTwice() int {
-	s.twice = true
-	return failed
-}
-
 // met is the set of fields and oneofs met in one message.
 type met struct {
 	first uint64
-	more  []uint64
+	more  int // where the others begin in outState.bits
 	ext   int // where its extensions begin in outState.ext
 }
 
 func (s *outState) open(p *outPlan) met {
-	m := met{ext: len(s.ext)}
-	if p.words > 0 {
-		base := len(s.bits)
-		for range p.words {
-			s.bits = append(s.bits, 0)
-		}
-		m.more = s.bits[base:]
+	m := met{more: len(s.bits), ext: len(s.ext)}
+	for range p.words {
+		s.bits = append(s.bits, 0)
 	}
 	return m
 }
 
 func (s *outState) close(m *met) {
-	s.bits = s.bits[:len(s.bits)-len(m.more)]
-	s.ext = s.ext[:m.ext]
+	s.bits, s.ext = s.bits[:m.more], s.ext[:m.ext]
 }
 
-// mark adds a bit and reports whether it is new.
-func (m *met) mark(bit int) bool {
+// mark adds a field and reports whether it is new.
+func (s *outState) mark(m *met, f *outField) bool {
 	word := &m.first
-	if bit >= 64 {
-		word = &m.more[bit/64-1]
+	switch {
+	case f.bit < 0:
+		return s.markExtension(m, f)
+	case f.bit >= 64:
+		word = &s.bits[m.more+f.bit/64-1]
 	}
 	was := *word
-	*word |= 1 << (bit & 63)
+	*word |= 1 << (f.bit & 63)
 	return was != *word
 }
 
@@ -169,6 +187,15 @@ func (s *outState) markExtension(m *met, f *outField) bool {
 // fields writes the fields in src[pos:end] in their order.
 func (s *outState) fields(p *outPlan, pos, end int, group uint32) int {
 	m := s.open(p)
+	next := s.eachField(p, &m, pos, end, group)
+	if next >= 0 {
+		s.absent(p, &m)
+	}
+	s.close(&m)
+	return next
+}
+
+func (s *outState) eachField(p *outPlan, m *met, pos, end int, group uint32) int {
 	for pos < end {
 		tag := uint32(s.src[pos])
 		if tag < 0x80 && tag >= 1<<tagTypeBits {
@@ -176,11 +203,12 @@ func (s *outState) fields(p *outPlan, pos, end int, group uint32) int {
 		} else if tag, pos = s.tag(pos, end); pos < 0 {
 			return failed
 		}
-		f := s.find(p, tag)
+		f := p.find(protowire.Number(tag >> tagTypeBits))
+		if f == nil || f.tag != tag {
+			f = s.find(p, tag)
+		}
 		if f == nil {
 			if group != 0 && tag == group+1 { // the end of a group has the next higher type
-				s.absent(p, &m)
-				s.close(&m)
 				return pos
 			}
 			if pos = s.skip(tag, pos, end); pos < 0 {
@@ -188,8 +216,11 @@ func (s *outState) fields(p *outPlan, pos, end int, group uint32) int {
 			}
 			continue
 		}
-		if f.bit >= 0 && !m.mark(f.bit) || f.bit < 0 && !s.markExtension(&m, f) {
-			return s.sayTwice()
+		if uint(f.bit) < 64 && m.first>>(f.bit&63)&1 == 0 {
+			m.first |= 1 << (f.bit & 63)
+		} else if !s.mark(m, f) {
+			s.twice = true
+			return failed
 		}
 		if pos = s.field(f, tag, pos, end); pos < 0 {
 			return s.failedIn(f.name)
@@ -198,8 +229,6 @@ func (s *outState) fields(p *outPlan, pos, end int, group uint32) int {
 	if group != 0 {
 		return s.unreadable(group)
 	}
-	s.absent(p, &m)
-	s.close(&m)
 	return end
 }
 
@@ -232,10 +261,14 @@ func (s *outState) field(f *outField, tag uint32, pos, end int) int {
 		if from < 0 || f.implicit && from == to {
 			return to
 		}
-		s.dst = append(s.dst, f.key...)
-		if !s.textOrBytes(f, from, to) {
-			return failed
+		if f.op == inString {
+			if !s.member(f.key, from, to) {
+				return failed
+			}
+			return to
 		}
+		s.dst = append(s.dst, f.key...)
+		s.base64(from, to)
 		return to
 	}
 	v, next := s.raw(f, pos, end)
@@ -283,6 +316,7 @@ func (s *outState) list(f *outField, tag uint32, pos, end int) int {
 	s.dst = append(s.dst, f.key...)
 	begin := len(s.dst)
 	for i := 0; ; i++ {
+		s.room(smallRoom)
 		if tag == f.tag {
 			s.dst = append(s.dst, ',')
 			pos = s.value(f, pos, end)
@@ -295,6 +329,10 @@ func (s *outState) list(f *outField, tag uint32, pos, end int) int {
 		}
 		if pos >= end {
 			break
+		}
+		if c := uint32(s.src[pos]); c == f.tag && c < 0x80 {
+			tag, pos = c, pos+1
+			continue
 		}
 		var next int
 		if tag, next = s.peek(pos, end); tag != f.tag && tag != f.packed {
@@ -318,6 +356,11 @@ func (s *outState) closeList(f *outField, begin int) {
 
 // peek reads the next tag if it is well-formed; it returns no tag otherwise.
 func (s *outState) peek(pos, end int) (tag uint32, next int) {
+	if end-pos >= 2 { // the fields from 16 to 2047
+		if a, b := uint32(s.src[pos]), uint32(s.src[pos+1]); a >= 0x80 && b < 0x80 && b > 0 {
+			return a&0x7f | b<<7, pos + 2
+		}
+	}
 	v, next := varint(s.src, pos, end)
 	if next < 0 || v>>tagTypeBits > uint64(protowire.MaxValidNumber) {
 		return 0, failed
@@ -332,6 +375,7 @@ func (s *outState) packed(f *outField, pos, to int) int {
 		if next < 0 {
 			return failed
 		}
+		s.room(smallRoom)
 		s.dst = append(s.dst, ',')
 		s.number(f, v)
 		pos = next
@@ -345,7 +389,7 @@ func (s *outState) absent(p *outPlan, m *met) {
 		return
 	}
 	for i := range p.fields {
-		if f := &p.fields[i]; f.absent != nil && m.mark(f.bit) {
+		if f := &p.fields[i]; f.absent != nil && s.mark(m, f) {
 			s.dst = append(append(s.dst, f.key...), f.absent...)
 		}
 	}

@@ -75,9 +75,7 @@ func (s *outState) mergedMembers(p *outPlan, parts []part) bool {
 	for rest := s.parts[base:]; len(rest) > 0; {
 		f := s.find(p, rest[0].tag)
 		n := run(rest)
-		if f.bit >= 0 {
-			m.mark(f.bit)
-		}
+		s.mark(&m, f)
 		if !s.mergedField(f, rest[:n]) {
 			s.failedIn(f.name)
 			return false
@@ -95,7 +93,7 @@ func (s *outState) mergedMembers(p *outPlan, parts []part) bool {
 // replaces.
 func (s *outState) collect(p *outPlan, parts []part) bool {
 	base := len(s.parts)
-	s.parts = slices.Grow(s.parts, s.count(p, parts))
+	s.parts = grow(s.parts, s.count(p, parts))
 	for _, m := range parts {
 		for pos, end := int(m.from), int(m.to); pos < end; {
 			tag, after := s.tag(pos, end)
@@ -130,13 +128,12 @@ func (s *outState) collect(p *outPlan, parts []part) bool {
 // count returns how many known fields a message has, so that the stack grows
 // once. What is malformed is found when it is read.
 func (s *outState) count(p *outPlan, parts []part) int {
-	defer func(now stacks) { s.err = nil; s.unwind(now) }(s.heights())
-	n := 0
+	depth, groups, n := s.depth, s.groups, 0
 	for _, m := range parts {
 		for pos, end := int(m.from), int(m.to); pos >= 0 && pos < end; {
 			tag, after := s.tag(pos, end)
 			if after < 0 {
-				return n
+				break
 			}
 			if s.find(p, tag) != nil {
 				n++
@@ -144,6 +141,7 @@ func (s *outState) count(p *outPlan, parts []part) int {
 			pos = s.skip(tag, after, end)
 		}
 	}
+	s.depth, s.groups, s.err = depth, groups, nil
 	return n
 }
 

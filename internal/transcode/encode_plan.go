@@ -95,6 +95,10 @@ func (f *outField) message(c *outRuntime) *outPlan {
 	if p := f.msg.Load(); p != nil {
 		return p
 	}
+	return f.compileMessage(c)
+}
+
+func (f *outField) compileMessage(c *outRuntime) *outPlan {
 	p := c.outPlans.message(f.desc.Message())
 	f.msg.Store(p)
 	return p

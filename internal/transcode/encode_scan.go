@@ -25,12 +25,12 @@ func longVarint(src []byte, pos, end int) (v uint64, next int) {
 
 // tag reads the tag at pos, which is before end.
 func (s *outState) tag(pos, end int) (tag uint32, next int) {
-	v, next := varint(s.src, pos, end)
-	if number := v >> tagTypeBits; next < 0 || number == 0 || number > uint64(protowire.MaxValidNumber) {
+	tag, next = s.peek(pos, end)
+	if next < 0 || tag < 1<<tagTypeBits {
 		s.fail("has a malformed tag where a field should begin")
 		return 0, failed
 	}
-	return uint32(v), next
+	return tag, next
 }
 
 // extent reads the length at pos and returns what it measures: src[from:to].
@@ -101,7 +101,9 @@ func (s *outState) group(tag uint32, pos, end int) (to, next int) {
 func (s *outState) raw(f *outField, pos, end int) (v uint64, next int) {
 	switch f.wire {
 	case protowire.VarintType:
-		if v, next = varint(s.src, pos, end); next < 0 {
+		if pos < end && s.src[pos] < 0x80 {
+			v, next = uint64(s.src[pos]), pos+1
+		} else if v, next = longVarint(s.src, pos, end); next < 0 {
 			return 0, s.cutOff()
 		}
 		if f.op == inBool {

@@ -3,7 +3,6 @@ package transcode
 import (
 	"encoding/binary"
 	"math/bits"
-	"slices"
 	"unicode/utf8"
 )
 
@@ -21,34 +20,60 @@ func escaped(x uint64) uint64 {
 	return ((x-0x20*lows)&^x | (quote-lows)&^quote | (backslash-lows)&^backslash) & highs
 }
 
+// special tells whether there is a byte to escape or of more than one of a
+// character.
+func special(x uint64) bool {
+	return (x|(x-0x20*lows)|((x^'"'*lows)-lows)|((x^'\\'*lows)-lows))&highs != 0
+}
+
 // text writes src[from:to] as a string; it must be UTF-8.
-func (s *outState) text(from, to int) bool {
+func (s *outState) text(from, to int) bool { return s.member("", from, to) }
+
+// member writes src[from:to] as a string behind a key.
+func (s *outState) member(key string, from, to int) bool {
 	b := s.src[from:to]
+	s.room(len(key) + len(b) + textRoom)
 	n := len(s.dst)
-	if cap(s.dst)-n < len(b)+16 { // room for quotes, and to write eight bytes where fewer are left
-		s.dst = slices.Grow(s.dst, len(b)+16)
-	}
-	d := s.dst[n : n+len(b)+16]
-	d[0] = '"'
-	d = d[1:]
+	d := s.dst[n : n+len(key)+len(b)+textRoom]
+	n += copy(d, key)
+	d[len(key)] = '"'
+	d = d[len(key)+1:]
 	i := 0
 	for ; i+8 <= len(b); i += 8 {
 		x := binary.LittleEndian.Uint64(b[i:])
-		if x&highs|escaped(x) != 0 {
+		if special(x) {
 			return s.hardText(b, i, n)
 		}
 		binary.LittleEndian.PutUint64(d[i:], x)
 	}
-	for ; i < len(b); i++ {
-		c := b[i]
-		if c < 0x20 || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+	if i < len(b) {
+		x := s.tail(from+i, to)
+		if special(x) {
 			return s.hardText(b, i, n)
 		}
-		d[i] = c
+		binary.LittleEndian.PutUint64(d[i:], x)
 	}
-	d[i] = '"'
+	d[len(b)] = '"'
 	s.dst = s.dst[:n+len(b)+2]
 	return true
+}
+
+// textRoom is the room that a string takes beside its bytes: for the quotes, and
+// to write eight bytes where fewer are left.
+const textRoom = 16
+
+// tail reads the last bytes of src[:to], fewer than eight, with spaces behind.
+func (s *outState) tail(from, to int) uint64 {
+	const spaces = ' ' * lows
+	left := 8 * uint(to-from)
+	if from+8 <= len(s.src) {
+		return binary.LittleEndian.Uint64(s.src[from:])&(1<<left-1) | spaces<<left
+	}
+	x := uint64(spaces)
+	for i := to - 1; i >= from; i-- {
+		x = x<<8 | uint64(s.src[i])
+	}
+	return x
 }
 
 func (s *outState) notUTF8() bool { return s.fail("is not valid UTF-8") }
@@ -61,8 +86,7 @@ func (s *outState) hardText(b []byte, done, at int) bool {
 	}
 	s.dst = s.dst[:at+1+done]
 	for b = b[done:]; len(b) > 0; {
-		n := unescaped(b)
-		s.dst = append(s.dst, b[:n]...)
+		n := s.plain(b)
 		if n < len(b) {
 			s.escape(b[n])
 			n++
@@ -73,17 +97,26 @@ func (s *outState) hardText(b []byte, done, at int) bool {
 	return true
 }
 
-// unescaped returns how many bytes at the start need no escape.
-func unescaped(b []byte) int {
+// plain writes the bytes at the start that need no escape and returns how many
+// they are. It writes eight at a time and takes back what was too much.
+func (s *outState) plain(b []byte) int {
+	s.room(len(b) + textRoom)
+	n := len(s.dst)
+	d := s.dst[n : n+len(b)+textRoom]
 	i := 0
 	for ; i+8 <= len(b); i += 8 {
-		if marks := escaped(binary.LittleEndian.Uint64(b[i:])); marks != 0 {
-			return i + bits.TrailingZeros64(marks)/8
+		x := binary.LittleEndian.Uint64(b[i:])
+		binary.LittleEndian.PutUint64(d[i:], x)
+		if marks := escaped(x); marks != 0 {
+			i += bits.TrailingZeros64(marks) / 8
+			s.dst = s.dst[:n+i]
+			return i
 		}
 	}
-	for i < len(b) && b[i] >= 0x20 && b[i] != '"' && b[i] != '\\' {
-		i++
+	for ; i < len(b) && b[i] >= 0x20 && b[i] != '"' && b[i] != '\\'; i++ {
+		d[i] = b[i]
 	}
+	s.dst = s.dst[:n+i]
 	return i
 }
 

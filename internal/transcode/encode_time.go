@@ -21,54 +21,52 @@ func (s *outState) timestamp(seconds int64, nanos int32) bool {
 	}
 	day := (seconds - minTimestamp) / daySeconds // since 0001-01-01
 	left := int((seconds - minTimestamp) % daySeconds)
-	year, month, dayOfMonth := civil(int(day))
-	s.dst = append(s.dst, '"')
-	s.digits(year, 4)
-	s.dst = append(s.dst, '-')
-	s.digits(month, 2)
-	s.dst = append(s.dst, '-')
-	s.digits(dayOfMonth, 2)
-	s.dst = append(s.dst, 'T')
-	s.digits(left/3600, 2)
-	s.dst = append(s.dst, ':')
-	s.digits(left/60%60, 2)
-	s.dst = append(s.dst, ':')
-	s.digits(left%60, 2)
+	year, month, dayOfMonth := civil(uint32(day))
+	s.dst = append(s.dst, `"0000-00-00T00:00:00`...)
+	d := s.dst[len(s.dst)-len("0000-00-00T00:00:00"):]
+	putTwo(d[0:], year/100)
+	putTwo(d[2:], year%100)
+	putTwo(d[5:], month)
+	putTwo(d[8:], dayOfMonth)
+	putTwo(d[11:], left/3600)
+	putTwo(d[14:], left/60%60)
+	putTwo(d[17:], left%60)
 	s.fraction(int(nanos))
 	s.dst = append(s.dst, 'Z', '"')
 	return true
 }
 
 // civil turns days since 0001-01-01 into a date. The calendar is counted from
-// 0000-03-01, so that the leap day is a year's last
-// (https://howardhinnant.github.io/date_algorithms.html).
-func civil(day int) (year, month, dayOfMonth int) {
-	day += 306 // from 0000-03-01
-	const eraDays = 146097
-	era, doe := day/eraDays, day%eraDays
-	yoe := (doe - doe/1460 + doe/36524 - doe/146096) / 365
-	doy := doe - (365*yoe + yoe/4 - yoe/100)
-	mp := (5*doy + 2) / 153
-	dayOfMonth = doy - (153*mp+2)/5 + 1
-	month = mp + 3
-	if month > 12 {
-		month -= 12
+// 0000-03-01, so that the leap day is a year's last, and years and months are
+// cut off by multiplication (Neri and Schneider, "Euclidean affine functions and
+// their application to calendar algorithms", 2022).
+func civil(day uint32) (year, month, dayOfMonth int) {
+	const fourCenturies, yearPart, monthPart = 146097, 2939745, 2141
+	n := 4*(day+306) + 3
+	century, ofCentury := n/fourCenturies, n%fourCenturies/4
+	years := yearPart * uint64(4*ofCentury+3)
+	ofYear := uint32(years) / yearPart / 4
+	months := monthPart*ofYear + 197913
+	year, month = int(100*century+uint32(years>>32)), int(months>>16)
+	if ofYear >= 306 { // January and February
+		year, month = year+1, month-12
 	}
-	year = yoe + era*400
-	if month <= 2 {
-		year++
-	}
-	return year, month, dayOfMonth
+	return year, month, int(months&0xffff/monthPart) + 1
 }
 
-// digits writes n with at least that many digits.
+// putTwo writes a number below 100 with two digits.
+func putTwo(d []byte, n int) {
+	_ = d[1]
+	d[0], d[1] = byte('0'+n/10), byte('0'+n%10)
+}
+
+// digits writes n with so many digits, at most nine.
 func (s *outState) digits(n, width int) {
-	var b [10]byte
-	for i := width - 1; i >= 0; i-- {
-		b[i] = byte('0' + n%10)
+	s.dst = append(s.dst, "000000000"[:width]...)
+	for i := len(s.dst) - 1; n > 0; i-- {
+		s.dst[i] = byte('0' + n%10)
 		n /= 10
 	}
-	s.dst = append(s.dst, b[:width]...)
 }
 
 // fraction writes 0, 3, 6 or 9 digits.

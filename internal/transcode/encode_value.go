@@ -107,7 +107,12 @@ func (s *outState) textOrBytes(f *outField, from, to int) bool {
 	if f.op == inString {
 		return s.text(from, to)
 	}
+	s.base64(from, to)
+	return true
+}
+
+func (s *outState) base64(from, to int) {
+	s.room(base64.StdEncoding.EncodedLen(to-from) + len(`""`))
 	s.dst = append(s.dst, '"')
 	s.dst = append(base64.StdEncoding.AppendEncode(s.dst, s.src[from:to]), '"')
-	return true
 }

@@ -95,9 +95,11 @@ func (s *outState) last(f *outField, parts []part) (value part, ok bool) {
 func (s *outState) pair(p *outPlan, parts []part) (seconds int64, nanos int32, ok bool) {
 	for _, m := range parts {
 		for pos, end := int(m.from), int(m.to); pos < end; {
-			tag, after := s.tag(pos, end)
-			if after < 0 {
-				return 0, 0, false
+			tag, after := uint32(s.src[pos]), pos+1
+			if tag != 1<<tagTypeBits && tag != 2<<tagTypeBits {
+				if tag, after = s.tag(pos, end); after < 0 {
+					return 0, 0, false
+				}
 			}
 			if wireType(tag) != protowire.VarintType {
 				if pos = s.skip(tag, after, end); pos < 0 {
@@ -141,14 +143,15 @@ func (s *outState) bareMap(f *outField, parts []part) bool {
 	if s.merging {
 		return s.bareMapAgain(f, parts)
 	}
-	begin, heights, keys := len(s.dst), s.heights(), len(s.keys)
+	begin, keys := len(s.dst), len(s.keys)
 	set := s.pushSet()
 	w := walk{f: f, parts: parts}
 	for s.step(&w) {
 		if s.entry(f, int(w.one.from), int(w.one.to), set) {
 			continue
 		}
-		if !s.twice || !s.again(begin, heights, int(parts[0].to-parts[0].from)) {
+		s.popSet(keys)
+		if !s.twice || !s.again(begin, int(parts[0].to-parts[0].from)) {
 			return false
 		}
 		ok := s.bareMapAgain(f, parts)
@@ -164,7 +167,7 @@ func (s *outState) bareMapAgain(f *outField, parts []part) bool {
 	base := len(s.parts)
 	w := walk{f: f, parts: parts}
 	for s.step(&w) {
-		s.parts = append(s.parts, w.one)
+		s.parts = append(grow(s.parts, 1), w.one)
 	}
 	ok := w.ok && s.mergedMap(f, s.parts[base:])
 	s.parts = s.parts[:base]
