@@ -60,6 +60,7 @@ type Settings struct {
 // content type and hands each request to its edge.
 func Handler(s *Settings, grpc http.Handler) http.Handler {
 	rest := &rest{s}
+	grpc = &grpcOverHTTP{s, grpc}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if isGRPC(r) {
 			grpc.ServeHTTP(w, r)

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"io"
 	"strings"
 	"time"
 
@@ -107,7 +108,13 @@ func (s *nativeStream) Context() context.Context { return s.ctx }
 
 func (s *nativeStream) RecvMsg(m any) error {
 	err := s.ServerStream.RecvMsg(m)
-	if msg, ok := m.(*call.Message); ok && err == nil {
+	switch msg, ok := m.(*call.Message); {
+	case err == io.EOF:
+	case err != nil:
+		// grpc-go has sent this status by now. It is the client's mistake, or
+		// the client is gone.
+		return call.RefuseStatus(call.Client, call.StatusOf(err))
+	case ok:
 		s.call.In.Add(msg.Len())
 	}
 	return err
