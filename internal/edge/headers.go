@@ -14,8 +14,14 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
-// headerNo is shared by all answers: nobody writes to it.
-var headerNo = []string{"no"} //nolint:gochecknoglobals // a constant that Go has no word for
+// Values shared by all calls: nobody writes to them.
+//
+//nolint:gochecknoglobals // constants that Go has no word for
+var (
+	headerNo    = []string{"no"}
+	schemeHTTP  = []string{"http"}
+	schemeHTTPS = []string{"https"}
+)
 
 // requestMetadata makes metadata of the request's headers: all that is neither
 // HTTP's own business nor the gateway's to say.
@@ -36,7 +42,7 @@ func (s *Settings) requestMetadata(r *http.Request, c *call.Call) (metadata.MD, 
 		}
 	}
 	md["x-forwarded-host"] = []string{r.Host}
-	md["x-forwarded-proto"] = []string{scheme(r)}
+	md["x-forwarded-proto"] = scheme(r)
 	s.stamp(md, c, r.RemoteAddr, r.Header["X-Forwarded-For"])
 	return md, nil
 }
@@ -185,11 +191,11 @@ func (s *restStream) writeTrailers() {
 	}
 }
 
-func scheme(r *http.Request) string {
+func scheme(r *http.Request) []string {
 	if r.TLS != nil {
-		return "https"
+		return schemeHTTPS
 	}
-	return "http"
+	return schemeHTTP
 }
 
 func first(values []string) string {
