@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/textproto"
+	"strconv"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -177,6 +178,22 @@ func (s *restStream) wantsTrailers() bool {
 		}
 	}
 	return false
+}
+
+// setLength tells the length of a body that is written at once. HTTP/1 has no
+// room for trailers behind a body of known length: they are announced instead.
+func (s *restStream) setLength(n int) {
+	h := s.w.Header()
+	if len(s.trailer) > 0 && s.wantsTrailers() {
+		for key := range s.trailer {
+			if !call.ResponseReserved(key) {
+				h["Trailer"] = append(h["Trailer"], textproto.CanonicalMIMEHeaderKey(key))
+			}
+		}
+	}
+	if len(h["Trailer"]) == 0 {
+		h["Content-Length"] = []string{strconv.Itoa(n)}
+	}
 }
 
 func (s *restStream) writeTrailers() {

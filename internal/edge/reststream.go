@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -95,7 +94,7 @@ func (s *restStream) recvNoBody(m *call.Message) error {
 func (s *restStream) translate(m *call.Message, body []byte) error {
 	in := call.Input{
 		Vars: s.vars, RawQuery: s.r.URL.RawQuery, Body: body, HasBody: len(body) > 0,
-		ContentType: s.r.Header.Get("Content-Type"),
+		ContentType: s.contentType(),
 	}
 	s.call.In.Add(len(body))
 	pool := mem.DefaultBufferPool()
@@ -160,11 +159,8 @@ func (s *restStream) writeWhole(b []byte, contentType string) error {
 	if contentType == "" {
 		contentType = typeJSON
 	}
-	h := s.w.Header()
 	s.writeHeaders(contentType)
-	if !s.wantsTrailers() || len(s.trailer) == 0 {
-		h["Content-Length"] = []string{strconv.Itoa(len(b))}
-	}
+	s.setLength(len(b))
 	s.commit(http.StatusOK)
 	return s.write(b)
 }
@@ -231,9 +227,8 @@ func (s *restStream) finish(err error) {
 func (s *restStream) refuse(err error) {
 	body, contentType := s.table.Errors.body(err, s.r.Header["Accept"])
 	s.writeHeaders(contentType)
-	h := s.w.Header()
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	setErrorHeaders(h, err)
+	s.setLength(len(body))
+	setErrorHeaders(s.w.Header(), err)
 	s.commit(httpStatusOf(err))
 	s.call.Out.Add(len(body))
 	_, _ = s.w.Write(body) // who does not listen any more is told nothing

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -112,6 +113,26 @@ func (s *restStream) recvFrame(m *call.Message) error {
 		return err
 	}
 	return s.translate(m, frame)
+}
+
+// contentType is the media type of one message of the body: of a stream of
+// requests each is plain JSON.
+func (s *restStream) contentType() string {
+	ct := s.r.Header.Get("Content-Type")
+	if s.route.Method.Stream.ClientStreams && isNDJSON(ct) {
+		return typeJSON
+	}
+	return ct
+}
+
+// isNDJSON knows the names of a type that was never registered.
+func isNDJSON(contentType string) bool {
+	media, _, _ := strings.Cut(contentType, ";")
+	switch strings.ToLower(strings.TrimSpace(media)) {
+	case typeNDJSON, "application/ndjson", "application/jsonl":
+		return true
+	}
+	return false
 }
 
 // endUpload waits until no goroutine reads the body any more: the request must
