@@ -83,10 +83,16 @@ func (s *restStream) RecvMsg(m any) error {
 // recvNoBody takes a request of a binding without body. One byte of it is
 // enough to refuse the rest unread.
 func (s *restStream) recvNoBody(m *call.Message) error {
+	done := s.boundReading()
 	var probe [1]byte
-	if n, _ := io.ReadFull(s.r.Body, probe[:]); n > 0 {
+	n, err := io.ReadFull(s.r.Body, probe[:])
+	switch {
+	case n > 0:
 		return call.Refuse(call.Client, codes.InvalidArgument, "%s takes no body", s.route.Binding)
+	case err != io.EOF:
+		return brokenBody(err)
 	}
+	done(nil)
 	return s.translate(m, nil)
 }
 
