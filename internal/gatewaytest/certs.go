@@ -14,12 +14,17 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 )
 
 // Authority is a certificate authority with one server's and one client's
 // certificate, in files and ready to use.
 type Authority struct {
 	CAFile, CertFile, KeyFile string // the server's
+	ClientCertFile            string
+	ClientKeyFile             string
 	Pool                      *x509.CertPool
 	Client, Server            tls.Certificate
 }
@@ -33,6 +38,7 @@ func NewAuthority(t testing.TB) *Authority {
 	caDER := sign(t, ca, ca, caKey, caKey)
 	a := &Authority{
 		CAFile: filepath.Join(folder, "ca.pem"), CertFile: filepath.Join(folder, "cert.pem"), KeyFile: filepath.Join(folder, "key.pem"),
+		ClientCertFile: filepath.Join(folder, "client.pem"), ClientKeyFile: filepath.Join(folder, "client-key.pem"),
 		Pool: x509.NewCertPool(),
 	}
 	caPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})
@@ -43,9 +49,14 @@ func NewAuthority(t testing.TB) *Authority {
 	writeFile(t, a.KeyFile, keyPEM)
 	a.Server = pair(t, certPEM, keyPEM)
 	certPEM, keyPEM = leaf(t, 3, x509.ExtKeyUsageClientAuth, ca, caKey)
+	writeFile(t, a.ClientCertFile, certPEM)
+	writeFile(t, a.ClientKeyFile, keyPEM)
 	a.Client = pair(t, certPEM, keyPEM)
 	return a
 }
+
+// ServerTLS makes a backend speak TLS.
+func ServerTLS(conf *tls.Config) grpc.ServerOption { return grpc.Creds(credentials.NewTLS(conf)) }
 
 func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
