@@ -55,6 +55,8 @@ type Options struct {
 	// NewAdmin makes the handler of the admin listener; ready tells whether new
 	// calls are welcome.
 	NewAdmin func(ready func() bool) http.Handler
+	// OnDrain, if set, is told when new calls are not welcome any more.
+	OnDrain func()
 }
 
 // Server has its listeners open. It is not safe for concurrent use, but for
@@ -171,6 +173,9 @@ func serveHTTP(srv *http.Server, l net.Listener) error {
 // drain ends the listeners in the order in which clients need them.
 func (s *Server) drain() {
 	s.ready.Store(false)
+	if s.options.OnDrain != nil {
+		s.options.OnDrain()
+	}
 	s.options.Log.Info("draining", "delay", s.options.Drain.Delay, "timeout", s.options.Drain.Timeout)
 	time.Sleep(s.options.Drain.Delay)
 	ctx, cancel := context.WithTimeout(context.Background(), s.options.Drain.Timeout)
