@@ -61,7 +61,7 @@ type Settings struct {
 // speaks gRPC over HTTP.
 func Handler(s *Settings) func(grpc http.Handler) http.Handler {
 	return func(grpc http.Handler) http.Handler {
-		rest := &rest{s}
+		rest := newREST(s)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if isGRPC(r) {
 				serveGRPC(grpc, w, r)

@@ -3,6 +3,7 @@ package edge
 import (
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -13,7 +14,14 @@ import (
 )
 
 // rest serves the HTTP bindings of the contract.
-type rest struct{ *Settings }
+type rest struct {
+	*Settings
+	matches sync.Pool // of *httprule.Match[*Route], which do not allocate when used again
+}
+
+func newREST(s *Settings) *rest {
+	return &rest{Settings: s, matches: sync.Pool{New: func() any { return new(httprule.Match[*Route]) }}}
+}
 
 // exchange is all that one request needs, in one allocation.
 type exchange struct {
