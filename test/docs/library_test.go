@@ -105,7 +105,7 @@ func (l *library) writeGo(t *testing.T, dir string) {
 	t.Helper()
 	plugin, err := protogen.Options{}.New(&pluginpb.CodeGeneratorRequest{
 		FileToGenerate: []string{libraryFile},
-		Parameter:      proto.String("paths=source_relative"),
+		Parameter:      new("paths=source_relative"),
 		ProtoFile:      l.set.GetFile(),
 	})
 	if err != nil {
