@@ -145,20 +145,22 @@ func AddressFlags(c *cobra.Command) *Addresses {
 	return a
 }
 
-// Apply writes the flags that were given over the configuration.
-func (a *Addresses) Apply(c *configv1.Config) {
-	for _, set := range []struct {
-		flag string
-		to   *string
-	}{
-		{a.http, &c.GetListeners().GetHttp().Address},
-		{a.grpc, &c.GetListeners().GetGrpc().Address},
-		{a.admin, &c.GetListeners().GetAdmin().Address},
-	} {
-		if set.flag != "" {
-			*set.to = set.flag
+// Apply returns the configuration with the flags that were given written over
+// it.
+func (a *Addresses) Apply(f *config.File) (*config.File, error) {
+	return f.With(func(c *configv1.Config) {
+		l := c.GetListeners()
+		for _, set := range []struct {
+			flag string
+			to   *string
+		}{
+			{a.http, &l.GetHttp().Address}, {a.grpc, &l.GetGrpc().Address}, {a.admin, &l.GetAdmin().Address},
+		} {
+			if set.flag != "" {
+				*set.to = set.flag
+			}
 		}
-	}
+	})
 }
 
 func (a *App) serve() *cobra.Command {
@@ -177,7 +179,9 @@ func (a *App) serve() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		addresses.Apply(conf.Config)
+		if conf, err = addresses.Apply(conf); err != nil {
+			return err
+		}
 		return a.Serve(c.Context(), gateway.Options{Config: conf, LogTo: c.ErrOrStderr()}, nil)
 	}
 	return c

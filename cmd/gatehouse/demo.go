@@ -44,7 +44,9 @@ func demo(app *cmd.App) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		addresses.Apply(file.Config)
+		if file, err = addresses.Apply(file); err != nil {
+			return err
+		}
 		o := gateway.Options{Config: file, LogTo: c.ErrOrStderr(), OpenAPI: demoOpenAPI}
 		return app.Serve(c.Context(), o, func(s *server.Server) { greet(c.OutOrStdout(), s, backends) })
 	}
