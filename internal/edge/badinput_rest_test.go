@@ -97,7 +97,7 @@ var badRequests = []badRequest{
 	{name: "dot segment encoded", method: "GET", target: "/v1/products/%2e%2E", wantHTTP: 400, wantStatus: "INVALID_ARGUMENT", wantMessage: "path"},
 	{name: "unknown path", method: "GET", target: "/v2/products", wantHTTP: 404, wantStatus: "NOT_FOUND", wantMessage: "/v2/products"},
 	{name: "slash at the end", method: "GET", target: "/v1/products/", wantHTTP: 404, wantStatus: "NOT_FOUND", wantMessage: "/v1/products/"},
-	{name: "unknown RPC by its gRPC path", method: "POST", target: "/shop.catalog.v1.CatalogService/GetProduct", body: "{}", wantHTTP: 404, wantStatus: "NOT_FOUND", wantMessage: "POST /shop.catalog"},
+	{name: "unknown RPC by its gRPC path", method: "POST", target: "/shop.catalog.v1.CatalogService/Nothing", body: "{}", wantHTTP: 404, wantStatus: "NOT_FOUND", wantMessage: "POST /shop.catalog"},
 	{name: "wrong method", method: "PUT", target: "/v1/products", body: "{}", wantHTTP: 405, wantStatus: "UNIMPLEMENTED", wantMessage: "PUT is not allowed", wantHeader: "Allow: GET, HEAD, POST"},
 	{name: "method nobody knows", method: "BREW", target: "/v1/products:search", wantHTTP: 405, wantStatus: "UNIMPLEMENTED", wantMessage: "BREW", wantHeader: "Allow: GET, HEAD, POST"},
 	{name: "method override", method: "POST", target: "/v1/products/boots", headers: []string{"X-HTTP-Method-Override: DELETE"}, wantHTTP: 405, wantStatus: "UNIMPLEMENTED", wantMessage: "POST is not allowed"},
@@ -105,7 +105,6 @@ var badRequests = []badRequest{
 	{name: "another media type", method: "POST", target: "/v1/products", body: "<a/>", headers: []string{"Content-Type: text/xml"}, wantHTTP: 415, wantStatus: "INVALID_ARGUMENT", wantMessage: "text/xml"},
 	{name: "another charset", method: "POST", target: "/v1/products", body: `{}`, headers: []string{"Content-Type: application/json; charset=latin1"}, wantHTTP: 415, wantStatus: "INVALID_ARGUMENT", wantMessage: "latin1"},
 	{name: "compressed", method: "POST", target: "/v1/products", body: "\x1f\x8b", headers: []string{"Content-Encoding: gzip"}, wantHTTP: 415, wantStatus: "INVALID_ARGUMENT", wantMessage: "gzip"},
-	{name: "gRPC-Web", method: "POST", target: "/shop.catalog.v1.CatalogService/GetProduct", body: "\x00\x00\x00\x00\x00", headers: []string{"Content-Type: application/grpc-web"}, wantHTTP: 404, wantStatus: "NOT_FOUND", wantMessage: "nothing is served"},
 	{name: "deadline that is none", method: "GET", target: "/v1/products", headers: []string{"Grpc-Timeout: soon"}, wantHTTP: 400, wantStatus: "INVALID_ARGUMENT", wantMessage: "Grpc-Timeout"},
 	{name: "deadline of nothing", method: "GET", target: "/v1/products", headers: []string{"Grpc-Timeout: 0S"}, wantHTTP: 400, wantStatus: "INVALID_ARGUMENT", wantMessage: "Grpc-Timeout"},
 	{name: "deadline too long to write", method: "GET", target: "/v1/products", headers: []string{"Grpc-Timeout: 123456789m"}, wantHTTP: 400, wantStatus: "INVALID_ARGUMENT", wantMessage: "1 to 8 digits"},
@@ -176,6 +175,19 @@ func (tc *badRequest) check(t *testing.T, got gatewaytest.Answer) {
 	}
 	if name, value, ok := strings.Cut(tc.wantHeader, ": "); ok && got.Header.Get(name) != value {
 		t.Errorf("header %s: got %q, want %q", name, got.Header.Get(name), value)
+	}
+}
+
+// TestRPCPath: the path of an RPC is for gRPC alone. Clients of other protocols
+// that use it too would misread a JSON body.
+func TestRPCPath(t *testing.T) {
+	t.Parallel()
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, nil)))
+	for _, contentType := range []string{"application/json", "application/grpc-web", "application/proto"} {
+		got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "POST", getProduct, "{}", "Content-Type: "+contentType))
+		if got.StatusCode != 415 || !strings.HasPrefix(got.Header.Get("Content-Type"), "text/plain") || !strings.Contains(got.Text, "application/grpc") {
+			t.Errorf("%s: got %d %s", contentType, got.StatusCode, got.Text)
+		}
 	}
 }
 

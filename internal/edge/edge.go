@@ -57,25 +57,26 @@ type Settings struct {
 }
 
 // Handler serves every protocol that comes over HTTP: it tells them apart by
-// content type and hands each request to its edge.
-func Handler(s *Settings, grpc http.Handler) http.Handler {
-	rest := &rest{s}
-	grpc = &grpcOverHTTP{s, grpc}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if isGRPC(r) {
-			grpc.ServeHTTP(w, r)
-			return
-		}
-		rest.ServeHTTP(w, r)
-	})
+// content type and hands each request to its edge. It takes the handler that
+// speaks gRPC over HTTP.
+func Handler(s *Settings) func(grpc http.Handler) http.Handler {
+	return func(grpc http.Handler) http.Handler {
+		rest, grpc := newREST(s), &grpcOverHTTP{s, grpc}
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if isGRPC(r) {
+				grpc.ServeHTTP(w, r)
+				return
+			}
+			rest.ServeHTTP(w, r)
+		})
+	}
 }
 
 // isGRPC tells native gRPC: "application/grpc", alone or with a message format
 // ("+proto") or parameters. gRPC-Web has a type of its own.
+// What it is said to be and is not, over HTTP/1 or with GET, is for grpc-go to
+// refuse.
 func isGRPC(r *http.Request) bool {
-	if r.ProtoMajor != 2 || r.Method != http.MethodPost {
-		return false
-	}
 	ct := r.Header.Get("Content-Type")
 	rest, ok := strings.CutPrefix(ct, "application/grpc")
 	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')

@@ -1,80 +1,91 @@
 package edge
 
 import (
-	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
-	"time"
-
-	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
-// grpcOverHTTP stands before the grpc.Server of the HTTP listener. What
-// grpc-go answers there with a bare HTTP status, and with its parser's words,
-// is refused here as gRPC wants it.
-type grpcOverHTTP struct {
-	*Settings
-	inner http.Handler
+// serveGRPC serves gRPC behind net/http.
+func serveGRPC(grpc http.Handler, w http.ResponseWriter, r *http.Request) {
+	t := &grpcWriter{ResponseWriter: w}
+	grpc.ServeHTTP(t, r)
+	t.end()
 }
 
-func (e *grpcOverHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := malformed(r.Header); err != nil {
-		e.refuse(w, r, err)
-		return
-	}
-	e.inner.ServeHTTP(w, r)
+// grpcWriter mends how grpc-go's server writes behind net/http: a call that
+// ends before it sent anything is told in one header block ("Trailers-Only" of
+// gRPC over HTTP/2, by which a client knows that it may retry), and no other
+// announces its trailers in a header, which gRPC has no use for.
+type grpcWriter struct {
+	http.ResponseWriter
+	begun bool
 }
 
-// malformed finds headers that gRPC cannot read.
-func malformed(h http.Header) error {
-	if v := first(h["Grpc-Timeout"]); v != "" {
-		if _, ok := parseGRPCTimeout(v); !ok {
-			return badTimeout("grpc-timeout", v, timeoutHeaders[0].want)
-		}
+func (w *grpcWriter) WriteHeader(code int) {
+	w.begin()
+	w.ResponseWriter.WriteHeader(code)
+}
+
+func (w *grpcWriter) Write(p []byte) (int, error) {
+	w.begin()
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap serves http.ResponseController.
+func (w *grpcWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Flush waits for a message, or a header sent on its own: until then all that
+// could go is a header that the status may still join.
+func (w *grpcWriter) Flush() {
+	if w.begun {
+		_ = http.NewResponseController(w.ResponseWriter).Flush() // http.Flusher has no error
 	}
-	for name, values := range h {
-		if !strings.HasSuffix(name, "-Bin") {
-			continue
-		}
-		for _, v := range values {
-			if _, err := decodeBin(strings.ToLower(name), v); err != nil {
-				return err
+}
+
+func (w *grpcWriter) begin() {
+	if !w.begun {
+		w.begun = true
+		delete(w.Header(), "Trailer")
+	}
+}
+
+// end gives the trailers their place, once the call has ended.
+func (w *grpcWriter) end() {
+	h := w.Header()
+	if !w.begun && hasMetadata(h) { // which is no part of the trailers
+		w.WriteHeader(http.StatusOK)
+		w.Flush()
+	}
+	if w.begun {
+		for _, name := range statusHeaders {
+			if values, ok := h[name]; ok {
+				delete(h, name)
+				h[http.TrailerPrefix+name] = values
 			}
 		}
+		return
 	}
-	return nil
-}
-
-// refuse answers with trailers only (gRPC over HTTP/2, "Responses").
-func (e *grpcOverHTTP) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	c := &call.Call{
-		Protocol:  call.GRPC,
-		Start:     time.Now(),
-		Peer:      e.peerOf(r.RemoteAddr, r.Header["X-Forwarded-For"]),
-		RequestID: e.requestID(first(r.Header["X-Request-Id"])),
-		TraceID:   traceID(first(r.Header["Traceparent"])),
-	}
-	err = e.Table.Load().Refuse(call.With(r.Context(), c), err)
-	st := call.StatusOf(err)
-	h := w.Header()
-	h["Content-Type"] = []string{"application/grpc"}
-	h["Grpc-Status"] = []string{strconv.Itoa(int(st.Code()))}
-	h["Grpc-Message"] = []string{percentEncoded(st.Message())}
-	h["X-Request-Id"] = []string{c.RequestID}
-	w.WriteHeader(http.StatusOK)
-	c.Finish(err)
-}
-
-// percentEncoded is a text as grpc-message has it.
-func percentEncoded(text string) string {
-	var b strings.Builder
-	for i := range len(text) {
-		if c := text[i]; c >= ' ' && c <= '~' && c != '%' {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
+	delete(h, "Trailer")
+	for key, values := range h {
+		if name, ok := strings.CutPrefix(key, http.TrailerPrefix); ok {
+			delete(h, key)
+			h[name] = append(h[name], values...)
 		}
 	}
-	return b.String()
+}
+
+var statusHeaders = [...]string{"Grpc-Status", "Grpc-Message", "Grpc-Status-Details-Bin"}
+
+// hasMetadata reports whether the backend had headers of its own.
+func hasMetadata(h http.Header) bool {
+	for key := range h {
+		switch key {
+		case "Content-Type", "Date", "Trailer", "Grpc-Encoding", statusHeaders[0], statusHeaders[1], statusHeaders[2]:
+			continue
+		}
+		if !strings.HasPrefix(key, http.TrailerPrefix) {
+			return true
+		}
+	}
+	return false
 }

@@ -1,9 +1,9 @@
 package edge
 
 import (
-	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -14,31 +14,41 @@ import (
 )
 
 // rest serves the HTTP bindings of the contract.
-type rest struct{ *Settings }
+type rest struct {
+	*Settings
+	matches sync.Pool // of *httprule.Match[*Route], which do not allocate when used again
+}
+
+func newREST(s *Settings) *rest {
+	return &rest{Settings: s, matches: sync.Pool{New: func() any { return new(httprule.Match[*Route]) }}}
+}
+
+// exchange is all that one request needs, in one allocation.
+type exchange struct {
+	call   call.Call
+	stream restStream
+	match  httprule.Match[*Route]
+}
 
 // ServeHTTP serves one request by one table.
 func (e *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	table := e.Table.Load()
-	c := &call.Call{
-		Protocol:  call.REST,
-		Start:     time.Now(),
-		Peer:      e.peerOf(r.RemoteAddr, r.Header["X-Forwarded-For"]),
-		RequestID: e.requestID(first(r.Header["X-Request-Id"])),
-		TraceID:   traceID(first(r.Header["Traceparent"])),
-	}
-	ctx, cancel := context.WithCancel(call.With(r.Context(), c))
-	defer cancel()
-	s := &restStream{settings: e.Settings, table: table, call: c, w: w, r: r, ctx: ctx}
-	err := e.serve(s)
-	cancel()
+	x := new(exchange)
+	c, s := &x.call, &x.stream
+	c.Protocol = call.REST
+	c.Start = time.Now()
+	c.Peer = e.peerOf(r.RemoteAddr, r.Header["X-Forwarded-For"])
+	c.RequestID = e.requestID(first(r.Header["X-Request-Id"]))
+	c.TraceID = traceID(first(r.Header["Traceparent"]))
+	s.settings, s.table, s.call, s.w, s.r = e.Settings, e.Table.Load(), c, w, r
+	s.ctx = call.With(r.Context(), c)
+	err := e.serve(s, &x.match)
 	s.finish(err)
 	c.Finish(err)
 }
 
 // serve finds the binding and carries the call.
-func (e *rest) serve(s *restStream) error {
-	var m httprule.Match[*Route]
-	if err := e.admit(s, &m); err != nil {
+func (e *rest) serve(s *restStream, m *httprule.Match[*Route]) error {
+	if err := e.admit(s, m); err != nil {
 		return s.table.Refuse(s.ctx, err)
 	}
 	s.route, s.vars = m.Value, m.Vars
@@ -73,7 +83,7 @@ func (e *rest) admit(s *restStream, m *httprule.Match[*Route]) error {
 			"the request has %d header fields: at most %d are taken", n, e.MaxHeaders)
 	}
 	if err := s.table.Routes.Match(r.Method, r.URL.EscapedPath(), m); err != nil {
-		return unmatched(r, err)
+		return s.unmatched(err)
 	}
 	if r.ContentLength > e.MaxBody {
 		return tooLarge(e.MaxBody)
@@ -89,19 +99,25 @@ func (e *rest) admit(s *restStream, m *httprule.Match[*Route]) error {
 }
 
 // unmatched turns the router's verdict into a refusal.
-func unmatched(r *http.Request, err error) error {
+func (s *restStream) unmatched(err error) error {
+	r := s.r
 	var e *httprule.Error
 	if !errors.As(err, &e) {
 		return err
 	}
-	switch e.Kind {
-	case httprule.MethodNotAllowed:
+	switch {
+	case e.Kind == httprule.MethodNotAllowed:
 		refusal := httpRefusal(http.StatusMethodNotAllowed, codes.Unimplemented,
 			"%s is not allowed on %s: use %s", r.Method, r.URL.Path, joined(e.Allow))
 		refusal.allow = joined(e.Allow)
 		return refusal
-	case httprule.BadPath:
+	case e.Kind == httprule.BadPath:
 		return call.Refuse(call.Client, codes.InvalidArgument, "bad path: %s", e.Reason)
+	case s.table.Method(r.URL.Path) != nil:
+		refusal := httpRefusal(http.StatusUnsupportedMediaType, codes.Unimplemented,
+			"%s is an RPC's own path: call it by gRPC, with content-type application/grpc", r.URL.Path)
+		refusal.plain = true
+		return refusal
 	default:
 		return call.Refuse(call.Client, codes.NotFound, "nothing is served at %s %s", r.Method, r.URL.Path)
 	}
