@@ -377,6 +377,10 @@ func (s *inState) enumName(e *inEnumPlan, name []byte) bool {
 		s.dropped = true
 		return true
 	}
+	return s.notEnum(e, name)
+}
+
+func (s *inState) notEnum(e *inEnumPlan, name []byte) bool {
 	return s.fail("expected a name of enum %s or its number, got string %s%s",
 		e.desc.Name(), quote(name), didYouMean(string(name), e.names()))
 }
