@@ -97,13 +97,13 @@ func unmatched(r *http.Request, err error) error {
 	switch e.Kind {
 	case httprule.MethodNotAllowed:
 		refusal := httpRefusal(http.StatusMethodNotAllowed, codes.Unimplemented,
-			"%s is not allowed on %s: use %s", r.Method, r.URL.Path, joined(e.Allow))
+			"%s is not allowed on %s: use %s", r.Method, r.URL.EscapedPath(), joined(e.Allow))
 		refusal.allow = joined(e.Allow)
 		return refusal
 	case httprule.BadPath:
 		return call.Refuse(call.Client, codes.InvalidArgument, "bad path: %s", e.Reason)
 	default:
-		return call.Refuse(call.Client, codes.NotFound, "nothing is served at %s %s", r.Method, r.URL.Path)
+		return call.Refuse(call.Client, codes.NotFound, "nothing is served at %s %s", r.Method, r.URL.EscapedPath())
 	}
 }
 
