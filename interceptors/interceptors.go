@@ -14,6 +14,7 @@ package interceptors
 
 import (
 	"context"
+	"slices"
 
 	"google.golang.org/grpc"
 )
@@ -29,8 +30,8 @@ type Interceptor struct {
 // here, once: a call through them allocates nothing for the chain. The result
 // is safe for concurrent use if the parts are.
 func Chain(conn grpc.ClientConnInterface, list ...Interceptor) grpc.ClientConnInterface {
-	for i := len(list) - 1; i >= 0; i-- {
-		conn = newLink(list[i], conn)
+	for _, i := range slices.Backward(list) {
+		conn = newLink(i, conn)
 	}
 	return conn
 }

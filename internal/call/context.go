@@ -2,6 +2,7 @@ package call
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +45,7 @@ type Call struct {
 	mu       sync.Mutex
 	finished bool
 	after    []func(error)
+	room     [4]func(error) // of after, for the usual few
 }
 
 // Counter counts messages and bytes as the client's protocol carries them:
@@ -65,7 +67,7 @@ func (c *Counter) Messages() int64 { return c.messages.Load() }
 func (c *Counter) Bytes() int64 { return c.bytes.Load() }
 
 // SetHTTPStatus notes the HTTP status that was sent.
-func (c *Call) SetHTTPStatus(code int) { c.httpStatus.Store(int32(code)) } //nolint:gosec // an HTTP status has three digits
+func (c *Call) SetHTTPStatus(code int) { c.httpStatus.Store(int32(code)) }
 
 // HTTPStatus is the HTTP status that was sent, 0 for none.
 func (c *Call) HTTPStatus() int { return int(c.httpStatus.Load()) }
@@ -77,6 +79,9 @@ func (c *Call) HTTPStatus() int { return int(c.httpStatus.Load()) }
 func (c *Call) After(f func(error)) {
 	c.mu.Lock()
 	if !c.finished {
+		if c.after == nil {
+			c.after = c.room[:0]
+		}
 		c.after = append(c.after, f)
 		c.mu.Unlock()
 		return
@@ -92,8 +97,8 @@ func (c *Call) Finish(err error) {
 	after := c.after
 	c.after, c.finished = nil, true
 	c.mu.Unlock()
-	for i := len(after) - 1; i >= 0; i-- {
-		after[i](err)
+	for _, f := range slices.Backward(after) {
+		f(err)
 	}
 }
 

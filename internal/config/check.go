@@ -61,7 +61,7 @@ func (c *checker) listeners(l *configv1.Listeners) {
 		}
 		for _, other := range each {
 			if taken, ok := addresses[other.name]; ok && clash(address, taken) {
-				c.fail(path+".address", "%q is taken by listeners.%s.address; give each listener a port of its own", e.GetAddress(), other.name)
+				c.fail(path+".address", "%s is taken by listeners.%s.address; give each listener a port of its own", c.quoted(path+".address", e.GetAddress()), other.name)
 				break
 			}
 		}
@@ -71,8 +71,9 @@ func (c *checker) listeners(l *configv1.Listeners) {
 		c.fail("listeners", "http and grpc are both disabled; nothing would be served")
 	}
 	for i, p := range l.GetHttp().GetTrustedProxies() {
+		path := fmt.Sprintf("listeners.http.trusted_proxies[%d]", i)
 		if _, err := ParseNetwork(p); err != nil {
-			c.fail(fmt.Sprintf("listeners.http.trusted_proxies[%d]", i), "%v", err)
+			c.fail(path, "%s %v", c.quoted(path, p), err)
 		}
 	}
 }
@@ -91,13 +92,13 @@ func (c *checker) address(path, text string) (netip.AddrPort, bool) {
 	number, portErr := strconv.ParseUint(port, 10, 16)
 	switch {
 	case err != nil && !strings.Contains(text, ":"):
-		c.fail(path, "%s has no port; want host:port, such as %q or \":8080\"", quoted(text), text+":8080")
+		c.fail(path, "%s has no port; want host:port, such as \"127.0.0.1:8080\" or \":8080\"", c.quoted(path, text))
 		return netip.AddrPort{}, false
 	case err != nil, strings.ContainsAny(host, "/ "):
-		c.fail(path, "%s is not host:port; want such as \"127.0.0.1:8080\", \"[::1]:8080\" or \":8080\"", quoted(text))
+		c.fail(path, "%s is not host:port; want such as \"127.0.0.1:8080\", \"[::1]:8080\" or \":8080\"", c.quoted(path, text))
 		return netip.AddrPort{}, false
 	case portErr != nil:
-		c.fail(path, "%s is not a port; want a number from 0 to 65535", quoted(port))
+		c.fail(path, "%s has no port; want a number from 0 to 65535 after the colon", c.quoted(path, text))
 		return netip.AddrPort{}, false
 	}
 	if host == "localhost" {
@@ -120,7 +121,8 @@ func clash(a, b netip.AddrPort) bool {
 	return a.Addr() == b.Addr() || all(a.Addr()) || all(b.Addr())
 }
 
-// ParseNetwork reads a network as "10.0.0.0/8", or one address.
+// ParseNetwork reads a network as "10.0.0.0/8", or one address. Its errors go
+// on after the text.
 func ParseNetwork(text string) (netip.Prefix, error) {
 	if ip, err := netip.ParseAddr(text); err == nil && ip.Zone() == "" {
 		ip = ip.Unmap()
@@ -128,10 +130,10 @@ func ParseNetwork(text string) (netip.Prefix, error) {
 	}
 	prefix, err := netip.ParsePrefix(text)
 	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("%s is not a network; want such as \"10.0.0.0/8\", \"fd00::/8\" or \"192.0.2.7\"", quoted(text))
+		return netip.Prefix{}, errors.New("is not a network; want such as \"10.0.0.0/8\", \"fd00::/8\" or \"192.0.2.7\"")
 	}
 	if masked := prefix.Masked(); masked != prefix {
-		return netip.Prefix{}, fmt.Errorf("%s has bits set after its prefix; want %q, or the address alone", quoted(text), masked)
+		return netip.Prefix{}, fmt.Errorf("has bits set after its prefix of %d; want 0 there, or the address alone", prefix.Bits())
 	}
 	return prefix, nil
 }
@@ -144,6 +146,7 @@ func (c *checker) serverTLS(path string, tls *configv1.ServerTls) {
 
 func (c *checker) upstream(path string, u *configv1.Upstream) {
 	c.target(path+".target", u.GetTarget())
+	c.visible(path+".authority", u.GetAuthority(), "catalog.example.com")
 	c.readable(path+".schema.image", u.GetSchema().GetImage())
 	tls := u.GetTls()
 	c.readable(path+".tls.ca_file", tls.GetCaFile())
@@ -159,15 +162,23 @@ func (c *checker) upstream(path string, u *configv1.Upstream) {
 
 // target refuses what gRPC would take for the name of a host.
 func (c *checker) target(path, target string) {
-	scheme, rest, found := strings.Cut(target, "://")
+	scheme, _, found := strings.Cut(target, "://")
 	if found && slices.Contains([]string{"http", "https", "grpc", "grpcs", "tcp", "tls", "h2c"}, strings.ToLower(scheme)) {
-		c.fail(path, "%q is a URL; give a gRPC target such as %q, and tls: {} for TLS", target, "dns:///"+strings.TrimRight(rest, "/"))
+		c.fail(path, "%s is a URL; give a gRPC target such as \"dns:///catalog:9000\", and tls: {} for TLS", c.quoted(path, target))
 		return
 	}
-	if strings.ContainsFunc(target, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		c.fail(path, "%s has spaces or control characters; give a gRPC target such as \"dns:///catalog:9000\"", quoted(target))
+	c.visible(path, target, "dns:///catalog:9000")
+}
+
+// visible refuses what would not pass as a header's value.
+func (c *checker) visible(path, text, example string) {
+	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		c.fail(path, "%s has spaces or control characters; want such as %q", c.quoted(path, text), example)
 	}
 }
+
+// quoted is a text in quotes as it may be told.
+func (c *checker) quoted(path, text string) string { return quoted(c.file.shown(path, text)) }
 
 func (c *checker) upstreamNames() {
 	first := map[string]int{}
@@ -179,7 +190,7 @@ func (c *checker) upstreamNames() {
 		}
 		if u.GetName() != "" {
 			path := fmt.Sprintf("upstreams[%d].name", i)
-			c.fail(path, "%q is taken by upstreams[%d] in %s; give each upstream a name of its own", u.GetName(), before,
+			c.fail(path, "%s is taken by upstreams[%d] on %s; give each upstream a name of its own", c.quoted(path, u.GetName()), before,
 				c.place(fmt.Sprintf("upstreams[%d].name", before)))
 		}
 	}
@@ -196,20 +207,22 @@ func (c *checker) place(path string) string {
 func (c *checker) exposure(i int, e *configv1.Exposure) {
 	path := fmt.Sprintf("expose[%d]", i)
 	var known []string
-	for _, u := range c.file.Config.GetUpstreams() {
-		known = append(known, u.GetName())
+	found := false
+	for j, u := range c.file.Config.GetUpstreams() {
+		known = append(known, c.file.shown(fmt.Sprintf("upstreams[%d].name", j), u.GetName()))
+		found = found || u.GetName() == e.GetUpstream()
 	}
-	if u := e.GetUpstream(); u != "" && !slices.Contains(known, u) {
+	if u := e.GetUpstream(); u != "" && !found {
 		hint := DidYouMean(u, known)
 		if hint == "" {
 			hint = "; known are " + strings.Join(known, ", ")
 		}
-		c.fail(path+".upstream", "no upstream is named %s%s", quoted(u), hint)
+		c.fail(path+".upstream", "no upstream is named %s%s", c.quoted(path+".upstream", u), hint)
 	}
 	for j, other := range c.file.Config.GetExpose()[:i] {
 		if other.GetSelect() == e.GetSelect() && other.GetUpstream() == e.GetUpstream() && e.GetSelect() != "" {
-			c.fail(path+".select", "%q of upstream %q is exposed already by expose[%d] in %s; join the two",
-				e.GetSelect(), e.GetUpstream(), j, c.place(fmt.Sprintf("expose[%d].select", j)))
+			c.fail(path+".select", "%s is exposed already, of the same upstream, by expose[%d] on %s; join the two",
+				c.quoted(path+".select", e.GetSelect()), j, c.place(fmt.Sprintf("expose[%d].select", j)))
 			break
 		}
 	}
@@ -222,9 +235,9 @@ func (c *checker) httpRules(path string, e *configv1.Exposure) {
 		selector := rule.GetSelector()
 		switch {
 		case selector == "" && strings.HasSuffix(e.GetSelect(), "*"):
-			c.fail(at+".selector", "required, since select %q names more than one RPC; give the RPC in full", e.GetSelect())
+			c.fail(at+".selector", "required, since select %s names more than one RPC; give the RPC in full", c.quoted(path+".select", e.GetSelect()))
 		case selector != "" && !Match(e.GetSelect(), protoreflect.FullName(selector)):
-			c.fail(at+".selector", "%s is not among what select %q names; give an RPC in full that is", quoted(selector), e.GetSelect())
+			c.fail(at+".selector", "%s is not among what select %s names; give an RPC in full that is", c.quoted(at+".selector", selector), c.quoted(path+".select", e.GetSelect()))
 		}
 		c.httpRule(at, rule)
 		for j, additional := range rule.GetAdditionalBindings() {

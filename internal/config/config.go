@@ -92,6 +92,19 @@ func New(config *configv1.Config) (*File, error) {
 	return f, nil
 }
 
+// With returns the configuration with a change, such as flags make, checked
+// anew. f stays as it is.
+func (f *File) With(change func(*configv1.Config)) (*File, error) {
+	changed := *f
+	changed.Config = proto.CloneOf(f.Config)
+	change(changed.Config)
+	complete(changed.Config)
+	if errs := changed.check(); len(errs) > 0 {
+		return nil, errs.sorted()
+	}
+	return &changed, nil
+}
+
 // Errorf makes an error about the field at path, as in
 // "upstreams[0].schema.image", for mistakes that only show when the gateway is
 // built. The field need not be set.

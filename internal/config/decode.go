@@ -10,11 +10,12 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// What a document may make of us by aliases: each use of an alias counts
-// anew.
+// What a document may make of us by aliases: each use of an alias counts anew,
+// and what comes of it is in proportion to what is written.
 const (
-	maxNodes = 200_000
-	maxDepth = 64
+	aliasFactor = 10
+	aliasFloor  = 1000
+	maxDepth    = 64
 )
 
 // decoder writes YAML nodes into a message, remembers where each field was, and
@@ -24,7 +25,7 @@ type decoder struct {
 	errors    Errors
 	positions map[string]Position
 	written   map[string]string
-	nodes     int
+	budget    int // of nodes still to be entered
 }
 
 func (d *decoder) report(p Position, path, format string, args ...any) {
@@ -41,15 +42,16 @@ func (d *decoder) position(n *yaml.Node) Position {
 
 // enter follows an alias and counts the node; nil if there have been too many,
 // of which only the first is reported.
-func (d *decoder) enter(n *yaml.Node, path string, depth int) *yaml.Node {
-	d.nodes++
-	if d.nodes > maxNodes || depth > maxDepth {
-		if d.nodes <= maxNodes || d.nodes == maxNodes+1 {
-			d.fail(n, path, "too much of it: more than %d values, those that aliases repeat included, or more than %d levels", maxNodes, maxDepth)
-		}
-		d.nodes = maxNodes + 1 // an end to all
+func (d *decoder) enter(n *yaml.Node, depth int) *yaml.Node {
+	switch {
+	case d.budget < 0:
+		return nil
+	case d.budget == 0, depth > maxDepth:
+		d.fail(n, "", "too much of it: aliases make more than %d times of what is written, or it nests deeper than %d levels", aliasFactor, maxDepth)
+		d.budget = -1
 		return nil
 	}
+	d.budget--
 	if n.Kind == yaml.AliasNode {
 		return n.Alias
 	}
@@ -60,7 +62,7 @@ func (d *decoder) enter(n *yaml.Node, path string, depth int) *yaml.Node {
 func (d *decoder) message(n *yaml.Node, m protoreflect.Message, path string, depth int) {
 	d.positions[path] = d.position(n)
 	at := n
-	if n = d.enter(n, path, depth); n == nil {
+	if n = d.enter(n, depth); n == nil {
 		return
 	}
 	if n.Kind != yaml.MappingNode {
@@ -96,7 +98,7 @@ func (d *decoder) field(key *yaml.Node, md protoreflect.MessageDescriptor, seen 
 		return nil
 	}
 	if before := seen[field.Name()]; before != nil {
-		d.fail(key, joinPath(path, string(field.Name())), "already set in line %d", before.Line)
+		d.fail(key, joinPath(path, string(field.Name())), "already set on line %d", before.Line)
 		return nil
 	}
 	seen[field.Name()] = key
@@ -112,7 +114,7 @@ func (d *decoder) only(key *yaml.Node, field protoreflect.FieldDescriptor, seen 
 	for i := range oneof.Fields().Len() {
 		other := oneof.Fields().Get(i)
 		if before := seen[other.Name()]; before != nil && other != field {
-			d.fail(key, joinPath(path, string(field.Name())), "%s is set already in line %d; give one of %s", other.Name(), before.Line, names(oneof.Fields()))
+			d.fail(key, joinPath(path, string(field.Name())), "%s is set already on line %d; give one of %s", other.Name(), before.Line, names(oneof.Fields()))
 			return nil
 		}
 	}
@@ -140,7 +142,7 @@ func (d *decoder) value(n *yaml.Node, m protoreflect.Message, field protoreflect
 
 func (d *decoder) list(n *yaml.Node, list protoreflect.List, field protoreflect.FieldDescriptor, path string, depth int) {
 	at := n
-	if n = d.enter(n, path, depth); n == nil {
+	if n = d.enter(n, depth); n == nil {
 		return
 	}
 	if n.Kind != yaml.SequenceNode {
@@ -164,7 +166,7 @@ func (d *decoder) list(n *yaml.Node, list protoreflect.List, field protoreflect.
 // used.
 func (d *decoder) scalar(n *yaml.Node, field protoreflect.FieldDescriptor, path string, depth int) (protoreflect.Value, bool) {
 	at := n
-	if n = d.enter(n, path, depth); n == nil {
+	if n = d.enter(n, depth); n == nil {
 		return protoreflect.Value{}, false
 	}
 	if n.Kind != yaml.ScalarNode || isNull(n) {
@@ -189,12 +191,23 @@ func (d *decoder) scalar(n *yaml.Node, field protoreflect.FieldDescriptor, path 
 	if v, ok := parseScalar(n, field); ok {
 		return v, true
 	}
-	hint := ""
-	if strings.Contains(n.Value, "${") {
-		hint = "; only string values take ${...}"
-	}
-	d.fail(at, path, "expected %s, got %s%s", expected(field), shown(n), hint)
+	d.fail(at, path, "expected %s, got %s%s", expected(field), shown(n), mistake(n, field))
 	return protoreflect.Value{}, false
+}
+
+// mistake ends an error about a value with what was likely meant, if that shows.
+func mistake(n *yaml.Node, field protoreflect.FieldDescriptor) string {
+	_, number := wholeNumber(n.Value)
+	switch {
+	case strings.Contains(n.Value, "${"):
+		return "; only string values take ${...}"
+	case field.Kind() == protoreflect.BoolKind && (n.Value == "true" || n.Value == "false"):
+		return "; leave out the quotes"
+	case field.Message() != nil && number:
+		return "; it lacks a unit"
+	default:
+		return ""
+	}
 }
 
 // plainTag tells the tags that plain and quoted values have of themselves.

@@ -42,7 +42,17 @@ func (d *decoder) document(data []byte) *yaml.Node {
 		d.reportEmpty()
 		return nil
 	}
+	d.budget = aliasFloor + aliasFactor*count(&first)
 	return first.Content[0]
+}
+
+// count is the number of nodes as written: an alias is one.
+func count(n *yaml.Node) int {
+	all := 1
+	for _, c := range n.Content {
+		all += count(c)
+	}
+	return all
 }
 
 func (d *decoder) reportEmpty() {

@@ -16,9 +16,22 @@ func DidYouMean(name string, known []string) string {
 		}
 	}
 	if best == "" {
+		best = beginning(name, known)
+	}
+	if best == "" {
 		return ""
 	}
 	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// beginning is the first of the known names that goes on after name.
+func beginning(name string, known []string) string {
+	for _, k := range known {
+		if len(name) > 2 && strings.HasPrefix(k, name) {
+			return k
+		}
+	}
+	return ""
 }
 
 // distance counts the letters to insert, delete, replace or swap with the next

@@ -45,7 +45,7 @@ func expected(field protoreflect.FieldDescriptor) string {
 	case protoreflect.EnumKind:
 		return oneOf(enumNames(field.Enum()))
 	case protoreflect.Uint32Kind:
-		return "a whole number"
+		return "a whole number up to 4294967295"
 	case protoreflect.Int64Kind:
 		return `a size such as 65536, "64KiB" or "4MiB"`
 	case protoreflect.MessageKind:

@@ -57,16 +57,19 @@ type Settings struct {
 }
 
 // Handler serves every protocol that comes over HTTP: it tells them apart by
-// content type and hands each request to its edge.
-func Handler(s *Settings, grpc http.Handler) http.Handler {
-	rest := &rest{s}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if isGRPC(r) {
-			grpc.ServeHTTP(w, r)
-			return
-		}
-		rest.ServeHTTP(w, r)
-	})
+// content type and hands each request to its edge. It takes the handler that
+// speaks gRPC over HTTP.
+func Handler(s *Settings) func(grpc http.Handler) http.Handler {
+	return func(grpc http.Handler) http.Handler {
+		rest := &rest{s}
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if isGRPC(r) {
+				grpc.ServeHTTP(w, r)
+				return
+			}
+			rest.ServeHTTP(w, r)
+		})
+	}
 }
 
 // isGRPC tells native gRPC: "application/grpc", alone or with a message format

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -16,29 +15,32 @@ import (
 // rest serves the HTTP bindings of the contract.
 type rest struct{ *Settings }
 
+// exchange is all that one request needs, in one allocation.
+type exchange struct {
+	call   call.Call
+	stream restStream
+	match  httprule.Match[*Route]
+}
+
 // ServeHTTP serves one request by one table.
 func (e *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	table := e.Table.Load()
-	c := &call.Call{
-		Protocol:  call.REST,
-		Start:     time.Now(),
-		Peer:      e.peerOf(r.RemoteAddr, r.Header["X-Forwarded-For"]),
-		RequestID: e.requestID(first(r.Header["X-Request-Id"])),
-		TraceID:   traceID(first(r.Header["Traceparent"])),
-	}
-	ctx, cancel := context.WithCancel(call.With(r.Context(), c))
-	defer cancel()
-	s := &restStream{settings: e.Settings, table: table, call: c, w: w, r: r, ctx: ctx}
-	err := e.serve(s)
-	cancel()
+	x := new(exchange)
+	c, s := &x.call, &x.stream
+	c.Protocol = call.REST
+	c.Start = time.Now()
+	c.Peer = e.peerOf(r.RemoteAddr, r.Header["X-Forwarded-For"])
+	c.RequestID = e.requestID(first(r.Header["X-Request-Id"]))
+	c.TraceID = traceID(first(r.Header["Traceparent"]))
+	s.settings, s.table, s.call, s.w, s.r = e.Settings, e.Table.Load(), c, w, r
+	s.ctx = call.With(r.Context(), c)
+	err := e.serve(s, &x.match)
 	s.finish(err)
 	c.Finish(err)
 }
 
 // serve finds the binding and carries the call.
-func (e *rest) serve(s *restStream) error {
-	var m httprule.Match[*Route]
-	if err := e.admit(s, &m); err != nil {
+func (e *rest) serve(s *restStream, m *httprule.Match[*Route]) error {
+	if err := e.admit(s, m); err != nil {
 		return s.table.Refuse(s.ctx, err)
 	}
 	s.route, s.vars = m.Value, m.Vars

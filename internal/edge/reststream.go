@@ -40,6 +40,7 @@ type restStream struct {
 	trailer   metadata.MD
 	committed bool // the status line is out
 	failed    bool // the client takes no more
+	guarded   bool // a write deadline is set
 }
 
 var _ grpc.ServerStream = (*restStream)(nil)
@@ -192,6 +193,7 @@ const stallGuarded = 32 << 10
 func (s *restStream) write(b []byte) error {
 	s.call.Out.Add(len(b))
 	if s.settings.Stall > 0 && (len(b) >= stallGuarded || s.route.Method.Stream.ServerStreams) {
+		s.guarded = true
 		_ = http.NewResponseController(s.w).SetWriteDeadline(time.Now().Add(s.settings.Stall)) // not every writer can
 	}
 	if _, err := s.w.Write(b); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
@@ -226,6 +228,9 @@ func (s *restStream) finish(err error) {
 		_ = s.writePart(s.table.Errors.appendFrame(nil, err), "")
 	}
 	s.writeTrailers()
+	if s.guarded { // the connection goes on to the next request
+		_ = http.NewResponseController(s.w).SetWriteDeadline(time.Time{})
+	}
 }
 
 func (s *restStream) refuse(err error) {

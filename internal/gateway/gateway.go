@@ -51,6 +51,7 @@ type Gateway struct {
 	policies  []MethodPolicy
 	contract  *contract
 	openAPI   []byte
+	flush     func() // of the lines of calls
 }
 
 // New connects to the upstreams, reads their contracts and builds the table. A
@@ -63,7 +64,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.parts = newParts(o, m)
+	g.parts, g.flush = newParts(o, m)
 	if g.openAPI, err = openAPI(o); err != nil {
 		return nil, err
 	}
@@ -91,8 +92,9 @@ func (g *Gateway) build(ctx context.Context, version string) error {
 	return nil
 }
 
-// Close ends the connections to the upstreams.
+// Close ends the connections to the upstreams and writes what waits to be logged.
 func (g *Gateway) Close() error {
+	g.flush()
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(g.upstreams)) {
 		errs = append(errs, g.upstreams[name].Close())

@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"net/http"
-
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -28,13 +26,11 @@ func (g *Gateway) Listen() (*server.Server, error) {
 		},
 		Log:     g.parts.log,
 		NewGRPC: func(opts ...grpc.ServerOption) *grpc.Server { return g.newGRPC(settings, opts) },
-		NewHTTP: func(inner http.Handler) http.Handler { return edge.Handler(settings, inner) },
-		NewAdmin: func(ready func() bool) http.Handler {
-			return (&server.Admin{
-				Metrics: g.registry, Health: g.health,
-				Routes:  func() any { return g.Routes() },
-				OpenAPI: func() []byte { return g.openAPI },
-			}).Handler(ready)
+		NewHTTP: edge.Handler(settings),
+		Admin: &server.Admin{
+			Metrics: g.registry, Health: g.health,
+			Routes:  func() any { return g.Routes() },
+			OpenAPI: func() []byte { return g.openAPI },
 		},
 	}
 	l := g.file.Config.GetListeners()
@@ -46,7 +42,7 @@ func (g *Gateway) Listen() (*server.Server, error) {
 			GetDisabled() bool
 			GetTls() *configv1.ServerTls
 		}
-	}{{&o.HTTP, "http", l.GetHttp()}, {&o.GRPC, "grpc", l.GetGrpc()}, {&o.Admin, "admin", l.GetAdmin()}} {
+	}{{&o.HTTP, "http", l.GetHttp()}, {&o.GRPC, "grpc", l.GetGrpc()}, {&o.AdminOn, "admin", l.GetAdmin()}} {
 		set.to.Name = set.name
 		if set.from.GetDisabled() {
 			continue

@@ -3,8 +3,6 @@ package gateway
 import (
 	"crypto/tls"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 
 	"google.golang.org/protobuf/types/known/anypb"
@@ -19,28 +17,24 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
 
-// newParts makes what the policies share.
-func newParts(o Options, m *metrics.Metrics) parts {
-	log := o.Log
-	if log == nil {
-		log = newLog(o.Config.Config.GetLog(), o.LogTo)
+// newParts makes what the policies share. The lines of calls are gathered; what
+// the gateway has to say itself is written at once.
+func newParts(o Options, m *metrics.Metrics) (p parts, flush func()) {
+	conf := o.Config.Config.GetLog()
+	p = parts{log: o.Log, metrics: m, custom: o.Custom}
+	if p.log == nil {
+		p.log = newLog(conf, o.LogTo)
 	}
-	p := parts{log: log, metrics: m, custom: o.Custom}
-	if o.Config.Config.GetLog().GetAccess() {
-		p.access = log
+	if !conf.GetAccess() {
+		return p, func() {}
 	}
-	return p
-}
-
-func newLog(l *configv1.Log, to io.Writer) *slog.Logger {
-	levels := map[configv1.Log_Level]slog.Level{
-		configv1.Log_LEVEL_DEBUG: slog.LevelDebug, configv1.Log_LEVEL_WARN: slog.LevelWarn, configv1.Log_LEVEL_ERROR: slog.LevelError,
+	if o.Log != nil {
+		p.access = o.Log
+		return p, func() {}
 	}
-	options := &slog.HandlerOptions{Level: levels[l.GetLevel()]} // else the zero level, info
-	if l.GetFormat() == configv1.Log_FORMAT_JSON {
-		return slog.New(slog.NewJSONHandler(to, options))
-	}
-	return slog.New(slog.NewTextHandler(to, options))
+	lines := newGathered(o.LogTo)
+	p.access = newLog(conf, lines)
+	return p, lines.Flush
 }
 
 // dial connects to one upstream as configured.
@@ -102,6 +96,7 @@ func transcodeRule(c *configv1.Config, r *rule, t *httprule.Template) transcode.
 		AllowQuery:         c.GetJson().GetAllowQuery(),
 		IgnoreUnknownQuery: c.GetJson().GetIgnoreUnknownQuery(),
 		MaxQueryParams:     int(c.GetLimits().GetMaxQueryParameters()),
+		AnyMedia:           c.GetJson().GetProfile() == configv1.Json_PROFILE_GRPC_GATEWAY,
 	}
 	for _, v := range t.Variables() {
 		out.Variables = append(out.Variables, transcode.PathVariable{FieldPath: v.FieldPath, Multi: v.Multi})

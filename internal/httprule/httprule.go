@@ -39,7 +39,8 @@ type Variable struct {
 }
 
 // Decoding says what stays percent-encoded in the value of a variable that
-// may span several segments. A variable of one segment is decoded wholly.
+// may span several segments. A variable of one segment is decoded wholly. What
+// stays encoded stays as it was sent; "%25" is always decoded, once.
 type Decoding int
 
 const (
@@ -140,22 +141,22 @@ func (b *Builder[T]) Add(method string, t *Template, origin string, value T) err
 // Build returns the router of all routes added, and leaves the builder without
 // any.
 func (b *Builder[T]) Build() *Router[T] {
-	r := &Router[T]{root: b.root, routes: b.routes, decoding: b.Decoding, maxPath: b.MaxPath}
+	root, routes := b.root, b.routes
 	b.root, b.routes = nil, nil
-	if r.root == nil {
-		r.root = &node{}
+	if root == nil {
+		root = &node{}
 	}
+	r := &Router[T]{routes: routes, decoding: b.Decoding, maxPath: b.MaxPath, maxSteps: root.maxSteps()}
 	if r.maxPath <= 0 {
 		r.maxPath = DefaultMaxPath
 	}
-	r.root.seal()
-	r.maxSteps = r.root.maxSteps()
+	r.table = lay(root, func(i int) *Template { return routes[i].Template })
 	return r
 }
 
 // Router finds routes. It is immutable and safe for concurrent use.
 type Router[T any] struct {
-	root     *node
+	table    table
 	routes   []Route[T]
 	decoding Decoding
 	maxPath  int
@@ -167,7 +168,8 @@ type Router[T any] struct {
 //
 // A HEAD request is served by the GET binding of a path that has no HEAD
 // binding. A last segment is split at its last ":" only for templates that
-// have this verb at this place; for the others the colon is part of the value.
+// have this verb at this place; for the others the colon is part of the value,
+// so where only POST has a verb, GET may still read what its name ends in.
 // A trailing slash is an empty last segment, which only "**" matches.
 func (r *Router[T]) Match(method, escapedPath string, m *Match[T]) error {
 	var none T
@@ -175,15 +177,15 @@ func (r *Router[T]) Match(method, escapedPath string, m *Match[T]) error {
 	if err := m.path.read(escapedPath, r.maxPath); err != nil {
 		return err
 	}
-	if err := m.walk.run(r.root, method, &m.path); err != nil {
+	if err := m.walk.run(&r.table, method, &m.path); err != nil {
 		return err
 	}
-	m.Route = &r.routes[m.walk.found]
+	m.Route = &r.routes[m.walk.found.route]
 	m.Value = m.Route.Value
 	if m.walk.split {
 		m.path.cutVerb()
 	}
-	m.Vars = m.path.appendVars(m.Vars, m.Route.Template, r.decoding)
+	m.Vars = m.path.appendVars(m.Vars, m.walk.found.shape, r.decoding)
 	return nil
 }
 

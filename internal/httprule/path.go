@@ -137,6 +137,12 @@ func appendDecoded(dst []byte, raw string) ([]byte, *Error) {
 	return dst, nil
 }
 
+// segment returns the text of segment i.
+func (p *path) segment(i int) string {
+	s := &p.segs[i]
+	return p.text[s.textStart:s.textEnd]
+}
+
 // findColon looks for the place where the last segment may have a verb. Only a
 // colon that was sent as such separates.
 func (p *path) findColon() {
@@ -155,7 +161,8 @@ func (p *path) cutVerb() {
 	last.end, last.textEnd = p.colon.start, p.colon.textStart
 }
 
-// appendVars appends the values of t's variables.
+// appendVars appends the values of t's variables. It reads none of t's words:
+// any template of the same shape will do.
 func (p *path) appendVars(dst []string, t *Template, d Decoding) []string {
 	for i := range t.vars {
 		v := &t.vars[i]
@@ -166,8 +173,7 @@ func (p *path) appendVars(dst []string, t *Template, d Decoding) []string {
 		case v.Multi:
 			dst = append(dst, p.multi(t, first, end, d))
 		default:
-			s := p.segs[first]
-			dst = append(dst, p.text[s.textStart:s.textEnd])
+			dst = append(dst, p.segment(first))
 		}
 	}
 	return dst

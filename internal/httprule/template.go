@@ -272,6 +272,19 @@ func (p *parser) checkLiteral(start int, lit string) (string, error) {
 	return lit, nil
 }
 
+// shape is equal for templates that take their variables from a path alike:
+// they differ in words only.
+func (t *Template) shape() string {
+	var b strings.Builder
+	for _, s := range t.segments {
+		fmt.Fprint(&b, s.kind)
+	}
+	for _, v := range t.vars {
+		fmt.Fprint(&b, " ", v.first, "-", v.end)
+	}
+	return b.String()
+}
+
 func (t *Template) format() string {
 	if len(t.segments) == 0 {
 		return "/"

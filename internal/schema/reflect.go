@@ -50,10 +50,23 @@ func Reflect(ctx context.Context, conn grpc.ClientConnInterface) (*Set, error) {
 	case status.Code(err) == codes.Unimplemented:
 		return nil, errors.New("server reflection: the server does not offer it: register it there, or give an image")
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("server reflection: %w", context.Cause(ctx))
+		return nil, late(ctx, err)
 	default:
 		return nil, fmt.Errorf("server reflection: %w", err)
 	}
+}
+
+// late says why there was no answer in time. grpc-go knows more than the
+// context where no connection came about.
+func late(ctx context.Context, err error) error {
+	if errors.Is(context.Cause(ctx), context.Canceled) || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("server reflection: %w", context.Cause(ctx))
+	}
+	text := status.Convert(err).Message()
+	if _, why, ok := strings.Cut(text, "rror while dialing: "); ok {
+		return fmt.Errorf("server reflection: no connection in time: %s", strings.TrimSuffix(why, "\""))
+	}
+	return fmt.Errorf("server reflection: no answer in time: %s", text)
 }
 
 func reflect(ctx context.Context, conn grpc.ClientConnInterface, method string) (*Set, error) {

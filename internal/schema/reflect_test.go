@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
@@ -248,6 +249,23 @@ func TestReflectCancelled(t *testing.T) {
 	})
 	if _, err := schema.Reflect(ctx, conn); err == nil || !strings.Contains(err.Error(), "enough") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// An upstream that is not there is told from one that does not answer.
+func TestReflectUnreachable(t *testing.T) {
+	conn, err := grpc.NewClient("passthrough:///nowhere", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return nil, errors.New("no route at all") }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := schema.Reflect(ctx, conn); err == nil || !strings.Contains(err.Error(), "server reflection: no connection in time: no route at all") {
+		t.Errorf("error %v", err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

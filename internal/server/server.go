@@ -42,19 +42,18 @@ type Drain struct {
 
 // Options are what a server is made of.
 type Options struct {
-	HTTP, GRPC, Admin Listener
-	Limits            Limits
-	Drain             Drain
-	Log               *slog.Logger
+	HTTP, GRPC, AdminOn Listener
+	Limits              Limits
+	Drain               Drain
+	Log                 *slog.Logger
 	// NewGRPC makes a grpc.Server with the options given here and all that it
 	// serves. It is called twice: grpc-go cannot drain one server gracefully
 	// that both owns connections and is served through net/http.
 	NewGRPC func(...grpc.ServerOption) *grpc.Server
 	// NewHTTP makes the handler of the HTTP listener around gRPC over HTTP.
 	NewHTTP func(grpc http.Handler) http.Handler
-	// NewAdmin makes the handler of the admin listener; ready tells whether new
-	// calls are welcome.
-	NewAdmin func(ready func() bool) http.Handler
+	// Admin is what the admin listener shows.
+	Admin *Admin
 }
 
 // Server has its listeners open. It is not safe for concurrent use, but for
@@ -73,7 +72,7 @@ type Server struct {
 // that names the flag which changes it.
 func Listen(o Options) (*Server, error) {
 	s := &Server{options: o, open: map[string]net.Listener{}}
-	for _, l := range []Listener{o.HTTP, o.GRPC, o.Admin} {
+	for _, l := range []Listener{o.HTTP, o.GRPC, o.AdminOn} {
 		if l.Address == "" {
 			continue
 		}
@@ -127,7 +126,7 @@ func (s *Server) build() {
 	s.native = o.NewGRPC(grpcOptions(o)...)
 	s.inner = o.NewGRPC(innerOptions(o)...)
 	s.web = httpServer(o, o.HTTP, o.NewHTTP(s.inner))
-	s.admin = httpServer(o, o.Admin, o.NewAdmin(s.Ready))
+	s.admin = httpServer(o, o.AdminOn, o.Admin.Handler(s.Ready))
 }
 
 // Serve serves until ctx ends, and then drains: it says that it is not ready,

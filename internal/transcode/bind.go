@@ -1,7 +1,7 @@
 package transcode
 
 import (
-	"net/http"
+	"slices"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -26,6 +26,9 @@ type Rule struct {
 	IgnoreUnknownQuery bool
 	// MaxQueryParams bounds the number of query parameters; 0 means 1000.
 	MaxQueryParams int
+	// AnyMedia reads bodies of every media type as JSON, as grpc-gateway does.
+	// A page of another site may then have a browser send them.
+	AnyMedia bool
 }
 
 // PathVariable is a variable of a path template.
@@ -60,6 +63,7 @@ type Binding struct {
 	query    queryRule
 	mask     *inField // the FieldMask to fill from the body, or nil
 	required bool     // whether required fields must be looked for at the end
+	anyMedia bool     // whether bodies of every media type are read as JSON
 	response responseRule
 }
 
@@ -77,7 +81,7 @@ type boundVar struct {
 // Bind compiles a binding for the request message in and the response message
 // out. Its errors name the part of the rule that is wrong.
 func (c *Compiler) Bind(in, out protoreflect.MessageDescriptor, rule Rule) (*Binding, error) {
-	b := &Binding{rt: &c.in, plan: c.in.message(in)}
+	b := &Binding{rt: &c.in, plan: c.in.message(in), anyMedia: rule.AnyMedia}
 	b.required = b.plan.reachesRequired(map[*inPlan]bool{})
 	for slot, v := range rule.Variables {
 		if err := b.bindVariable(slot, v); err != nil {
@@ -88,7 +92,7 @@ func (c *Compiler) Bind(in, out protoreflect.MessageDescriptor, rule Rule) (*Bin
 		return nil, err
 	}
 	b.bindQuery(rule)
-	if rule.HTTPMethod == http.MethodPatch {
+	if rule.HTTPMethod == "PATCH" {
 		b.bindMask()
 	}
 	if err := b.bindResponse(c, out, rule.ResponseBody); err != nil {
@@ -100,7 +104,7 @@ func (c *Compiler) Bind(in, out protoreflect.MessageDescriptor, rule Rule) (*Bin
 // AppendRequest appends the request message's wire bytes to dst. Its errors are
 // all [*InputError]. In steady state it allocates nothing but by growing dst.
 func (b *Binding) AppendRequest(dst []byte, in *call.Input) ([]byte, error) {
-	s := b.rt.start(dst, nil)
+	s := b.rt.start(slices.Grow(dst, len(in.Body)), nil)
 	defer b.rt.end(s)
 	if !b.request(s, in) {
 		return dst, s.err

@@ -82,8 +82,8 @@ func (b *Binding) readBody(s *inState, in *call.Input) bool {
 		return true
 	case !b.body.all && b.body.field == nil:
 		return s.fail("this method takes no body here; give its fields in the query")
-	case !isJSON(in.ContentType):
-		s.fail("unsupported media type %s: the body must be application/json in UTF-8", quote([]byte(in.ContentType)))
+	case !b.anyMedia && !isJSON(in.ContentType):
+		s.fail("unsupported media type %s: send the body as application/json in UTF-8", quote([]byte(in.ContentType)))
 		s.err.Kind = UnsupportedMedia
 		return false
 	}

@@ -319,9 +319,9 @@ func (s *inState) chooses(steps int, f *inField) bool {
 	q.seen = protowire.AppendVarint(q.seen, uint64(f.oneof)<<1|1)
 	if ref := q.keys.find(q.seen, start, len(q.seen)-start); ref != nil {
 		q.seen = q.seen[:start]
-		return ref.value == f.index
+		return int(ref.value) == f.index
 	}
-	q.keys.add(q.seen, keyRef{off: start, n: len(q.seen) - start, value: f.index})
+	q.keys.add(q.seen, newKeyRef(start, len(q.seen)-start, f.index))
 	return true
 }
 
@@ -336,7 +336,7 @@ func (s *inState) first(f *inField, key []byte) bool {
 	if q.keys.find(q.seen, start, len(q.seen)-start) != nil {
 		return false
 	}
-	q.keys.add(q.seen, keyRef{off: start, n: len(q.seen) - start})
+	q.keys.add(q.seen, newKeyRef(start, len(q.seen)-start, 0))
 	return true
 }
 

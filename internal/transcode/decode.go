@@ -1,6 +1,7 @@
 package transcode
 
 import (
+	"slices"
 	"sync"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -65,7 +66,7 @@ type inState struct {
 // says to dst. The document is not kept. On an error, an [*InputError], dst is
 // returned as it was. In steady state nothing is allocated but by growing dst.
 func (d *Decoder) Append(dst, json []byte) ([]byte, error) {
-	s := d.rt.start(dst, json)
+	s := d.rt.start(slices.Grow(dst, len(json)), json) // mostly enough at once
 	defer d.rt.end(s)
 	if !s.document(d.plan, nil) {
 		return dst, s.err

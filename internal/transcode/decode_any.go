@@ -30,6 +30,9 @@ type typeNote int
 
 func (t *typeNotes) reset() {
 	t.level, t.given, t.wanted, t.searched = -1, false, false, 0
+	if len(t.found) > keptKeys {
+		t.found = nil
+	}
 	clear(t.found)
 }
 

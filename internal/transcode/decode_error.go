@@ -37,6 +37,18 @@ func (e *InputError) Error() string {
 	return e.Path + ": " + e.Reason
 }
 
+// Field is the place of the mistake, for a BadRequest detail.
+func (e *InputError) Field() string { return e.Path }
+
+// HTTPStatus is the HTTP status that the kind asks for, 0 where it is the one of
+// INVALID_ARGUMENT.
+func (e *InputError) HTTPStatus() int {
+	if e.Kind == UnsupportedMedia {
+		return 415
+	}
+	return 0
+}
+
 // inside puts the error one step further from the root of the document.
 func (e *InputError) inside(step string) {
 	switch {

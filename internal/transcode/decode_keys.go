@@ -17,8 +17,14 @@ type keySet struct {
 
 // keyRef is one key with what the caller wants to know of it.
 type keyRef struct {
-	off, n int
-	value  int
+	off, n uint32
+	value  int32
+}
+
+// newKeyRef is compact, since a hostile map has a key every few bytes; protobuf
+// messages end at 2 GiB.
+func newKeyRef(off, n, value int) keyRef {
+	return keyRef{off: uint32(off), n: uint32(n), value: int32(value)}
 }
 
 const (
@@ -68,7 +74,7 @@ func (k *keySet) find(buf []byte, off, n int) *keyRef {
 }
 
 func (r *keyRef) is(buf, key []byte) bool {
-	return r.n == len(key) && bytes.Equal(buf[r.off:r.off+r.n], key)
+	return int(r.n) == len(key) && bytes.Equal(buf[r.off:r.off+r.n], key)
 }
 
 // add enters a key that find did not find.
@@ -76,17 +82,17 @@ func (k *keySet) add(buf []byte, ref keyRef) {
 	k.refs = append(k.refs, ref)
 	switch n := len(k.refs); {
 	case n <= fewKeys:
-	case n*2 > len(k.table):
+	case n*4 > len(k.table)*3:
 		k.rehash(buf)
 	default:
 		k.enter(buf, n-1)
 	}
 }
 
-// rehash enters all keys in a table four times their number.
+// rehash enters all keys in a table at least half as large again.
 func (k *keySet) rehash(buf []byte) {
-	size := 64
-	for size < 4*len(k.refs) {
+	size := 32
+	for size*2 < 3*len(k.refs) {
 		size *= 2
 	}
 	if cap(k.table) < size {

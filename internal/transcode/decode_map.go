@@ -51,7 +51,7 @@ func (s *inState) mapEntry(f *inField, set *keySet) bool {
 	if need != width {
 		f.width.Store(need)
 	}
-	set.add(s.dst, keyRef{off: start + int(need) - int(width), n: n})
+	set.add(s.dst, newKeyRef(start+int(need)-int(width), n, 0))
 	return true
 }
 

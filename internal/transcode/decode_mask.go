@@ -92,7 +92,7 @@ func (s *inState) recorded(p *inPlan, f *inField, m *members, inner *guard) bool
 	ok := s.setField(p, f, m, inner)
 	s.mask.on = true
 	if leaf && ok && !s.dropped {
-		s.mask.add()
+		ok = s.addPath()
 	}
 	s.dropped = false
 	s.mask.path = s.mask.path[:parent]
@@ -112,9 +112,16 @@ func (s *inState) leaf(f *inField) bool {
 	return empty
 }
 
-// add records the current path.
-func (m *maskRecord) add() {
+// addPath records the current path. Deep leaves have paths much longer than
+// themselves: what they may cost is bounded by the body's size.
+func (s *inState) addPath() bool {
+	m := &s.mask
+	const most, spare = 4, 8 << 10
+	if len(m.wire)+len(m.path) > most*len(s.src)+spare {
+		return s.fail("too many deep fields to name in a field mask; give the mask in the query")
+	}
 	m.wire = append(m.wire, pathsTag)
 	m.wire = protowire.AppendVarint(m.wire, uint64(len(m.path)))
 	m.wire = append(m.wire, m.path...)
+	return true
 }

@@ -2,6 +2,7 @@ package transcode
 
 import (
 	"math"
+	"slices"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -294,6 +295,9 @@ func (s *inState) elements(one func() bool) bool {
 	s.pos++
 	more, ok := !s.closed(']'), true
 	for i := 0; more; i++ {
+		if cap(s.dst)-len(s.dst) < 64 {
+			s.double()
+		}
 		if !one() {
 			return s.withinIndex(i)
 		}
@@ -303,6 +307,10 @@ func (s *inState) elements(one func() bool) bool {
 	}
 	return true
 }
+
+// double makes room for a long list by doubling: append grows large buffers by
+// a quarter only, and leaves four times their size behind as garbage.
+func (s *inState) double() { s.dst = slices.Grow(s.dst, max(64, len(s.dst))) }
 
 // scalar reads one value of a field that is no message. Where an unknown enum
 // name is ignored it sets dropped, and what it wrote is to be forgotten.

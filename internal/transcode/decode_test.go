@@ -165,7 +165,13 @@ func TestDecodeOldAndNew(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, doc := range append(documents(), oldDocuments...) {
+	const every = 50 // the tables are too large to start from all of them
+	for i, doc := range documents() {
+		if i%every == 0 || i < len(oddDocuments) {
+			f.Add([]byte(doc))
+		}
+	}
+	for _, doc := range oldDocuments {
 		f.Add([]byte(doc))
 	}
 	var all []checked

@@ -21,7 +21,9 @@ type variant struct {
 }
 
 // models are all models of the shop.
-func models() []model { return slices.Concat(sleepingOutside, wornAndCarried, campGear, wayFinding) }
+func models() []model {
+	return slices.Concat(sleepingOutside, wornAndCarried, campGear, wayFinding)
+}
 
 // sleepingOutside is what one spends the night in and on.
 var sleepingOutside = []model{

@@ -1023,7 +1023,7 @@ type Keepalive struct {
 	// A connection with calls on it, on which nothing was read for so long, is
 	// asked for a sign of life. Backends may refuse to be asked often: grpc-go's
 	// servers do below 5m unless told otherwise.
-	// At least `10s`. Default: `6m`.
+	// Default: `6m`.
 	Time *durationpb.Duration `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
 	// How long to wait for that sign, and for the acknowledgement of anything
 	// sent, before the connection is given up.

@@ -1,0 +1,146 @@
+package arena
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/gatehouse-dev/gatehouse/test/bench/internal/contender"
+	"github.com/gatehouse-dev/gatehouse/test/bench/internal/proc"
+	"github.com/gatehouse-dev/gatehouse/test/bench/internal/raw"
+	"github.com/gatehouse-dev/gatehouse/test/bench/internal/workload"
+)
+
+const (
+	startWithin = 20 * time.Second      // until a program must serve
+	askEvery    = 10 * time.Millisecond // whether it does
+)
+
+// running is a contender that was started.
+type running struct {
+	process *proc.Process
+	addr    string // of its HTTP listener
+}
+
+// start runs a contender.
+func (a *arena) start(name string, c workload.Case) (*running, error) {
+	a.started++
+	addrs, err := freeAddresses(3)
+	if err != nil {
+		return nil, err
+	}
+	s := contender.Settings{Listen: addrs[0], Backend: a.backend.addr, Case: c}
+	program, args := a.self, role(name, s)
+	if name == contender.Gatehouse {
+		config := a.file(name, ".yaml")
+		if err := contender.WriteConfig(config, s, addrs[1], addrs[2]); err != nil {
+			return nil, err
+		}
+		program, args = a.Gatehouse, []string{"serve", "--config", config}
+	}
+	p, err := proc.Start(name, a.file(name, ".log"), program, args...)
+	return &running{process: p, addr: s.Listen}, err
+}
+
+// ready waits until the contender answers the request of the case.
+func (r *running) ready(ctx context.Context, x workload.Exchange) error {
+	err := r.process.Await(ctx, startWithin, askEvery, func(ctx context.Context) error {
+		_, err := ask(ctx, r.addr, x)
+		return err
+	})
+	if err != nil {
+		return r.process.Errorf("did not start to serve: %w", err)
+	}
+	return nil
+}
+
+// client takes answers as they are.
+func client() *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}}
+}
+
+// ask sends the case's request once and returns the body of the answer.
+func ask(ctx context.Context, addr string, x workload.Exchange) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, x.HTTP.Method, "http://"+addr+x.HTTP.Path, body(x.HTTP.Body))
+	if err != nil {
+		return nil, err
+	}
+	if len(x.HTTP.Body) > 0 {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := client().Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	got, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s %s is answered with %s: %.300s", x.HTTP.Method, x.HTTP.Path, resp.Status, got)
+	}
+	return got, err
+}
+
+// backend is the program behind the contenders.
+type backend struct {
+	process *proc.Process
+	addr    string
+	control *grpc.ClientConn
+}
+
+func (a *arena) startBackend(ctx context.Context) (*backend, error) {
+	addrs, err := freeAddresses(1)
+	if err != nil {
+		return nil, err
+	}
+	b := &backend{addr: addrs[0]}
+	b.control, err = grpc.NewClient("passthrough:///"+b.addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw.Codec{})))
+	if err != nil {
+		return nil, fmt.Errorf("connect to the backend: %w", err)
+	}
+	first := a.Cases[0] // any will do: it answers all of them
+	b.process, err = proc.Start(contender.BackendRole, a.file(contender.BackendRole, ".log"), a.self,
+		role(contender.BackendRole, contender.Settings{Listen: b.addr, Case: first})...)
+	if err != nil {
+		return nil, errors.Join(err, b.control.Close())
+	}
+	err = b.process.Await(ctx, startWithin, askEvery, func(ctx context.Context) error { return b.call(ctx, contender.LastArm, new(raw.Frame)) })
+	if err != nil {
+		err = b.process.Errorf("did not start to serve: %w", err)
+		b.stop()
+		return nil, err
+	}
+	return b, nil
+}
+
+// call asks the backend itself.
+func (b *backend) call(ctx context.Context, rpc string, answer *raw.Frame) error {
+	return b.control.Invoke(ctx, rpc, raw.New(nil), answer, grpc.WaitForReady(true))
+}
+
+func (b *backend) stop() {
+	_ = b.control.Close()
+	b.process.Stop()
+}
+
+// freeAddresses finds n ports of the loopback interface that nobody listens on.
+// Someone else could take one before it is used; then the contender says so.
+func freeAddresses(n int) ([]string, error) {
+	var addrs []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("find a free port: %w", err)
+		}
+		defer func() { _ = l.Close() }() // all at the end, so that no port comes twice
+		addrs = append(addrs, l.Addr().String())
+	}
+	return addrs, nil
+}

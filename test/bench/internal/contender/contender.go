@@ -1,0 +1,67 @@
+// Package contender holds the programs that are compared, and the backend
+// behind them. Each runs in a process of its own: the benchmark starts itself
+// again with the name of a role.
+package contender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/gatehouse-dev/gatehouse/test/bench/internal/workload"
+)
+
+// The contenders, by the names under which they are reported.
+const (
+	Gatehouse = "gatehouse"
+	Facade    = "facade"
+	Floor     = "floor"
+)
+
+// Names returns the contenders in the order in which they take turns.
+func Names() []string { return []string{Gatehouse, Facade, Floor} }
+
+// Settings is what a role is told.
+type Settings struct {
+	Listen  string // host:port to serve on
+	Backend string // host:port of the backend
+	Case    workload.Case
+}
+
+// Run plays a role until ctx ends.
+func Run(ctx context.Context, role string, s Settings) error {
+	switch role {
+	case BackendRole:
+		return runBackend(ctx, s)
+	case Facade:
+		return runHTTP(ctx, s, newFacade)
+	case Floor:
+		return runHTTP(ctx, s, newFloor)
+	default:
+		return fmt.Errorf("no role %q: want %s, %s or %s", role, BackendRole, Facade, Floor)
+	}
+}
+
+// runHTTP serves what a contender makes on plain net/http, over one plain
+// client connection.
+func runHTTP(ctx context.Context, s Settings, contender func(context.Context, *grpc.ClientConn, workload.Case) (http.Handler, error)) error {
+	cc, err := grpc.NewClient("passthrough:///"+s.Backend, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return fmt.Errorf("connect to the backend: %w", err)
+	}
+	defer func() { _ = cc.Close() }()
+	handler, err := contender(ctx, cc, s.Case)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Addr: s.Listen, Handler: handler}
+	context.AfterFunc(ctx, func() { _ = server.Close() })
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}
