@@ -2,7 +2,6 @@ package timeout_test
 
 import (
 	"context"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,11 +31,10 @@ func TestTheSmallerDeadlineCounts(t *testing.T) {
 		name           string
 		policy, client time.Duration
 		want           time.Duration
-		text           string
 	}{
-		{"policy", 2 * time.Second, time.Minute, 2 * time.Second, "no answer within 2s"},
-		{"client", time.Minute, time.Second, time.Second, "context deadline exceeded"},
-		{"no policy", 0, time.Second, time.Second, "context deadline exceeded"},
+		{"policy", 2 * time.Second, time.Minute, 2 * time.Second},
+		{"client", time.Minute, time.Second, time.Second},
+		{"no policy", 0, time.Second, time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -46,8 +44,8 @@ func TestTheSmallerDeadlineCounts(t *testing.T) {
 				defer cancel()
 				begin := time.Now()
 				err := conn.Invoke(ctx, "/s/m", nil, nil)
-				if status.Code(err) != codes.DeadlineExceeded || !strings.Contains(err.Error(), tc.text) {
-					t.Errorf("err = %v, want DEADLINE_EXCEEDED with %q", err, tc.text)
+				if status.Code(err) != codes.DeadlineExceeded {
+					t.Errorf("err = %v, want DEADLINE_EXCEEDED", err)
 				}
 				if left != tc.want || time.Since(begin) != tc.want {
 					t.Errorf("sent on %v and took %v, want %v", left, time.Since(begin), tc.want)

@@ -61,10 +61,10 @@ type Settings struct {
 // speaks gRPC over HTTP.
 func Handler(s *Settings) func(grpc http.Handler) http.Handler {
 	return func(grpc http.Handler) http.Handler {
-		rest := &rest{s}
+		rest := newREST(s)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if isGRPC(r) {
-				grpc.ServeHTTP(w, r)
+				serveGRPC(grpc, w, r)
 				return
 			}
 			rest.ServeHTTP(w, r)
@@ -74,10 +74,9 @@ func Handler(s *Settings) func(grpc http.Handler) http.Handler {
 
 // isGRPC tells native gRPC: "application/grpc", alone or with a message format
 // ("+proto") or parameters. gRPC-Web has a type of its own.
+// What it is said to be and is not, over HTTP/1 or with GET, is for grpc-go to
+// refuse.
 func isGRPC(r *http.Request) bool {
-	if r.ProtoMajor != 2 || r.Method != http.MethodPost {
-		return false
-	}
 	ct := r.Header.Get("Content-Type")
 	rest, ok := strings.CutPrefix(ct, "application/grpc")
 	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')

@@ -35,6 +35,7 @@ type Errors struct {
 }
 
 const (
+	typeText    = "text/plain; charset=utf-8"
 	typeJSON    = "application/json"
 	typeNDJSON  = "application/x-ndjson"
 	typeProblem = "application/problem+json"
@@ -45,6 +46,7 @@ type httpError struct {
 	err    *call.Error
 	status int
 	allow  string
+	plain  bool // told as text: who called meant no REST binding, and its JSON would be misread
 }
 
 func httpRefusal(httpStatus int, code codes.Code, format string, args ...any) *httpError {
@@ -89,6 +91,9 @@ func clientMistake(err error) error {
 // body is the answer to a refused request, in the format that the client
 // accepts or else the configured one.
 func (e *Errors) body(err error, accept []string) (body []byte, contentType string) {
+	if h, ok := errors.AsType[*httpError](err); ok && h.plain {
+		return []byte(h.Error() + "\n"), typeText
+	}
 	format := e.Format
 	for _, a := range accept {
 		if strings.Contains(a, typeProblem) {

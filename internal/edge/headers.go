@@ -35,8 +35,9 @@ func (s *Settings) requestMetadata(r *http.Request, c *call.Call) (metadata.MD, 
 			md[key] = append(md[key], v)
 		}
 	}
-	md["x-forwarded-host"] = []string{r.Host}
-	md["x-forwarded-proto"] = []string{scheme(r)}
+	said := [...]string{r.Host, scheme(r)}
+	md["x-forwarded-host"] = said[0:1:1]
+	md["x-forwarded-proto"] = said[1:2:2]
 	s.stamp(md, c, r.RemoteAddr, r.Header["X-Forwarded-For"])
 	return md, nil
 }
@@ -47,8 +48,9 @@ func (s *Settings) stamp(md metadata.MD, c *call.Call, remote string, forwarded 
 	if len(forwarded) > 0 && s.trusted(hop) {
 		hop = joined(forwarded) + ", " + hop
 	}
-	md["x-forwarded-for"] = []string{hop}
-	md["x-request-id"] = []string{c.RequestID}
+	said := [...]string{hop, c.RequestID}
+	md["x-forwarded-for"] = said[0:1:1]
+	md["x-request-id"] = said[1:2:2]
 }
 
 // metadataKey is the key for a header: gRPC's are lower case. A header
@@ -148,8 +150,9 @@ func (s *restStream) writeHeaders(contentType string) {
 		}
 		h[textproto.CanonicalMIMEHeaderKey(key)] = httpValues(key, values)
 	}
-	h["Content-Type"] = []string{contentType}
-	h["X-Request-Id"] = []string{s.call.RequestID}
+	said := [...]string{contentType, s.call.RequestID}
+	h["Content-Type"] = said[0:1:1]
+	h["X-Request-Id"] = said[1:2:2]
 }
 
 func httpValues(key string, values []string) []string {

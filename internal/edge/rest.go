@@ -3,6 +3,7 @@ package edge
 import (
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -13,7 +14,14 @@ import (
 )
 
 // rest serves the HTTP bindings of the contract.
-type rest struct{ *Settings }
+type rest struct {
+	*Settings
+	matches sync.Pool // of *httprule.Match[*Route], which do not allocate when used again
+}
+
+func newREST(s *Settings) *rest {
+	return &rest{Settings: s, matches: sync.Pool{New: func() any { return new(httprule.Match[*Route]) }}}
+}
 
 // exchange is all that one request needs, in one allocation.
 type exchange struct {
@@ -75,7 +83,7 @@ func (e *rest) admit(s *restStream, m *httprule.Match[*Route]) error {
 			"the request has %d header fields: at most %d are taken", n, e.MaxHeaders)
 	}
 	if err := s.table.Routes.Match(r.Method, r.URL.EscapedPath(), m); err != nil {
-		return unmatched(r, err)
+		return s.unmatched(err)
 	}
 	if r.ContentLength > e.MaxBody {
 		return tooLarge(e.MaxBody)
@@ -91,19 +99,25 @@ func (e *rest) admit(s *restStream, m *httprule.Match[*Route]) error {
 }
 
 // unmatched turns the router's verdict into a refusal.
-func unmatched(r *http.Request, err error) error {
+func (s *restStream) unmatched(err error) error {
+	r := s.r
 	var e *httprule.Error
 	if !errors.As(err, &e) {
 		return err
 	}
-	switch e.Kind {
-	case httprule.MethodNotAllowed:
+	switch {
+	case e.Kind == httprule.MethodNotAllowed:
 		refusal := httpRefusal(http.StatusMethodNotAllowed, codes.Unimplemented,
 			"%s is not allowed on %s: use %s", r.Method, r.URL.EscapedPath(), joined(e.Allow))
 		refusal.allow = joined(e.Allow)
 		return refusal
-	case httprule.BadPath:
+	case e.Kind == httprule.BadPath:
 		return call.Refuse(call.Client, codes.InvalidArgument, "bad path: %s", e.Reason)
+	case s.table.Method(r.URL.Path) != nil:
+		refusal := httpRefusal(http.StatusUnsupportedMediaType, codes.Unimplemented,
+			"%s is an RPC's own path: call it by gRPC, with content-type application/grpc", r.URL.Path)
+		refusal.plain = true
+		return refusal
 	default:
 		return call.Refuse(call.Client, codes.NotFound, "nothing is served at %s %s", r.Method, r.URL.EscapedPath())
 	}

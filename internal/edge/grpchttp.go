@@ -1,0 +1,71 @@
+package edge
+
+import (
+	"net/http"
+	"strings"
+)
+
+// serveGRPC serves gRPC behind net/http.
+func serveGRPC(grpc http.Handler, w http.ResponseWriter, r *http.Request) {
+	t := &grpcWriter{ResponseWriter: w}
+	grpc.ServeHTTP(t, r)
+	t.end()
+}
+
+// grpcWriter mends how grpc-go's server writes behind net/http: a call that
+// ends before it sent anything is told in one header block ("Trailers-Only" of
+// gRPC over HTTP/2, by which a client knows that it may retry), and no other
+// announces its trailers in a header, which gRPC has no use for.
+type grpcWriter struct {
+	http.ResponseWriter
+	begun bool
+}
+
+func (w *grpcWriter) WriteHeader(code int) {
+	w.begin()
+	w.ResponseWriter.WriteHeader(code)
+}
+
+func (w *grpcWriter) Write(p []byte) (int, error) {
+	w.begin()
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap serves http.ResponseController.
+func (w *grpcWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Flush waits for a message, or a header sent on its own: until then all that
+// could go is a header that the status may still join.
+func (w *grpcWriter) Flush() {
+	if w.begun {
+		_ = http.NewResponseController(w.ResponseWriter).Flush() // http.Flusher has no error
+	}
+}
+
+func (w *grpcWriter) begin() {
+	if !w.begun {
+		w.begun = true
+		delete(w.Header(), "Trailer")
+	}
+}
+
+// end gives the trailers their place, once the call has ended.
+func (w *grpcWriter) end() {
+	h := w.Header()
+	if w.begun {
+		for _, name := range []string{"Grpc-Status", "Grpc-Message", "Grpc-Status-Details-Bin"} {
+			if values, ok := h[name]; ok {
+				delete(h, name)
+				h[http.TrailerPrefix+name] = values
+			}
+		}
+		return
+	}
+	delete(h, "Trailer")
+	for key, values := range h {
+		if name, ok := strings.CutPrefix(key, http.TrailerPrefix); ok {
+			delete(h, key)
+			h[name] = append(h[name], values...)
+		}
+	}
+}
