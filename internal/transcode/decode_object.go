@@ -99,7 +99,7 @@ func (s *inState) strange(p *inPlan, name []byte, at int) (*inField, bool) {
 			return f, ok
 		}
 	}
-	if s.rt.ignoreUnknown {
+	if s.rt.ignoreUnknown && !s.mask.on {
 		return nil, s.skip()
 	}
 	given := string(name)
