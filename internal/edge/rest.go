@@ -108,7 +108,7 @@ func (s *restStream) unmatched(err error) error {
 	switch {
 	case e.Kind == httprule.MethodNotAllowed:
 		refusal := httpRefusal(http.StatusMethodNotAllowed, codes.Unimplemented,
-			"%s is not allowed on %s: use %s", r.Method, r.URL.Path, joined(e.Allow))
+			"%s is not allowed on %s: use %s", r.Method, r.URL.EscapedPath(), joined(e.Allow))
 		refusal.allow = joined(e.Allow)
 		return refusal
 	case e.Kind == httprule.BadPath:
@@ -119,7 +119,7 @@ func (s *restStream) unmatched(err error) error {
 		refusal.plain = true
 		return refusal
 	default:
-		return call.Refuse(call.Client, codes.NotFound, "nothing is served at %s %s", r.Method, r.URL.Path)
+		return call.Refuse(call.Client, codes.NotFound, "nothing is served at %s %s", r.Method, r.URL.EscapedPath())
 	}
 }
 

@@ -30,6 +30,7 @@ type restStream struct {
 	vars     []string
 
 	received bool         // the one request has been read
+	asked    bool         // a request was good and went on
 	frames   *frameReader // of a stream of requests
 
 	uploading sync.Mutex  // held while a goroutine reads the body
@@ -112,6 +113,7 @@ func (s *restStream) translate(m *call.Message, body []byte) error {
 		return clientMistake(err)
 	}
 	*buf = wire
+	s.asked = true
 	m.Free()
 	m.Data = mem.BufferSlice{mem.NewBuffer(buf, pool)}
 	return nil
@@ -237,6 +239,11 @@ func (s *restStream) finish(err error) {
 
 func (s *restStream) refuse(err error) {
 	body, contentType := s.table.Errors.body(err, s.r.Header["Accept"])
+	if s.asked && s.table.WrapStreams && s.route.Method.Stream.ServerStreams && contentType == typeJSON {
+		// grpc-gateway's clients read a stream's error in its frame, also where
+		// it is all there is.
+		body = s.table.Errors.appendFrame(nil, err)
+	}
 	s.writeHeaders(contentType)
 	s.setLength(len(body))
 	setErrorHeaders(s.w.Header(), err)
