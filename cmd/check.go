@@ -19,9 +19,9 @@ func (a *App) check() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check --config FILE",
 		Short: "Check the configuration and the contracts it names, without serving",
-		Long: "Check builds all that `serve` would, and opens no listener. Contracts read by\n" +
-			"reflection are read from the running backends.",
-		Args: cobra.NoArgs,
+		Long: "Check the configuration and the contracts it names: build all that `serve` would,\n" +
+			"and open no listener. For a contract had by reflection its backend must run.",
+		Args: NoArgs,
 	}
 	file := configFlag(c)
 	show := c.Flags().Bool("print", false, "print the merged result: defaults filled in, policies with their origin")
@@ -38,8 +38,8 @@ func (a *App) check() *cobra.Command {
 		if *show {
 			return printMerged(c.OutOrStdout(), g)
 		}
-		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: ok: %d RPCs, %d HTTP bindings, %d upstreams\n",
-			*file, len(g.Policies()), bindings(g.Routes()), len(conf.Config.GetUpstreams()))
+		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: ok: %s, %s, %s\n", *file, count(len(g.Policies()), "RPC"),
+			count(bindings(g.Routes()), "HTTP binding"), count(len(conf.Config.GetUpstreams()), "upstream"))
 		return err
 	}
 	return c
@@ -49,13 +49,13 @@ func (a *App) routes() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "routes --config FILE",
 		Short: "List what is served: HTTP binding, RPC, upstream, policies",
-		Args:  cobra.NoArgs,
+		Args:  NoArgs,
 	}
 	file := configFlag(c)
 	output := c.Flags().StringP("output", "o", "table", "`FORMAT`: table or json")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if *output != "table" && *output != "json" {
-			return &usageError{fmt.Errorf("--output: unknown format %q: want table or json", *output)}
+			return wrongUse(c, "--output: unknown format %q: want table or json", *output)
 		}
 		conf, err := config.Load(*file)
 		if err != nil {
@@ -80,13 +80,13 @@ func (a *App) routes() *cobra.Command {
 // printRoutes prints one line a binding, and one for an RPC without any.
 func printRoutes(w io.Writer, routes []gateway.RouteInfo) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "HTTP\tRPC\tUPSTREAM\tPOLICIES")
+	fmt.Fprintln(tw, "HTTP\tPATH\tRPC\tUPSTREAM\tPOLICIES")
 	for _, r := range routes {
-		binding := "-"
-		if r.Verb != "" {
-			binding = r.Verb + " " + r.Path
+		verb, path := r.Verb, r.Path
+		if verb == "" {
+			verb, path = "-", "(gRPC only)"
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", binding, strings.TrimPrefix(r.Method, "/"), r.Upstream, policies(r.Policies))
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", verb, path, strings.TrimPrefix(r.Method, "/"), r.Upstream, policies(r.Policies))
 	}
 	return tw.Flush()
 }
@@ -100,6 +100,14 @@ func policies(set map[string]string) string {
 		parts = append(parts, k+"="+set[k])
 	}
 	return strings.Join(parts, " ")
+}
+
+// count says how many there are of a thing.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 // bindings counts the HTTP bindings.

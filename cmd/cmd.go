@@ -51,6 +51,7 @@ func Main() int { return new(App).Main() }
 func (a *App) Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	return a.Run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 }
 
@@ -76,14 +77,17 @@ type usageError struct{ error }
 
 func (a *App) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "gatehouse",
-		Short:         "An edge gateway for gRPC services: REST and gRPC through one chain of policies",
-		Args:          cobra.NoArgs,
+		Use:   "gatehouse",
+		Short: "An edge gateway for gRPC services: REST and gRPC through one chain of policies",
+		Example: "  gatehouse check --config gatehouse.yaml\n" +
+			"  gatehouse serve --config gatehouse.yaml",
+		Args:          knownCommand,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return &usageError{fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
+		return wrongUse(c, "%w", err)
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(a.serve(), a.check(), a.routes(), a.version())
@@ -93,10 +97,39 @@ func (a *App) root() *cobra.Command {
 	return root
 }
 
-// configFlag adds --config, which is required.
+// wrongUse is an error that says where to read about c.
+func wrongUse(c *cobra.Command, format string, args ...any) error {
+	return &usageError{fmt.Errorf("%w; see `%s --help`", fmt.Errorf(format, args...), c.CommandPath())}
+}
+
+// knownCommand refuses what is no command of c.
+func knownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		return wrongUse(c, "unknown command %q: did you mean %q?", args[0], near[0])
+	}
+	return wrongUse(c, "unknown command %q", args[0])
+}
+
+// NoArgs refuses arguments that are not flags.
+func NoArgs(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return wrongUse(c, "unexpected argument %q", args[0])
+}
+
+// configFlag adds --config, which must be given.
 func configFlag(c *cobra.Command) *string {
-	file := c.Flags().StringP("config", "c", "", "configuration `FILE` (YAML; docs/CONFIG.md)")
-	_ = c.MarkFlagRequired("config") // fails only for a flag that is not there
+	file := c.Flags().StringP("config", "c", "", "the configuration, a YAML `FILE`; must be given")
+	c.PreRunE = func(c *cobra.Command, _ []string) error {
+		if *file == "" {
+			return wrongUse(c, "--config FILE is missing")
+		}
+		return nil
+	}
 	return file
 }
 
@@ -106,9 +139,9 @@ type Addresses struct{ http, grpc, admin string }
 // AddressFlags adds --http, --grpc and --admin.
 func AddressFlags(c *cobra.Command) *Addresses {
 	a := new(Addresses)
-	c.Flags().StringVar(&a.http, "http", "", "`ADDRESS` of REST, and of gRPC over HTTP (default 127.0.0.1:8080)")
-	c.Flags().StringVar(&a.grpc, "grpc", "", "`ADDRESS` of native gRPC (default 127.0.0.1:9090)")
-	c.Flags().StringVar(&a.admin, "admin", "", "`ADDRESS` of health, metrics and routes (default 127.0.0.1:9901)")
+	c.Flags().StringVar(&a.http, "http", "", "serve REST, and gRPC over HTTP, on `ADDRESS` (default 127.0.0.1:8080)")
+	c.Flags().StringVar(&a.grpc, "grpc", "", "serve native gRPC on `ADDRESS` (default 127.0.0.1:9090)")
+	c.Flags().StringVar(&a.admin, "admin", "", "serve health, metrics and routes on `ADDRESS` (default 127.0.0.1:9901)")
 	return a
 }
 
@@ -132,10 +165,13 @@ func (a *Addresses) Apply(f *config.File) (*config.File, error) {
 
 func (a *App) serve() *cobra.Command {
 	c := &cobra.Command{
-		Use:     "serve --config FILE",
-		Short:   "Serve what the configuration exposes, until SIGTERM or SIGINT",
+		Use:   "serve --config FILE",
+		Short: "Serve what the configuration exposes, until SIGTERM or SIGINT",
+		Long: "Serve what the configuration exposes. --http, --grpc and --admin take precedence\n" +
+			"over the addresses in it. On SIGTERM or SIGINT running calls may finish within\n" +
+			"drain.timeout; a second signal ends them at once.",
 		Example: "  gatehouse serve --config gatehouse.yaml",
-		Args:    cobra.NoArgs,
+		Args:    NoArgs,
 	}
 	file, addresses := configFlag(c), AddressFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -179,7 +215,7 @@ func (a *App) version() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Args:  NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(c.OutOrStdout(), "gatehouse", a.versionString())
 			return err

@@ -29,7 +29,9 @@ func demo(app *cmd.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Run a shop of five gRPC services with the gateway in front, in one process",
-		Args:  cobra.NoArgs,
+		Long: "Run a shop of five gRPC services, in memory, with the gateway in front, all in one\n" +
+			"process. It prints where to find them and what to try.",
+		Args: cmd.NoArgs,
 	}
 	addresses := cmd.AddressFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -86,23 +88,23 @@ func (b *backends) stop() {
 
 // greet tells where things are and what to try.
 func greet(w io.Writer, s *server.Server, b *backends) {
-	web, native, admin := s.Address("http"), s.Address("grpc"), s.Address("admin")
 	fmt.Fprintf(w, `Gatehouse is in front of a shop of five gRPC services:
-%s
+%[1]s
 
-REST, gRPC  http://%s
-gRPC        %s
-admin       http://%s   (/readyz /metrics /routes /openapi.json)
+  REST, gRPC http://%[2]s
+  gRPC       %[3]s
+  admin      http://%[4]s (/readyz /metrics /routes /openapi.json)
 
-Try in another terminal:
+Try in another terminal: list, get, update, a mistake, a stream, and gRPC.
 
-  curl 'http://%[2]s/v1/products?pageSize=2'
-  curl http://%[2]s/v1/products/trail-running-shoes
-  curl -X PATCH http://%[2]s/v1/products/trail-running-shoes -d '{"displayName": "Trail Runner II"}'
-  curl 'http://%[2]s/v1/products?pagesize=2'
-  curl -N http://%[2]s/v1/warehouses/berlin/stock/trail-running-shoes:watch
-  grpcurl -plaintext -d '{"name": "products/trail-running-shoes"}' %[3]s shop.catalog.v1.CatalogService/GetProduct
+  curl 'http://%[2]s/v1/shelves?pageSize=2'
+  curl http://%[2]s/v1/products/enamel-mug-blue/reviews/205
+  curl -X PATCH http://%[2]s/v1/products/enamel-mug-blue/reviews/205 --json '{"rating": 4}'
+  curl 'http://%[2]s/v1/shelves?pagesize=2'
+  curl -N 'http://%[2]s/v1/warehouses/kassel/stock/nordkap-tunnel-tent-2-persons:watch?since=2026-01-01T00:00:00Z&max_movements=3'
+  grpcurl -plaintext -d '{"name": "shelves/tents"}' %[3]s shop.catalog.v1.CatalogService/GetShelf
 
 Stop with Ctrl-C.
-`, strings.Join(b.lines, "\n"), web, native, admin)
+
+`, strings.Join(b.lines, "\n"), s.Address("http"), s.Address("grpc"), s.Address("admin"))
 }

@@ -28,12 +28,11 @@ func New(log *slog.Logger) interceptors.Interceptor {
 }
 
 func write(ctx context.Context, log *slog.Logger, c *call.Call, err error) {
-	st := call.StatusOf(err)
-	attrs := make([]slog.Attr, 0, 20)
-	attrs = append(attrs,
+	var room [20]slog.Attr // for all there may be, so that nothing is allocated here
+	attrs := append(room[:0],
 		slog.String("method", c.Method),
 		slog.String("protocol", c.Protocol.String()),
-		slog.String("status", call.CodeName(st.Code())),
+		slog.String("status", call.CodeName(call.CodeOf(err))),
 		slog.Duration("duration", time.Since(c.Start)),
 		slog.Int64("bytes_in", c.In.Bytes()),
 		slog.Int64("bytes_out", c.Out.Bytes()),
@@ -44,7 +43,7 @@ func write(ctx context.Context, log *slog.Logger, c *call.Call, err error) {
 	level := slog.LevelInfo
 	if err != nil {
 		fault := call.FaultOf(err)
-		attrs = append(attrs, slog.String("fault", fault.String()), slog.String("error", st.Message()))
+		attrs = append(attrs, slog.String("fault", fault.String()), slog.String("error", call.StatusOf(err).Message()))
 		if cause := causeOf(err); cause != "" {
 			attrs = append(attrs, slog.String("cause", cause))
 		}

@@ -87,8 +87,9 @@ func forwardStream(m *Method, down grpc.ServerStream) error {
 
 // ownCause is the reason for which the gateway itself ended ctx, if it did.
 func ownCause(ctx context.Context) error {
-	if e, ok := errors.AsType[*Error](context.Cause(ctx)); ok {
-		return e
+	cause := context.Cause(ctx)
+	if _, ok := errors.AsType[*Error](cause); ok {
+		return cause // as it is: the edge may have wrapped more around it
 	}
 	return nil
 }

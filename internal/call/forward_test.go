@@ -236,3 +236,17 @@ func TestFaultOf(t *testing.T) {
 		}
 	}
 }
+
+// wrapped is an edge's own word for a client's mistake.
+type wrapped struct{ err *call.Error }
+
+func (w wrapped) Error() string { return w.err.Error() }
+func (w wrapped) Unwrap() error { return w.err }
+
+func TestMistakeInAStreamStaysTheEdges(t *testing.T) {
+	mistake := wrapped{call.Refuse(call.Client, codes.ResourceExhausted, "line 2 is too long")}
+	err := call.Forward(waiting(), &calltest.ServerStream{Requests: []string{"a"}, RecvErr: mistake})
+	if _, ok := errors.AsType[wrapped](err); !ok {
+		t.Errorf("err = %T %v, want it as the edge told it", err, err)
+	}
+}

@@ -52,24 +52,6 @@ func (t *Table) Refuse(ctx context.Context, err error) error {
 	return t.refused.Conn.Invoke(ctx, "", &Refusal{Err: err}, nil)
 }
 
-// Invoke makes a unary call from inside the process.
-func (t *Table) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
-	m := t.methods[method]
-	if m == nil {
-		return t.Refuse(ctx, Unknown(method))
-	}
-	return m.Conn.Invoke(ctx, method, args, reply, opts...)
-}
-
-// NewStream begins a streaming call from inside the process.
-func (t *Table) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	m := t.methods[method]
-	if m == nil {
-		return nil, t.Refuse(ctx, Unknown(method))
-	}
-	return m.Conn.NewStream(ctx, desc, method, opts...)
-}
-
 // Refusal stands in the request's place when a call is refused at the door.
 type Refusal struct{ Err error }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/textproto"
+	"strconv"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -14,8 +15,14 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
-// headerNo is shared by all answers: nobody writes to it.
-var headerNo = []string{"no"} //nolint:gochecknoglobals // a constant that Go has no word for
+// Values shared by all calls: nobody writes to them.
+//
+//nolint:gochecknoglobals // constants that Go has no word for
+var (
+	headerNo    = []string{"no"}
+	schemeHTTP  = []string{"http"}
+	schemeHTTPS = []string{"https"}
+)
 
 // requestMetadata makes metadata of the request's headers: all that is neither
 // HTTP's own business nor the gateway's to say.
@@ -36,7 +43,7 @@ func (s *Settings) requestMetadata(r *http.Request, c *call.Call) (metadata.MD, 
 		}
 	}
 	md["x-forwarded-host"] = []string{r.Host}
-	md["x-forwarded-proto"] = []string{scheme(r)}
+	md["x-forwarded-proto"] = scheme(r)
 	s.stamp(md, c, r.RemoteAddr, r.Header["X-Forwarded-For"])
 	return md, nil
 }
@@ -47,8 +54,9 @@ func (s *Settings) stamp(md metadata.MD, c *call.Call, remote string, forwarded 
 	if len(forwarded) > 0 && s.trusted(hop) {
 		hop = joined(forwarded) + ", " + hop
 	}
-	md["x-forwarded-for"] = []string{hop}
-	md["x-request-id"] = []string{c.RequestID}
+	said := [...]string{hop, c.RequestID}
+	md["x-forwarded-for"] = said[0:1:1]
+	md["x-request-id"] = said[1:2:2]
 }
 
 // metadataKey is the key for a header: gRPC's are lower case. A header
@@ -148,8 +156,9 @@ func (s *restStream) writeHeaders(contentType string) {
 		}
 		h[textproto.CanonicalMIMEHeaderKey(key)] = httpValues(key, values)
 	}
-	h["Content-Type"] = []string{contentType}
-	h["X-Request-Id"] = []string{s.call.RequestID}
+	said := [...]string{contentType, s.call.RequestID}
+	h["Content-Type"] = said[0:1:1]
+	h["X-Request-Id"] = said[1:2:2]
 }
 
 func httpValues(key string, values []string) []string {
@@ -173,6 +182,22 @@ func (s *restStream) wantsTrailers() bool {
 	return false
 }
 
+// setLength tells the length of a body that is written at once. HTTP/1 has no
+// room for trailers behind a body of known length: they are announced instead.
+func (s *restStream) setLength(n int) {
+	h := s.w.Header()
+	if len(s.trailer) > 0 && s.wantsTrailers() {
+		for key := range s.trailer {
+			if !call.ResponseReserved(key) {
+				h["Trailer"] = append(h["Trailer"], textproto.CanonicalMIMEHeaderKey(key))
+			}
+		}
+	}
+	if len(h["Trailer"]) == 0 {
+		h["Content-Length"] = []string{strconv.Itoa(n)}
+	}
+}
+
 func (s *restStream) writeTrailers() {
 	if len(s.trailer) == 0 || !s.wantsTrailers() {
 		return
@@ -185,11 +210,11 @@ func (s *restStream) writeTrailers() {
 	}
 }
 
-func scheme(r *http.Request) string {
+func scheme(r *http.Request) []string {
 	if r.TLS != nil {
-		return "https"
+		return schemeHTTPS
 	}
-	return "http"
+	return schemeHTTP
 }
 
 func first(values []string) string {

@@ -3,6 +3,7 @@ package edge
 import (
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -13,7 +14,14 @@ import (
 )
 
 // rest serves the HTTP bindings of the contract.
-type rest struct{ *Settings }
+type rest struct {
+	*Settings
+	matches sync.Pool // of *httprule.Match[*Route], which do not allocate when used again
+}
+
+func newREST(s *Settings) *rest {
+	return &rest{Settings: s, matches: sync.Pool{New: func() any { return new(httprule.Match[*Route]) }}}
+}
 
 // exchange is all that one request needs, in one allocation.
 type exchange struct {
@@ -100,7 +108,7 @@ func (s *restStream) unmatched(err error) error {
 	switch {
 	case e.Kind == httprule.MethodNotAllowed:
 		refusal := httpRefusal(http.StatusMethodNotAllowed, codes.Unimplemented,
-			"%s is not allowed on %s: use %s", r.Method, r.URL.Path, joined(e.Allow))
+			"%s is not allowed on %s: use %s", r.Method, r.URL.EscapedPath(), joined(e.Allow))
 		refusal.allow = joined(e.Allow)
 		return refusal
 	case e.Kind == httprule.BadPath:
@@ -111,7 +119,7 @@ func (s *restStream) unmatched(err error) error {
 		refusal.plain = true
 		return refusal
 	default:
-		return call.Refuse(call.Client, codes.NotFound, "nothing is served at %s %s", r.Method, r.URL.Path)
+		return call.Refuse(call.Client, codes.NotFound, "nothing is served at %s %s", r.Method, r.URL.EscapedPath())
 	}
 }
 

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -107,11 +108,12 @@ func (b *builder) addOverrides(chosen []*exposed) error {
 	var errs []error
 	for i, x := range b.file.Config.GetExpose() {
 		for j, r := range x.GetHttp() {
-			if !known[r.GetSelector()] {
+			name := cmp.Or(r.GetSelector(), x.GetSelect()) // of a rule below a select that names one RPC
+			if !known[name] {
 				errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d].http[%d].selector", i, j), "%q is not an exposed RPC%s",
-					r.GetSelector(), config.DidYouMean(r.GetSelector(), slices.Sorted(maps.Keys(known)))))
+					name, config.DidYouMean(name, slices.Sorted(maps.Keys(known)))))
 			}
-			b.overrides[r.GetSelector()] = append(b.overrides[r.GetSelector()], r)
+			b.overrides[name] = append(b.overrides[name], r)
 		}
 	}
 	return errors.Join(errs...)

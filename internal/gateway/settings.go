@@ -110,9 +110,7 @@ func (b *builder) errors() (*edge.Errors, error) {
 	formats := map[configv1.Errors_Format]edge.ErrorFormat{
 		configv1.Errors_FORMAT_STATUS: edge.Status, configv1.Errors_FORMAT_PROBLEM: edge.Problem,
 	}
-	options := jsonOptions(b.file.Config)
-	options.EmitDefaults = false
-	detail, err := transcode.NewCompiler(options, b.contract).Encoder((&anypb.Any{}).ProtoReflect().Descriptor())
+	detail, err := transcode.NewCompiler(jsonOptions(b.file.Config), b.contract).Encoder((&anypb.Any{}).ProtoReflect().Descriptor())
 	if err != nil {
 		return nil, err
 	}

@@ -8,8 +8,7 @@ import (
 )
 
 // ServerTLS reads a certificate with its key and, if clientCA is not "", the
-// authorities by which client certificates are checked. A client may come
-// without one: whether it may go on is for authentication to say.
+// authorities of client certificates, one of which every client must then show.
 func ServerTLS(certFile, keyFile, clientCA string, minVersion uint16) (*tls.Config, error) {
 	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
@@ -20,7 +19,7 @@ func ServerTLS(certFile, keyFile, clientCA string, minVersion uint16) (*tls.Conf
 		if conf.ClientCAs, err = certPool(clientCA); err != nil {
 			return nil, err
 		}
-		conf.ClientAuth = tls.VerifyClientCertIfGiven
+		conf.ClientAuth = tls.RequireAndVerifyClientCert
 	}
 	return conf, nil
 }

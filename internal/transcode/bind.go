@@ -52,8 +52,8 @@ const defaultQueryParams = 1000
 // before does with its name.
 //
 // Values in path and query have their JSON form without the quotes. A
-// FieldMask there may have names in snake_case too, and an enum's number may
-// stand for its name.
+// FieldMask there may have names in snake_case too, or be "*"; an enum's number
+// may stand for its name.
 type Binding struct {
 	rt       *inRuntime
 	plan     *inPlan

@@ -222,9 +222,8 @@ func (b *Binding) set(s *inState, f *inField, key []byte) bool {
 		start := len(s.dst)
 		s.putTag(f.tag)
 		at := len(s.dst)
-		s.dropped = false
 		ok := s.textValue(f, s.query.value)
-		if ok && (s.dropped || f.implicit && isZero(s.dst[at:], f.op)) {
+		if ok && f.implicit && isZero(s.dst[at:], f.op) {
 			s.dst = s.dst[:start]
 		}
 		return ok
@@ -269,7 +268,6 @@ func (b *Binding) setEntry(s *inState, f *inField, key []byte) bool {
 }
 
 func (b *Binding) putEntry(s *inState, f *inField, key []byte) bool {
-	entry := len(s.dst)
 	s.putTag(f.tag)
 	start := s.begin(1)
 	s.putTag(f.key.tag)
@@ -280,13 +278,10 @@ func (b *Binding) putEntry(s *inState, f *inField, key []byte) bool {
 		return s.fail("map key given more than once")
 	}
 	s.putTag(f.value.tag)
-	s.dropped = false
 	if !s.textValue(f.value, s.query.value) {
 		return false
 	}
-	if s.finish(start, 1); s.dropped {
-		s.dst = s.dst[:entry]
-	}
+	s.finish(start, 1)
 	return true
 }
 

@@ -34,6 +34,7 @@ message Book
   google.protobuf.Any any 12
   Empty nothing 13
   repeated Author others 14
+  Color cover 15
 message Empty
 message Author
   string name 1
@@ -102,6 +103,7 @@ func body(s string) *call.Input { return &call.Input{Body: []byte(s), HasBody: t
 type bindTest struct {
 	name    string
 	message string
+	options transcode.Options
 	rule    transcode.Rule
 	in      call.Input
 	want    string // the message as text
@@ -111,7 +113,7 @@ type bindTest struct {
 func (tt bindTest) run(t *testing.T, s schema) {
 	t.Helper()
 	md := s.message(t, tt.message)
-	b, err := transcode.NewCompiler(transcode.Options{}, s.types).Bind(md, md, tt.rule)
+	b, err := transcode.NewCompiler(tt.options, s.types).Bind(md, md, tt.rule)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,6 +199,8 @@ func TestBindQuery(t *testing.T) {
 		{in: call.Input{RawQuery: "sizes[a]=1&sizes[b%5D.c]=0&sizes[]=2"}, want: `sizes {key: "a" value: 1} sizes {key: "b].c"} sizes {key: "" value: 2}`},
 		{in: call.Input{RawQuery: "byId[7]=RED"}, want: `by_id {key: 7 value: RED}`},
 		{in: call.Input{RawQuery: "ttl=1.5s&mask=displayName,a.bC&note=x+y&limit=0"}, want: `ttl {seconds: 1 nanos: 500000000} mask {paths: "display_name" paths: "a.b_c"} note {value: "x y"} limit {}`},
+		{in: call.Input{RawQuery: "mask=*"}, want: `mask {paths: "*"}`},
+		{in: call.Input{RawQuery: "mask=a.*"}, err: `mask: expected field paths in lowerCamelCase, separated by commas, got "a.*"`},
 		{in: call.Input{RawQuery: "mask=display_name"}, want: `mask {paths: "display_name"}`},
 		{in: call.Input{RawQuery: "times=1970-01-01T00:00:01Z&times=1970-01-01T00:00:02Z"}, want: `times {seconds: 1} times {seconds: 2}`},
 		{in: call.Input{RawQuery: "filter=%7B%22a%22:1%7D&value=[null]"}, want: `filter {fields {key: "a" value {number_value: 1}}} value {list_value {values {null_value: NULL_VALUE}}}`},
@@ -312,6 +316,29 @@ func TestBindMask(t *testing.T) {
 		{name: "not for a list", rule: transcode.Rule{HTTPMethod: "PATCH", Body: "books"}, in: *body(`[{"title":"T"}]`), want: `books {title: "T"}`},
 	} {
 		tt.message = "Update"
+		t.Run(tt.name, func(t *testing.T) { tt.run(t, s) })
+	}
+}
+
+// Where unknown names in a document are ignored, those that decide what is
+// asked for are not.
+func TestBindIgnoringUnknown(t *testing.T) {
+	s := newSchema(t, "proto3", bindSchema)
+	patch := transcode.Rule{HTTPMethod: "PATCH", Variables: vars("book.name"), Body: "book"}
+	in := func(doc string) call.Input { return call.Input{Vars: []string{"b"}, Body: []byte(doc)} }
+	for _, tt := range []bindTest{
+		{name: "body", message: "Update", rule: transcode.Rule{Body: "*"}, in: *body(`{"nope":1,"book":{"no":{},"title":"T"}}`), want: `book {title: "T"}`},
+		{name: "query", message: "Get", in: call.Input{RawQuery: "color=PURPLE"}, err: `color: expected a name of enum Color or its number, got string "PURPLE"`},
+		{name: "query, list", message: "Get", in: call.Input{RawQuery: "colors=RED&colors=PURPLE"}, err: `colors: expected a name of enum Color or its number, got string "PURPLE"`},
+		{name: "query, map", message: "Get", in: call.Input{RawQuery: "byId[1]=PURPLE"}, err: `"byId[1]": expected a name of enum Color or its number, got string "PURPLE"`},
+		{name: "path", message: "Get", rule: transcode.Rule{Variables: vars("color")}, in: call.Input{Vars: []string{"PURPLE"}},
+			err: `color: expected a name of enum Color or its number, got string "PURPLE"`},
+		{name: "patch", message: "Update", rule: patch, in: in(`{"nope":1}`), err: `nope: unknown field in test.proto3.Book`},
+		{name: "patch, inside", message: "Update", rule: patch, in: in(`{"author":{"nope":1}}`), err: `author.nope: unknown field in test.proto3.Author`},
+		{name: "patch, enum", message: "Update", rule: patch, in: in(`{"cover":"PURPLE"}`), err: `cover: expected a name of enum Color or its number`},
+		{name: "patch, in a list", message: "Update", rule: patch, in: in(`{"others":[{"nope":1}]}`), want: `book {name: "b" others {}} update_mask {paths: "others"}`},
+	} {
+		tt.options.IgnoreUnknown = true
 		t.Run(tt.name, func(t *testing.T) { tt.run(t, s) })
 	}
 }

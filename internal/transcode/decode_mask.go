@@ -4,6 +4,10 @@ import "google.golang.org/protobuf/encoding/protowire"
 
 // maskRecord collects the paths of a document's leaves as the wire bytes of a
 // google.protobuf.FieldMask (AIP-134, AIP-161).
+//
+// While it is on, names that are unknown are refused even where they are
+// ignored otherwise: without them {"size":{"hieght":1}} is {"size":{}} and no
+// path, which asks to replace all of size.
 type maskRecord struct {
 	on   bool
 	path []byte // proto names from the document's root to the current field
@@ -91,10 +95,13 @@ func (s *inState) recorded(p *inPlan, f *inField, m *members, inner *guard) bool
 	s.mask.on = !leaf
 	ok := s.setField(p, f, m, inner)
 	s.mask.on = true
-	if leaf && ok && !s.dropped {
+	switch {
+	case ok && s.dropped:
+		s.dropped = false
+		ok = s.fail("expected a name of enum %s or its number", f.enum.desc.Name())
+	case ok && leaf:
 		ok = s.addPath()
 	}
-	s.dropped = false
 	s.mask.path = s.mask.path[:parent]
 	return ok
 }

@@ -99,7 +99,7 @@ func (s *inState) strange(p *inPlan, name []byte, at int) (*inField, bool) {
 			return f, ok
 		}
 	}
-	if s.rt.ignoreUnknown {
+	if s.rt.ignoreUnknown && !s.mask.on {
 		return nil, s.skip()
 	}
 	given := string(name)
@@ -385,6 +385,10 @@ func (s *inState) enumName(e *inEnumPlan, name []byte) bool {
 		s.dropped = true
 		return true
 	}
+	return s.notEnum(e, name)
+}
+
+func (s *inState) notEnum(e *inEnumPlan, name []byte) bool {
 	return s.fail("expected a name of enum %s or its number, got string %s%s",
 		e.desc.Name(), quote(name), didYouMean(string(name), e.names()))
 }

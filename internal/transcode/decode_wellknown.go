@@ -271,9 +271,14 @@ func (s *inState) fieldMask() bool {
 }
 
 // putPaths writes the paths of a FieldMask from its JSON form. With loose set
-// the names may be in snake_case already.
+// the names may be in snake_case already, and "*" alone stands for all fields
+// (AIP-134, AIP-157), which ProtoJSON has no word for.
 func (s *inState) putPaths(text []byte, loose bool) bool {
 	text = bytes.TrimSpace(text)
+	if loose && string(text) == "*" {
+		s.dst = append(s.dst, pathsTag, 1, '*')
+		return true
+	}
 	for more := len(text) > 0; more; {
 		var path []byte
 		path, text, more = bytes.Cut(text, []byte{','})
@@ -341,11 +346,16 @@ func (s *inState) putBase64(text []byte) bool {
 	return true
 }
 
-// enumText writes an enum from text that is its name or its number.
+// enumText writes an enum from text that is its name or its number. An unknown
+// name is refused even where a document's is ignored: what is said in a path or
+// a query is a condition, and to drop one would answer another question.
 func (s *inState) enumText(e *inEnumPlan, text []byte) bool {
 	if v, err := strconv.ParseInt(string(text), 10, 32); err == nil {
 		s.putSigned(inInt32, max(math.MinInt32, v))
 		return true
+	}
+	if _, ok := e.numbers[string(text)]; !ok {
+		return s.notEnum(e, text)
 	}
 	return s.enumName(e, text)
 }
