@@ -3,8 +3,10 @@ package call
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -19,11 +21,23 @@ import (
 // The context of down must carry the outgoing metadata. The messages that down
 // receives and sends are always *[Message]: RecvMsg leaves the caller as an
 // owner, SendMsg borrows.
-func Forward(m *Method, down grpc.ServerStream) error {
+//
+// A panic on either half is an outcome too: the chain's own recovery stands
+// below this, and grpc-go has none.
+func Forward(m *Method, down grpc.ServerStream) (err error) {
+	defer rescue(func(e error) { err = e })
 	if m.Unary() {
 		return forwardUnary(m, down)
 	}
 	return forwardStream(m, down)
+}
+
+// rescue is deferred. It tells of a panic as an error of the gateway's, of which
+// the client learns nothing more.
+func rescue(tell func(error)) {
+	if p := recover(); p != nil {
+		tell(Refuse(Gateway, codes.Internal, "internal error").Because(fmt.Errorf("panic: %v\n%s", p, debug.Stack())))
+	}
 }
 
 // unary is all that a unary call needs, in one allocation.
@@ -123,6 +137,7 @@ func (s *stream) sendOne() error {
 // The goroutine ends when the client's half does; the edge sees to it that this
 // is no later than the end of the handler.
 func (s *stream) sendAll() {
+	defer rescue(s.cancel)
 	for {
 		var msg Message
 		err := s.down.RecvMsg(&msg)

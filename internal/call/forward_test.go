@@ -250,3 +250,52 @@ func TestMistakeInAStreamStaysTheEdges(t *testing.T) {
 		t.Errorf("err = %T %v, want it as the edge told it", err, err)
 	}
 }
+
+// broken is a client's half with a defect.
+type broken struct {
+	calltest.ServerStream
+	atRecv, atSend bool
+}
+
+func (b *broken) RecvMsg(m any) error {
+	if b.atRecv {
+		panic("secret of the house")
+	}
+	return b.ServerStream.RecvMsg(m)
+}
+
+func (b *broken) SendMsg(any) error {
+	if b.atSend {
+		panic("secret of the house")
+	}
+	return nil
+}
+
+func TestPanicIsAnOutcome(t *testing.T) {
+	echo := func(_ context.Context, _ string, args, reply any, _ ...grpc.CallOption) error {
+		_, err := args.(*call.Pending).Message()
+		reply.(*call.Message).Data = calltest.Bytes("ok")
+		return err
+	}
+	answers := &calltest.ClientStream{Answers: []string{"a"}}
+	for kind, m := range map[string]*call.Method{
+		"unary":         {Conn: calltest.Conn{OnInvoke: echo}},
+		"server stream": streaming(answers, grpc.StreamDesc{ServerStreams: true}),
+	} {
+		for _, down := range []*broken{{atRecv: true}, {atSend: true}} {
+			down.Requests = []string{"q"}
+			checkInternal(t, kind, call.Forward(m, down))
+		}
+	}
+	checkInternal(t, "both", call.Forward(waiting(), &broken{atRecv: true})) // on a goroutine of its own
+}
+
+func checkInternal(t *testing.T, kind string, err error) {
+	t.Helper()
+	if call.CodeOf(err) != codes.Internal || call.FaultOf(err) != call.Gateway || strings.Contains(err.Error(), "secret") {
+		t.Errorf("%s: err = %v, want INTERNAL, the gateway's fault, without the panic's text", kind, err)
+	}
+	if cause := errors.Unwrap(err); cause == nil || !strings.Contains(cause.Error(), "secret of the house") || !strings.Contains(cause.Error(), "forward_test.go") {
+		t.Errorf("%s: the cause has neither panic nor stack: %v", kind, cause)
+	}
+}
