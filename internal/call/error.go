@@ -66,15 +66,21 @@ func (e *Error) Unwrap() error { return e.cause }
 func (e *Error) Fault() Fault { return e.fault }
 
 // FaultOf tells whose mistake err is. What the gateway did not say itself was
-// said by the upstream, but for a client that went away.
+// said by the upstream, which knows codes for a client's mistakes.
 func FaultOf(err error) Fault {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.fault
 	}
-	if errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled {
+	if errors.Is(err, context.Canceled) {
 		return Client
 	}
-	return Upstream
+	switch status.Code(err) {
+	case codes.Canceled, codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.PermissionDenied,
+		codes.Unauthenticated, codes.FailedPrecondition, codes.OutOfRange:
+		return Client
+	default:
+		return Upstream
+	}
 }
 
 // CodeOf is the code of StatusOf(err).

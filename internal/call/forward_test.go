@@ -229,7 +229,10 @@ func TestFaultOf(t *testing.T) {
 		{call.Refuse(call.Gateway, codes.Unavailable, "x"), call.Gateway},
 		{call.Refuse(call.Client, codes.Unavailable, "x"), call.Client},
 		{status.Error(codes.Canceled, "x"), call.Client},
+		{status.Error(codes.NotFound, "x"), call.Client},
+		{status.Error(codes.InvalidArgument, "x"), call.Client},
 		{status.Error(codes.Internal, "x"), call.Upstream},
+		{status.Error(codes.Unavailable, "x"), call.Upstream},
 	} {
 		if got := call.FaultOf(tc.err); got != tc.want {
 			t.Errorf("FaultOf(%v) = %v, want %v", tc.err, got, tc.want)

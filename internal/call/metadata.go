@@ -11,10 +11,10 @@ import (
 // under it never reaches a backend. Keys are in lower case.
 func RequestReserved(key string) bool {
 	switch key {
-	case "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-real-ip":
+	case "forwarded", "x-real-ip":
 		return true
 	}
-	return strings.HasPrefix(key, "grpc-") || connectionReserved(key)
+	return strings.HasPrefix(key, "grpc-") || strings.HasPrefix(key, "x-forwarded-") || connectionReserved(key)
 }
 
 // ResponseReserved reports whether a key of response metadata belongs to the
