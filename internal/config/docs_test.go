@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -113,7 +114,7 @@ func (d *docs) read(lines *bufio.Scanner) {
 			scope = append(scope, m[1])
 			d.comments[strings.Join(scope, ".")] = strings.Join(comment, " ")
 		} else if m := field.FindStringSubmatch(line); m != nil {
-			d.comments[strings.Join(append(scope[:len(scope):len(scope)], m[1]), ".")] = strings.Join(comment, " ")
+			d.comments[strings.Join(append(slices.Clip(scope), m[1]), ".")] = strings.Join(comment, " ")
 		}
 		if line == "}" && len(scope) > 0 {
 			scope = scope[:len(scope)-1]

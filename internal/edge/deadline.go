@@ -86,5 +86,5 @@ func saturate(n uint64, unit time.Duration) time.Duration {
 	if unit > 0 && n > uint64(math.MaxInt64-1)/uint64(unit) {
 		return math.MaxInt64 - 1
 	}
-	return time.Duration(n) * unit //nolint:gosec // bounded above
+	return time.Duration(n) * unit
 }

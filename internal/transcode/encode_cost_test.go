@@ -158,11 +158,11 @@ func TestEncodeKeepsTypesByName(t *testing.T) {
 
 func TestEncodeQuotesJSONNames(t *testing.T) {
 	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
-		Name: proto.String("names.proto"), Syntax: proto.String("proto3"),
+		Name: new("names.proto"), Syntax: new("proto3"),
 		MessageType: []*descriptorpb.DescriptorProto{{
-			Name: proto.String("Names"),
+			Name: new("Names"),
 			Field: []*descriptorpb.FieldDescriptorProto{{
-				Name: proto.String("a"), Number: proto.Int32(1), JsonName: proto.String("a\"\\\n é"),
+				Name: new("a"), Number: proto.Int32(1), JsonName: new("a\"\\\n é"),
 				Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
 				Type:  descriptorpb.FieldDescriptorProto_TYPE_BOOL.Enum(),
 			}},

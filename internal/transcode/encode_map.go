@@ -73,10 +73,10 @@ func (s *outState) readEntry(f *outField, from, to int) (e entry, ok bool) {
 		}
 		var dest *part
 		of := f.mapKey
-		switch {
-		case tag == f.mapKey.tag:
+		switch tag {
+		case f.mapKey.tag:
 			dest = &e.key
-		case tag == f.mapValue.tag:
+		case f.mapValue.tag:
 			dest, of = &e.value, f.mapValue
 		default:
 			if pos = s.skip(tag, after, to); pos < 0 {

@@ -91,7 +91,7 @@ func (s *outState) last(f *outField, parts []part) (value part, ok bool) {
 // pair reads the two numbers of a Timestamp or Duration; of each the last
 // counts.
 //
-//nolint:gosec // two's complement, by protobuf's rules
+
 func (s *outState) pair(p *outPlan, parts []part) (seconds int64, nanos int32, ok bool) {
 	for _, m := range parts {
 		for pos, end := int(m.from), int(m.to); pos < end; {

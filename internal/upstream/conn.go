@@ -61,7 +61,7 @@ func (s *clientStream) RecvMsg(m any) error {
 		return err
 	}
 	header, _ := s.ClientStream.Header() // its error is err
-	if answered(header, s.ClientStream.Trailer(), err) {
+	if answered(header, s.Trailer(), err) {
 		return err
 	}
 	return s.conn.hide(s.ctx, err)
