@@ -6,11 +6,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// The fields of a map's entry.
-const (
-	entryKey   protowire.Number = 1
-	entryValue protowire.Number = 2
-)
+// entryValue is the number of the value in an entry of a map; the key's is 1.
+const entryValue protowire.Number = 2
 
 // entry is one entry of a map on the wire. What is missing is the default.
 type entry struct {
