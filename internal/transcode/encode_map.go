@@ -55,7 +55,14 @@ func (s *outState) entry(f *outField, from, to int, set *keySet) bool {
 	}
 	s.room(smallRoom)
 	s.dst = append(s.dst, ',')
-	return s.mapKey(f.mapKey, e.key) && (s.mapValue(f, &e, from, to) || s.failedKey(f.mapKey, e.key))
+	if !s.mapKey(f.mapKey, e.key) {
+		return false
+	}
+	if !s.mapValue(f, &e, from, to) {
+		s.failedKey(f.mapKey, e.key)
+		return false
+	}
+	return true
 }
 
 // readEntry finds an entry's key and value. Of each the last counts; those

@@ -335,7 +335,8 @@ func TestEncodeDates(t *testing.T) {
 	}
 	begin, end := time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 	var wire, got []byte
-	for day, step := begin, 1; day.Before(end); day = day.AddDate(0, 0, step).Add(7 * time.Second) {
+	var step int
+	for day := begin; day.Before(end); day = day.AddDate(0, 0, step).Add(7 * time.Second) {
 		if step = 13; day.Year()%100 < 5 { // each day of the years about a century's end
 			step = 1
 		}
