@@ -44,6 +44,7 @@ var arrows = []row{
 	{pattern: "interceptors/*", ours: []string{"gen", "interceptors", "internal/call"}},
 	{pattern: "internal/server", ours: []string{"gen", "internal/call", "internal/edge"}, http: true},
 	{pattern: "internal/gateway", ours: []string{"gen", "interceptors", "interceptors/*", "internal/*"}},
+	{pattern: "internal/gatewaytest", ours: []string{"gen", "internal/config", "internal/gateway"}, http: true}, // whole gateways, for tests
 	{pattern: "internal/*test", ours: []string{"gen", "internal/call", "internal/httprule"}},
 	{pattern: "cmd/gatehouse/shop", ours: []string{"gen"}},
 	{

@@ -89,7 +89,7 @@ func forwardStream(m *Method, down grpc.ServerStream) error {
 func ownCause(ctx context.Context) error {
 	cause := context.Cause(ctx)
 	if _, ok := errors.AsType[*Error](cause); ok {
-		return cause // with what an edge may have wrapped around it
+		return cause // as it is: the edge may have wrapped more around it
 	}
 	return nil
 }

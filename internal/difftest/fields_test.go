@@ -92,7 +92,7 @@ func (b *binding) parameters() []request {
 	ask := func(trait, query string) request {
 		target, given, _ := strings.Cut(b.target, "?")
 		sized := strings.HasPrefix(query, "pageSize") || strings.HasPrefix(query, "page_size") // which is given once
-		if given != "" && !(sized && strings.HasPrefix(given, "pageSize")) {
+		if given != "" && (!sized || !strings.HasPrefix(given, "pageSize")) {
 			query = given + "&" + query
 		}
 		return b.with(trait, target+"?"+query)

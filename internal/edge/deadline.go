@@ -23,8 +23,7 @@ func withDeadline(ctx context.Context, h http.Header) (context.Context, context.
 		}
 		d, ok := rule.parse(v)
 		if !ok || d <= 0 {
-			return nil, nil, call.Refuse(call.Client, codes.InvalidArgument, "header %s: %q is not a timeout: want %s",
-				rule.name, v, rule.want)
+			return nil, nil, badTimeout(rule.name, v, rule.want)
 		}
 		limit = min(limit, d)
 	}
@@ -43,6 +42,10 @@ var timeoutHeaders = [...]struct {
 	{"Grpc-Timeout", "1 to 8 digits and one of H, M, S, m, u, n", parseGRPCTimeout},
 	{"X-Server-Timeout", "a positive number of seconds", parseSeconds},
 	{"Connect-Timeout-Ms", "a positive number of milliseconds, at most 10 digits", parseMilliseconds},
+}
+
+func badTimeout(name, value, want string) error {
+	return call.Refuse(call.Client, codes.InvalidArgument, "header %s: %q is not a timeout: want %s", name, value, want)
 }
 
 const timeoutDigits = 8
@@ -83,5 +86,5 @@ func saturate(n uint64, unit time.Duration) time.Duration {
 	if unit > 0 && n > uint64(math.MaxInt64-1)/uint64(unit) {
 		return math.MaxInt64 - 1
 	}
-	return time.Duration(n) * unit //nolint:gosec // bounded above
+	return time.Duration(n) * unit
 }

@@ -61,10 +61,10 @@ type Settings struct {
 // speaks gRPC over HTTP.
 func Handler(s *Settings) func(grpc http.Handler) http.Handler {
 	return func(grpc http.Handler) http.Handler {
-		rest := newREST(s)
+		rest, grpc := newREST(s), &grpcOverHTTP{s, grpc}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if isGRPC(r) {
-				serveGRPC(grpc, w, r)
+				grpc.ServeHTTP(w, r)
 				return
 			}
 			rest.ServeHTTP(w, r)

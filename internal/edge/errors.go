@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/transcode"
 )
 
 // ErrorFormat is the shape of an error body.
@@ -65,25 +66,20 @@ func httpStatusOf(err error) int {
 	return HTTPStatus(call.CodeOf(err))
 }
 
-// clientMistake makes a refusal of an error of the translation. It may know a
-// field, which then is a detail, and an HTTP status of its own.
+// clientMistake makes a refusal of an error of the translation. What it knows of
+// the field becomes a detail.
 func clientMistake(err error) error {
 	st := status.New(codes.InvalidArgument, err.Error())
-	if f, ok := errors.AsType[interface {
-		error
-		Field() string
-	}](err); ok && f.Field() != "" {
-		violation := &errdetails.BadRequest_FieldViolation{Field: f.Field(), Description: err.Error()}
+	input, ok := errors.AsType[*transcode.InputError](err)
+	if ok && input.Path != "" {
+		violation := &errdetails.BadRequest_FieldViolation{Field: input.Path, Description: input.Reason}
 		if d, derr := st.WithDetails(&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{violation}}); derr == nil {
 			st = d
 		}
 	}
 	refusal := call.RefuseStatus(call.Client, st)
-	if s, ok := errors.AsType[interface {
-		error
-		HTTPStatus() int
-	}](err); ok && s.HTTPStatus() != 0 {
-		return &httpError{err: refusal, status: s.HTTPStatus()}
+	if ok && input.Kind == transcode.UnsupportedMedia {
+		return &httpError{err: refusal, status: http.StatusUnsupportedMediaType}
 	}
 	return refusal
 }

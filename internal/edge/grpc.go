@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"io"
 	"strings"
 	"time"
 
@@ -50,10 +51,10 @@ func (e *native) carry(s *nativeStream, in metadata.MD, name, remote string) err
 		return table.Refuse(ctx, err)
 	}
 	s.call.Method, s.call.Upstream = m.Name, m.Upstream
-	s.ctx = metadata.NewOutgoingContext(ctx, e.outgoing(s.call, in, remote))
+	s.ctx = metadata.NewOutgoingContext(ctx, e.outgoing(ctx, s.call, in, remote))
 	// In the trailer, for a header would commit the client's attempt: it could
 	// not retry what is refused (gRFC A6).
-	s.ServerStream.SetTrailer(metadata.MD{"x-request-id": {s.call.RequestID}})
+	s.SetTrailer(metadata.MD{"x-request-id": {s.call.RequestID}})
 	return call.Forward(m, s)
 }
 
@@ -77,14 +78,18 @@ func (e *native) admit(table *Table, in metadata.MD, name string) (*call.Method,
 }
 
 // outgoing is the metadata for the backend.
-func (e *native) outgoing(c *call.Call, in metadata.MD, remote string) metadata.MD {
-	out := make(metadata.MD, len(in)+2)
+func (e *native) outgoing(ctx context.Context, c *call.Call, in metadata.MD, remote string) metadata.MD {
+	out := make(metadata.MD, len(in)+3)
 	for key, values := range in {
 		if !requestReserved(key) {
 			out[key] = values
 		}
 	}
 	out["x-forwarded-host"] = in[":authority"]
+	out["x-forwarded-proto"] = schemeHTTP
+	if p, ok := peer.FromContext(ctx); ok && p.AuthInfo != nil {
+		out["x-forwarded-proto"] = schemeHTTPS
+	}
 	e.stamp(out, c, remote, in["x-forwarded-for"])
 	return out
 }
@@ -107,7 +112,13 @@ func (s *nativeStream) Context() context.Context { return s.ctx }
 
 func (s *nativeStream) RecvMsg(m any) error {
 	err := s.ServerStream.RecvMsg(m)
-	if msg, ok := m.(*call.Message); ok && err == nil {
+	switch msg, ok := m.(*call.Message); {
+	case err == io.EOF:
+	case err != nil:
+		// grpc-go has sent this status by now. It is the client's mistake, or
+		// the client is gone.
+		return call.RefuseStatus(call.Client, call.StatusOf(err))
+	case ok:
 		s.call.In.Add(msg.Len())
 	}
 	return err

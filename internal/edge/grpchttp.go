@@ -52,8 +52,12 @@ func (w *grpcWriter) begin() {
 // end gives the trailers their place, once the call has ended.
 func (w *grpcWriter) end() {
 	h := w.Header()
+	if !w.begun && hasMetadata(h) { // which is no part of the trailers
+		w.WriteHeader(http.StatusOK)
+		w.Flush()
+	}
 	if w.begun {
-		for _, name := range []string{"Grpc-Status", "Grpc-Message", "Grpc-Status-Details-Bin"} {
+		for _, name := range statusHeaders {
 			if values, ok := h[name]; ok {
 				delete(h, name)
 				h[http.TrailerPrefix+name] = values
@@ -68,4 +72,20 @@ func (w *grpcWriter) end() {
 			h[name] = append(h[name], values...)
 		}
 	}
+}
+
+var statusHeaders = [...]string{"Grpc-Status", "Grpc-Message", "Grpc-Status-Details-Bin"}
+
+// hasMetadata reports whether the backend had headers of its own.
+func hasMetadata(h http.Header) bool {
+	for key := range h {
+		switch key {
+		case "Content-Type", "Date", "Trailer", "Grpc-Encoding", statusHeaders[0], statusHeaders[1], statusHeaders[2]:
+			continue
+		}
+		if !strings.HasPrefix(key, http.TrailerPrefix) {
+			return true
+		}
+	}
+	return false
 }

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/textproto"
+	"slices"
+	"strconv"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -14,8 +16,14 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
-// headerNo is shared by all answers: nobody writes to it.
-var headerNo = []string{"no"} //nolint:gochecknoglobals // a constant that Go has no word for
+// Values shared by all calls: nobody writes to them.
+//
+//nolint:gochecknoglobals // constants that Go has no word for
+var (
+	headerNo    = []string{"no"}
+	schemeHTTP  = []string{"http"}
+	schemeHTTPS = []string{"https"}
+)
 
 // requestMetadata makes metadata of the request's headers: all that is neither
 // HTTP's own business nor the gateway's to say.
@@ -35,9 +43,8 @@ func (s *Settings) requestMetadata(r *http.Request, c *call.Call) (metadata.MD, 
 			md[key] = append(md[key], v)
 		}
 	}
-	said := [...]string{r.Host, scheme(r)}
-	md["x-forwarded-host"] = said[0:1:1]
-	md["x-forwarded-proto"] = said[1:2:2]
+	md["x-forwarded-host"] = []string{r.Host}
+	md["x-forwarded-proto"] = scheme(r)
 	s.stamp(md, c, r.RemoteAddr, r.Header["X-Forwarded-For"])
 	return md, nil
 }
@@ -176,6 +183,22 @@ func (s *restStream) wantsTrailers() bool {
 	return false
 }
 
+// setLength tells the length of a body that is written at once. HTTP/1 has no
+// room for trailers behind a body of known length: they are announced instead.
+func (s *restStream) setLength(n int) {
+	h := s.w.Header()
+	if len(s.trailer) > 0 && s.wantsTrailers() {
+		for key := range s.trailer {
+			if !call.ResponseReserved(key) {
+				h["Trailer"] = append(h["Trailer"], textproto.CanonicalMIMEHeaderKey(key))
+			}
+		}
+	}
+	if len(h["Trailer"]) == 0 {
+		h["Content-Length"] = []string{strconv.Itoa(n)}
+	}
+}
+
 func (s *restStream) writeTrailers() {
 	if len(s.trailer) == 0 || !s.wantsTrailers() {
 		return
@@ -188,11 +211,11 @@ func (s *restStream) writeTrailers() {
 	}
 }
 
-func scheme(r *http.Request) string {
+func scheme(r *http.Request) []string {
 	if r.TLS != nil {
-		return "https"
+		return schemeHTTPS
 	}
-	return "http"
+	return schemeHTTP
 }
 
 func first(values []string) string {
@@ -237,8 +260,8 @@ func (s *Settings) peerOf(remote string, forwarded []string) string {
 		return remote
 	}
 	hops := strings.Split(joined(forwarded), ",")
-	for i := len(hops) - 1; i >= 0; i-- {
-		host = strings.TrimSpace(hops[i])
+	for _, hop := range slices.Backward(hops) {
+		host = strings.TrimSpace(hop)
 		if !s.trusted(host) {
 			break
 		}

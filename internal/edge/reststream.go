@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -86,10 +85,16 @@ func (s *restStream) RecvMsg(m any) error {
 // recvNoBody takes a request of a binding without body. One byte of it is
 // enough to refuse the rest unread.
 func (s *restStream) recvNoBody(m *call.Message) error {
+	done := s.boundReading()
 	var probe [1]byte
-	if n, _ := io.ReadFull(s.r.Body, probe[:]); n > 0 {
+	n, err := io.ReadFull(s.r.Body, probe[:])
+	switch {
+	case n > 0:
 		return call.Refuse(call.Client, codes.InvalidArgument, "%s takes no body", s.route.Binding)
+	case err != io.EOF:
+		return brokenBody(err)
 	}
+	done(nil)
 	return s.translate(m, nil)
 }
 
@@ -97,7 +102,7 @@ func (s *restStream) recvNoBody(m *call.Message) error {
 func (s *restStream) translate(m *call.Message, body []byte) error {
 	in := call.Input{
 		Vars: s.vars, RawQuery: s.r.URL.RawQuery, Body: body, HasBody: len(body) > 0,
-		ContentType: s.r.Header.Get("Content-Type"),
+		ContentType: s.contentType(),
 	}
 	s.call.In.Add(len(body))
 	pool := mem.DefaultBufferPool()
@@ -163,11 +168,8 @@ func (s *restStream) writeWhole(b []byte, contentType string) error {
 	if contentType == "" {
 		contentType = typeJSON
 	}
-	h := s.w.Header()
 	s.writeHeaders(contentType)
-	if !s.wantsTrailers() || len(s.trailer) == 0 {
-		h["Content-Length"] = []string{strconv.Itoa(len(b))}
-	}
+	s.setLength(len(b))
 	s.commit(http.StatusOK)
 	return s.write(b)
 }
@@ -243,9 +245,8 @@ func (s *restStream) refuse(err error) {
 		body = s.table.Errors.appendFrame(nil, err)
 	}
 	s.writeHeaders(contentType)
-	h := s.w.Header()
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	setErrorHeaders(h, err)
+	s.setLength(len(body))
+	setErrorHeaders(s.w.Header(), err)
 	s.commit(httpStatusOf(err))
 	s.call.Out.Add(len(body))
 	_, _ = s.w.Write(body) // who does not listen any more is told nothing

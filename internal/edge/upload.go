@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,16 +39,25 @@ func putScratch(b *[]byte) {
 // receiveBody reads the one request's body. A client that stalls is not waited
 // for: the body is read outside of every deadline of the call.
 func (s *restStream) receiveBody() (*[]byte, error) {
+	done := s.boundReading()
+	body, err := readBody(s.r, s.settings.MaxBody)
+	done(err)
+	return body, err
+}
+
+// boundReading sets a time by which the body must have come. The function it
+// returns lifts it, unless reading failed: what is left is not waited for.
+func (s *restStream) boundReading() func(error) {
 	if s.r.ContentLength == 0 || s.settings.Stall <= 0 {
-		return readBody(s.r, s.settings.MaxBody)
+		return func(error) {}
 	}
 	rc := http.NewResponseController(s.w)
 	_ = rc.SetReadDeadline(time.Now().Add(s.settings.Stall)) // not every writer can
-	body, err := readBody(s.r, s.settings.MaxBody)
-	if err == nil {
-		_ = rc.SetReadDeadline(time.Time{})
+	return func(err error) {
+		if err == nil {
+			_ = rc.SetReadDeadline(time.Time{})
+		}
 	}
-	return body, err
 }
 
 // readBody reads a body of at most limit bytes. The buffer grows with what has
@@ -112,6 +122,26 @@ func (s *restStream) recvFrame(m *call.Message) error {
 		return err
 	}
 	return s.translate(m, frame)
+}
+
+// contentType is the media type of one message of the body: of a stream of
+// requests each is plain JSON.
+func (s *restStream) contentType() string {
+	ct := s.r.Header.Get("Content-Type")
+	if s.route.Method.Stream.ClientStreams && isNDJSON(ct) {
+		return typeJSON
+	}
+	return ct
+}
+
+// isNDJSON knows the names of a type that was never registered.
+func isNDJSON(contentType string) bool {
+	media, _, _ := strings.Cut(contentType, ";")
+	switch strings.ToLower(strings.TrimSpace(media)) {
+	case typeNDJSON, "application/ndjson", "application/jsonl":
+		return true
+	}
+	return false
 }
 
 // endUpload waits until no goroutine reads the body any more: the request must

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
@@ -18,6 +17,7 @@ func (g *Gateway) Listen() (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	health := newGRPCHealth()
 	o := server.Options{
 		Limits: limitsOf(g.file.Config.GetLimits()),
 		Drain: server.Drain{
@@ -25,7 +25,8 @@ func (g *Gateway) Listen() (*server.Server, error) {
 			Timeout: g.file.Config.GetDrain().GetTimeout().AsDuration(),
 		},
 		Log:     g.parts.log,
-		NewGRPC: func(opts ...grpc.ServerOption) *grpc.Server { return g.newGRPC(settings, opts) },
+		NewGRPC: func(opts ...grpc.ServerOption) *grpc.Server { return g.newGRPC(settings, health, opts) },
+		OnDrain: health.drain,
 		NewHTTP: edge.Handler(settings),
 		Admin: &server.Admin{
 			Metrics: g.registry, Health: g.health,
@@ -67,9 +68,9 @@ func limitsOf(l *configv1.Limits) server.Limits {
 
 // newGRPC makes a server whose every method is the gateway's, but for its own
 // health and the contract of what it serves.
-func (g *Gateway) newGRPC(s *edge.Settings, opts []grpc.ServerOption) *grpc.Server {
+func (g *Gateway) newGRPC(s *edge.Settings, health *grpcHealth, opts []grpc.ServerOption) *grpc.Server {
 	srv := grpc.NewServer(append(opts, grpc.ForceServerCodecV2(call.Codec{}), grpc.UnknownServiceHandler(edge.GRPC(s)))...)
-	healthv1.RegisterHealthServer(srv, health.NewServer())
+	healthv1.RegisterHealthServer(srv, health)
 	g.contract.register(srv)
 	return srv
 }

@@ -73,7 +73,7 @@ func serverTLS(t *configv1.ServerTls) (*tls.Config, error) {
 	if t.GetMinVersion() == configv1.ServerTls_VERSION_1_3 {
 		minVersion = tls.VersionTLS13
 	}
-	return server.ServerTLS(t.GetCertFile(), t.GetKeyFile(), t.GetClientCaFile(), minVersion)
+	return server.OwnTLS(t.GetCertFile(), t.GetKeyFile(), t.GetClientCaFile(), minVersion)
 }
 
 // jsonOptions are the transcoder's: a profile, and what is said beside it.

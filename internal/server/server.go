@@ -54,6 +54,8 @@ type Options struct {
 	NewHTTP func(grpc http.Handler) http.Handler
 	// Admin is what the admin listener shows.
 	Admin *Admin
+	// OnDrain, if set, is told when new calls are not welcome any more.
+	OnDrain func()
 }
 
 // Server has its listeners open. It is not safe for concurrent use, but for
@@ -88,7 +90,7 @@ func Listen(o Options) (*Server, error) {
 }
 
 func listen(l Listener) (net.Listener, error) {
-	open, err := net.Listen("tcp", l.Address)
+	open, err := new(net.ListenConfig).Listen(context.Background(), "tcp", l.Address)
 	switch {
 	case err == nil:
 		return open, nil
@@ -170,6 +172,9 @@ func serveHTTP(srv *http.Server, l net.Listener) error {
 // drain ends the listeners in the order in which clients need them.
 func (s *Server) drain() {
 	s.ready.Store(false)
+	if s.options.OnDrain != nil {
+		s.options.OnDrain()
+	}
 	s.options.Log.Info("draining", "delay", s.options.Drain.Delay, "timeout", s.options.Drain.Timeout)
 	time.Sleep(s.options.Drain.Delay)
 	ctx, cancel := context.WithTimeout(context.Background(), s.options.Drain.Timeout)

@@ -7,10 +7,9 @@ import (
 	"os"
 )
 
-// ServerTLS reads a certificate with its key and, if clientCA is not "", the
-// authorities by which client certificates are checked. A client may come
-// without one: whether it may go on is for authentication to say.
-func ServerTLS(certFile, keyFile, clientCA string, minVersion uint16) (*tls.Config, error) {
+// OwnTLS reads a certificate with its key and, if clientCA is not "", the
+// authorities of client certificates, one of which every client must then show.
+func OwnTLS(certFile, keyFile, clientCA string, minVersion uint16) (*tls.Config, error) {
 	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("tls: certificate %s with key %s: %w", certFile, keyFile, err)
@@ -20,7 +19,7 @@ func ServerTLS(certFile, keyFile, clientCA string, minVersion uint16) (*tls.Conf
 		if conf.ClientCAs, err = certPool(clientCA); err != nil {
 			return nil, err
 		}
-		conf.ClientAuth = tls.VerifyClientCertIfGiven
+		conf.ClientAuth = tls.RequireAndVerifyClientCert
 	}
 	return conf, nil
 }

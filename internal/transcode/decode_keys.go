@@ -32,10 +32,12 @@ const (
 	keptKeys = 1 << 12 // a larger set is not kept for the next document
 )
 
+func newKeySet() *keySet { return &keySet{seed: maphash.MakeSeed()} }
+
 // pushSet takes an empty set from the stack; popSet gives it back.
 func (s *inState) pushSet() *keySet {
 	if s.nsets == len(s.sets) {
-		s.sets = append(s.sets, &keySet{seed: maphash.MakeSeed()})
+		s.sets = append(s.sets, newKeySet())
 	}
 	set := s.sets[s.nsets]
 	s.nsets++
@@ -79,7 +81,7 @@ func (r *keyRef) is(buf, key []byte) bool {
 
 // add enters a key that find did not find.
 func (k *keySet) add(buf []byte, ref keyRef) {
-	k.refs = append(k.refs, ref)
+	k.refs = append(grow(k.refs, 1), ref)
 	switch n := len(k.refs); {
 	case n <= fewKeys:
 	case n*4 > len(k.table)*3:

@@ -26,9 +26,9 @@ const (
 	inSfixed64
 	inFloat
 	inDouble
-	inString
-	inBytes
 	inEnum
+	inString // the kinds above are numbers on the wire
+	inBytes
 	inMessage
 	inGroup
 )

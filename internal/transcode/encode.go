@@ -1,13 +1,11 @@
 package transcode
 
 import (
-	"fmt"
+	"math"
 	"sync"
+	"sync/atomic"
 
-	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/dynamicpb"
 )
 
 // Encoder writes the wire bytes of one type of message as JSON. It is immutable
@@ -15,20 +13,29 @@ import (
 //
 // What it writes means what protojson (google.golang.org/protobuf/encoding/protojson)
 // writes for the same bytes. The members of an object stand in the order of the
-// wire. It differs from protojson in two places:
+// wire. It differs from protojson in these places:
 //
 //   - required fields (proto2) may be missing: the backend knows better;
-//   - messages may nest 1,000 deep where proto.Unmarshal takes 10,000.
+//   - messages may nest 1,000 deep, and groups 100 deep, where proto.Unmarshal
+//     takes 10,000;
+//   - field numbers above 536,870,911 are refused within unknown groups too.
+//
+// Wire bytes may say a thing twice: a field that holds one value, a list in two
+// stretches, a map key, two members of a oneof. Such a message is merged as
+// every reader would, without building it: see encode_merge.go.
 type Encoder struct {
 	rt   *outRuntime
 	plan *outPlan
+	// ratio is how many 1/16 bytes of JSON the last messages took for each byte
+	// on the wire.
+	ratio atomic.Uint32
 }
 
 // outRuntime is what all encoders of a compiler share.
 type outRuntime struct {
 	outPlans
 	resolver Resolver
-	types    learned[*outPlan] // of Any, by URL
+	types    learned[*outPlan] // of Any, by full name
 	pool     sync.Pool         // of *outState
 }
 
@@ -36,197 +43,125 @@ type outRuntime struct {
 // clients, but not with the stack.
 const maxAnswerDepth = 1000
 
+// maxGroups is how deep groups may nest. The end of a group is found by reading
+// all of it, so that what lies in many is read as often.
+const maxGroups = 100
+
 func (rt *outRuntime) init(opts Options, r Resolver) {
 	rt.resolver, rt.opts = r, opts
 }
 
 func (rt *outRuntime) encoder(md protoreflect.MessageDescriptor) *Encoder {
-	return &Encoder{rt: rt, plan: rt.message(md)}
+	e := &Encoder{rt: rt, plan: rt.message(md)}
+	e.ratio.Store(2 * 16)
+	return e
 }
 
 // Append appends the JSON of the message in wire to dst. wire is not kept. On an
-// error, which means that wire is not a message of the type, dst is returned as
-// it was. In steady state nothing is allocated but by growing dst.
+// error, an [*OutputError], which means that wire is not a message of the type,
+// dst is returned as it was. In steady state nothing is allocated but by growing
+// dst.
 func (e *Encoder) Append(dst, wire []byte) ([]byte, error) {
-	s := e.rt.start(dst)
-	defer e.rt.end(s)
-	if !s.message(e.plan, wire) {
-		return dst, s.err
+	if uint64(len(wire)) > math.MaxUint32 {
+		return dst, &OutputError{Reason: "is larger than 4 GiB, the most that a message may take"}
 	}
+	s := e.rt.start(grow(dst, e.SizeHint(len(wire))), wire)
+	defer e.rt.end(s)
+	if !s.document(e.plan) {
+		// What is wrong may be replaced by what comes later: merging tells.
+		s.begin(dst, wire)
+		s.merging = true
+		if !s.document(e.plan) {
+			return dst, s.err
+		}
+	}
+	e.learn(len(s.dst)-len(dst), len(wire))
 	return s.dst, nil
+}
+
+// SizeHint estimates how many bytes of JSON a message of so many wire bytes
+// makes, from those that were written before. Append grows its destination by
+// as much, so that most messages are never copied while they grow.
+func (e *Encoder) SizeHint(wire int) int {
+	return wire*int(e.ratio.Load())/16 + smallHint
+}
+
+const (
+	smallHint = 64
+	maxRatio  = 20 * 16 // of a message full of defaults there may be no end
+)
+
+// learn keeps the ratio a little above what messages take: it rises at once and
+// falls slowly. Small messages say little.
+func (e *Encoder) learn(json, wire int) {
+	if wire < smallHint {
+		return
+	}
+	now, old := uint32(min(json*17/wire+1, maxRatio)), e.ratio.Load()
+	if now < old {
+		now = old - (old-now)/8
+	}
+	if now != old {
+		e.ratio.Store(now)
+	}
 }
 
 // outState is one encoding under way.
 type outState struct {
 	rt    *outRuntime
-	dst   []byte
-	depth int
-	err   error
-	// reorder is set where the wire says a thing twice: the message concerned
-	// is brought into canonical form and written again.
-	reorder bool
+	src   []byte // the wire bytes
+	dst   []byte // the JSON so far
+	depth int    // messages entered
+	// groups are those of the messages entered that have no length.
+	groups int
+	err    *OutputError
 
-	bits []uint64              // sets of members beyond the first 64, a stack
-	ext  []*outField           // extensions met, a stack
-	keys []uint64              // hashes of the keys of the maps under way, a stack
-	sets []map[uint64]struct{} // for the keys of large maps, to be used again
+	// twice is set where the wire says a thing twice: the message concerned is
+	// merged and written again. merging is on while that is done, for all that
+	// lies within. spent counts the bytes written again, so that messages within
+	// messages that each say things twice do not add up: past the length of src
+	// the encoding fails, and the whole is merged, which takes one pass.
+	twice, merging bool
+	spent          int
+
+	bits  []uint64    // sets of members beyond the first 64, a stack
+	ext   []*outField // extensions met, a stack
+	parts []part      // of messages that are merged, a stack
+	sets  []*keySet   // keys of the maps under way, a stack
+	nsets int         // how many of sets are in use
+	keys  []byte      // keys that are numbers, eight bytes each, a stack
 }
 
-func (rt *outRuntime) start(dst []byte) *outState {
+// start takes a state from the pool.
+func (rt *outRuntime) start(dst, src []byte) *outState {
 	s, ok := rt.pool.Get().(*outState)
 	if !ok {
 		s = &outState{rt: rt}
 	}
-	s.dst, s.depth, s.err, s.reorder = dst, 0, nil, false
-	s.bits, s.ext, s.keys = s.bits[:0], s.ext[:0], s.keys[:0]
+	s.begin(dst, src)
 	return s
 }
 
+func (s *outState) begin(dst, src []byte) {
+	s.dst, s.src, s.depth, s.err = dst, src, 0, nil
+	s.twice, s.merging, s.spent = false, false, 0
+	s.groups, s.nsets = 0, 0
+	s.bits, s.ext, s.parts, s.keys = s.bits[:0], s.ext[:0], s.parts[:0], s.keys[:0]
+}
+
+// end gives the state back without what belongs to the caller.
 func (rt *outRuntime) end(s *outState) {
-	s.dst = nil
-	if cap(s.keys) <= maxKept/8 {
-		rt.pool.Put(s)
+	s.dst, s.src = nil, nil
+	if cap(s.parts) > maxKept/partSize || cap(s.keys) > maxKept {
+		return
 	}
+	for _, set := range s.sets {
+		set.shrink()
+	}
+	rt.pool.Put(s)
 }
 
-// OutputError says why wire bytes are not a message of their type.
-type OutputError struct {
-	// Path is the place in the message, as the contract names it.
-	Path string
-	// Reason says what is wrong there.
-	Reason string
-}
-
-// Error implements error.
-func (e *OutputError) Error() string {
-	if e.Path == "" {
-		return e.Reason
-	}
-	return e.Path + ": " + e.Reason
-}
-
-func (s *outState) fail(format string, args ...any) bool {
-	s.err = &OutputError{Reason: fmt.Sprintf(format, args...)}
-	return false
-}
-
-// failed adds the field to the path of an error that comes from inside it.
-func (s *outState) failed(f *outField) bool {
-	if e, ok := s.err.(*OutputError); ok && !s.reorder { //nolint:errorlint // always made by fail
-		if e.Path == "" {
-			e.Path = f.name
-		} else {
-			e.Path = f.name + "." + e.Path
-		}
-	}
-	return false
-}
-
-// again asks for the canonical form of the message under way.
-func (s *outState) again() bool {
-	s.reorder = true
-	return false
-}
-
-// message writes one message. If its wire bytes say a thing twice, which a
-// writer may do and almost none does, they are merged first, as every reader
-// would.
-func (s *outState) message(p *outPlan, wire []byte) bool {
-	if s.depth++; s.depth > maxAnswerDepth {
-		return s.fail("nests deeper than %d messages", maxAnswerDepth)
-	}
-	begin, bits, ext, keys := len(s.dst), len(s.bits), len(s.ext), len(s.keys)
-	ok := s.write(p, wire)
-	if s.reorder {
-		s.reorder = false
-		s.dst = s.dst[:begin]
-		s.bits, s.ext, s.keys = s.bits[:bits], s.ext[:ext], s.keys[:keys]
-		canonical, err := s.canonical(p.desc, wire)
-		if err != nil {
-			return s.fail("is not a %s", p.desc.FullName())
-		}
-		if ok = s.write(p, canonical); s.reorder {
-			s.reorder = false
-			return s.fail("is not a %s that can be written", p.desc.FullName())
-		}
-	}
-	s.depth--
-	return ok
-}
-
-// canonical merges what is said twice, by way of a dynamic message.
-func (s *outState) canonical(md protoreflect.MessageDescriptor, wire []byte) ([]byte, error) {
-	m := dynamicpb.NewMessage(md)
-	read := proto.UnmarshalOptions{AllowPartial: true, Resolver: s.rt.resolver, RecursionLimit: maxAnswerDepth}
-	if err := read.Unmarshal(wire, m); err != nil {
-		return nil, err
-	}
-	return proto.MarshalOptions{AllowPartial: true}.Marshal(m)
-}
-
-// write writes a message in the form of its type.
-func (s *outState) write(p *outPlan, wire []byte) bool {
-	switch p.form {
-	case formAny:
-		return s.any(wire)
-	case formTimestamp:
-		return s.timestamp(wire)
-	case formDuration:
-		return s.duration(wire)
-	case formWrapper:
-		return s.wrapper(p, wire)
-	case formStruct, formList:
-		return s.bare(p, wire)
-	case formValue:
-		return s.anyValue(p, wire)
-	case formFieldMask:
-		return s.fieldMask(wire)
-	case formMessageSet:
-		return s.fail("uses the message set format of proto1, which JSON has no form for")
-	default:
-		s.dst = append(s.dst, '{')
-		if !s.members(p, wire) {
-			return false
-		}
-		s.dst = append(s.dst, '}')
-		return true
-	}
-}
-
-// item is one field on the wire.
-type item struct {
-	number protowire.Number
-	kind   protowire.Type
-	x      uint64 // of varint and fixed kinds
-	b      []byte // of bytes and groups
-}
-
-// next cuts the first field off b.
-func (s *outState) next(b []byte, it *item) (rest []byte, ok bool) {
-	tag, n := protowire.ConsumeVarint(b)
-	if n < 0 || tag>>3 == 0 || tag>>3 > uint64(protowire.MaxValidNumber) {
-		return nil, s.fail("has a malformed tag")
-	}
-	b = b[n:]
-	it.number, it.kind = protowire.Number(tag>>3), protowire.Type(tag&7) //nolint:gosec // bounded above
-	switch it.kind {
-	case protowire.VarintType:
-		it.x, n = protowire.ConsumeVarint(b)
-	case protowire.BytesType:
-		it.b, n = protowire.ConsumeBytes(b)
-	case protowire.Fixed32Type:
-		var x uint32
-		x, n = protowire.ConsumeFixed32(b)
-		it.x = uint64(x)
-	case protowire.Fixed64Type:
-		it.x, n = protowire.ConsumeFixed64(b)
-	case protowire.StartGroupType:
-		it.b, n = protowire.ConsumeGroup(it.number, b)
-	default:
-		n = -1
-	}
-	if n < 0 {
-		return nil, s.fail("field %d is cut off or malformed", it.number)
-	}
-	return b[n:], true
+// document writes the whole of src.
+func (s *outState) document(p *outPlan) bool {
+	return s.message(p, 0, len(s.src), 0) >= 0
 }

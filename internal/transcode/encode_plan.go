@@ -1,8 +1,10 @@
 package transcode
 
 import (
-	"strconv"
+	"math"
+	"strings"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -22,6 +24,7 @@ type outPlan struct {
 	words int
 	// absent tells that some field is written though it is not set.
 	absent     bool
+	oneofs     int
 	extensible bool
 	ext        learned[*outField]
 }
@@ -30,19 +33,22 @@ type outPlan struct {
 type outField struct {
 	desc   protoreflect.FieldDescriptor
 	name   string // as the contract says it, for errors
-	key    []byte // `"name":`
+	key    string // `,"name":`
 	absent []byte // what is written if it is not set: a default or null; nil for nothing
-	bit    int    // in the set of members; -1 for extensions
-	oneof  int    // its oneof's bit; -1 outside oneofs
+	bit    int    // its own or its oneof's in the set of members; -1 for extensions
+	oneof  int    // which of its message's oneofs it is in; -1 outside
 
 	op       inOp
 	wire     protowire.Type
+	tag      uint32 // of one value
+	packed   uint32 // of a list's values together; tag again if they cannot be
+	mask     uint64 // the bits of a varint that count
 	list     bool
-	packable bool
 	isMap    bool
-	implicit bool // no presence: the zero value is not there
+	implicit bool // the zero value is as good as absent, and not written
+	strict   bool // strings that are not UTF-8 are refused even where they are replaced
 
-	msg      *outPlan
+	msg      atomic.Pointer[outPlan] // compiled when it is first met
 	enum     *outEnum
 	mapKey   *outField
 	mapValue *outField
@@ -67,35 +73,49 @@ type outPlans struct {
 	plans map[protoreflect.MessageDescriptor]*outPlan
 }
 
+// message returns the plan of a type, compiled if need be. The types of its
+// fields are compiled when they are met, so that recursive types find
+// themselves and a large schema costs what is used of it.
 func (c *outPlans) message(md protoreflect.MessageDescriptor) *outPlan {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.plan(md)
-}
-
-// extension compiles a field on its own.
-func (c *outPlans) extension(fd protoreflect.FieldDescriptor) *outField {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	f := new(outField)
-	c.fill(f, fd)
-	f.name = "[" + string(fd.FullName()) + "]"
-	f.key, f.absent, f.bit, f.oneof = []byte(`"`+f.name+`":`), nil, -1, -1
-	return f
-}
-
-// plan enters the plan before it compiles the fields, so that recursive types
-// find themselves.
-func (c *outPlans) plan(md protoreflect.MessageDescriptor) *outPlan {
 	if p := c.plans[md]; p != nil {
 		return p
 	}
 	if c.plans == nil {
 		c.plans = map[protoreflect.MessageDescriptor]*outPlan{}
 	}
+	p := c.compile(md)
+	c.plans[md] = p
+	return p
+}
+
+// message returns the plan of the messages that the field holds.
+func (f *outField) message(c *outRuntime) *outPlan {
+	if p := f.msg.Load(); p != nil {
+		return p
+	}
+	return f.compileMessage(c)
+}
+
+func (f *outField) compileMessage(c *outRuntime) *outPlan {
+	p := c.message(f.desc.Message())
+	f.msg.Store(p)
+	return p
+}
+
+// extension compiles a field on its own.
+func (c *outPlans) extension(fd protoreflect.FieldDescriptor) *outField {
+	f := new(outField)
+	c.fill(f, fd)
+	f.name = "[" + string(fd.FullName()) + "]"
+	f.key, f.absent, f.bit, f.implicit = `,"`+f.name+`":`, nil, -1, false
+	return f
+}
+
+func (c *outPlans) compile(md protoreflect.MessageDescriptor) *outPlan {
 	fds := md.Fields()
 	p := &outPlan{desc: md, form: formOf(md), fields: make([]outField, fds.Len()), extensible: md.ExtensionRanges().Len() > 0}
-	c.plans[md] = p
 	for i := range p.fields {
 		f := &p.fields[i]
 		c.fill(f, fds.Get(i))
@@ -103,27 +123,30 @@ func (c *outPlans) plan(md protoreflect.MessageDescriptor) *outPlan {
 		p.index(f)
 		p.absent = p.absent || f.absent != nil
 	}
-	p.words = (p.groupOneofs(md) + 63) / 64
+	p.shareBits(md)
+	p.words = (len(p.fields) - 1) / 64
 	if !p.asKnown() {
 		p.form = formObject
 	}
 	return p
 }
 
-// groupOneofs gives each oneof a bit behind those of the fields and returns how
-// many bits there are beyond the first 64.
-func (p *outPlan) groupOneofs(md protoreflect.MessageDescriptor) int {
+// shareBits gives the members of a oneof the bit of its first: only one of them
+// may be met.
+func (p *outPlan) shareBits(md protoreflect.MessageDescriptor) {
 	oneofs := md.Oneofs()
 	for i := range oneofs.Len() {
 		od := oneofs.Get(i)
 		if od.IsSynthetic() {
 			continue
 		}
+		first := od.Fields().Get(0).Index()
 		for j := range od.Fields().Len() {
-			p.fields[od.Fields().Get(j).Index()].oneof = len(p.fields) + i
+			f := &p.fields[od.Fields().Get(j).Index()]
+			f.bit, f.oneof = first, p.oneofs
 		}
+		p.oneofs++
 	}
-	return max(0, len(p.fields)+oneofs.Len()-64)
 }
 
 // index makes f found by its number.
@@ -164,7 +187,7 @@ func (p *outPlan) asKnown() bool {
 		return number(1, inInt64, false, false) && number(2, inInt32, false, false)
 	case formWrapper:
 		f := p.find(1)
-		return f != nil && !f.list && f.op < inMessage
+		return f != nil && !f.list && !f.isMap && f.op < inMessage
 	case formStruct:
 		return number(1, inMessage, false, true)
 	case formList:
@@ -180,35 +203,59 @@ func (p *outPlan) asKnown() bool {
 
 func (c *outPlans) fill(f *outField, fd protoreflect.FieldDescriptor) {
 	f.desc, f.op, f.oneof = fd, opOf(fd), -1
-	f.list, f.isMap = fd.IsList(), fd.IsMap()
-	f.implicit = !f.list && !f.isMap && !fd.HasPresence()
+	f.list, f.isMap, f.strict = fd.IsList(), fd.IsMap(), enforcesUTF8(fd)
 	f.wire = inWireType(f.op)
-	f.packable = f.list && f.wire != protowire.BytesType && f.wire != protowire.StartGroupType
-	f.name = fd.TextName()
-	if c.opts.UseProtoNames {
-		f.key = []byte(`"` + f.name + `":`)
-	} else {
-		f.key = []byte(`"` + fd.JSONName() + `":`)
-	}
-	if ed := fd.Enum(); ed != nil {
-		f.enum = newOutEnum(ed, c.opts.UseEnumNumbers)
-	}
 	if f.isMap {
+		f.wire = protowire.BytesType
 		f.mapKey, f.mapValue = new(outField), new(outField)
 		c.fill(f.mapKey, fd.MapKey())
 		c.fill(f.mapValue, fd.MapValue())
-		f.wire = protowire.BytesType
-	} else if md := fd.Message(); md != nil {
-		f.msg = c.plan(md)
 	}
-	if c.opts.EmitDefaults && fd.ContainingOneof() == nil {
-		f.absent = c.unset(f)
+	f.tag = uint32(protowire.EncodeTag(fd.Number(), f.wire))
+	if f.packed = f.tag; f.list && f.op < inString {
+		f.packed = uint32(protowire.EncodeTag(fd.Number(), protowire.BytesType))
 	}
+	f.mask = maskOf(f.op)
+	f.name = fd.TextName()
+	name := fd.JSONName()
+	if c.opts.UseProtoNames {
+		name = f.name
+	}
+	f.key = "," + quoteJSON(name) + ":"
+	if ed := fd.Enum(); ed != nil {
+		f.enum = newOutEnum(ed, c.opts.UseEnumNumbers)
+	}
+	switch {
+	case c.opts.EmitDefaults && fd.ContainingOneof() == nil:
+		f.absent = unset(f)
+	case !f.list && !f.isMap:
+		f.implicit = !fd.HasPresence()
+	}
+}
+
+// enforcesUTF8 reports whether proto.Unmarshal refuses strings that are not
+// UTF-8. What it lets pass is refused too, but only where it is written.
+func enforcesUTF8(fd protoreflect.FieldDescriptor) bool {
+	if fd.Syntax() == protoreflect.Editions {
+		if fd, ok := fd.(interface{ EnforceUTF8() bool }); ok {
+			return fd.EnforceUTF8()
+		}
+	}
+	return fd.Syntax() == protoreflect.Proto3
+}
+
+// maskOf returns the bits of a varint that count: protobuf cuts wider numbers.
+func maskOf(op inOp) uint64 {
+	switch op {
+	case inInt32, inUint32, inSint32, inEnum:
+		return math.MaxUint32
+	}
+	return math.MaxUint64
 }
 
 // unset is what stands for a field that is not set, as protojson's
 // EmitUnpopulated has it.
-func (c *outPlans) unset(f *outField) []byte {
+func unset(f *outField) []byte {
 	switch {
 	case f.isMap:
 		return []byte("{}")
@@ -218,9 +265,15 @@ func (c *outPlans) unset(f *outField) []byte {
 		return []byte("null")
 	}
 	s := outState{}
-	var none item
-	s.value(f, &none)
+	s.scalar(f, part{})
 	return s.dst
+}
+
+// quoteJSON returns a name as a JSON string. A json_name may be any text.
+func quoteJSON(name string) string {
+	s := outState{src: []byte(strings.ToValidUTF8(name, "\ufffd"))}
+	s.text(0, len(s.src))
+	return string(s.dst)
 }
 
 func newOutEnum(ed protoreflect.EnumDescriptor, numbers bool) *outEnum {
@@ -232,7 +285,7 @@ func newOutEnum(ed protoreflect.EnumDescriptor, numbers bool) *outEnum {
 	for i := range values.Len() {
 		n := int32(values.Get(i).Number())
 		if e.names[n] == nil { // of aliases, the first
-			e.names[n] = []byte(strconv.Quote(string(values.Get(i).Name())))
+			e.names[n] = []byte(quoteJSON(string(values.Get(i).Name())))
 		}
 	}
 	for n := range int32(denseEnum) {

@@ -2,13 +2,10 @@ package upstream
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
@@ -37,33 +34,10 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 		args = msg
 	}
 	err := c.cc.Invoke(ctx, method, args, reply, opts...)
-	if err == nil || answered(opts) {
+	if err == nil || answeredUnary(opts, err) {
 		return err
 	}
 	return c.hide(ctx, err)
-}
-
-// answered reports whether the backend itself said how the call ended: what
-// grpc-go says on its own comes without metadata, and a backend's answer has at
-// least a content type. Callers that ask for no metadata are inside the
-// process, where there is nothing to hide.
-func answered(opts []grpc.CallOption) bool {
-	asked := false
-	for _, o := range opts {
-		switch o := o.(type) {
-		case grpc.HeaderCallOption:
-			asked = true
-			if len(*o.HeaderAddr) > 0 {
-				return true
-			}
-		case grpc.TrailerCallOption:
-			asked = true
-			if len(*o.TrailerAddr) > 0 {
-				return true
-			}
-		}
-	}
-	return !asked
 }
 
 // NewStream begins a streaming call.
@@ -86,7 +60,8 @@ func (s *clientStream) RecvMsg(m any) error {
 	if err == nil || err == io.EOF {
 		return err
 	}
-	if header, herr := s.ClientStream.Header(); herr == nil && len(header) > 0 || len(s.ClientStream.Trailer()) > 0 {
+	header, _ := s.ClientStream.Header() // its error is err
+	if answered(header, s.Trailer(), err) {
 		return err
 	}
 	return s.conn.hide(s.ctx, err)
@@ -94,28 +69,3 @@ func (s *clientStream) RecvMsg(m any) error {
 
 // Header gives the backend's headers. Its errors are told by RecvMsg.
 func (s *clientStream) Header() (metadata.MD, error) { return s.ClientStream.Header() }
-
-// hide turns an error that grpc-go made into one that names the upstream and
-// neither its addresses nor how it failed; that stays as the cause, for logs.
-func (c *Conn) hide(ctx context.Context, err error) error {
-	if _, ok := errors.AsType[*call.Error](context.Cause(ctx)); ok {
-		return err // a policy knows better why
-	}
-	switch status.Code(err) {
-	case codes.Unavailable:
-		return call.Refuse(call.Upstream, codes.Unavailable, "upstream %q is unavailable", c.name).Because(err)
-	case codes.DeadlineExceeded:
-		return call.Refuse(call.Upstream, codes.DeadlineExceeded, "no answer from upstream %q before the deadline", c.name).Because(err)
-	case codes.Canceled:
-		if ctx.Err() == nil {
-			return call.Refuse(call.Upstream, codes.Unavailable, "upstream %q cancelled the call", c.name).Because(err)
-		}
-		return call.Refuse(call.Client, codes.Canceled, "the client cancelled the call").Because(err)
-	case codes.ResourceExhausted:
-		return call.Refuse(call.Upstream, codes.ResourceExhausted, "a message of upstream %q is larger than its max_receive_bytes", c.name).Because(err)
-	case codes.Internal, codes.Unknown:
-		return call.Refuse(call.Upstream, codes.Internal, "upstream %q gave an answer that is not gRPC", c.name).Because(err)
-	default:
-		return err
-	}
-}

@@ -47,6 +47,8 @@ expose:
 {{- if .ReceiveLimit}}
 limits: {max_message_bytes: {{.ReceiveLimit}}}
 {{- end}}
+# Shorter than grace: a connection on which nothing was asked is waited for.
+drain: {timeout: 1s}
 log: {format: json, access: false}
 `))
 

@@ -12,7 +12,7 @@ import (
 // grace is how long a process may take to end after SIGTERM before it is
 // killed. It is less than the runner's own patience with a server (5 s), so
 // that an adapter never leaves a process behind.
-const grace = 3 * time.Second
+const grace = 4 * time.Second
 
 // process is a started command that ends with its context.
 type process struct {

@@ -1,0 +1,67 @@
+package edge_test
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/calltest"
+	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/httprule"
+)
+
+// plain is a view that shows the bytes as they are.
+type plain struct{}
+
+func (plain) AppendRequest(dst []byte, in *call.Input) ([]byte, error) {
+	return append(dst, in.Body...), nil
+}
+
+func (plain) AppendResponse(dst, wire []byte) ([]byte, string, bool, error) {
+	return append(dst, wire...), "", false, nil
+}
+
+// sink is a writer that keeps nothing.
+type sink struct{ header http.Header }
+
+func (s *sink) Header() http.Header         { return s.header }
+func (s *sink) WriteHeader(int)             {}
+func (s *sink) Write(b []byte) (int, error) { return len(b), nil }
+
+// BenchmarkREST measures what the edge itself costs: no network, no JSON, no
+// policies.
+func BenchmarkREST(b *testing.B) {
+	answer := calltest.Bytes("{}")
+	m := &call.Method{Name: "/s/m", Conn: calltest.Conn{OnInvoke: func(_ context.Context, _ string, args, reply any, _ ...grpc.CallOption) error {
+		_, err := args.(*call.Pending).Message()
+		reply.(*call.Message).Data = answer
+		return err
+	}}}
+	var routes httprule.Builder[*edge.Route]
+	template, err := httprule.Parse("/v1/{name=products/*}")
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := routes.Add("GET", template, "here", &edge.Route{Method: m, Binding: "GET /v1/{name=products/*}", View: plain{}}); err != nil {
+		b.Fatal(err)
+	}
+	var current edge.Current
+	current.Store(&edge.Table{Table: call.NewTable([]*call.Method{m}, m), Routes: routes.Build(), Errors: &edge.Errors{}})
+	h := edge.Handler(&edge.Settings{
+		Table: &current, MaxBody: 1 << 20, MaxHeaders: 100, Stall: time.Minute, RequestID: func() string { return "0af7651916cd43dd8448eb211c80319c" },
+	})(http.NotFoundHandler())
+	r := &http.Request{
+		Method: http.MethodGet, URL: &url.URL{Path: "/v1/products/mug"}, Host: "shop.example", RemoteAddr: "192.0.2.7:4711",
+		Header: http.Header{"User-Agent": {"curl/8"}, "Accept": {"*/*"}}, Body: http.NoBody,
+	}
+	w := &sink{header: http.Header{}}
+	b.ReportAllocs()
+	for b.Loop() {
+		h.ServeHTTP(w, r)
+	}
+}

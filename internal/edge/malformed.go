@@ -1,0 +1,82 @@
+package edge
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// grpcOverHTTP stands before the grpc.Server of the HTTP listener. What
+// grpc-go answers there with a bare HTTP status, and with its parser's words,
+// is refused here as gRPC wants it.
+type grpcOverHTTP struct {
+	*Settings
+	inner http.Handler
+}
+
+func (e *grpcOverHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor >= 2 && r.Method == http.MethodPost { // else it is not gRPC, which is for grpc-go to say
+		if err := malformed(r.Header); err != nil {
+			e.refuse(w, r, err)
+			return
+		}
+	}
+	serveGRPC(e.inner, w, r)
+}
+
+// malformed finds headers that gRPC cannot read.
+func malformed(h http.Header) error {
+	if v := first(h["Grpc-Timeout"]); v != "" {
+		if _, ok := parseGRPCTimeout(v); !ok {
+			return badTimeout("grpc-timeout", v, timeoutHeaders[0].want)
+		}
+	}
+	for name, values := range h {
+		if !strings.HasSuffix(name, "-Bin") {
+			continue
+		}
+		for _, v := range values {
+			if _, err := decodeBin(strings.ToLower(name), v); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// refuse answers with trailers only (gRPC over HTTP/2, "Responses").
+func (e *grpcOverHTTP) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	c := &call.Call{
+		Protocol:  call.GRPC,
+		Start:     time.Now(),
+		Peer:      e.peerOf(r.RemoteAddr, r.Header["X-Forwarded-For"]),
+		RequestID: e.requestID(first(r.Header["X-Request-Id"])),
+		TraceID:   traceID(first(r.Header["Traceparent"])),
+	}
+	err = e.Table.Load().Refuse(call.With(r.Context(), c), err)
+	st := call.StatusOf(err)
+	h := w.Header()
+	h["Content-Type"] = []string{"application/grpc"}
+	h["Grpc-Status"] = []string{strconv.Itoa(int(st.Code()))}
+	h["Grpc-Message"] = []string{percentEncoded(st.Message())}
+	h["X-Request-Id"] = []string{c.RequestID}
+	w.WriteHeader(http.StatusOK)
+	c.Finish(err)
+}
+
+// percentEncoded is a text as grpc-message has it.
+func percentEncoded(text string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		if c := text[i]; c >= ' ' && c <= '~' && c != '%' {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}

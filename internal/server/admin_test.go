@@ -1,0 +1,122 @@
+package server_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/gateway"
+	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+)
+
+// greetHealth watches gRPC's health service and tells each state.
+func greetHealth(t *testing.T, g *gatewaytest.Gateway) <-chan string {
+	t.Helper()
+	states := make(chan string, 8)
+	watch, err := grpc_health_v1.NewHealthClient(gatewaytest.Dial(t, g.GRPC, nil)).Watch(t.Context(), new(grpc_health_v1.HealthCheckRequest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			got, err := watch.Recv()
+			if err != nil {
+				return
+			}
+			states <- got.GetStatus().String()
+		}
+	}()
+	return states
+}
+
+func TestAdmin(t *testing.T) {
+	t.Parallel()
+	file, err := config.New(gatewaytest.Config(gatewaytest.Backend(t, taking)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := gatewaytest.StartOptions(t, gateway.Options{Config: file, OpenAPI: []byte(`{"openapi":"3.1.0"}`)})
+	client := gatewaytest.Client(t)
+	gatewaytest.Do(t, client, g.Request(t, "GET", "/v1/products/boots", ""))
+	gatewaytest.Do(t, client, g.Request(t, "GET", "/v1/nothing", ""))
+	for _, tc := range []struct {
+		path, typ string
+		status    int
+		want      []string
+	}{
+		{"/livez", "text/plain", 200, []string{"ok"}},
+		{"/openapi.json", "application/json", 200, []string{`{"openapi":"3.1.0"}`}},
+		{"/routes", "application/json", 200, []string{`"path": "/v1/{name=products/*}"`, `"method": "/shop.catalog.v1.CatalogService/GetProduct"`}},
+		{"/metrics", "text/plain", 200, []string{getProduct, `NOT_FOUND`, "go_goroutines", "_bucket{"}},
+		{"/", "text/plain", 404, nil},
+		{"/v1/products/boots", "text/plain", 404, nil},
+	} {
+		got := admin(t, client, g, tc.path)
+		if got.StatusCode != tc.status || !strings.HasPrefix(got.Header.Get("Content-Type"), tc.typ) {
+			t.Errorf("%s: got %d %s", tc.path, got.StatusCode, got.Header.Get("Content-Type"))
+		}
+		for _, want := range tc.want {
+			if !strings.Contains(got.Text, want) {
+				t.Errorf("%s: has no %q: %.2000s", tc.path, want, got.Text)
+			}
+		}
+	}
+	var routes []map[string]any
+	if err := json.Unmarshal([]byte(admin(t, client, g, "/routes").Text), &routes); err != nil || len(routes) < 20 {
+		t.Errorf("%d routes, %v", len(routes), err)
+	}
+	for _, path := range []string{"/livez", "/metrics", "/routes", "/readyz"} {
+		if got := gatewaytest.Do(t, client, g.Request(t, "GET", path, "")); got.StatusCode != 404 {
+			t.Errorf("%s is public: %d", path, got.StatusCode)
+		}
+	}
+}
+
+func TestReadiness(t *testing.T) {
+	t.Parallel()
+	client := gatewaytest.Client(t)
+	down := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Unreachable(t)))
+	gatewaytest.Eventually(t, "the upstream's failure", func() bool { return strings.Contains(admin(t, client, down, "/readyz").Text, "TRANSIENT_FAILURE") })
+	if got := admin(t, client, down, "/readyz"); got.StatusCode != 503 || strings.Contains(got.Text, "draining") {
+		t.Errorf("required and down: got %d %s", got.StatusCode, got.Text)
+	}
+	optional := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Unreachable(t), func(c *configv1.Config) { c.Upstreams[0].Optional = true }))
+	if got := admin(t, client, optional, "/readyz"); got.StatusCode != 200 {
+		t.Errorf("optional and down: got %d %s", got.StatusCode, got.Text)
+	}
+	if got := admin(t, client, down, "/openapi.json"); got.StatusCode != 404 {
+		t.Errorf("no document: got %d %s", got.StatusCode, got.Text)
+	}
+}
+
+// TestBusyAddress: the error names the listener, the flag and the field; no
+// other listener stays open.
+func TestBusyAddress(t *testing.T) {
+	t.Parallel()
+	taken := gatewaytest.Listen(t).Addr().String()
+	for name, change := range map[string]gatewaytest.Change{
+		"http":  func(c *configv1.Config) { c.Listeners.Http.Address = taken },
+		"grpc":  func(c *configv1.Config) { c.Listeners.Grpc.Address = taken },
+		"admin": func(c *configv1.Config) { c.Listeners.Admin.Address = taken },
+	} {
+		file, err := config.New(gatewaytest.Config(gatewaytest.Unreachable(t), change))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := gateway.New(t.Context(), gateway.Options{Config: file, LogTo: new(gatewaytest.Log)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = g.Listen()
+		for _, want := range []string{taken, "already in use", "--" + name, "listeners." + name + ".address"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: error %v does not say %q", name, err, want)
+			}
+		}
+		_ = g.Close()
+	}
+}
