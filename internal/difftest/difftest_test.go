@@ -7,14 +7,23 @@ package difftest
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc/grpclog"
 	"google.golang.org/protobuf/encoding/protojson"
 )
+
+// TestMain silences what the reference logs of every bad request.
+func TestMain(m *testing.M) {
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
+	os.Exit(m.Run())
+}
 
 // atLeast is how many requests the comparison is worth.
 const atLeast = 1000

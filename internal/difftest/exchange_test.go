@@ -186,6 +186,9 @@ func (a *answer) setFault(f fault) {
 	if f.Status != "" { // the code is HTTP's
 		a.code = codes.Code(slices.IndexFunc(allCodes(), func(c codes.Code) bool { return call.CodeName(c) == f.Status }))
 	}
+	if a.code == codes.DeadlineExceeded {
+		return // it passes everywhere at once, and whoever is first speaks
+	}
 	details, _ := json.Marshal(f.Details)
 	if len(f.Details) == 0 {
 		details = nil

@@ -201,6 +201,13 @@ var jsonValues = []text{
 	{`"REASON_LOST"`, ""}, {`"STATE_ACTIVE"`, ""},
 }
 
+// patchValues are those of which a mask may make something else.
+var patchValues = []text{
+	{"null", "null member"}, {"true", ""}, {"0", ""}, {"7", ""}, {"1e2", ""}, {`""`, ""}, {`"x"`, ""}, {`"2026-02-03T04:05:06.5Z"`, ""}, {`"90s"`, ""},
+	{"[]", ""}, {"[null]", ""}, {"[{}]", ""}, {"{}", ""}, {`{"x":"y"}`, "unknown inner field"}, {`{"a":null}`, "unknown inner field"}, {`{"a":"b","a":"c"}`, "duplicate inner field"},
+	{`{"units":"5","nanos":3,"currencyCode":"EUR"}`, "unknown inner field"}, {`{"seconds":5}`, "unknown inner field"}, {`"STATE_ACTIVE"`, ""}, {`"\ud83d"`, "lone surrogate"},
+}
+
 // members varies the body, field by field.
 func (b *binding) members() []request {
 	message := b.rpc.Input()
@@ -212,13 +219,13 @@ func (b *binding) members() []request {
 		message = message.Fields().ByName(protoreflect.Name(b.Body)).Message()
 	}
 	var list []request
-	place := "body"
-	if b.Verb == http.MethodPatch { // whose values make a mask
-		place = b.Verb
+	place, values := "body", jsonValues
+	if b.Verb == http.MethodPatch { // where it is the mask that differs
+		place, values = b.Verb, patchValues
 	}
 	for i := range message.Fields().Len() {
 		fd := message.Fields().Get(i)
-		for _, v := range few(b.seen, kindOf(place, fd), jsonValues) {
+		for _, v := range few(b.seen, kindOf(place, fd), values) {
 			trait := v.trait
 			if fd.Kind() == protoreflect.EnumKind && strings.HasPrefix(v.value, `"`) && place == b.Verb {
 				trait = "unknown enum name in a patch"
