@@ -117,7 +117,7 @@ func From(ctx context.Context) *Call {
 
 // callContext is context.WithValue without boxing.
 type callContext struct {
-	context.Context // it is a context
+	context.Context
 	call            *Call
 }
 
