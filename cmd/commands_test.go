@@ -198,7 +198,7 @@ func TestMistakesNeverStart(t *testing.T) {
 		{name: "select that is none", config: swap("shop.pricing.v1.*", "shop.*.v1"), want: []string{"gatehouse.yaml:8:", "select"}},
 		{name: "image that is not there", config: swap("{linked: true}", "{image: nowhere.binpb}"), want: []string{"gatehouse.yaml:6:", "nowhere.binpb"}},
 		{name: "image that is garbage", config: swap("{linked: true}", "{image: "+garbage+"}"), want: []string{"gatehouse.yaml:6:", garbage}},
-		{name: "image that lacks an import", config: swap("{linked: true}", "{image: "+incomplete+"}"), want: []string{"gatehouse.yaml:6:", "nowhere/money.proto"}},
+		{name: "image that lacks an import", config: swap("{linked: true}", "{image: "+incomplete+"}"), want: []string{"gatehouse.yaml:6:", "money.proto"}},
 		{name: "reflection of nobody", config: strings.Replace(swap("{linked: true}", "{reflection: true}"), "127.0.0.1:1", down, 1), want: []string{"gatehouse.yaml:6:", `"shop"`}, only: "check"},
 		{name: "two bindings of one path", config: good + httpRule(`{selector: shop.pricing.v1.PricingService.ListPrices, get: "/v1/prices:batchGet"}`), want: []string{"/v1/prices:batchGet", "ListPrices", "BatchGetPrices"}},
 		{name: "template that is none", config: good + httpRule(`{selector: shop.pricing.v1.PricingService.ListPrices, get: "/v1/{prices"}`), want: []string{"/v1/{prices", "ListPrices"}},
