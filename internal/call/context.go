@@ -117,7 +117,7 @@ func From(ctx context.Context) *Call {
 
 // callContext is context.WithValue without boxing.
 type callContext struct {
-	context.Context //nolint:containedctx // it is a context
+	context.Context // it is a context
 	call            *Call
 }
 

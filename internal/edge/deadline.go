@@ -34,7 +34,7 @@ func withDeadline(ctx context.Context, h http.Header) (context.Context, context.
 	return ctx, cancel, nil
 }
 
-//nolint:gochecknoglobals // a constant that Go has no word for
+// timeoutHeaders are the ways to send a timeout; nobody writes to them.
 var timeoutHeaders = [...]struct {
 	name, want string
 	parse      func(string) (time.Duration, bool)

@@ -104,7 +104,7 @@ func remoteOf(ctx context.Context) string {
 // nativeStream counts what passes and carries the outgoing metadata.
 type nativeStream struct {
 	grpc.ServerStream
-	ctx  context.Context //nolint:containedctx // ServerStream has a Context method
+	ctx  context.Context // ServerStream has a Context method
 	call *call.Call
 }
 

@@ -17,8 +17,6 @@ import (
 )
 
 // Values shared by all calls: nobody writes to them.
-//
-//nolint:gochecknoglobals // constants that Go has no word for
 var (
 	headerNo    = []string{"no"}
 	schemeHTTP  = []string{"http"}

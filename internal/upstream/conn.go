@@ -52,7 +52,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 type clientStream struct {
 	grpc.ClientStream
 	conn *Conn
-	ctx  context.Context //nolint:containedctx // of the stream, to tell whose deadline passed
+	ctx  context.Context // of the stream, to tell whose deadline passed
 }
 
 func (s *clientStream) RecvMsg(m any) error {
