@@ -6,10 +6,11 @@ import (
 )
 
 // serveGRPC serves gRPC behind net/http.
-func serveGRPC(grpc http.Handler, w http.ResponseWriter, r *http.Request) {
-	t := &grpcWriter{ResponseWriter: w}
+func (s *Settings) serveGRPC(grpc http.Handler, w http.ResponseWriter, r *http.Request) {
+	t := &grpcWriter{ResponseWriter: w, settings: s}
 	grpc.ServeHTTP(t, r)
 	t.end()
+	s.boundWriting(w) // net/http writes the rest
 }
 
 // grpcWriter mends how grpc-go's server writes behind net/http: a call that
@@ -18,7 +19,9 @@ func serveGRPC(grpc http.Handler, w http.ResponseWriter, r *http.Request) {
 // announces its trailers in a header, which gRPC has no use for.
 type grpcWriter struct {
 	http.ResponseWriter
-	begun bool
+	settings *Settings
+	begun    bool
+	bound    bool // in writing, until the next Flush
 }
 
 func (w *grpcWriter) WriteHeader(code int) {
@@ -28,6 +31,10 @@ func (w *grpcWriter) WriteHeader(code int) {
 
 func (w *grpcWriter) Write(p []byte) (int, error) {
 	w.begin()
+	if !w.bound {
+		w.bound = true
+		w.settings.boundWriting(w.ResponseWriter)
+	}
 	return w.ResponseWriter.Write(p)
 }
 
@@ -37,8 +44,13 @@ func (w *grpcWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // Flush waits for a message, or a header sent on its own: until then all that
 // could go is a header that the status may still join.
 func (w *grpcWriter) Flush() {
-	if w.begun {
-		_ = http.NewResponseController(w.ResponseWriter).Flush() // http.Flusher has no error
+	if !w.begun {
+		return
+	}
+	_ = http.NewResponseController(w.ResponseWriter).Flush() // http.Flusher has no error
+	if w.bound {
+		w.bound = false
+		w.settings.liftWriting(w.ResponseWriter)
 	}
 }
 

@@ -25,7 +25,7 @@ func (e *grpcOverHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	serveGRPC(e.inner, w, r)
+	e.serveGRPC(e.inner, w, r)
 }
 
 // malformed finds headers that gRPC cannot read.

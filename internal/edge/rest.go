@@ -3,6 +3,7 @@ package edge
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -82,7 +83,7 @@ func (e *rest) admit(s *restStream, m *httprule.Match[*Route]) error {
 		return httpRefusal(http.StatusRequestHeaderFieldsTooLarge, codes.InvalidArgument,
 			"the request has %d header fields: at most %d are taken", n, e.MaxHeaders)
 	}
-	if err := s.table.Routes.Match(r.Method, r.URL.EscapedPath(), m); err != nil {
+	if err := s.table.Routes.Match(r.Method, sentPath(r.URL), m); err != nil {
 		return s.unmatched(err)
 	}
 	if r.ContentLength > e.MaxBody {
@@ -98,6 +99,16 @@ func (e *rest) admit(s *restStream, m *httprule.Match[*Route]) error {
 	return nil
 }
 
+// sentPath is the path as it was sent. EscapedPath is not: where it finds a
+// character that should have been encoded, it encodes the decoded path anew, in
+// which %2F has become a separator.
+func sentPath(u *url.URL) string {
+	if u.RawPath != "" {
+		return u.RawPath
+	}
+	return u.EscapedPath()
+}
+
 // unmatched turns the router's verdict into a refusal.
 func (s *restStream) unmatched(err error) error {
 	r := s.r
@@ -108,7 +119,7 @@ func (s *restStream) unmatched(err error) error {
 	switch {
 	case e.Kind == httprule.MethodNotAllowed:
 		refusal := httpRefusal(http.StatusMethodNotAllowed, codes.Unimplemented,
-			"%s is not allowed on %s: use %s", r.Method, r.URL.EscapedPath(), joined(e.Allow))
+			"%s is not allowed on %s: use %s", r.Method, sentPath(r.URL), joined(e.Allow))
 		refusal.allow = joined(e.Allow)
 		return refusal
 	case e.Kind == httprule.BadPath:
@@ -119,7 +130,7 @@ func (s *restStream) unmatched(err error) error {
 		refusal.plain = true
 		return refusal
 	default:
-		return call.Refuse(call.Client, codes.NotFound, "nothing is served at %s %s", r.Method, r.URL.EscapedPath())
+		return call.Refuse(call.Client, codes.NotFound, "nothing is served at %s %s", r.Method, sentPath(r.URL))
 	}
 }
 

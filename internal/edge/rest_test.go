@@ -349,3 +349,31 @@ func TestHTTPBody(t *testing.T) {
 		}
 	})
 }
+
+// TestSentPath: an encoded slash stays one, whatever else is in the path.
+func TestSentPath(t *testing.T) {
+	t.Parallel()
+	got := make(chan string, 1)
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, gatewaytest.Script{
+		getProduct: gatewaytest.Unary(func(_ context.Context, in *catalogv1.GetProductRequest) (*catalogv1.Product, error) {
+			got <- in.GetName()
+			return new(catalogv1.Product), nil
+		}),
+	})))
+	for _, name := range []string{"a%2Fb", "a%2Fb|c", "a%2Fb\"c", "a%2Fb^c", "a%2Fb\u00e9", "a%2Freviews%2Fb{c}"} {
+		answer := gatewaytest.Raw(t, g.HTTP, "GET /v1/products/"+name+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", true)
+		if !strings.HasPrefix(answer, "HTTP/1.1 200 ") {
+			t.Errorf("%s: got %q", name, answer)
+			continue
+		}
+		if bound := gatewaytest.Receive(t, got, "a call"); bound != "products/"+name {
+			t.Errorf("%s: the backend got %q", name, bound)
+		}
+	}
+	for _, path := range []string{`/v1\products`, `/v1/products#a`, "/v1/products/a%2F..%2Fb|"} {
+		answer := gatewaytest.Raw(t, g.HTTP, "GET "+path+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", true)
+		if !strings.HasPrefix(answer, "HTTP/1.1 400 ") {
+			t.Errorf("%s: got %q, want 400", path, answer)
+		}
+	}
+}

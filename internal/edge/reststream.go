@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -40,7 +39,6 @@ type restStream struct {
 	trailer   metadata.MD
 	committed bool // the status line is out
 	failed    bool // the client takes no more
-	guarded   bool // a write deadline is set
 }
 
 var _ grpc.ServerStream = (*restStream)(nil)
@@ -181,25 +179,19 @@ func (s *restStream) writePart(b []byte, contentType string) error {
 		s.w.Header()["X-Accel-Buffering"] = headerNo
 		s.commit(http.StatusOK)
 	}
+	s.settings.boundWriting(s.w)
 	if err := s.write(b); err != nil {
 		return err
 	}
 	if err := http.NewResponseController(s.w).Flush(); err != nil {
 		return s.gone(err)
 	}
+	s.settings.liftWriting(s.w)
 	return nil
 }
 
-// stallGuarded is the size from which an answer may meet a client that does not
-// read: smaller ones fit into the socket's buffer.
-const stallGuarded = 32 << 10
-
 func (s *restStream) write(b []byte) error {
 	s.call.Out.Add(len(b))
-	if s.settings.Stall > 0 && (len(b) >= stallGuarded || s.route.Method.Stream.ServerStreams) {
-		s.guarded = true
-		_ = http.NewResponseController(s.w).SetWriteDeadline(time.Now().Add(s.settings.Stall)) // not every writer can
-	}
 	if _, err := s.w.Write(b); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
 		return s.gone(err)
 	}
@@ -215,6 +207,7 @@ func (s *restStream) gone(err error) error {
 func (s *restStream) commit(status int) {
 	s.committed = true
 	s.call.SetHTTPStatus(status)
+	s.settings.boundWriting(s.w)
 	s.w.WriteHeader(status)
 }
 
@@ -232,8 +225,8 @@ func (s *restStream) finish(err error) {
 		_ = s.writePart(s.table.Errors.appendFrame(nil, err), "")
 	}
 	s.writeTrailers()
-	if s.guarded { // the connection goes on to the next request
-		_ = http.NewResponseController(s.w).SetWriteDeadline(time.Time{})
+	if s.route != nil && s.route.Method.Stream.ServerStreams {
+		s.settings.boundWriting(s.w) // net/http writes the rest
 	}
 }
 

@@ -1,0 +1,24 @@
+package edge
+
+import (
+	"net/http"
+	"time"
+)
+
+// boundWriting gives the client time to take what is written next. It is for
+// every answer, the smallest too: an HTTP/2 client may have opened no window,
+// and one of HTTP/1 may send requests without end and read no answer. What
+// net/http writes after the handler has returned is bound as well.
+func (s *Settings) boundWriting(w http.ResponseWriter) {
+	if s.Stall > 0 {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.Stall)) // not every writer can
+	}
+}
+
+// liftWriting ends what boundWriting began. A stream needs it after each
+// message: over HTTP/2 the time would end it though nothing is left to write.
+func (s *Settings) liftWriting(w http.ResponseWriter) {
+	if s.Stall > 0 {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	}
+}
