@@ -118,7 +118,7 @@ func From(ctx context.Context) *Call {
 // callContext is context.WithValue without boxing.
 type callContext struct {
 	context.Context
-	call            *Call
+	call *Call
 }
 
 func (c *callContext) Value(key any) any {
