@@ -1,7 +1,6 @@
 package accesslog_test
 
 import (
-	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -13,7 +12,7 @@ import (
 )
 
 func BenchmarkAccessLog(b *testing.B) {
-	conn := interceptors.Chain(calltest.Conn{}, accesslog.New(slog.New(slog.NewJSONHandler(io.Discard, nil))))
+	conn := interceptors.Chain(calltest.Conn{}, accesslog.New(slog.New(slog.DiscardHandler)))
 	b.ReportAllocs()
 	for b.Loop() {
 		c := call.Call{

@@ -52,7 +52,7 @@ func (r recoverer) rescue(ctx context.Context, method string, err *error) {
 type guarded struct {
 	grpc.ClientStream
 	recoverer
-	ctx    context.Context //nolint:containedctx // of the stream, for its log line
+	ctx    context.Context // of the stream, for its log line
 	method string
 }
 

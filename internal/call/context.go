@@ -117,8 +117,8 @@ func From(ctx context.Context) *Call {
 
 // callContext is context.WithValue without boxing.
 type callContext struct {
-	context.Context //nolint:containedctx // it is a context
-	call            *Call
+	context.Context
+	call *Call
 }
 
 func (c *callContext) Value(key any) any {

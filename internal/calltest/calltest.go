@@ -103,7 +103,7 @@ func (s *ClientStream) RecvMsg(m any) error {
 
 // ServerStream is a client's half that sends Requests and keeps what it is sent.
 type ServerStream struct {
-	Ctx      context.Context //nolint:containedctx // ServerStream has a Context method
+	Ctx      context.Context // ServerStream has a Context method
 	Requests []string
 	RecvErr  error // after the last request; nil is io.EOF
 	OnRecv   func()

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
@@ -137,8 +136,8 @@ log: {format: json, access: false}
 		t.Errorf("custom kind %q", got)
 	}
 	want := &configv1.Json{
-		Profile: configv1.Json_PROFILE_GRPC_GATEWAY, ProtoNames: proto.Bool(false), EmitDefaults: proto.Bool(false),
-		EnumNumbers: proto.Bool(false), IgnoreUnknownFields: proto.Bool(true), IgnoreUnknownQuery: proto.Bool(true), WrapStreams: proto.Bool(true),
+		Profile: configv1.Json_PROFILE_GRPC_GATEWAY, ProtoNames: new(false), EmitDefaults: new(false),
+		EnumNumbers: new(false), IgnoreUnknownFields: new(true), IgnoreUnknownQuery: new(true), WrapStreams: new(true),
 	}
 	if diff := cmp.Diff(want, c.GetJson(), protocmp.Transform()); diff != "" {
 		t.Errorf("json (-want +got):\n%s", diff)

@@ -41,7 +41,7 @@ func Default() *configv1.Config {
 		Log: &configv1.Log{
 			Level:  configv1.Log_LEVEL_INFO,
 			Format: configv1.Log_FORMAT_TEXT,
-			Access: proto.Bool(true),
+			Access: new(true),
 		},
 	}
 	profile(c)
@@ -57,7 +57,7 @@ func DefaultPolicy() *policyv1.Policy {
 func defaultUpstream(limits *configv1.Limits) *configv1.Upstream {
 	return &configv1.Upstream{
 		ConnectTimeout:  durationpb.New(5 * time.Second),
-		MaxReceiveBytes: proto.Int64(limits.GetMaxMessageBytes()),
+		MaxReceiveBytes: new(limits.GetMaxMessageBytes()),
 		Keepalive: &configv1.Keepalive{
 			Time:    durationpb.New(6 * time.Minute),
 			Timeout: durationpb.New(3 * time.Second),
@@ -69,12 +69,12 @@ func defaultUpstream(limits *configv1.Limits) *configv1.Upstream {
 func profile(c *configv1.Config) {
 	wrapped := c.GetJson().GetProfile() == configv1.Json_PROFILE_GRPC_GATEWAY
 	fill(c.GetJson(), &configv1.Json{
-		ProtoNames:          proto.Bool(false),
-		EmitDefaults:        proto.Bool(wrapped),
-		EnumNumbers:         proto.Bool(false),
-		IgnoreUnknownFields: proto.Bool(wrapped),
-		IgnoreUnknownQuery:  proto.Bool(wrapped),
-		WrapStreams:         proto.Bool(wrapped),
+		ProtoNames:          new(false),
+		EmitDefaults:        new(wrapped),
+		EnumNumbers:         new(false),
+		IgnoreUnknownFields: new(wrapped),
+		IgnoreUnknownQuery:  new(wrapped),
+		WrapStreams:         new(wrapped),
 	})
 	format := configv1.Errors_FORMAT_AIP193
 	if wrapped {
@@ -85,10 +85,10 @@ func profile(c *configv1.Config) {
 
 // complete fills in what the configuration leaves out.
 func complete(c *configv1.Config) {
-	if c.Json == nil {
+	if c.GetJson() == nil {
 		c.Json = new(configv1.Json)
 	}
-	if c.Errors == nil {
+	if c.GetErrors() == nil {
 		c.Errors = new(configv1.Errors)
 	}
 	profile(c)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -113,13 +114,12 @@ func (d *docs) read(lines *bufio.Scanner) {
 			scope = append(scope, m[1])
 			d.comments[strings.Join(scope, ".")] = strings.Join(comment, " ")
 		} else if m := field.FindStringSubmatch(line); m != nil {
-			d.comments[strings.Join(append(scope[:len(scope):len(scope)], m[1]), ".")] = strings.Join(comment, " ")
+			d.comments[strings.Join(append(slices.Clip(scope), m[1]), ".")] = strings.Join(comment, " ")
 		}
-		if line == "}" && len(scope) > 0 {
-			scope = scope[:len(scope)-1]
-		} else if strings.HasSuffix(line, "{") && block.FindString(line) == "" {
+		switch {
+		case strings.HasSuffix(line, "{") && block.FindString(line) == "":
 			scope = append(scope, "")
-		} else if strings.HasPrefix(line, "}") && line != "}" && len(scope) > 0 {
+		case strings.HasPrefix(line, "}") && len(scope) > 0:
 			scope = scope[:len(scope)-1]
 		}
 		comment = nil

@@ -25,7 +25,7 @@ func parseScalar(n *yaml.Node, field protoreflect.FieldDescriptor) (protoreflect
 		return protoreflect.ValueOfEnum(number), ok
 	case protoreflect.Uint32Kind:
 		v, ok := wholeNumber(n.Value)
-		return protoreflect.ValueOfUint32(uint32(v)), ok && v <= math.MaxUint32 //nolint:gosec // compared
+		return protoreflect.ValueOfUint32(uint32(v)), ok && v <= math.MaxUint32
 	case protoreflect.Int64Kind:
 		v, ok := size(n.Value)
 		return protoreflect.ValueOfInt64(v), ok
@@ -145,10 +145,10 @@ func size(text string) (int64, bool) {
 		}
 	}
 	v, ok := wholeNumber(text)
-	if !ok || v > uint64(math.MaxInt64/factor) { //nolint:gosec // both positive
+	if !ok || v > uint64(math.MaxInt64/factor) {
 		return 0, false
 	}
-	return int64(v) * factor, true //nolint:gosec // compared
+	return int64(v) * factor, true
 }
 
 // formatSize writes a size with the largest binary unit that divides it.

@@ -2,11 +2,12 @@ package difftest
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -38,7 +39,8 @@ type store struct {
 	mu       sync.Mutex
 	services map[string]any // implementations, by full name
 	asked    []asked
-	used     bool // since it was filled
+	changed  bool   // since it was filled
+	request  string // that is under way; what comes from others is late
 }
 
 // asked is one message that a service got.
@@ -46,6 +48,9 @@ type asked struct {
 	method  string
 	message proto.Message
 }
+
+// requestKey is the header, and metadata, that tells requests apart.
+const requestKey = "difftest-request"
 
 // shopHeader and shopTrailer are what the services say beside every answer.
 const (
@@ -91,19 +96,19 @@ func (s *store) service(name string) any {
 	return s.services[name]
 }
 
-// fill makes it a new shop, unless nobody has changed anything.
-func (s *store) fill() {
+// fill makes it a new shop for a request, unless nobody has changed anything.
+func (s *store) fill(request int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked = nil
-	if s.services != nil && !s.used {
+	s.asked, s.request = nil, strconv.Itoa(request)
+	if s.services != nil && !s.changed {
 		return
 	}
 	c := capture{}
 	for _, b := range shop.New(today).Backends() {
 		b.Register(c)
 	}
-	s.services, s.used = c, false
+	s.services, s.changed = c, false
 }
 
 // takeAsked returns what was asked since the last time.
@@ -115,12 +120,24 @@ func (s *store) takeAsked() []asked {
 	return list
 }
 
-func (s *store) note(method string, message any) {
+// change notes that the shop is no longer as it was filled.
+func (s *store) change() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.used = s.used || !readOnly(method)
+	s.changed = true
+}
+
+func (s *store) note(ctx context.Context, method string, message any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	md, _ := metadata.FromIncomingContext(ctx)
+	if !slices.Equal(md.Get(requestKey), []string{s.request}) {
+		return
+	}
 	if m, ok := message.(proto.Message); ok {
-		s.asked = append(s.asked, asked{method, proto.Clone(m)})
+		m = proto.Clone(m)
+		sortMask(m)
+		s.asked = append(s.asked, asked{method, m})
 	}
 }
 
@@ -137,16 +154,22 @@ func readOnly(method string) bool {
 }
 
 func (s *store) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-	s.note(info.FullMethod, req)
+	s.note(ctx, info.FullMethod, req)
 	_ = grpc.SetHeader(ctx, metadata.Pairs(shopHeader, info.FullMethod))
 	_ = grpc.SetTrailer(ctx, metadata.Pairs(shopTrailer, "closed"))
-	return next(ctx, req)
+	answer, err := next(ctx, req)
+	if err == nil && !readOnly(info.FullMethod) {
+		s.change() // what fails changes nothing
+	}
+	return answer, err
 }
 
 func (s *store) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	_ = stream.SetHeader(metadata.Pairs(shopHeader, info.FullMethod))
 	stream.SetTrailer(metadata.Pairs(shopTrailer, "closed"))
-	s.note(info.FullMethod, nil)
+	if !readOnly(info.FullMethod) {
+		s.change()
+	}
 	return next(srv, &noting{stream, s, info.FullMethod})
 }
 
@@ -160,7 +183,7 @@ type noting struct {
 func (n *noting) RecvMsg(m any) error {
 	err := n.ServerStream.RecvMsg(m)
 	if err == nil {
-		n.store.note(n.method, m)
+		n.store.note(n.Context(), n.method, m)
 	}
 	return err
 }
@@ -169,7 +192,7 @@ func (n *noting) RecvMsg(m any) error {
 func openStore(t *testing.T) *store {
 	t.Helper()
 	s := &store{}
-	s.fill()
+	s.fill(0)
 	var addresses []string
 	for _, b := range shop.New(today).Backends() {
 		l := listen(t)
@@ -251,6 +274,9 @@ func serveGatehouse(t *testing.T, g *gateway.Gateway) string {
 // are built on the gateway's connection.
 func serveReference(t *testing.T, g *gateway.Gateway, options ...runtime.ServeMuxOption) string {
 	t.Helper()
+	options = append(options, runtime.WithMetadata(func(_ context.Context, r *http.Request) metadata.MD {
+		return metadata.Pairs(requestKey, r.Header.Get(requestKey))
+	}))
 	mux, conn, ctx := runtime.NewServeMux(options...), g.Conn(), t.Context()
 	for _, err := range []error{
 		catalogv1.RegisterCatalogServiceHandlerClient(ctx, mux, catalogv1.NewCatalogServiceClient(conn)),
@@ -269,8 +295,3 @@ func serveReference(t *testing.T, g *gateway.Gateway, options ...runtime.ServeMu
 	t.Cleanup(srv.Close)
 	return srv.Listener.Addr().String()
 }
-
-var (
-	_ io.Closer    = (*gateway.Gateway)(nil)
-	_ http.Handler = (*runtime.ServeMux)(nil)
-)

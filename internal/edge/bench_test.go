@@ -18,7 +18,9 @@ import (
 // plain is a view that shows the bytes as they are.
 type plain struct{}
 
-func (plain) AppendRequest(dst []byte, in *call.Input) ([]byte, error) { return append(dst, in.Body...), nil }
+func (plain) AppendRequest(dst []byte, in *call.Input) ([]byte, error) {
+	return append(dst, in.Body...), nil
+}
 
 func (plain) AppendResponse(dst, wire []byte) ([]byte, string, bool, error) {
 	return append(dst, wire...), "", false, nil

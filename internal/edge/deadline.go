@@ -34,7 +34,7 @@ func withDeadline(ctx context.Context, h http.Header) (context.Context, context.
 	return ctx, cancel, nil
 }
 
-//nolint:gochecknoglobals // a constant that Go has no word for
+// timeoutHeaders are the ways to send a timeout; nobody writes to them.
 var timeoutHeaders = [...]struct {
 	name, want string
 	parse      func(string) (time.Duration, bool)
@@ -86,5 +86,5 @@ func saturate(n uint64, unit time.Duration) time.Duration {
 	if unit > 0 && n > uint64(math.MaxInt64-1)/uint64(unit) {
 		return math.MaxInt64 - 1
 	}
-	return time.Duration(n) * unit //nolint:gosec // bounded above
+	return time.Duration(n) * unit
 }

@@ -54,7 +54,7 @@ func (e *native) carry(s *nativeStream, in metadata.MD, name, remote string) err
 	s.ctx = metadata.NewOutgoingContext(ctx, e.outgoing(ctx, s.call, in, remote))
 	// In the trailer, for a header would commit the client's attempt: it could
 	// not retry what is refused (gRFC A6).
-	s.ServerStream.SetTrailer(metadata.MD{"x-request-id": {s.call.RequestID}})
+	s.SetTrailer(metadata.MD{"x-request-id": {s.call.RequestID}})
 	return call.Forward(m, s)
 }
 
@@ -104,7 +104,7 @@ func remoteOf(ctx context.Context) string {
 // nativeStream counts what passes and carries the outgoing metadata.
 type nativeStream struct {
 	grpc.ServerStream
-	ctx  context.Context //nolint:containedctx // ServerStream has a Context method
+	ctx  context.Context // ServerStream has a Context method
 	call *call.Call
 }
 

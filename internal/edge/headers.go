@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,8 +17,6 @@ import (
 )
 
 // Values shared by all calls: nobody writes to them.
-//
-//nolint:gochecknoglobals // constants that Go has no word for
 var (
 	headerNo    = []string{"no"}
 	schemeHTTP  = []string{"http"}
@@ -259,8 +258,8 @@ func (s *Settings) peerOf(remote string, forwarded []string) string {
 		return remote
 	}
 	hops := strings.Split(joined(forwarded), ",")
-	for i := len(hops) - 1; i >= 0; i-- {
-		host = strings.TrimSpace(hops[i])
+	for _, hop := range slices.Backward(hops) {
+		host = strings.TrimSpace(hop)
 		if !s.trusted(host) {
 			break
 		}

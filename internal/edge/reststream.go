@@ -24,7 +24,7 @@ type restStream struct {
 	call     *call.Call
 	w        http.ResponseWriter
 	r        *http.Request
-	ctx      context.Context //nolint:containedctx // ServerStream has a Context method
+	ctx      context.Context // ServerStream has a Context method
 	route    *Route
 	vars     []string
 

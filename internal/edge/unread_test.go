@@ -3,6 +3,7 @@ package edge_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -102,7 +103,7 @@ func TestUnreadHTTP1(t *testing.T) {
 	request := []byte(strings.Repeat("GET /v1/products/boots HTTP/1.1\r\nHost: a\r\n\r\n", 100))
 	for {
 		if _, err := c.Write(request); err != nil {
-			if e, ok := err.(net.Error); ok && e.Timeout() {
+			if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
 				t.Error("the connection was left open")
 			}
 			return

@@ -50,6 +50,7 @@ type Gateway struct {
 	routes    []RouteInfo
 	policies  []MethodPolicy
 	contract  *contract
+	listeners [3]server.Listener // HTTP, gRPC, admin
 	openAPI   []byte
 	flush     func() // of the lines of calls
 }
@@ -66,6 +67,9 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	g.parts, g.flush = newParts(o, m)
 	if g.openAPI, err = openAPI(o); err != nil {
+		return nil, err
+	}
+	if g.listeners, err = readListeners(g.file.Config.GetListeners()); err != nil {
 		return nil, err
 	}
 	if err := g.build(ctx, o.Version); err != nil {

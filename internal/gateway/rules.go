@@ -190,7 +190,7 @@ type RouteInfo struct {
 	Verb         string            `json:"verb,omitempty"`
 	Path         string            `json:"path,omitempty"`
 	Body         string            `json:"body,omitempty"`
-	ResponseBody string            `json:"response_body,omitempty"` //nolint:tagliatelle // the contract's own spelling
+	ResponseBody string            `json:"response_body,omitempty"` // the contract's own spelling
 	Method       string            `json:"method"`
 	Upstream     string            `json:"upstream"`
 	Exposure     string            `json:"exposure"`

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"fmt"
+
 	"google.golang.org/grpc"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
@@ -34,26 +36,31 @@ func (g *Gateway) Listen() (*server.Server, error) {
 			OpenAPI: func() []byte { return g.openAPI },
 		},
 	}
-	l := g.file.Config.GetListeners()
-	for _, set := range []struct {
-		to   *server.Listener
+	o.HTTP, o.GRPC, o.AdminOn = g.listeners[0], g.listeners[1], g.listeners[2]
+	return server.Listen(o)
+}
+
+// readListeners reads what the listeners need, certificates above all: HTTP,
+// gRPC and admin, in this order. It opens nothing.
+func readListeners(c *configv1.Listeners) (all [3]server.Listener, err error) {
+	for i, l := range []struct {
 		name string
 		from interface {
 			GetAddress() string
 			GetDisabled() bool
 			GetTls() *configv1.ServerTls
 		}
-	}{{&o.HTTP, "http", l.GetHttp()}, {&o.GRPC, "grpc", l.GetGrpc()}, {&o.AdminOn, "admin", l.GetAdmin()}} {
-		set.to.Name = set.name
-		if set.from.GetDisabled() {
+	}{{"http", c.GetHttp()}, {"grpc", c.GetGrpc()}, {"admin", c.GetAdmin()}} {
+		all[i].Name = l.name
+		if l.from.GetDisabled() {
 			continue
 		}
-		set.to.Address = set.from.GetAddress()
-		if set.to.TLS, err = serverTLS(set.from.GetTls()); err != nil {
-			return nil, err
+		all[i].Address = l.from.GetAddress()
+		if all[i].TLS, err = serverTLS(l.from.GetTls()); err != nil {
+			return all, fmt.Errorf("listeners.%s.tls: %w", l.name, err)
 		}
 	}
-	return server.Listen(o)
+	return all, nil
 }
 
 func limitsOf(l *configv1.Limits) server.Limits {

@@ -60,20 +60,20 @@ func dial(u *configv1.Upstream, version string) (*upstream.Upstream, error) {
 // clientTLS is nil for an upstream in the clear.
 func clientTLS(t *configv1.UpstreamTls) (*tls.Config, error) {
 	if t == nil {
-		return nil, nil //nolint:nilnil // nil is the meaning: no TLS
+		return nil, nil // nil is the meaning: no TLS
 	}
 	return server.ClientTLS(t.GetCaFile(), t.GetCertFile(), t.GetKeyFile(), t.GetServerName())
 }
 
 func serverTLS(t *configv1.ServerTls) (*tls.Config, error) {
 	if t == nil {
-		return nil, nil //nolint:nilnil // nil is the meaning: no TLS
+		return nil, nil // nil is the meaning: no TLS
 	}
 	minVersion := uint16(tls.VersionTLS12)
 	if t.GetMinVersion() == configv1.ServerTls_VERSION_1_3 {
 		minVersion = tls.VersionTLS13
 	}
-	return server.ServerTLS(t.GetCertFile(), t.GetKeyFile(), t.GetClientCaFile(), minVersion)
+	return server.OwnTLS(t.GetCertFile(), t.GetKeyFile(), t.GetClientCaFile(), minVersion)
 }
 
 // jsonOptions are the transcoder's: a profile, and what is said beside it.

@@ -81,11 +81,11 @@ type Match[T any] struct {
 type Kind int
 
 const (
-	// NotFound: no template matches the path.
+	// NotFound means that no template matches the path.
 	NotFound Kind = iota + 1
-	// MethodNotAllowed: templates match the path, but not with this method.
+	// MethodNotAllowed means that templates match the path, but not with this method.
 	MethodNotAllowed
-	// BadPath: the path is malformed or could be read in two ways.
+	// BadPath means that the path is malformed or could be read in two ways.
 	BadPath
 )
 

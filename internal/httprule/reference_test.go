@@ -118,10 +118,10 @@ func (t refTemplate) rank(deep, n int) []int {
 		if t.wild[i] {
 			kind = 2
 		}
-		switch {
-		case i == deep:
+		switch i {
+		case deep:
 			return append(rank, 4, plain, i+1-len(t.segs))
-		case i == n-1:
+		case n - 1:
 			kind += plain
 		default:
 			kind++

@@ -49,7 +49,7 @@ func readImage(path string) ([]byte, error) {
 		}
 		return nil, fmt.Errorf("cannot read it: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	data, err := readBounded(f)
 	if err != nil {
 		return nil, err

@@ -153,7 +153,7 @@ func (r *reflector) service(name string) error {
 // imports asks for what the files import, and those in turn. Servers may send
 // it unasked.
 func (r *reflector) imports() error {
-	for i := 0; i < len(r.files); i++ { // grows
+	for i := 0; i < len(r.files); i++ { //nolint:intrange // the list grows while it is read
 		for _, name := range r.files[i].GetDependency() {
 			if r.seen[name] {
 				continue

@@ -216,7 +216,7 @@ func TestReflectLenient(t *testing.T) {
 }
 
 func TestReflectTooLarge(t *testing.T) {
-	huge := &descriptorpb.FileDescriptorProto{Dependency: []string{"next.proto"}, Options: &descriptorpb.FileOptions{JavaPackage: proto.String(strings.Repeat("x", 24<<20))}}
+	huge := &descriptorpb.FileDescriptorProto{Dependency: []string{"next.proto"}, Options: &descriptorpb.FileOptions{JavaPackage: new(strings.Repeat("x", 24<<20))}}
 	n := 0
 	conn := serve(t, func(s *grpc.Server) {
 		reflectionv1.RegisterServerReflectionServer(s, fake{answer: func(q string) *reflectionv1.ServerReflectionResponse {
@@ -225,7 +225,7 @@ func TestReflectTooLarge(t *testing.T) {
 			}
 			n++
 			f := proto.CloneOf(huge)
-			f.Name = proto.String(strings.Repeat("n", n) + ".proto")
+			f.Name = new(strings.Repeat("n", n) + ".proto")
 			f.Dependency = []string{strings.Repeat("n", n+1) + ".proto"}
 			return files(binary(t, f))
 		}})

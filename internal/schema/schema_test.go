@@ -174,9 +174,9 @@ func TestImageWithoutWellKnown(t *testing.T) {
 func file(name, text string) *descriptorpb.FileDescriptorProto {
 	f := new(descriptorpb.FileDescriptorProto)
 	if err := protojson.Unmarshal([]byte(text), f); err != nil {
-		return &descriptorpb.FileDescriptorProto{Name: proto.String("bad test: " + err.Error())}
+		return &descriptorpb.FileDescriptorProto{Name: new("bad test: " + err.Error())}
 	}
-	f.Name = proto.String(name)
+	f.Name = new(name)
 	return f
 }
 
@@ -196,7 +196,7 @@ func TestImageErrors(t *testing.T) {
 		return binary(t, &descriptorpb.FileDescriptorSet{File: files})
 	}
 	other := proto.CloneOf(money)
-	other.MessageType[0].Name = proto.String("Coin")
+	other.MessageType[0].Name = new("Coin")
 	tests := []struct {
 		name string
 		data []byte

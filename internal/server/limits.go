@@ -1,7 +1,6 @@
 package server
 
 import (
-	"log"
 	"log/slog"
 	"net/http"
 	"time"
@@ -47,20 +46,9 @@ func httpServer(o *Options, l Listener, h http.Handler) *http.Server {
 			MaxReceiveBufferPerConnection: connWindow,
 			MaxReceiveBufferPerStream:     streamWindow,
 		},
-		ErrorLog: log.New(debugWriter{o.Log, l.Name}, "", 0),
+		// A handshake that failed is not the operator's trouble.
+		ErrorLog: slog.NewLogLogger(o.Log.With("listener", l.Name).Handler(), slog.LevelDebug),
 	}
-}
-
-// debugWriter takes net/http's complaints about clients: a handshake that
-// failed is not the operator's trouble.
-type debugWriter struct {
-	log  *slog.Logger
-	name string
-}
-
-func (w debugWriter) Write(p []byte) (int, error) {
-	w.log.Debug("connection", "listener", w.name, "error", string(p))
-	return len(p), nil
 }
 
 // innerOptions are for the server behind net/http, which does the framing.
@@ -72,11 +60,10 @@ func innerOptions(o *Options) []grpc.ServerOption {
 func grpcOptions(o *Options) []grpc.ServerOption {
 	opts := append(innerOptions(o),
 		grpc.MaxConcurrentStreams(o.Limits.Streams),
-		grpc.MaxHeaderListSize(uint32(o.Limits.HeaderBytes)), //nolint:gosec // bounded by the configuration
+		grpc.MaxHeaderListSize(uint32(o.Limits.HeaderBytes)),
 		grpc.ConnectionTimeout(o.Limits.HeaderTimeout),
 		grpc.InitialWindowSize(streamWindow),
 		grpc.InitialConnWindowSize(connWindow),
-		grpc.SharedWriteBuffer(true),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: o.Limits.IdleTimeout, Time: pingAfter, Timeout: pingTimeout,
 		}),

@@ -90,7 +90,7 @@ func Listen(o Options) (*Server, error) {
 }
 
 func listen(l Listener) (net.Listener, error) {
-	open, err := net.Listen("tcp", l.Address)
+	open, err := new(net.ListenConfig).Listen(context.Background(), "tcp", l.Address)
 	switch {
 	case err == nil:
 		return open, nil

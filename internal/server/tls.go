@@ -7,9 +7,9 @@ import (
 	"os"
 )
 
-// ServerTLS reads a certificate with its key and, if clientCA is not "", the
+// OwnTLS reads a certificate with its key and, if clientCA is not "", the
 // authorities of client certificates, one of which every client must then show.
-func ServerTLS(certFile, keyFile, clientCA string, minVersion uint16) (*tls.Config, error) {
+func OwnTLS(certFile, keyFile, clientCA string, minVersion uint16) (*tls.Config, error) {
 	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("tls: certificate %s with key %s: %w", certFile, keyFile, err)

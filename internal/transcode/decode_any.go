@@ -53,7 +53,7 @@ func (s *inState) noteType(object int) {
 }
 
 // any reads an object as a google.protobuf.Any.
-func (s *inState) any(p *inPlan) bool {
+func (s *inState) any() bool {
 	if s.peek() != '{' {
 		return s.expected(s.pos, "an object")
 	}
@@ -74,7 +74,7 @@ func (s *inState) any(p *inPlan) bool {
 		}
 		return s.fail(`expected a member "@type" with the type's name, such as "type.googleapis.com/google.protobuf.Duration"`)
 	}
-	return s.typed(p, object, at)
+	return s.typed(object, at)
 }
 
 // skipAny forgets an Any without a type; the Any itself is a level already.
@@ -128,7 +128,7 @@ func (s *inState) searchTypes(object int) bool {
 }
 
 // typed reads the object of which the type is the string at the given offset.
-func (s *inState) typed(p *inPlan, object, at int) bool {
+func (s *inState) typed(object, at int) bool {
 	s.pos = at
 	url, ok := s.text()
 	if !ok {
@@ -184,7 +184,8 @@ func (s *inState) anyContent(p *inPlan) bool {
 func (s *inState) anyValue(p *inPlan) bool {
 	s.pos++
 	typed, valued := false, false
-	for more, ok := true, true; more; {
+	var ok bool
+	for more := true; more; {
 		name, named := s.name()
 		switch {
 		case !named:

@@ -9,7 +9,8 @@ func (s *inState) mapField(f *inField) bool {
 	}
 	s.pos++
 	set := s.pushSet()
-	for more, ok := !s.closed('}'), true; more; {
+	var ok bool
+	for more := !s.closed('}'); more; {
 		if !s.mapEntry(f, set) {
 			return false
 		}

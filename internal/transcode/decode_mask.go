@@ -6,7 +6,7 @@ import "google.golang.org/protobuf/encoding/protowire"
 // google.protobuf.FieldMask (AIP-134, AIP-161).
 //
 // While it is on, names that are unknown are refused even where they are
-// ignored otherwise: without them {"size":{"hieght":1}} is {"size":{}} and no
+// ignored otherwise: without them {"size":{"height":1}} is {"size":{}} and no
 // path, which asks to replace all of size.
 type maskRecord struct {
 	on   bool

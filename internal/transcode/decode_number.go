@@ -233,7 +233,7 @@ func (s *inState) putUnsigned(op inOp, v uint64) {
 // float writes one value of the kinds float (32 bits) and double (64).
 func (s *inState) float(size int) bool {
 	c, at := s.peek(), s.pos
-	num := s.src[at:at]
+	var num []byte
 	if c == '"' {
 		text, ok := s.text()
 		if !ok {

@@ -31,7 +31,8 @@ func (s *inState) object(p *inPlan, g *guard) bool {
 	}
 	s.pos++
 	m := s.open(p)
-	for more, ok := !s.closed('}'), true; more; {
+	var ok bool
+	for more := !s.closed('}'); more; {
 		f, known := s.member(p, &m)
 		if !known {
 			return false
@@ -57,7 +58,6 @@ func (s *inState) member(p *inPlan, m *members) (*inField, bool) {
 		m.next = f.index + 1
 		return f, true
 	}
-	at := s.pos
 	name, ok := s.name()
 	if !ok {
 		return nil, false
@@ -67,7 +67,7 @@ func (s *inState) member(p *inPlan, m *members) (*inField, bool) {
 		m.next = f.index + 1
 		return f, true
 	}
-	return s.strange(p, name, at)
+	return s.strange(p, name)
 }
 
 // predicted compares what comes next with the names of the next few fields:
@@ -87,7 +87,7 @@ func (s *inState) predicted(p *inPlan, next int) *inField {
 
 // strange handles a name that is no field's: an extension, the type of the Any
 // around the message, or a mistake.
-func (s *inState) strange(p *inPlan, name []byte, at int) (*inField, bool) {
+func (s *inState) strange(p *inPlan, name []byte) (*inField, bool) {
 	if s.types.inAny(s.depth) && string(name) == typeMember {
 		ok := s.once(s.types.given, typeMember)
 		s.types.given = true
@@ -293,7 +293,8 @@ func (s *inState) elements(one func() bool) bool {
 		return s.expected(s.pos, "an array")
 	}
 	s.pos++
-	more, ok := !s.closed(']'), true
+	more := !s.closed(']')
+	var ok bool
 	for i := 0; more; i++ {
 		if cap(s.dst)-len(s.dst) < 64 {
 			s.double()

@@ -293,7 +293,8 @@ func (s *inState) skipArray() bool {
 		return false
 	}
 	s.pos++
-	for more, ok := !s.closed(']'), true; more; {
+	var ok bool
+	for more := !s.closed(']'); more; {
 		if !s.skip() {
 			return false
 		}
@@ -311,7 +312,8 @@ func (s *inState) skipObject() bool {
 	}
 	object := s.pos
 	s.pos++
-	for more, ok := !s.closed('}'), true; more; {
+	var ok bool
+	for more := !s.closed('}'); more; {
 		name, named := s.name()
 		if !named {
 			return false

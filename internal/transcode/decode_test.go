@@ -15,15 +15,6 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/transcode"
 )
 
-// schemas are the three languages with the message that a document is for.
-func schemas(tb testing.TB) map[string]protoreflect.MessageDescriptor {
-	return map[string]protoreflect.MessageDescriptor{
-		"proto3":   newSchema(tb, "proto3", proto3Schema).message(tb, "All"),
-		"proto2":   newSchema(tb, "proto2", proto2Schema).message(tb, "Old"),
-		"editions": newSchema(tb, "editions", editionSchema).message(tb, "Modern"),
-	}
-}
-
 // checked is a decoder next to its oracle.
 type checked struct {
 	dec           *transcode.Decoder

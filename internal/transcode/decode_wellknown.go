@@ -24,7 +24,7 @@ func (s *inState) wellKnown(p *inPlan) bool {
 	case formValue:
 		return s.anyJSON(p)
 	case formAny:
-		return s.any(p)
+		return s.any()
 	case formMessageSet:
 		return s.fail("%s is a message set, which JSON cannot hold", p.desc.FullName())
 	}

@@ -30,18 +30,18 @@ func (w wireOf) bytes(dst []byte, name, content string) []byte {
 	return protowire.AppendString(protowire.AppendTag(dst, w.number(name), protowire.BytesType), content)
 }
 
-// hostileWires are as dear as their size allows; all of them are valid.
-func hostileWires(w wireOf) map[string][]byte {
+// hostileWires are as dear as their size allows, which grows with n and with
+// the levels of those that nest; all of them are valid.
+func hostileWires(w wireOf, n, levels int) map[string][]byte {
 	const twice = "\x08\x01\x08\x01" // f_bool, twice
-	const n = 20000
 	out := map[string][]byte{}
 	nested := []byte(strings.Repeat("\xa2\x01\x01\x01", n)) // r_bool
-	for range 300 {
+	for range levels {
 		nested = append(w.bytes(nil, "f_all", string(nested)), twice...)
 	}
 	out["twice at each level"] = nested
 	behind := []byte(twice)
-	for range 300 {
+	for range levels {
 		behind = append(w.bytes(nil, "f_all", string(behind)), w.bytes(nil, "f_all", "")...)
 	}
 	out["messages in two parts at each level"] = behind
@@ -75,8 +75,7 @@ func hostileWires(w wireOf) map[string][]byte {
 func TestEncodeCostIsBounded(t *testing.T) {
 	s := newSchema(t, "proto3", proto3Schema)
 	md := s.message(t, "All")
-	c := newJudged(t, md, s.types)
-	for name, wire := range hostileWires(wireOf{md}) {
+	for name, wire := range hostileWires(wireOf{md}, 20000, 300) {
 		enc, err := transcode.NewCompiler(transcode.Options{}, s.types).Encoder(md)
 		if err != nil {
 			t.Fatal(err)
@@ -94,6 +93,14 @@ func TestEncodeCostIsBounded(t *testing.T) {
 		if took > 5*time.Second {
 			t.Errorf("%s: %d wire bytes took %v", name, len(wire), took)
 		}
+	}
+}
+
+func TestEncodeHostileLikeProtojson(t *testing.T) {
+	s := newSchema(t, "proto3", proto3Schema)
+	md := s.message(t, "All")
+	c := newJudged(t, md, s.types)
+	for _, wire := range hostileWires(wireOf{md}, 2000, 30) {
 		encodeLikeProtojson(t, c, wire)
 	}
 }
@@ -158,11 +165,11 @@ func TestEncodeKeepsTypesByName(t *testing.T) {
 
 func TestEncodeQuotesJSONNames(t *testing.T) {
 	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
-		Name: proto.String("names.proto"), Syntax: proto.String("proto3"),
+		Name: new("names.proto"), Syntax: new("proto3"),
 		MessageType: []*descriptorpb.DescriptorProto{{
-			Name: proto.String("Names"),
+			Name: new("Names"),
 			Field: []*descriptorpb.FieldDescriptorProto{{
-				Name: proto.String("a"), Number: proto.Int32(1), JsonName: proto.String("a\"\\\n é"),
+				Name: new("a"), Number: proto.Int32(1), JsonName: new("a\"\\\n é"),
 				Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
 				Type:  descriptorpb.FieldDescriptorProto_TYPE_BOOL.Enum(),
 			}},

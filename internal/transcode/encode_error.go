@@ -68,17 +68,15 @@ func (s *outState) failedAt(i int) int {
 }
 
 // failedKey names the entry of a map in which the encoding failed.
-func (s *outState) failedKey(f *outField, key part) bool {
-	if s.err == nil {
-		return false
-	}
-	if f.op == inString {
+func (s *outState) failedKey(f *outField, key part) {
+	switch {
+	case s.err == nil:
+	case f.op == inString:
 		s.err.inside("[" + quote(s.src[key.from:key.to]) + "]")
-		return false
+	default:
+		v, _ := s.raw(f, int(key.from), int(key.to))
+		s.err.inside("[" + strconv.FormatUint(v, 10) + "]")
 	}
-	v, _ := s.raw(f, int(key.from), int(key.to))
-	s.err.inside("[" + strconv.FormatUint(v, 10) + "]")
-	return false
 }
 
 // unreadable fails for a field of no use: its tag or its bytes are malformed.

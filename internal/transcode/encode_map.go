@@ -6,11 +6,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// The fields of a map's entry.
-const (
-	entryKey   protowire.Number = 1
-	entryValue protowire.Number = 2
-)
+// entryValue is the number of the value in an entry of a map; the key's is 1.
+const entryValue protowire.Number = 2
 
 // entry is one entry of a map on the wire. What is missing is the default.
 type entry struct {
@@ -58,7 +55,14 @@ func (s *outState) entry(f *outField, from, to int, set *keySet) bool {
 	}
 	s.room(smallRoom)
 	s.dst = append(s.dst, ',')
-	return s.mapKey(f.mapKey, e.key) && (s.mapValue(f, &e, from, to) || s.failedKey(f.mapKey, e.key))
+	if !s.mapKey(f.mapKey, e.key) {
+		return false
+	}
+	if !s.mapValue(f, &e, from, to) {
+		s.failedKey(f.mapKey, e.key)
+		return false
+	}
+	return true
 }
 
 // readEntry finds an entry's key and value. Of each the last counts; those
@@ -73,10 +77,10 @@ func (s *outState) readEntry(f *outField, from, to int) (e entry, ok bool) {
 		}
 		var dest *part
 		of := f.mapKey
-		switch {
-		case tag == f.mapKey.tag:
+		switch tag {
+		case f.mapKey.tag:
 			dest = &e.key
-		case tag == f.mapValue.tag:
+		case f.mapValue.tag:
 			dest, of = &e.value, f.mapValue
 		default:
 			if pos = s.skip(tag, after, to); pos < 0 {

@@ -1,6 +1,8 @@
 package transcode
 
 import (
+	"slices"
+
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -175,10 +177,8 @@ func (s *outState) mark(m *met, f *outField) bool {
 
 // markExtension adds an extension and reports whether it is new.
 func (s *outState) markExtension(m *met, f *outField) bool {
-	for _, known := range s.ext[m.ext:] {
-		if known == f {
-			return false
-		}
+	if slices.Contains(s.ext[m.ext:], f) {
+		return false
 	}
 	s.ext = append(s.ext, f)
 	return true

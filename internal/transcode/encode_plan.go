@@ -99,7 +99,7 @@ func (f *outField) message(c *outRuntime) *outPlan {
 }
 
 func (f *outField) compileMessage(c *outRuntime) *outPlan {
-	p := c.outPlans.message(f.desc.Message())
+	p := c.message(f.desc.Message())
 	f.msg.Store(p)
 	return p
 }

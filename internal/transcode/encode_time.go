@@ -98,7 +98,7 @@ func (s *outState) duration(seconds int64, nanos int32) bool {
 		s.dst = append(s.dst, '-')
 		seconds, nanos = -seconds, -nanos
 	}
-	s.dst = strconv.AppendUint(s.dst, uint64(seconds), 10) //nolint:gosec // not negative
+	s.dst = strconv.AppendUint(s.dst, uint64(seconds), 10)
 	s.fraction(int(nanos))
 	s.dst = append(s.dst, 's', '"')
 	return true

@@ -10,7 +10,7 @@ import (
 
 // number writes a number, bool or enum from its bits on the wire.
 //
-//nolint:gosec // protobuf defines how wider numbers are cut to narrower ones
+
 func (s *outState) number(f *outField, v uint64) {
 	switch f.op {
 	case inInt32, inSfixed32:

@@ -11,10 +11,10 @@ import (
 func (s *outState) known(p *outPlan, parts []part) bool {
 	switch p.form {
 	case formTimestamp:
-		seconds, nanos, ok := s.pair(p, parts)
+		seconds, nanos, ok := s.pair(parts)
 		return ok && s.timestamp(seconds, nanos)
 	case formDuration:
-		seconds, nanos, ok := s.pair(p, parts)
+		seconds, nanos, ok := s.pair(parts)
 		return ok && s.duration(seconds, nanos)
 	case formAny:
 		return s.any(p, parts)
@@ -58,7 +58,8 @@ func (s *outState) step(w *walk) bool {
 		if after < 0 {
 			return false
 		}
-		found, next := tag == w.f.tag, failed
+		found := tag == w.f.tag
+		var next int
 		if found {
 			w.one, next = s.part(w.f, tag, after, end)
 		} else {
@@ -90,9 +91,7 @@ func (s *outState) last(f *outField, parts []part) (value part, ok bool) {
 
 // pair reads the two numbers of a Timestamp or Duration; of each the last
 // counts.
-//
-//nolint:gosec // two's complement, by protobuf's rules
-func (s *outState) pair(p *outPlan, parts []part) (seconds int64, nanos int32, ok bool) {
+func (s *outState) pair(parts []part) (seconds int64, nanos int32, ok bool) {
 	for _, m := range parts {
 		for pos, end := int(m.from), int(m.to); pos < end; {
 			tag, after := uint32(s.src[pos]), pos+1
@@ -177,19 +176,8 @@ func (s *outState) bareMapAgain(f *outField, parts []part) bool {
 // anyValue writes a google.protobuf.Value, of which exactly one member is set.
 func (s *outState) anyValue(p *outPlan, parts []part) bool {
 	if len(parts) == 1 {
-		m := parts[0]
-		if tag, after := s.peek(int(m.from), int(m.to)); after > 0 {
-			if f := s.find(p, tag); f != nil {
-				one, next := s.part(f, tag, after, int(m.to))
-				if next < 0 {
-					s.failedIn(f.name)
-					return false
-				}
-				if next == int(m.to) {
-					parts[0] = one
-					return s.valueOf(f, parts)
-				}
-			}
+		if f, ok := s.onlyMember(p, parts); f != nil || !ok {
+			return ok && s.valueOf(f, parts)
 		}
 	}
 	base := len(s.parts)
@@ -203,6 +191,31 @@ func (s *outState) anyValue(p *outPlan, parts []part) bool {
 	ok := s.valueOf(s.find(p, all[0].tag), all)
 	s.parts = s.parts[:base]
 	return ok
+}
+
+// onlyMember finds the usual case, a Value that says one thing: its part takes
+// the place of the whole. No member is found where it says more; false means
+// that it is malformed.
+func (s *outState) onlyMember(p *outPlan, parts []part) (*outField, bool) {
+	from, to := int(parts[0].from), int(parts[0].to)
+	tag, after := s.peek(from, to)
+	if after <= 0 {
+		return nil, true
+	}
+	f := s.find(p, tag)
+	if f == nil {
+		return nil, true
+	}
+	one, next := s.part(f, tag, after, to)
+	if next < 0 {
+		s.failedIn(f.name)
+		return nil, false
+	}
+	if next != to {
+		return nil, true
+	}
+	parts[0] = one
+	return f, true
 }
 
 // valueOf writes the member of a google.protobuf.Value that is set.

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -182,13 +181,13 @@ func (s schema) message(tb testing.TB, name string) protoreflect.MessageDescript
 func newSchema(tb testing.TB, syntax, text string) schema {
 	tb.Helper()
 	b := schemaBuilder{file: &descriptorpb.FileDescriptorProto{
-		Name: proto.String(syntax + ".proto"), Package: proto.String("test." + syntax), Dependency: imports,
+		Name: new(syntax + ".proto"), Package: new("test." + syntax), Dependency: imports,
 	}}
 	switch syntax {
 	case "editions":
-		b.file.Syntax, b.file.Edition = proto.String(syntax), descriptorpb.Edition_EDITION_2023.Enum()
+		b.file.Syntax, b.file.Edition = new(syntax), descriptorpb.Edition_EDITION_2023.Enum()
 	default:
-		b.file.Syntax = proto.String(syntax)
+		b.file.Syntax = new(syntax)
 	}
 	for line := range strings.Lines(text) {
 		b.line(strings.Fields(line))
@@ -229,14 +228,14 @@ func (b *schemaBuilder) line(w []string) {
 		b.enum(w[1], w[2:])
 	case "extensions":
 		b.msg.ExtensionRange = append(b.msg.ExtensionRange,
-			&descriptorpb.DescriptorProto_ExtensionRange{Start: proto.Int32(number(w[1])), End: proto.Int32(number(w[2]))})
+			&descriptorpb.DescriptorProto_ExtensionRange{Start: new(number(w[1])), End: new(number(w[2]))})
 	case "extend":
 		f := b.field(w[2:])
-		f.Extendee = proto.String(b.scope(w[1]))
+		f.Extendee = new(b.scope(w[1]))
 		b.file.Extension = append(b.file.Extension, f)
 	case "oneof":
 		f := b.field(w[2:])
-		f.OneofIndex = proto.Int32(b.oneof(w[1]))
+		f.OneofIndex = new(b.oneof(w[1]))
 		b.msg.Field = append(b.msg.Field, f)
 	default:
 		b.msg.Field = append(b.msg.Field, b.field(w))
@@ -249,8 +248,8 @@ func (b *schemaBuilder) message(name string) {
 	if !nested {
 		inner = outer
 	}
-	b.msg = &descriptorpb.DescriptorProto{Name: proto.String(inner)}
-	for _, md := range b.file.MessageType {
+	b.msg = &descriptorpb.DescriptorProto{Name: new(inner)}
+	for _, md := range b.file.GetMessageType() {
 		if nested && md.GetName() == outer {
 			md.NestedType = append(md.NestedType, b.msg)
 			return
@@ -267,23 +266,23 @@ func (b *schemaBuilder) scope(name string) string {
 }
 
 func (b *schemaBuilder) oneof(name string) int32 {
-	for i, od := range b.msg.OneofDecl {
+	for i, od := range b.msg.GetOneofDecl() {
 		if od.GetName() == name {
 			return int32(i)
 		}
 	}
-	b.msg.OneofDecl = append(b.msg.OneofDecl, &descriptorpb.OneofDescriptorProto{Name: proto.String(name)})
-	return int32(len(b.msg.OneofDecl) - 1)
+	b.msg.OneofDecl = append(b.msg.OneofDecl, &descriptorpb.OneofDescriptorProto{Name: new(name)})
+	return int32(len(b.msg.GetOneofDecl()) - 1)
 }
 
 func (b *schemaBuilder) enum(name string, values []string) {
-	ed := &descriptorpb.EnumDescriptorProto{Name: proto.String(name), Options: &descriptorpb.EnumOptions{}}
+	ed := &descriptorpb.EnumDescriptorProto{Name: new(name), Options: &descriptorpb.EnumOptions{}}
 	for _, v := range values {
 		key, num, _ := strings.Cut(v, "=")
 		if strings.HasPrefix(key, "ALIAS") {
-			ed.Options.AllowAlias = proto.Bool(true)
+			ed.Options.AllowAlias = new(true)
 		}
-		ed.Value = append(ed.Value, &descriptorpb.EnumValueDescriptorProto{Name: proto.String(key), Number: proto.Int32(number(num))})
+		ed.Value = append(ed.Value, &descriptorpb.EnumValueDescriptorProto{Name: new(key), Number: new(number(num))})
 	}
 	if name == "Closed" {
 		ed.Options.Features = &descriptorpb.FeatureSet{EnumType: descriptorpb.FeatureSet_CLOSED.Enum()}
@@ -299,8 +298,8 @@ func (b *schemaBuilder) field(w []string) *descriptorpb.FieldDescriptorProto {
 		return b.mapField(w)
 	case "group", "repeatedgroup":
 		f.Type = descriptorpb.FieldDescriptorProto_TYPE_GROUP.Enum()
-		f.TypeName = proto.String(b.scope(b.msg.GetName()) + "." + w[1])
-		f.Name, f.Number = proto.String(strings.ToLower(w[1])), proto.Int32(number(w[2]))
+		f.TypeName = new(b.scope(b.msg.GetName()) + "." + w[1])
+		f.Name, f.Number = new(strings.ToLower(w[1])), new(number(w[2]))
 		if w[0] != "group" {
 			f.Label = descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum()
 		}
@@ -311,7 +310,7 @@ func (b *schemaBuilder) field(w []string) *descriptorpb.FieldDescriptorProto {
 		w = w[1:]
 	}
 	b.typed(f, w[0])
-	f.Name, f.Number = proto.String(w[1]), proto.Int32(number(w[2]))
+	f.Name, f.Number = new(w[1]), new(number(w[2]))
 	return f
 }
 
@@ -326,16 +325,16 @@ func (b *schemaBuilder) label(f *descriptorpb.FieldDescriptorProto, label string
 		f.Label = descriptorpb.FieldDescriptorProto_LABEL_REQUIRED.Enum()
 	case "optional":
 		if b.file.GetSyntax() == "proto3" {
-			f.Proto3Optional = proto.Bool(true)
-			f.OneofIndex = proto.Int32(int32(len(b.msg.OneofDecl)))
-			b.msg.OneofDecl = append(b.msg.OneofDecl, &descriptorpb.OneofDescriptorProto{Name: proto.String(fmt.Sprint("_o", len(b.msg.OneofDecl)))})
+			f.Proto3Optional = new(true)
+			f.OneofIndex = new(int32(len(b.msg.GetOneofDecl())))
+			b.msg.OneofDecl = append(b.msg.OneofDecl, &descriptorpb.OneofDescriptorProto{Name: new(fmt.Sprint("_o", len(b.msg.GetOneofDecl())))})
 		}
 	case "implicit":
 		features.FieldPresence = descriptorpb.FeatureSet_IMPLICIT.Enum()
 	}
 	switch {
 	case label == "packed":
-		f.Options.Packed = proto.Bool(true)
+		f.Options.Packed = new(true)
 	case label == "expanded":
 		features.RepeatedFieldEncoding = descriptorpb.FeatureSet_EXPANDED.Enum()
 	case strings.HasSuffix(label, "delimited"):
@@ -354,9 +353,9 @@ func (b *schemaBuilder) typed(f *descriptorpb.FieldDescriptorProto, name string)
 		f.Type = descriptorpb.FieldDescriptorProto_Type(v).Enum()
 		return
 	}
-	f.TypeName = proto.String(b.scope(name))
+	f.TypeName = new(b.scope(name))
 	f.Type = descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum()
-	for _, ed := range b.file.EnumType {
+	for _, ed := range b.file.GetEnumType() {
 		if ed.GetName() == name {
 			f.Type = descriptorpb.FieldDescriptorProto_TYPE_ENUM.Enum()
 		}
@@ -373,14 +372,14 @@ func (b *schemaBuilder) mapField(w []string) *descriptorpb.FieldDescriptorProto 
 		camel += strings.ToUpper(part[:1]) + part[1:]
 	}
 	b.msg.NestedType = append(b.msg.NestedType, &descriptorpb.DescriptorProto{
-		Name:    proto.String(camel + "Entry"),
+		Name:    new(camel + "Entry"),
 		Field:   []*descriptorpb.FieldDescriptorProto{b.field([]string{w[1], "key", "1"}), b.field([]string{w[2], "value", "2"})},
-		Options: &descriptorpb.MessageOptions{MapEntry: proto.Bool(true)},
+		Options: &descriptorpb.MessageOptions{MapEntry: new(true)},
 	})
 	return &descriptorpb.FieldDescriptorProto{
-		Name: proto.String(w[3]), Number: proto.Int32(number(w[4])),
+		Name: new(w[3]), Number: new(number(w[4])),
 		Label: descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum(),
-		Type:  descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(), TypeName: proto.String(b.scope(b.msg.GetName()) + "." + camel + "Entry"),
+		Type:  descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(), TypeName: new(b.scope(b.msg.GetName()) + "." + camel + "Entry"),
 	}
 }
 

@@ -52,7 +52,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 type clientStream struct {
 	grpc.ClientStream
 	conn *Conn
-	ctx  context.Context //nolint:containedctx // of the stream, to tell whose deadline passed
+	ctx  context.Context // of the stream, to tell whose deadline passed
 }
 
 func (s *clientStream) RecvMsg(m any) error {
@@ -61,7 +61,7 @@ func (s *clientStream) RecvMsg(m any) error {
 		return err
 	}
 	header, _ := s.ClientStream.Header() // its error is err
-	if answered(header, s.ClientStream.Trailer(), err) {
+	if answered(header, s.Trailer(), err) {
 		return err
 	}
 	return s.conn.hide(s.ctx, err)

@@ -72,8 +72,10 @@ func (a *Adapter) serve(ctx context.Context, resp *Response, out io.Writer, back
 	case <-backend.done:
 	case <-gateway.done:
 	}
-	if ctx.Err() != nil { // all end at once
+	select {
+	case <-ctx.Done(): // all end at once
 		return nil
+	default:
 	}
 	select {
 	case <-backend.done:

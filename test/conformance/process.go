@@ -48,7 +48,10 @@ func start(cmd *exec.Cmd, out *output) (*process, error) {
 
 // failed tells how a process ended, with what it last wrote to standard error.
 func (p *process) failed() error {
-	return fmt.Errorf("%s ended early (%v): %v", p.name, p.err, p.output)
+	if p.err == nil {
+		return fmt.Errorf("%s ended early: %v", p.name, p.output)
+	}
+	return fmt.Errorf("%s ended early: %w: %v", p.name, p.err, p.output)
 }
 
 // output keeps the last few kilobytes written to it, and shows each line to a

@@ -38,11 +38,11 @@ func TestClientKV(t *testing.T) {
 		must(client.Put(ctx, fmt.Sprint("fruit/", i), fmt.Sprint("apple ", i)))(t)
 	}
 	got := must(client.Get(ctx, "fruit/", clientv3.WithPrefix(), clientv3.WithLimit(2)))(t)
-	if got.Count != 3 || len(got.Kvs) != 2 || !got.More || string(got.Kvs[1].Value) != "apple 1" {
+	if got.Count != 3 || len(got.Kvs) != 2 || !got.More || string(got.Kvs[1].GetValue()) != "apple 1" {
 		t.Errorf("get: %v", got)
 	}
 	put := must(client.Put(ctx, "fruit/0", "pear", clientv3.WithPrevKV()))(t)
-	if string(put.PrevKv.Value) != "apple 0" || put.Header.Revision != 5 {
+	if string(put.PrevKv.GetValue()) != "apple 0" || put.Header.GetRevision() != 5 {
 		t.Errorf("put: %v", put)
 	}
 	deleted := must(client.Delete(ctx, "fruit/1"))(t)
@@ -68,7 +68,7 @@ func TestClientTxn(t *testing.T) {
 	}
 	second := create()
 	if second.Succeeded || len(second.Responses) != 2 ||
-		string(second.Responses[1].GetResponseRange().Kvs[0].Value) != "value" {
+		string(second.Responses[1].GetResponseRange().GetKvs()[0].GetValue()) != "value" {
 		t.Errorf("second transaction: %v", second)
 	}
 }
@@ -141,7 +141,7 @@ func wantEvents(t *testing.T, watch clientv3.WatchChan, events int) {
 		}
 		for _, event := range answer.Events {
 			want := fmt.Sprint(seen)
-			if event.Type != mvccpb.Event_PUT || string(event.Kv.Value) != want || event.Kv.ModRevision != int64(seen+2) {
+			if event.GetType() != mvccpb.Event_PUT || string(event.GetKv().GetValue()) != want || event.GetKv().GetModRevision() != int64(seen+2) {
 				t.Fatalf("event %d: got %v", seen, event)
 			}
 			seen++

@@ -67,7 +67,7 @@ func collect(path string, file protoreflect.FileDescriptor, set *descriptorpb.Fi
 		}
 	}
 	linked := protodesc.ToFileDescriptorProto(file)
-	linked.Name = proto.String(path)
+	linked.Name = new(path)
 	set.File = append(set.File, linked)
 	return nil
 }

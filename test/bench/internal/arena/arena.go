@@ -98,7 +98,7 @@ func (a *arena) measureCase(ctx context.Context, c workload.Case) (report.Case, 
 // turn starts a contender, checks and warms it up, measures it and stops it.
 // Without a rate it is measured in a closed loop only.
 func (a *arena) turn(ctx context.Context, name string, c workload.Case, x workload.Exchange, rate float64) (report.Sample, error) {
-	running, err := a.start(name, c)
+	running, err := a.start(ctx, name, c)
 	if err != nil {
 		return report.Sample{}, err
 	}

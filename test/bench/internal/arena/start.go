@@ -30,9 +30,9 @@ type running struct {
 }
 
 // start runs a contender.
-func (a *arena) start(name string, c workload.Case) (*running, error) {
+func (a *arena) start(ctx context.Context, name string, c workload.Case) (*running, error) {
 	a.started++
-	addrs, err := freeAddresses(3)
+	addrs, err := freeAddresses(ctx, 3)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ type backend struct {
 }
 
 func (a *arena) startBackend(ctx context.Context) (*backend, error) {
-	addrs, err := freeAddresses(1)
+	addrs, err := freeAddresses(ctx, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -132,10 +132,11 @@ func (b *backend) stop() {
 
 // freeAddresses finds n ports of the loopback interface that nobody listens on.
 // Someone else could take one before it is used; then the contender says so.
-func freeAddresses(n int) ([]string, error) {
+func freeAddresses(ctx context.Context, n int) ([]string, error) {
 	var addrs []string
+	var config net.ListenConfig
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, fmt.Errorf("find a free port: %w", err)
 		}

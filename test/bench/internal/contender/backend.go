@@ -37,7 +37,8 @@ func runBackend(ctx context.Context, s Settings) error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", s.Listen)
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", s.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}

@@ -102,7 +102,7 @@ func line(i int) *ordersv1.Order_Line {
 		UnitPrice: &money.Money{CurrencyCode: "EUR", Units: int64(19 + i*3), Nanos: 990_000_000},
 	}
 	if i%2 == 0 {
-		l.Inscription = proto.String(fmt.Sprintf("Summit club, \"%s\" no. %d", k.name, i))
+		l.Inscription = new(fmt.Sprintf("Summit club, \"%s\" no. %d", k.name, i))
 	}
 	return l
 }

@@ -90,18 +90,18 @@ func add(set *descriptorpb.FileDescriptorSet, seen map[string]bool, f protorefle
 // idleFile holds the RPCs of the idle routes.
 func (c Case) idleFile() *descriptorpb.FileDescriptorProto {
 	file := &descriptorpb.FileDescriptorProto{
-		Name:       proto.String("shop/things/v1/things.proto"),
-		Package:    proto.String("shop.things.v1"),
-		Syntax:     proto.String("proto3"),
+		Name:       new("shop/things/v1/things.proto"),
+		Package:    new("shop.things.v1"),
+		Syntax:     new("proto3"),
 		Dependency: []string{"google/api/annotations.proto", catalogv1.File_shop_catalog_v1_catalog_proto.Path()},
 	}
 	for i := range c.Routes {
 		if i%len(standards()) == 0 {
 			file.Service = append(file.Service, &descriptorpb.ServiceDescriptorProto{
-				Name: proto.String(fmt.Sprintf("Things%03dService", i/len(standards()))),
+				Name: new(fmt.Sprintf("Things%03dService", i/len(standards()))),
 			})
 		}
-		service := file.Service[len(file.Service)-1]
+		service := file.GetService()[len(file.GetService())-1]
 		service.Method = append(service.Method, idleMethod(i))
 	}
 	return file
@@ -112,9 +112,9 @@ func idleMethod(i int) *descriptorpb.MethodDescriptorProto {
 	options := &descriptorpb.MethodOptions{}
 	proto.SetExtension(options, annotations.E_Http, s.rule(resource(i)))
 	return &descriptorpb.MethodDescriptorProto{
-		Name:       proto.String(s.rpc + "Thing"),
-		InputType:  proto.String(".shop.catalog.v1." + s.input),
-		OutputType: proto.String(".shop.catalog.v1." + s.output),
+		Name:       new(s.rpc + "Thing"),
+		InputType:  new(".shop.catalog.v1." + s.input),
+		OutputType: new(".shop.catalog.v1." + s.output),
 		Options:    options,
 	}
 }

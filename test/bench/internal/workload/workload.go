@@ -96,12 +96,12 @@ func (c Case) list() Exchange {
 // order sends a large order and gets a short confirmation.
 func (c Case) order() (Exchange, error) {
 	req := &ordersv1.CreateOrderRequest{Parent: "customers/ada-lovelace", Order: orderOf(c.lines)}
-	body, err := marshal(protojson.MarshalOptions{}, req.Order)
+	body, err := marshal(protojson.MarshalOptions{}, req.GetOrder())
 	return Exchange{
 		RPC:      ordersv1.OrdersService_CreateOrder_FullMethodName,
 		Request:  req,
 		Response: confirmation(),
-		HTTP:     load.Request{Method: "POST", Path: "/v1/" + req.Parent + "/orders", Body: body},
+		HTTP:     load.Request{Method: "POST", Path: "/v1/" + req.GetParent() + "/orders", Body: body},
 	}, err
 }
 

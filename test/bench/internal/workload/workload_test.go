@@ -121,10 +121,10 @@ func TestImageHoldsEveryRoute(t *testing.T) {
 		t.Fatal(err)
 	}
 	bound := map[string]bool{}
-	for _, f := range set.File {
-		for _, s := range f.Service {
-			for _, m := range s.Method {
-				rule := proto.GetExtension(m.Options, annotations.E_Http).(*annotations.HttpRule)
+	for _, f := range set.GetFile() {
+		for _, s := range f.GetService() {
+			for _, m := range s.GetMethod() {
+				rule := proto.GetExtension(m.GetOptions(), annotations.E_Http).(*annotations.HttpRule)
 				bound[rule.GetGet()+rule.GetPost()+rule.GetPatch()+rule.GetDelete()] = true
 			}
 		}

@@ -1,0 +1,253 @@
+package cmd_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/gatehouse-dev/gatehouse/cmd"
+	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+)
+
+// run runs one command line to its end.
+func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	app := cmd.App{Version: "v1.2.3"}
+	ctx, cancel := context.WithTimeout(t.Context(), gatewaytest.Patience)
+	defer cancel()
+	code = app.Run(ctx, args, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+// write makes a configuration file.
+func write(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "gatehouse.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+const good = `listeners:
+  http: {address: "127.0.0.1:0"}
+  grpc: {address: "127.0.0.1:0"}
+  admin: {address: "127.0.0.1:0"}
+upstreams:
+  - {name: shop, target: "passthrough:///127.0.0.1:1", schema: {linked: true}}
+expose:
+  - {select: "shop.pricing.v1.*", upstream: shop, policy: {timeout: 2s}}
+  - {select: "shop.reviews.v1.ReviewsService.ModerateReviews", upstream: shop}
+`
+
+func TestVersion(t *testing.T) {
+	if code, stdout, stderr := run(t, "version"); code != 0 || stdout != "gatehouse v1.2.3\n" || stderr != "" {
+		t.Errorf("got %d %q %q", code, stdout, stderr)
+	}
+	var stdout bytes.Buffer
+	if code := new(cmd.App).Run(t.Context(), []string{"version"}, &stdout, &stdout); code != 0 || !regexp.MustCompile(`^gatehouse \S+\n$`).MatchString(stdout.String()) {
+		t.Errorf("without a version of its own: got %d %q", code, stdout.String())
+	}
+}
+
+func TestCheck(t *testing.T) {
+	file := write(t, good)
+	code, stdout, stderr := run(t, "check", "--config", file)
+	if code != 0 || stderr != "" || stdout != file+": ok: 6 RPCs, 5 HTTP bindings, 1 upstream\n" {
+		t.Errorf("got %d %q %q", code, stdout, stderr)
+	}
+}
+
+// TestCheckPrint: what is printed is a configuration that says the same.
+func TestCheckPrint(t *testing.T) {
+	code, stdout, stderr := run(t, "check", "--print", "--config", write(t, good))
+	if code != 0 || stderr != "" {
+		t.Fatalf("got %d %q", code, stderr)
+	}
+	for _, want := range []string{"max_body_bytes: 4MiB", "shop.pricing.v1.PricingService/GetPrice", "expose[0].policy"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("does not say %q:\n%s", want, stdout)
+		}
+	}
+	if code, again, stderr := run(t, "check", "--print", "--config", write(t, stdout)); code != 0 || config(again) != config(stdout) {
+		t.Errorf("printed again: %d %s %s", code, stderr, again)
+	}
+}
+
+// config is what is printed without the comments, which name positions.
+func config(printed string) string {
+	before, _, _ := strings.Cut(printed, "\n# ")
+	return before
+}
+
+func TestRoutesTable(t *testing.T) {
+	code, stdout, stderr := run(t, "routes", "--config", write(t, good))
+	if code != 0 || stderr != "" {
+		t.Fatalf("got %d %q", code, stderr)
+	}
+	lines := strings.Split(strings.TrimSpace(stdout), "\n")
+	if len(lines) != 7 || strings.Join(strings.Fields(lines[0]), " ") != "HTTP PATH RPC UPSTREAM POLICIES" {
+		t.Fatalf("got\n%s", stdout)
+	}
+	for _, want := range []string{
+		"GET /v1/{name=products/*/price} shop.pricing.v1.PricingService/GetPrice shop timeout=2s",
+		"- (gRPC only) shop.reviews.v1.ReviewsService/ModerateReviews shop -",
+	} {
+		found := false
+		for _, line := range lines {
+			found = found || strings.Join(strings.Fields(line), " ") == want
+		}
+		if !found {
+			t.Errorf("no line %q in\n%s", want, stdout)
+		}
+	}
+}
+
+func TestRoutesJSON(t *testing.T) {
+	code, stdout, stderr := run(t, "routes", "--output", "json", "--config", write(t, good))
+	var routes []struct {
+		Verb, Path, Body, Method, Upstream, Exposure string
+		ResponseBody                                 string `json:"response_body"`
+		Policies                                     map[string]string
+	}
+	if err := json.Unmarshal([]byte(stdout), &routes); code != 0 || err != nil || len(routes) != 6 {
+		t.Fatalf("got %d %v %q %s", code, err, stderr, stdout)
+	}
+	for _, r := range routes {
+		if r.Path == "/v1/prices:batchGet" {
+			if r.Verb != "GET" || r.ResponseBody != "prices" || r.Method != "/shop.pricing.v1.PricingService/BatchGetPrices" || r.Upstream != "shop" ||
+				r.Exposure != "expose[0]" || r.Policies["timeout"] != "2s" {
+				t.Errorf("got %+v", r)
+			}
+			return
+		}
+	}
+	t.Errorf("BatchGetPrices is not in %s", stdout)
+}
+
+// TestServe serves until it is told to stop.
+func TestServe(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	stderr, done := new(gatewaytest.Log), make(chan int, 1)
+	file := write(t, good)
+	go func() {
+		done <- new(cmd.App).Run(ctx, []string{"serve", "--config", file, "--http", "127.0.0.1:0"}, stderr, stderr)
+	}()
+	gatewaytest.Eventually(t, "the line that says where", func() bool { return strings.Contains(stderr.String(), "msg=serving") })
+	stop()
+	if code := gatewaytest.Receive(t, done, "the end"); code != 0 {
+		t.Errorf("exit code %d: %s", code, stderr.String())
+	}
+}
+
+// image is a file with all contracts, one of which imports a file that is not
+// there.
+func image(t *testing.T, missing string) string {
+	t.Helper()
+	set := new(descriptorpb.FileDescriptorSet)
+	protoregistry.GlobalFiles.RangeFiles(func(fd protoreflect.FileDescriptor) bool {
+		file := protodesc.ToFileDescriptorProto(fd)
+		if i := slices.Index(file.GetDependency(), "google/type/money.proto"); i >= 0 {
+			file.Dependency[i] = missing
+		}
+		set.File = append(set.File, file)
+		return true
+	})
+	b, err := proto.Marshal(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "image.binpb")
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// TestMistakesNeverStart: no command goes on from a mistake, each is told with
+// its place and with what would be right, and nobody is told of half a gateway.
+func TestMistakesNeverStart(t *testing.T) {
+	busy := gatewaytest.Listen(t).Addr().String()
+	incomplete := image(t, "nowhere/money.proto")
+	garbage := write(t, "\xff\xff\xff")
+	down := gatewaytest.Unreachable(t)
+	swap := func(from, to string) string { return strings.Replace(good, from, to, 1) }
+	for _, tc := range []struct {
+		name, config string
+		want         []string
+		only         string // the one command to try, "" for all
+	}{
+		{name: "unknown field", config: swap("upstreams:", "upstream:"), want: []string{"gatehouse.yaml:5:1", "upstreams"}},
+		{name: "no YAML", config: "a: b: c", want: []string{"gatehouse.yaml:1"}},
+		{name: "empty", config: "", want: []string{"upstreams"}},
+		{name: "unknown upstream", config: swap("upstream: shop, policy", "upstream: shp, policy"), want: []string{"gatehouse.yaml:8:", `"shp"`, `"shop"`}},
+		{name: "select that matches nothing", config: swap("shop.pricing.v1.*", "shop.prices.v1.*"), want: []string{"gatehouse.yaml:8:", `"shop.prices.v1.*" matches no RPC`, "shop.pricing.v1.PricingService"}},
+		{name: "select that is none", config: swap("shop.pricing.v1.*", "shop.*.v1"), want: []string{"gatehouse.yaml:8:", "select"}},
+		{name: "image that is not there", config: swap("{linked: true}", "{image: nowhere.binpb}"), want: []string{"gatehouse.yaml:6:", "nowhere.binpb"}},
+		{name: "image that is garbage", config: swap("{linked: true}", "{image: "+garbage+"}"), want: []string{"gatehouse.yaml:6:", garbage}},
+		{name: "image that lacks an import", config: swap("{linked: true}", "{image: "+incomplete+"}"), want: []string{"gatehouse.yaml:6:", "money.proto"}},
+		{name: "reflection of nobody", config: strings.Replace(swap("{linked: true}", "{reflection: true}"), "127.0.0.1:1", down, 1), want: []string{"gatehouse.yaml:6:", `"shop"`}, only: "check"},
+		{name: "two bindings of one path", config: good + httpRule(`{selector: shop.pricing.v1.PricingService.ListPrices, get: "/v1/prices:batchGet"}`), want: []string{"/v1/prices:batchGet", "ListPrices", "BatchGetPrices"}},
+		{name: "template that is none", config: good + httpRule(`{selector: shop.pricing.v1.PricingService.ListPrices, get: "/v1/{prices"}`), want: []string{"/v1/{prices", "ListPrices"}},
+		{name: "variable that is no field", config: good + httpRule(`{selector: shop.pricing.v1.PricingService.ListPrices, get: "/v1/{price_list}"}`), want: []string{"price_list", "ListPrices"}},
+		{name: "body that is no field", config: good + httpRule(`{selector: shop.pricing.v1.PricingService.ListPrices, post: "/v1/prices", body: "filter"}`), want: []string{"filter", "ListPrices"}},
+		{name: "response body that is no field", config: good + httpRule(`{selector: shop.pricing.v1.PricingService.ListPrices, get: "/v1/prices", response_body: "list"}`), want: []string{"list", "ListPrices"}},
+		{name: "rule of an RPC that is not exposed", config: good + httpRule(`{selector: shop.pricing.v1.PricingService.ListPrice, get: "/v1/prices"}`), want: []string{"ListPrice", "ListPrices"}},
+		{name: "policy that cannot be", config: swap("timeout: 2s", "timeout: -2s"), want: []string{"gatehouse.yaml:8:", "timeout"}},
+		{name: "certificate that is not there", config: swap(`http: {address: "127.0.0.1:0"`, `http: {address: "127.0.0.1:0", tls: {cert_file: no.pem, key_file: no.key}`), want: []string{"gatehouse.yaml:2:", "no.pem"}},
+		{name: "certificate that is none", config: swap(`http: {address: "127.0.0.1:0"`, `http: {address: "127.0.0.1:0", tls: {cert_file: `+garbage+`, key_file: `+garbage+`}`), want: []string{garbage}},
+		{name: "authorities that are none", config: swap("schema: {linked: true}", "tls: {ca_file: "+garbage+"}, schema: {linked: true}"), want: []string{garbage, "PEM"}},
+		{name: "address that is none", config: swap("127.0.0.1:0", "localhost"), want: []string{"gatehouse.yaml:2:", "port"}},
+		{name: "document that is not there", config: good + "openapi: {file: nowhere.json}\n", want: []string{"nowhere.json"}},
+		{name: "two mistakes", config: strings.Replace(swap("upstream: shop, policy", "upstream: shp, policy"), "127.0.0.1:0", "localhost", 1), want: []string{"gatehouse.yaml:2:", "gatehouse.yaml:8:"}},
+		{name: "busy port", config: swap("127.0.0.1:0", busy), want: []string{busy, "--http", "listeners.http.address"}, only: "serve"},
+	} {
+		for _, command := range []string{"serve", "check", "routes"} {
+			if tc.only != "" && command != tc.only {
+				continue
+			}
+			t.Run(tc.name+"/"+command, func(t *testing.T) {
+				t.Parallel()
+				code, stdout, stderr := run(t, command, "--config", write(t, tc.config))
+				if code != 1 || stdout != "" {
+					t.Errorf("exit code %d, want 1; on stdout: %q", code, stdout)
+				}
+				for _, want := range tc.want {
+					if !strings.Contains(stderr, want) {
+						t.Errorf("does not say %q: %s", want, stderr)
+					}
+				}
+				if strings.Contains(stderr, "msg=serving") {
+					t.Errorf("began to serve: %s", stderr)
+				}
+			})
+		}
+	}
+}
+
+// httpRule is an exposure with a binding of its own.
+func httpRule(rule string) string {
+	return `  - {select: "shop.pricing.v1.PricingService", upstream: shop, http: [` + rule + "]}\n"
+}
+
+func TestMissingConfiguration(t *testing.T) {
+	for _, command := range []string{"serve", "check", "routes"} {
+		code, stdout, stderr := run(t, command, "--config", filepath.Join(t.TempDir(), "nowhere.yaml"))
+		if code != 1 || stdout != "" || !strings.Contains(stderr, "nowhere.yaml: cannot read the configuration: no such file") {
+			t.Errorf("%s: got %d %q %q", command, code, stdout, stderr)
+		}
+	}
+}
