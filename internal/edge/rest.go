@@ -28,7 +28,6 @@ func newREST(s *Settings) *rest {
 type exchange struct {
 	call   call.Call
 	stream restStream
-	match  httprule.Match[*Route]
 }
 
 // ServeHTTP serves one request by one table.
@@ -42,9 +41,11 @@ func (e *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.TraceID = traceID(first(r.Header["Traceparent"]))
 	s.settings, s.table, s.call, s.w, s.r = e.Settings, e.Table.Load(), c, w, r
 	s.ctx = call.With(r.Context(), c)
-	err := e.serve(s, &x.match)
+	m := e.matches.Get().(*httprule.Match[*Route]) //nolint:forcetypeassert // the pool holds nothing else
+	err := e.serve(s, m)
 	s.finish(err)
 	c.Finish(err)
+	e.matches.Put(m)
 }
 
 // serve finds the binding and carries the call.
