@@ -44,7 +44,9 @@ func TestStalledRequest(t *testing.T) {
 // TestStalledRefusal keeps back the body of a request that is refused unread.
 func TestStalledRefusal(t *testing.T) {
 	t.Parallel()
-	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, nil), impatient))
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, nil), func(c *configv1.Config) {
+		c.Limits = &configv1.Limits{StreamIdleTimeout: durationpb.New(2 * time.Second)} // half of it is for the answer, on a busy machine too
+	}))
 	for _, tc := range []struct{ name, request, want string }{
 		{"unknown path", "POST /nothing HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n", "HTTP/1.1 404 "},
 		{"unknown path, chunked", "POST /nothing HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.1 404 "},
