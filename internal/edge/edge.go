@@ -65,6 +65,7 @@ func Handler(s *Settings) func(grpc http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.ProtoMajor < 2 { // the connection had other requests, and their bounds
 				s.liftWriting(w)
+				s.boundUnread(w, r)
 			}
 			if isGRPC(r) {
 				grpc.ServeHTTP(w, r)

@@ -22,3 +22,14 @@ func (s *Settings) liftWriting(w http.ResponseWriter) {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	}
 }
+
+// boundUnread gives the body of an HTTP/1 request time to come. Whoever reads
+// the body sets a time of its own; this one is for the body of a request that is
+// refused unread: net/http reads what is left of it before it answers, and would
+// wait for it without end. That is half of the time, so that the answer, whose
+// time runs already, has the other half.
+func (s *Settings) boundUnread(w http.ResponseWriter, r *http.Request) {
+	if s.Stall > 0 && r.ContentLength != 0 {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.Stall / 2)) // not every writer can
+	}
+}

@@ -41,6 +41,29 @@ func TestStalledRequest(t *testing.T) {
 	}
 }
 
+// TestStalledRefusal keeps back the body of a request that is refused unread.
+func TestStalledRefusal(t *testing.T) {
+	t.Parallel()
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, nil), func(c *configv1.Config) {
+		c.Limits = &configv1.Limits{StreamIdleTimeout: durationpb.New(2 * time.Second)} // half of it is for the answer, on a busy machine too
+	}))
+	for _, tc := range []struct{ name, request, want string }{
+		{"unknown path", "POST /nothing HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n", "HTTP/1.1 404 "},
+		{"unknown path, chunked", "POST /nothing HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.1 404 "},
+		{"wrong method", "PUT /v1/products HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{", "HTTP/1.1 405 "},
+		{"compressed", "POST /v1/products HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\nContent-Length: 9\r\n\r\n", "HTTP/1.1 415 "},
+		{"deadline that is none", "POST /v1/products HTTP/1.1\r\nHost: a\r\nGrpc-Timeout: x\r\nContent-Length: 9\r\n\r\n", "HTTP/1.1 400 "},
+		{"gRPC", "POST /a/b HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc\r\nContent-Length: 9\r\n\r\n", "HTTP/1.1 505 "},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			if got := gatewaytest.Raw(t, g.HTTP, tc.request, true); !strings.HasPrefix(got, tc.want) {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
 // TestIdleStream: a stream on which nothing moves is ended, at both its ends.
 func TestIdleStream(t *testing.T) {
 	t.Parallel()

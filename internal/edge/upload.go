@@ -108,14 +108,16 @@ func brokenBody(err error) error {
 func (s *restStream) recvFrame(m *call.Message) error {
 	s.uploading.Lock()
 	defer s.uploading.Unlock()
-	if s.over.Load() {
-		return call.Refuse(call.Client, codes.Canceled, "the call is over")
-	}
 	if s.frames == nil {
 		s.frames = &frameReader{src: s.r.Body, limit: int(s.settings.MaxBody)}
 		// HTTP/1 servers close the upload with the first byte of the answer
 		// unless told otherwise; HTTP/2 needs no telling.
-		_ = http.NewResponseController(s.w).EnableFullDuplex()
+		rc := http.NewResponseController(s.w)
+		_ = rc.EnableFullDuplex()
+		_ = rc.SetReadDeadline(time.Time{}) // a stream may pause: it is bound by its messages
+	}
+	if s.over.Load() { // asked last: endUpload sets a time that must not be lifted
+		return call.Refuse(call.Client, codes.Canceled, "the call is over")
 	}
 	frame, err := s.frames.next()
 	if err != nil {
