@@ -6,6 +6,9 @@ MODULE  := github.com/gatehouse-dev/gatehouse
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
+# For example -duration 1s; see go -C test/bench run . -help.
+BENCHFLAGS ?=
+
 # Each tool is pinned in a modfile of its own kind: what generates code has the
 # versions of the product, buf and golangci-lint have what they ask for.
 BUF         := go tool -modfile=tools/buf/go.mod buf
@@ -76,7 +79,7 @@ check-generate: .proto/stamp ## Fail if what is generated is not what proto/ say
 
 .PHONY: bench
 bench: ## Compare with the generated facade and a floor; writes docs/PERFORMANCE.md
-	go -C test/bench run . -out ../../docs
+	go -C test/bench run . -out ../../docs $(BENCHFLAGS)
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
