@@ -32,7 +32,7 @@ help: ## Print the targets
 
 .PHONY: demo
 demo: ## Run the shop and the gateway in front of it, in one process
-	@go run ./cmd/gatehouse demo
+	@go build -o bin/gatehouse ./cmd/gatehouse && exec bin/gatehouse demo
 
 .PHONY: build
 build: ## Build the static binary bin/gatehouse

@@ -85,6 +85,7 @@ func (a *App) root() *cobra.Command {
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Version:       a.versionString(),
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return wrongUse(c, "%w", err)

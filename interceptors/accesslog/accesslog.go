@@ -44,7 +44,7 @@ func write(ctx context.Context, log *slog.Logger, c *call.Call, err error) {
 	if err != nil {
 		fault := call.FaultOf(err)
 		attrs = append(attrs, slog.String("fault", fault.String()), slog.String("error", call.StatusOf(err).Message()))
-		if cause := causeOf(err); cause != "" {
+		if cause := causeOf(err); cause != "" && cause != err.Error() {
 			attrs = append(attrs, slog.String("cause", cause))
 		}
 		if fault != call.Client {

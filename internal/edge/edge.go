@@ -43,8 +43,11 @@ type Current = atomic.Pointer[Table]
 // Settings are what all edges share. They are fixed when the listeners open.
 type Settings struct {
 	Table *Current
-	// MaxBody bounds an HTTP request's body and each message in it, in bytes.
+	// MaxBody bounds an HTTP request's body and each JSON value in it, in bytes.
 	MaxBody int64
+	// MaxMessage bounds what a request becomes, in wire bytes. JSON may grow: a
+	// zero in a Struct is one byte there and eleven here. 0 bounds nothing.
+	MaxMessage int64
 	// MaxHeaders bounds the number of header fields of a request.
 	MaxHeaders int
 	// Stall ends a request of which nothing comes, and an answer of which

@@ -111,6 +111,11 @@ func (s *restStream) translate(m *call.Message, body []byte) error {
 		return clientMistake(err)
 	}
 	*buf = wire
+	if limit := s.settings.MaxMessage; limit > 0 && int64(len(wire)) > limit {
+		pool.Put(buf)
+		return httpRefusal(http.StatusRequestEntityTooLarge, codes.ResourceExhausted,
+			"the request is a message of %d bytes: at most %d are taken", len(wire), limit)
+	}
 	s.asked = true
 	m.Free()
 	m.Data = mem.BufferSlice{mem.NewBuffer(buf, pool)}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -36,7 +35,7 @@ type builder struct {
 	router    httprule.Builder[*edge.Route]
 	routes    []RouteInfo
 	policies  []MethodPolicy
-	overrides map[string][]*annotations.HttpRule // full method name -> rules of the configuration
+	overrides map[string][]override // full method name -> rules of the configuration
 }
 
 // source is one upstream's contract with the plans made from it.
@@ -128,7 +127,7 @@ func (b *builder) add(e *exposed) error {
 	}
 	for _, r := range rules {
 		if err := b.bind(m, r, info); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return b.wrong(r, m, err)
 		}
 	}
 	return nil
@@ -138,11 +137,11 @@ func (b *builder) add(e *exposed) error {
 func (b *builder) bind(m *call.Method, r *rule, info RouteInfo) error {
 	template, err := httprule.Parse(r.path)
 	if err != nil {
-		return fmt.Errorf("%s: path %q: %w", r.origin, r.path, err)
+		return err
 	}
 	view, err := b.schemas[m.Upstream].plans.Bind(m.Desc.Input(), m.Desc.Output(), transcodeRule(b.file.Config, r, template))
 	if err != nil {
-		return fmt.Errorf("%s: %s %s: %w", r.origin, r.verb, r.path, err)
+		return err
 	}
 	route := &edge.Route{Method: m, Binding: r.verb + " " + r.path, View: view, Body: r.body != ""}
 	if err := b.router.Add(r.verb, template, r.origin+" of "+m.Name, route); err != nil {

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/schema"
 )
@@ -19,6 +20,7 @@ import (
 type rule struct {
 	verb, path, body, responseBody string
 	origin                         string // for errors: where it is written
+	field                          string // of the configuration, as "expose[0].http[1]"; "" for the contract's own
 }
 
 // choose finds what each exposure selects. The most specific selection of an
@@ -65,11 +67,21 @@ func (b *builder) checkSelects() error {
 	for i, x := range b.file.Config.GetExpose() {
 		set := b.schemas[x.GetUpstream()].set
 		if !selectsAny(set, x.GetSelect()) {
-			errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d].select", i), "%q matches no RPC of upstream %q, which has %s",
-				x.GetSelect(), x.GetUpstream(), servicesOf(set)))
+			errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d].select", i), "%q matches no RPC of upstream %q, which has %s%s",
+				x.GetSelect(), x.GetUpstream(), servicesOf(set), b.linkedHint(x.GetUpstream())))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// linkedHint tells where a contract would have to be linked in.
+func (b *builder) linkedHint(upstream string) string {
+	for _, u := range b.file.Config.GetUpstreams() {
+		if u.GetName() == upstream && u.GetSchema().GetLinked() {
+			return "; these are linked into this binary: to serve others, build one that imports them"
+		}
+	}
+	return ""
 }
 
 func selectsAny(set *schema.Set, selector string) bool {
@@ -100,7 +112,7 @@ func servicesOf(set *schema.Set) string {
 
 // addOverrides collects the HTTP rules of the configuration by method.
 func (b *builder) addOverrides(chosen []*exposed) error {
-	b.overrides = map[string][]*annotations.HttpRule{}
+	b.overrides = map[string][]override{}
 	known := map[string]bool{}
 	for _, e := range chosen {
 		known[string(e.method.FullName())] = true
@@ -113,35 +125,48 @@ func (b *builder) addOverrides(chosen []*exposed) error {
 				errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d].http[%d].selector", i, j), "%q is not an exposed RPC%s",
 					name, config.DidYouMean(name, slices.Sorted(maps.Keys(known)))))
 			}
-			b.overrides[name] = append(b.overrides[name], r)
+			b.overrides[name] = append(b.overrides[name], override{r, fmt.Sprintf("expose[%d].http[%d]", i, j)})
 		}
 	}
 	return errors.Join(errs...)
 }
 
+// override is an HTTP rule of the configuration, and the field it stands in.
+type override struct {
+	rule  *annotations.HttpRule
+	field string
+}
+
 // rulesOf are the bindings of an RPC: the configuration's if it has any, else
 // the contract's own.
 func (b *builder) rulesOf(m protoreflect.MethodDescriptor) ([]*rule, error) {
-	origin, written := "http rule of the configuration", b.overrides[string(m.FullName())]
-	if len(written) == 0 {
-		r, err := schema.HTTPRule(m)
-		if err != nil {
-			return nil, err
-		}
-		if r == nil {
-			return nil, nil
-		}
-		origin, written = "google.api.http", []*annotations.HttpRule{r}
-	}
 	var rules []*rule
-	for _, w := range written {
-		flat, err := flatten(w, origin)
+	for _, o := range b.overrides[string(m.FullName())] {
+		flat, err := flatten(o.rule, "http rule of the configuration")
 		if err != nil {
-			return nil, err
+			return nil, b.file.Errorf(o.field, "%v", err)
+		}
+		for _, r := range flat {
+			r.field = o.field
 		}
 		rules = append(rules, flat...)
 	}
-	return rules, nil
+	if len(rules) > 0 {
+		return rules, nil
+	}
+	r, err := schema.HTTPRule(m)
+	if err != nil || r == nil {
+		return nil, err
+	}
+	return flatten(r, "google.api.http")
+}
+
+// wrong tells what is wrong with a rule, and where it is written.
+func (b *builder) wrong(r *rule, m *call.Method, err error) error {
+	if r.field != "" {
+		return b.file.Errorf(r.field, "%s %s of %s: %v", r.verb, r.path, m.Name, err)
+	}
+	return fmt.Errorf("%s: %s: %s %s: %w", m.Name, r.origin, r.verb, r.path, err)
 }
 
 // flatten lists a rule and its additional bindings, which nest one level.

@@ -123,6 +123,7 @@ func (g *Gateway) settings() (*edge.Settings, error) {
 	s := &edge.Settings{
 		Table:      &g.current,
 		MaxBody:    limits.GetMaxBodyBytes(),
+		MaxMessage: limits.GetMaxMessageBytes(),
 		MaxHeaders: int(limits.GetMaxHeaders()),
 		Stall:      limits.GetStreamIdleTimeout().AsDuration(),
 		RequestID:  newRequestID,

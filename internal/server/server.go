@@ -56,6 +56,8 @@ type Options struct {
 	Admin *Admin
 	// OnDrain, if set, is told when new calls are not welcome any more.
 	OnDrain func()
+	// OnDrained, if not nil, is called when the last call has ended.
+	OnDrained func()
 }
 
 // Server has its listeners open. It is not safe for concurrent use, but for
@@ -190,6 +192,9 @@ func (s *Server) drain() {
 	})
 	wg.Wait()
 	_ = s.admin.Close()
+	if s.options.OnDrained != nil {
+		s.options.OnDrained()
+	}
 	s.options.Log.Info("drained")
 }
 
