@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"strings"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -30,13 +29,8 @@ func (e *native) serve(ss grpc.ServerStream) error {
 	in, _ := metadata.FromIncomingContext(ss.Context())
 	name, _ := grpc.MethodFromServerStream(ss)
 	remote := remoteOf(ss.Context())
-	c := &call.Call{
-		Protocol:  call.GRPC,
-		Start:     time.Now(),
-		Peer:      e.peerOf(remote, in["x-forwarded-for"]),
-		RequestID: e.requestID(first(in["x-request-id"])),
-		TraceID:   traceID(first(in["traceparent"])),
-	}
+	c := new(call.Call)
+	e.begin(c, call.GRPC, remote, in["x-forwarded-for"], first(in["x-request-id"]), first(in["traceparent"]))
 	err := e.carry(&nativeStream{ServerStream: ss, call: c}, in, name, remote)
 	c.Finish(err)
 	return call.StatusOf(err).Err()

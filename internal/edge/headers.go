@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -265,6 +266,22 @@ func (s *Settings) peerOf(remote string, forwarded []string) string {
 		}
 	}
 	return host
+}
+
+// beginHTTP is begin for a request that came through net/http.
+func (s *Settings) beginHTTP(c *call.Call, p call.Protocol, r *http.Request) {
+	h := r.Header
+	s.begin(c, p, r.RemoteAddr, h["X-Forwarded-For"], first(h["X-Request-Id"]), first(h["Traceparent"]))
+}
+
+// begin notes what is known of a call before anything else is: when it came,
+// from whom, and under which identifiers.
+func (s *Settings) begin(c *call.Call, p call.Protocol, remote string, forwarded []string, requestID, traceparent string) {
+	c.Protocol = p
+	c.Start = time.Now()
+	c.Peer = s.peerOf(remote, forwarded)
+	c.RequestID = s.requestID(requestID)
+	c.TraceID = traceID(traceparent)
 }
 
 // requestIDMax bounds what a client may have us write into every log.

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
@@ -50,13 +49,8 @@ func malformed(h http.Header) error {
 
 // refuse answers with trailers only (gRPC over HTTP/2, "Responses").
 func (e *grpcOverHTTP) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	c := &call.Call{
-		Protocol:  call.GRPC,
-		Start:     time.Now(),
-		Peer:      e.peerOf(r.RemoteAddr, r.Header["X-Forwarded-For"]),
-		RequestID: e.requestID(first(r.Header["X-Request-Id"])),
-		TraceID:   traceID(first(r.Header["Traceparent"])),
-	}
+	c := new(call.Call)
+	e.beginHTTP(c, call.GRPC, r)
 	err = e.Table.Load().Refuse(call.With(r.Context(), c), err)
 	st := call.StatusOf(err)
 	h := w.Header()

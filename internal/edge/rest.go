@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -34,11 +33,7 @@ type exchange struct {
 func (e *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := new(exchange)
 	c, s := &x.call, &x.stream
-	c.Protocol = call.REST
-	c.Start = time.Now()
-	c.Peer = e.peerOf(r.RemoteAddr, r.Header["X-Forwarded-For"])
-	c.RequestID = e.requestID(first(r.Header["X-Request-Id"]))
-	c.TraceID = traceID(first(r.Header["Traceparent"]))
+	e.beginHTTP(c, call.REST, r)
 	s.settings, s.table, s.call, s.w, s.r = e.Settings, e.Table.Load(), c, w, r
 	s.ctx = call.With(r.Context(), c)
 	m := e.matches.Get().(*httprule.Match[*Route]) //nolint:forcetypeassert // the pool holds nothing else
