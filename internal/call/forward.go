@@ -55,8 +55,8 @@ func forwardUnary(m *Method, down grpc.ServerStream) error {
 	defer u.request.free()
 	defer u.reply.Free()
 	err := m.Conn.Invoke(down.Context(), m.Name, &u.request, &u.reply, u.opts[:]...)
-	if len(u.header) > 0 {
-		if herr := down.SetHeader(passable(u.header)); herr != nil && err == nil {
+	if header := passable(u.header); len(header) > 0 {
+		if herr := down.SetHeader(header); herr != nil && err == nil {
 			return herr
 		}
 	}
