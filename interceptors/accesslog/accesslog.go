@@ -51,7 +51,10 @@ func write(ctx context.Context, log *slog.Logger, c *call.Call, err error) {
 			level = slog.LevelWarn
 		}
 	}
-	log.LogAttrs(ctx, level, "call", attrs...)
+	// LogAttrs would look up where it was called from, for nothing.
+	record := slog.NewRecord(time.Now(), level, "call", 0)
+	record.AddAttrs(attrs...)
+	_ = log.Handler().Handle(ctx, record) // there is nobody to tell
 }
 
 // appendKnown adds what not every call has.

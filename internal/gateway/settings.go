@@ -33,7 +33,7 @@ func newParts(o Options, m *metrics.Metrics) (p parts, flush func()) {
 		return p, func() {}
 	}
 	lines := newGathered(o.LogTo)
-	p.access = newLog(conf, lines)
+	p.access = newLines(conf, lines)
 	return p, lines.Flush
 }
 

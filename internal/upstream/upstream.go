@@ -54,6 +54,15 @@ const roundRobin = `{"loadBalancingConfig": [{"round_robin": {}}]}`
 // that is back is noticed.
 const maxRetryDelay = 5 * time.Second
 
+// Flow-control windows. They are fixed, since grpc-go otherwise measures the
+// connection without end, with a ping for nearly every answer. They bound what
+// waits here for a client that is slow to read, and let one stream have 80 MB a
+// second over a round trip of 12 ms.
+const (
+	streamWindow = 1 << 20
+	connWindow   = 4 << 20
+)
+
 // Dial makes the upstream and begins to connect, without waiting for it.
 func Dial(o Options) (*Upstream, error) {
 	retry := backoff.DefaultConfig
@@ -64,6 +73,8 @@ func Dial(o Options) (*Upstream, error) {
 		grpc.WithUserAgent(o.UserAgent),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: retry, MinConnectTimeout: o.ConnectTimeout}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: o.KeepaliveTime, Timeout: o.KeepaliveTimeout}),
+		grpc.WithStaticStreamWindowSize(streamWindow),
+		grpc.WithStaticConnWindowSize(connWindow),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(call.Codec{}), grpc.MaxCallRecvMsgSize(o.MaxReceive)),
 	}
 	if o.TLS != nil {
