@@ -28,7 +28,7 @@ func New(log *slog.Logger) interceptors.Interceptor {
 }
 
 func write(ctx context.Context, log *slog.Logger, c *call.Call, err error) {
-	var room [20]slog.Attr // for all there may be, so that nothing is allocated here
+	var room [22]slog.Attr // for all there may be, so that nothing is allocated here
 	attrs := append(room[:0],
 		slog.String("method", c.Method),
 		slog.String("protocol", c.Protocol.String()),
@@ -44,6 +44,9 @@ func write(ctx context.Context, log *slog.Logger, c *call.Call, err error) {
 	if err != nil {
 		fault := call.FaultOf(err)
 		attrs = append(attrs, slog.String("fault", fault.String()), slog.String("error", call.StatusOf(err).Message()))
+		if by := call.PolicyOf(err); by != "" {
+			attrs = append(attrs, slog.String("policy", by))
+		}
 		if cause := causeOf(err); cause != "" && cause != err.Error() {
 			attrs = append(attrs, slog.String("cause", cause))
 		}
@@ -65,6 +68,9 @@ func appendKnown(attrs []slog.Attr, c *call.Call) []slog.Attr {
 		if a.value != "" {
 			attrs = append(attrs, slog.String(a.key, a.value))
 		}
+	}
+	if who := c.Caller(); who != nil {
+		attrs = append(attrs, slog.String("caller", who.ID), slog.String("authenticator", who.Authenticator))
 	}
 	if c.HTTPStatus() != 0 {
 		attrs = append(attrs, slog.Int("http_status", c.HTTPStatus()))

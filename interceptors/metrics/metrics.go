@@ -23,6 +23,7 @@ type Metrics struct {
 	calls    *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	inFlight *prometheus.GaugeVec
+	refused  *prometheus.CounterVec
 }
 
 // New registers the collectors with reg:
@@ -30,6 +31,7 @@ type Metrics struct {
 //	gatehouse_calls_total{method,protocol,status}
 //	gatehouse_call_duration_seconds{method,protocol}
 //	gatehouse_calls_in_flight{method}
+//	gatehouse_refusals_total{policy,method,status}
 //
 // A call is counted when its answer has been written. Requests that matched no
 // method have the method "".
@@ -45,8 +47,11 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "gatehouse_calls_in_flight", Help: "Calls running now, by method.",
 		}, []string{"method"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatehouse_refusals_total", Help: "Calls refused by a policy, by policy, method and gRPC status.",
+		}, []string{"policy", "method", "status"}),
 	}
-	for _, c := range []prometheus.Collector{m.calls, m.duration, m.inFlight} {
+	for _, c := range []prometheus.Collector{m.calls, m.duration, m.inFlight, m.refused} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
@@ -80,7 +85,11 @@ type series struct {
 
 func (s *series) done(c *call.Call, err error) {
 	s.inFlight.Dec()
-	s.counter(c.Protocol, known(call.CodeOf(err))).Inc()
+	code := known(call.CodeOf(err))
+	s.counter(c.Protocol, code).Inc()
+	if policy := call.PolicyOf(err); policy != "" {
+		s.metrics.refused.WithLabelValues(policy, s.method, call.CodeName(code)).Inc()
+	}
 	s.timer(c.Protocol).Observe(time.Since(c.Start).Seconds())
 }
 

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"google.golang.org/grpc/metadata"
 )
 
 // Protocol is what a client spoke.
@@ -41,8 +43,14 @@ type Call struct {
 	Out Counter // what the client was sent
 
 	httpStatus atomic.Int32
+	caller     atomic.Pointer[Caller]
+
+	request  func() (*Message, error) // nil where requests are a stream
+	decoding sync.Once
+	decoded  decoded
 
 	mu       sync.Mutex
+	header   metadata.MD
 	finished bool
 	after    []func(error)
 	room     [4]func(error) // of after, for the usual few

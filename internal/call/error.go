@@ -37,6 +37,7 @@ type Error struct {
 	fault Fault
 	st    *status.Status
 	cause error
+	by    string
 }
 
 // Refuse returns an error of the gateway's own. The text is shown to clients:
@@ -50,8 +51,17 @@ func RefuseStatus(fault Fault, st *status.Status) *Error { return &Error{fault: 
 
 // Because returns the error with a cause that is logged and never sent.
 func (e *Error) Because(cause error) *Error {
-	return &Error{fault: e.fault, st: e.st, cause: cause}
+	return &Error{fault: e.fault, st: e.st, cause: cause, by: e.by}
 }
+
+// By returns the error with the name of the policy that refused, for logs and
+// metrics.
+func (e *Error) By(policy string) *Error {
+	return &Error{fault: e.fault, st: e.st, cause: e.cause, by: policy}
+}
+
+// Policy is the name of the policy that refused, "" if none did.
+func (e *Error) Policy() string { return e.by }
 
 // Error is the text that clients see.
 func (e *Error) Error() string { return e.st.Message() }
@@ -81,6 +91,14 @@ func FaultOf(err error) Fault {
 	default:
 		return Upstream
 	}
+}
+
+// PolicyOf is the name of the policy that refused with err, "" if none did.
+func PolicyOf(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.by
+	}
+	return ""
 }
 
 // CodeOf is the code of StatusOf(err).

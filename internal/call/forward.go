@@ -54,6 +54,7 @@ func forwardUnary(m *Method, down grpc.ServerStream) error {
 	u.opts[1] = grpc.TrailerCallOption{TrailerAddr: &u.trailer}
 	defer u.request.free()
 	defer u.reply.Free()
+	From(down.Context()).carries(u.request.Message)
 	err := m.Conn.Invoke(down.Context(), m.Name, &u.request, &u.reply, u.opts[:]...)
 	if header := passable(u.header); len(header) > 0 {
 		if herr := down.SetHeader(header); herr != nil && err == nil {
@@ -74,6 +75,8 @@ type stream struct {
 	up     grpc.ClientStream
 	cancel context.CancelCauseFunc
 	idle   *idleTimer
+	// request is the only one, where the client's half is no stream.
+	request Pending
 }
 
 // errCallOver cancels what is left of a call whose outcome is known.
@@ -82,11 +85,16 @@ var errCallOver = errors.New("the call is over")
 func forwardStream(m *Method, down grpc.ServerStream) error {
 	ctx, cancel := context.WithCancelCause(down.Context())
 	defer cancel(errCallOver)
+	s := &stream{method: m, down: down, cancel: cancel, request: Pending{down: down}}
+	defer s.request.free()
+	if !m.Stream.ClientStreams {
+		From(ctx).carries(s.request.Message)
+	}
 	up, err := m.Conn.NewStream(ctx, &m.Stream, m.Name)
 	if err != nil {
 		return err
 	}
-	s := &stream{method: m, down: down, up: up, cancel: cancel, idle: newIdleTimer(m.StreamIdle, cancel)}
+	s.up, s.idle = up, newIdleTimer(m.StreamIdle, cancel)
 	defer s.idle.stop()
 	if err := s.upload(); err != nil {
 		return s.abandon(err)
@@ -119,14 +127,13 @@ func (s *stream) upload() error {
 }
 
 func (s *stream) sendOne() error {
-	var msg Message
-	defer msg.Free()
-	if err := receiveOne(s.down, &msg); err != nil {
+	msg, err := s.request.Message()
+	if err != nil {
 		return err
 	}
 	// io.EOF says that the upstream has ended the call: its status is read by
 	// download.
-	if err := s.up.SendMsg(&msg); err != nil && err != io.EOF {
+	if err := s.up.SendMsg(msg); err != nil && err != io.EOF {
 		return err
 	}
 	return s.up.CloseSend()

@@ -28,6 +28,7 @@ func (t *Table) Invoke(ctx context.Context, method string, args, reply any, opts
 	}
 	defer free()
 	c.In.Add(request.Len())
+	c.carries(func() (*Message, error) { return request, nil })
 	answer, own := reply.(*Message)
 	if !own {
 		answer = new(Message)

@@ -31,7 +31,9 @@ func (e *native) serve(ss grpc.ServerStream) error {
 	remote := remoteOf(ss.Context())
 	c := new(call.Call)
 	e.begin(c, call.GRPC, remote, in["x-forwarded-for"], first(in["x-request-id"]), first(in["traceparent"]))
-	err := e.carry(&nativeStream{ServerStream: ss, call: c}, in, name, remote)
+	s := &nativeStream{ServerStream: ss, call: c}
+	err := e.carry(s, in, name, remote)
+	s.finish()
 	c.Finish(err)
 	return call.StatusOf(err).Err()
 }
@@ -100,6 +102,29 @@ type nativeStream struct {
 	grpc.ServerStream
 	ctx  context.Context // ServerStream has a Context method
 	call *call.Call
+	said bool // the gateway's own headers went out
+}
+
+// SendHeader sends the backend's headers and the gateway's own.
+func (s *nativeStream) SendHeader(md metadata.MD) error {
+	return s.ServerStream.SendHeader(metadata.Join(md, s.own()))
+}
+
+// own are the gateway's own headers, once.
+func (s *nativeStream) own() metadata.MD {
+	if s.said {
+		return nil
+	}
+	s.said = true
+	return s.call.Header()
+}
+
+// finish has the gateway's own headers go into the trailer of an answer that had
+// no other place for them.
+func (s *nativeStream) finish() {
+	if md := s.own(); len(md) > 0 {
+		s.SetTrailer(md)
+	}
 }
 
 func (s *nativeStream) Context() context.Context { return s.ctx }
@@ -121,6 +146,11 @@ func (s *nativeStream) RecvMsg(m any) error {
 func (s *nativeStream) SendMsg(m any) error {
 	if msg, ok := m.(*call.Message); ok {
 		s.call.Out.Add(msg.Len())
+	}
+	if md := s.own(); len(md) > 0 {
+		if err := s.SetHeader(md); err != nil {
+			return err
+		}
 	}
 	return s.ServerStream.SendMsg(m)
 }

@@ -156,6 +156,9 @@ func (s *restStream) writeHeaders(contentType string) {
 		}
 		h[textproto.CanonicalMIMEHeaderKey(key)] = httpValues(key, values)
 	}
+	for key, values := range s.call.Header() {
+		h[textproto.CanonicalMIMEHeaderKey(key)] = values
+	}
 	said := [...]string{contentType, s.call.RequestID}
 	h["Content-Type"] = said[0:1:1]
 	h["X-Request-Id"] = said[1:2:2]

@@ -42,6 +42,9 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 
 // NewStream begins a streaming call.
 func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	if err := call.From(ctx).ReadRequest(); err != nil {
+		return nil, err
+	}
 	up, err := c.cc.NewStream(ctx, desc, method, opts...)
 	if err != nil {
 		return nil, c.hide(ctx, err)

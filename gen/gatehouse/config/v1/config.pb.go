@@ -79,7 +79,7 @@ func (x ServerTls_Version) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ServerTls_Version.Descriptor instead.
 func (ServerTls_Version) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{4, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{10, 0}
 }
 
 // A set of defaults for the fields below.
@@ -134,7 +134,7 @@ func (x Json_Profile) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Json_Profile.Descriptor instead.
 func (Json_Profile) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{10, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{16, 0}
 }
 
 // The form of an error's body.
@@ -192,7 +192,7 @@ func (x Errors_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Errors_Format.Descriptor instead.
 func (Errors_Format) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{11, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{17, 0}
 }
 
 // How much.
@@ -253,7 +253,7 @@ func (x Log_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Level.Descriptor instead.
 func (Log_Level) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{15, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{21, 0}
 }
 
 // The form of a line.
@@ -306,7 +306,7 @@ func (x Log_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Format.Descriptor instead.
 func (Log_Format) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{15, 1}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{21, 1}
 }
 
 // Config is the whole file. What it does not set has the default named at the
@@ -330,7 +330,22 @@ type Config struct {
 	// The OpenAPI document.
 	Openapi *OpenApi `protobuf:"bytes,8,opt,name=openapi,proto3" json:"openapi,omitempty"`
 	// What is logged.
-	Log           *Log `protobuf:"bytes,9,opt,name=log,proto3" json:"log,omitempty"`
+	Log *Log `protobuf:"bytes,9,opt,name=log,proto3" json:"log,omitempty"`
+	// The ways to know a caller, which `policy.auth.accept` names.
+	Authenticators []*v1.Authenticator `protobuf:"bytes,10,rep,name=authenticators,proto3" json:"authenticators,omitempty"`
+	// Where replicas share what they must. Required by policies with
+	// `store: redis`.
+	Redis *Redis `protobuf:"bytes,11,opt,name=redis,proto3" json:"redis,omitempty"`
+	// What is refused first when the gateway has more to do than it can.
+	Shedding *Shedding `protobuf:"bytes,12,opt,name=shedding,proto3" json:"shedding,omitempty"`
+	// The memory for answers, `policy.cache` and `policy.fallback`.
+	Answers *Answers `protobuf:"bytes,13,opt,name=answers,proto3" json:"answers,omitempty"`
+	// Which pages of other origins may call. Default: none.
+	Cors *Cors `protobuf:"bytes,14,opt,name=cors,proto3" json:"cors,omitempty"`
+	// Headers that tell browsers to be careful.
+	SecurityHeaders *SecurityHeaders `protobuf:"bytes,15,opt,name=security_headers,json=securityHeaders,proto3" json:"security_headers,omitempty"`
+	// Traces.
+	Tracing       *Tracing `protobuf:"bytes,16,opt,name=tracing,proto3" json:"tracing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -428,6 +443,500 @@ func (x *Config) GetLog() *Log {
 	return nil
 }
 
+func (x *Config) GetAuthenticators() []*v1.Authenticator {
+	if x != nil {
+		return x.Authenticators
+	}
+	return nil
+}
+
+func (x *Config) GetRedis() *Redis {
+	if x != nil {
+		return x.Redis
+	}
+	return nil
+}
+
+func (x *Config) GetShedding() *Shedding {
+	if x != nil {
+		return x.Shedding
+	}
+	return nil
+}
+
+func (x *Config) GetAnswers() *Answers {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+func (x *Config) GetCors() *Cors {
+	if x != nil {
+		return x.Cors
+	}
+	return nil
+}
+
+func (x *Config) GetSecurityHeaders() *SecurityHeaders {
+	if x != nil {
+		return x.SecurityHeaders
+	}
+	return nil
+}
+
+func (x *Config) GetTracing() *Tracing {
+	if x != nil {
+		return x.Tracing
+	}
+	return nil
+}
+
+// Redis is the store that replicas share.
+type Redis struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `host:port`; several for a cluster.
+	Addresses []string `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	// The user (Redis 6 and later).
+	Username string `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
+	// The password, as in `${REDIS_PASSWORD}`.
+	Password string `protobuf:"bytes,3,opt,name=password,proto3" json:"password,omitempty"`
+	// Speak TLS to it; `{}` trusts the system's authorities.
+	Tls *UpstreamTls `protobuf:"bytes,4,opt,name=tls,proto3" json:"tls,omitempty"`
+	// The number of the database.
+	// Default: `0`.
+	Database *uint32 `protobuf:"varint,5,opt,name=database,proto3,oneof" json:"database,omitempty"`
+	// What the names of all keys begin with.
+	// Default: `gatehouse:`.
+	Prefix string `protobuf:"bytes,6,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// How long one operation may take. When one fails, others fail at once until
+	// Redis answers again.
+	// Default: `50ms`.
+	Timeout       *durationpb.Duration `protobuf:"bytes,7,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Redis) Reset() {
+	*x = Redis{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Redis) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Redis) ProtoMessage() {}
+
+func (x *Redis) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Redis.ProtoReflect.Descriptor instead.
+func (*Redis) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Redis) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *Redis) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *Redis) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+func (x *Redis) GetTls() *UpstreamTls {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+func (x *Redis) GetDatabase() uint32 {
+	if x != nil && x.Database != nil {
+		return *x.Database
+	}
+	return 0
+}
+
+func (x *Redis) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *Redis) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+// Shedding refuses calls, those of low priority first, when the time that calls
+// take shows that there are too many at once. The limit adapts itself.
+type Shedding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Shed when overloaded.
+	// Default: `false`.
+	Enabled bool `protobuf:"varint,1,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	// Never fewer calls at once than these.
+	// Default: `20`.
+	MinLimit *uint32 `protobuf:"varint,2,opt,name=min_limit,json=minLimit,proto3,oneof" json:"min_limit,omitempty"`
+	// Never more calls at once than these.
+	// Default: `1000`.
+	MaxLimit      *uint32 `protobuf:"varint,3,opt,name=max_limit,json=maxLimit,proto3,oneof" json:"max_limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Shedding) Reset() {
+	*x = Shedding{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Shedding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Shedding) ProtoMessage() {}
+
+func (x *Shedding) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Shedding.ProtoReflect.Descriptor instead.
+func (*Shedding) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Shedding) GetEnabled() bool {
+	if x != nil {
+		return x.Enabled
+	}
+	return false
+}
+
+func (x *Shedding) GetMinLimit() uint32 {
+	if x != nil && x.MinLimit != nil {
+		return *x.MinLimit
+	}
+	return 0
+}
+
+func (x *Shedding) GetMaxLimit() uint32 {
+	if x != nil && x.MaxLimit != nil {
+		return *x.MaxLimit
+	}
+	return 0
+}
+
+// Answers is the memory in which answers are kept.
+type Answers struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How much is kept at most, in bytes; the answers used longest ago go first.
+	// Default: `64MiB`.
+	MaxBytes      *int64 `protobuf:"varint,1,opt,name=max_bytes,json=maxBytes,proto3,oneof" json:"max_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Answers) Reset() {
+	*x = Answers{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Answers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Answers) ProtoMessage() {}
+
+func (x *Answers) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Answers.ProtoReflect.Descriptor instead.
+func (*Answers) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Answers) GetMaxBytes() int64 {
+	if x != nil && x.MaxBytes != nil {
+		return *x.MaxBytes
+	}
+	return 0
+}
+
+// Cors is what pages of other origins may do (the Fetch standard's CORS
+// protocol).
+type Cors struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Origins, as in `https://shop.example.com`; `*` is all, and
+	// `https://*.example.com` all that end so.
+	AllowOrigins []string `protobuf:"bytes,1,rep,name=allow_origins,json=allowOrigins,proto3" json:"allow_origins,omitempty"`
+	// Request headers that pages may set. `*` is all.
+	// Default: `*`.
+	AllowHeaders []string `protobuf:"bytes,2,rep,name=allow_headers,json=allowHeaders,proto3" json:"allow_headers,omitempty"`
+	// Response headers that pages may read, beside those that they always may.
+	// Default: those of the gateway, such as `x-request-id` and `ratelimit`.
+	ExposeHeaders []string `protobuf:"bytes,3,rep,name=expose_headers,json=exposeHeaders,proto3" json:"expose_headers,omitempty"`
+	// Pages may call with cookies and credentials of the browser. Not with the
+	// origin `*`.
+	// Default: `false`.
+	AllowCredentials bool `protobuf:"varint,4,opt,name=allow_credentials,json=allowCredentials,proto3" json:"allow_credentials,omitempty"`
+	// How long a browser may remember the answer.
+	// Default: `10m`.
+	MaxAge        *durationpb.Duration `protobuf:"bytes,5,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cors) Reset() {
+	*x = Cors{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cors) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cors) ProtoMessage() {}
+
+func (x *Cors) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cors.ProtoReflect.Descriptor instead.
+func (*Cors) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Cors) GetAllowOrigins() []string {
+	if x != nil {
+		return x.AllowOrigins
+	}
+	return nil
+}
+
+func (x *Cors) GetAllowHeaders() []string {
+	if x != nil {
+		return x.AllowHeaders
+	}
+	return nil
+}
+
+func (x *Cors) GetExposeHeaders() []string {
+	if x != nil {
+		return x.ExposeHeaders
+	}
+	return nil
+}
+
+func (x *Cors) GetAllowCredentials() bool {
+	if x != nil {
+		return x.AllowCredentials
+	}
+	return false
+}
+
+func (x *Cors) GetMaxAge() *durationpb.Duration {
+	if x != nil {
+		return x.MaxAge
+	}
+	return nil
+}
+
+// SecurityHeaders are set on every answer over HTTP that has none of its own
+// by that name.
+type SecurityHeaders struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Leave them out.
+	// Default: `false`.
+	Disabled bool `protobuf:"varint,1,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	// For how long a browser shall use TLS only (RFC 6797); sent over TLS.
+	// Default: `8760h`. `0s` leaves it out.
+	Hsts          *durationpb.Duration `protobuf:"bytes,2,opt,name=hsts,proto3" json:"hsts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SecurityHeaders) Reset() {
+	*x = SecurityHeaders{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SecurityHeaders) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SecurityHeaders) ProtoMessage() {}
+
+func (x *SecurityHeaders) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SecurityHeaders.ProtoReflect.Descriptor instead.
+func (*SecurityHeaders) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SecurityHeaders) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+func (x *SecurityHeaders) GetHsts() *durationpb.Duration {
+	if x != nil {
+		return x.Hsts
+	}
+	return nil
+}
+
+// Tracing tells where the traces of calls go. The W3C trace context of a call
+// goes on to backends in any case.
+type Tracing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where spans are sent by OTLP over gRPC, as in `collector:4317`. Without it,
+	// none are made.
+	OtlpEndpoint string `protobuf:"bytes,1,opt,name=otlp_endpoint,json=otlpEndpoint,proto3" json:"otlp_endpoint,omitempty"`
+	// Speak TLS to it; `{}` trusts the system's authorities. Without it, the
+	// connection is in the clear.
+	Tls *UpstreamTls `protobuf:"bytes,2,opt,name=tls,proto3" json:"tls,omitempty"`
+	// The share of the traces begun here that is recorded. Traces begun elsewhere
+	// are recorded if they say so.
+	// Default: `0.01`.
+	SampleRatio *float64 `protobuf:"fixed64,3,opt,name=sample_ratio,json=sampleRatio,proto3,oneof" json:"sample_ratio,omitempty"`
+	// The name of this service in traces.
+	// Default: `gatehouse`.
+	ServiceName   string `protobuf:"bytes,4,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tracing) Reset() {
+	*x = Tracing{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tracing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tracing) ProtoMessage() {}
+
+func (x *Tracing) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tracing.ProtoReflect.Descriptor instead.
+func (*Tracing) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Tracing) GetOtlpEndpoint() string {
+	if x != nil {
+		return x.OtlpEndpoint
+	}
+	return ""
+}
+
+func (x *Tracing) GetTls() *UpstreamTls {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+func (x *Tracing) GetSampleRatio() float64 {
+	if x != nil && x.SampleRatio != nil {
+		return *x.SampleRatio
+	}
+	return 0
+}
+
+func (x *Tracing) GetServiceName() string {
+	if x != nil {
+		return x.ServiceName
+	}
+	return ""
+}
+
 // Listeners are the addresses on which the gateway listens.
 type Listeners struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -443,7 +952,7 @@ type Listeners struct {
 
 func (x *Listeners) Reset() {
 	*x = Listeners{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[1]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -455,7 +964,7 @@ func (x *Listeners) String() string {
 func (*Listeners) ProtoMessage() {}
 
 func (x *Listeners) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[1]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -468,7 +977,7 @@ func (x *Listeners) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listeners.ProtoReflect.Descriptor instead.
 func (*Listeners) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{1}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Listeners) GetHttp() *HttpListener {
@@ -512,7 +1021,7 @@ type HttpListener struct {
 
 func (x *HttpListener) Reset() {
 	*x = HttpListener{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[2]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -524,7 +1033,7 @@ func (x *HttpListener) String() string {
 func (*HttpListener) ProtoMessage() {}
 
 func (x *HttpListener) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[2]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -537,7 +1046,7 @@ func (x *HttpListener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpListener.ProtoReflect.Descriptor instead.
 func (*HttpListener) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{2}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *HttpListener) GetAddress() string {
@@ -585,7 +1094,7 @@ type Listener struct {
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[3]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -597,7 +1106,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[3]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -610,7 +1119,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{3}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Listener) GetAddress() string {
@@ -653,7 +1162,7 @@ type ServerTls struct {
 
 func (x *ServerTls) Reset() {
 	*x = ServerTls{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[4]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -665,7 +1174,7 @@ func (x *ServerTls) String() string {
 func (*ServerTls) ProtoMessage() {}
 
 func (x *ServerTls) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[4]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -678,7 +1187,7 @@ func (x *ServerTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerTls.ProtoReflect.Descriptor instead.
 func (*ServerTls) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{4}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ServerTls) GetCertFile() string {
@@ -737,14 +1246,16 @@ type Upstream struct {
 	// The gateway is ready without it. Its contract must still be had at the
 	// start.
 	// Default: `false`.
-	Optional      bool `protobuf:"varint,9,opt,name=optional,proto3" json:"optional,omitempty"`
+	Optional bool `protobuf:"varint,9,opt,name=optional,proto3" json:"optional,omitempty"`
+	// How much of what is sent to it may be repetition.
+	RetryBudget   *v1.RetryBudget `protobuf:"bytes,10,opt,name=retry_budget,json=retryBudget,proto3" json:"retry_budget,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[5]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -756,7 +1267,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[5]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -769,7 +1280,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{5}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Upstream) GetName() string {
@@ -835,6 +1346,13 @@ func (x *Upstream) GetOptional() bool {
 	return false
 }
 
+func (x *Upstream) GetRetryBudget() *v1.RetryBudget {
+	if x != nil {
+		return x.RetryBudget
+	}
+	return nil
+}
+
 // Schema tells where the descriptors of an upstream come from.
 type Schema struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -852,7 +1370,7 @@ type Schema struct {
 
 func (x *Schema) Reset() {
 	*x = Schema{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[6]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -864,7 +1382,7 @@ func (x *Schema) String() string {
 func (*Schema) ProtoMessage() {}
 
 func (x *Schema) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[6]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -877,7 +1395,7 @@ func (x *Schema) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schema.ProtoReflect.Descriptor instead.
 func (*Schema) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Schema) GetSource() isSchema_Source {
@@ -961,7 +1479,7 @@ type UpstreamTls struct {
 
 func (x *UpstreamTls) Reset() {
 	*x = UpstreamTls{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[7]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -973,7 +1491,7 @@ func (x *UpstreamTls) String() string {
 func (*UpstreamTls) ProtoMessage() {}
 
 func (x *UpstreamTls) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[7]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -986,7 +1504,7 @@ func (x *UpstreamTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamTls.ProtoReflect.Descriptor instead.
 func (*UpstreamTls) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UpstreamTls) GetCaFile() string {
@@ -1035,7 +1553,7 @@ type Keepalive struct {
 
 func (x *Keepalive) Reset() {
 	*x = Keepalive{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[8]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1047,7 +1565,7 @@ func (x *Keepalive) String() string {
 func (*Keepalive) ProtoMessage() {}
 
 func (x *Keepalive) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[8]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1060,7 +1578,7 @@ func (x *Keepalive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keepalive.ProtoReflect.Descriptor instead.
 func (*Keepalive) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Keepalive) GetTime() *durationpb.Duration {
@@ -1100,7 +1618,7 @@ type Exposure struct {
 
 func (x *Exposure) Reset() {
 	*x = Exposure{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[9]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1112,7 +1630,7 @@ func (x *Exposure) String() string {
 func (*Exposure) ProtoMessage() {}
 
 func (x *Exposure) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[9]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1125,7 +1643,7 @@ func (x *Exposure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exposure.ProtoReflect.Descriptor instead.
 func (*Exposure) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Exposure) GetSelect() string {
@@ -1190,7 +1708,7 @@ type Json struct {
 
 func (x *Json) Reset() {
 	*x = Json{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[10]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1202,7 +1720,7 @@ func (x *Json) String() string {
 func (*Json) ProtoMessage() {}
 
 func (x *Json) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[10]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1215,7 +1733,7 @@ func (x *Json) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Json.ProtoReflect.Descriptor instead.
 func (*Json) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Json) GetProfile() Json_Profile {
@@ -1286,7 +1804,7 @@ type Errors struct {
 
 func (x *Errors) Reset() {
 	*x = Errors{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[11]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1298,7 +1816,7 @@ func (x *Errors) String() string {
 func (*Errors) ProtoMessage() {}
 
 func (x *Errors) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[11]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1311,7 +1829,7 @@ func (x *Errors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Errors.ProtoReflect.Descriptor instead.
 func (*Errors) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Errors) GetFormat() Errors_Format {
@@ -1363,7 +1881,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[12]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1375,7 +1893,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[12]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1388,7 +1906,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Limits) GetMaxBodyBytes() int64 {
@@ -1478,7 +1996,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[13]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1490,7 +2008,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[13]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1503,7 +2021,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Drain) GetTimeout() *durationpb.Duration {
@@ -1531,7 +2049,7 @@ type OpenApi struct {
 
 func (x *OpenApi) Reset() {
 	*x = OpenApi{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[14]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1543,7 +2061,7 @@ func (x *OpenApi) String() string {
 func (*OpenApi) ProtoMessage() {}
 
 func (x *OpenApi) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[14]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1556,7 +2074,7 @@ func (x *OpenApi) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenApi.ProtoReflect.Descriptor instead.
 func (*OpenApi) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *OpenApi) GetFile() string {
@@ -1584,7 +2102,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[15]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1596,7 +2114,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[15]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1609,7 +2127,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Log) GetLevel() Log_Level {
@@ -1637,7 +2155,7 @@ var File_gatehouse_config_v1_config_proto protoreflect.FileDescriptor
 
 const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\n" +
-	" gatehouse/config/v1/config.proto\x12\x13gatehouse.config.v1\x1a\x1bbuf/validate/validate.proto\x1a gatehouse/policy/v1/policy.proto\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\"\xfd\x03\n" +
+	" gatehouse/config/v1/config.proto\x12\x13gatehouse.config.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egatehouse/policy/v1/auth.proto\x1a gatehouse/policy/v1/policy.proto\x1a$gatehouse/policy/v1/resilience.proto\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\"\xa6\a\n" +
 	"\x06Config\x12<\n" +
 	"\tlisteners\x18\x01 \x01(\v2\x1e.gatehouse.config.v1.ListenersR\tlisteners\x12E\n" +
 	"\tupstreams\x18\x02 \x03(\v2\x1d.gatehouse.config.v1.UpstreamB\b\xbaH\x05\x92\x01\x02\b\x01R\tupstreams\x12?\n" +
@@ -1647,7 +2165,54 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\x06limits\x18\x06 \x01(\v2\x1b.gatehouse.config.v1.LimitsR\x06limits\x120\n" +
 	"\x05drain\x18\a \x01(\v2\x1a.gatehouse.config.v1.DrainR\x05drain\x126\n" +
 	"\aopenapi\x18\b \x01(\v2\x1c.gatehouse.config.v1.OpenApiR\aopenapi\x12*\n" +
-	"\x03log\x18\t \x01(\v2\x18.gatehouse.config.v1.LogR\x03log\"\xaa\x01\n" +
+	"\x03log\x18\t \x01(\v2\x18.gatehouse.config.v1.LogR\x03log\x12J\n" +
+	"\x0eauthenticators\x18\n" +
+	" \x03(\v2\".gatehouse.policy.v1.AuthenticatorR\x0eauthenticators\x120\n" +
+	"\x05redis\x18\v \x01(\v2\x1a.gatehouse.config.v1.RedisR\x05redis\x129\n" +
+	"\bshedding\x18\f \x01(\v2\x1d.gatehouse.config.v1.SheddingR\bshedding\x126\n" +
+	"\aanswers\x18\r \x01(\v2\x1c.gatehouse.config.v1.AnswersR\aanswers\x12-\n" +
+	"\x04cors\x18\x0e \x01(\v2\x19.gatehouse.config.v1.CorsR\x04cors\x12O\n" +
+	"\x10security_headers\x18\x0f \x01(\v2$.gatehouse.config.v1.SecurityHeadersR\x0fsecurityHeaders\x126\n" +
+	"\atracing\x18\x10 \x01(\v2\x1c.gatehouse.config.v1.TracingR\atracing\"\xa8\x02\n" +
+	"\x05Redis\x12&\n" +
+	"\taddresses\x18\x01 \x03(\tB\b\xbaH\x05\x92\x01\x02\b\x01R\taddresses\x12\x1a\n" +
+	"\busername\x18\x02 \x01(\tR\busername\x12\x1a\n" +
+	"\bpassword\x18\x03 \x01(\tR\bpassword\x122\n" +
+	"\x03tls\x18\x04 \x01(\v2 .gatehouse.config.v1.UpstreamTlsR\x03tls\x12\x1f\n" +
+	"\bdatabase\x18\x05 \x01(\rH\x00R\bdatabase\x88\x01\x01\x12\x16\n" +
+	"\x06prefix\x18\x06 \x01(\tR\x06prefix\x12E\n" +
+	"\atimeout\x18\a \x01(\v2\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n" +
+	"\"\x02\b\n" +
+	"2\x04\x10\xc0\x84=R\atimeoutB\v\n" +
+	"\t_database\"\x9e\x01\n" +
+	"\bShedding\x12\x18\n" +
+	"\aenabled\x18\x01 \x01(\bR\aenabled\x12-\n" +
+	"\tmin_limit\x18\x02 \x01(\rB\v\xbaH\b*\x06\x18\xa0\x8d\x06(\x01H\x00R\bminLimit\x88\x01\x01\x12-\n" +
+	"\tmax_limit\x18\x03 \x01(\rB\v\xbaH\b*\x06\x18\xc0\x84=(\x01H\x01R\bmaxLimit\x88\x01\x01B\f\n" +
+	"\n" +
+	"_min_limitB\f\n" +
+	"\n" +
+	"_max_limit\"K\n" +
+	"\aAnswers\x122\n" +
+	"\tmax_bytes\x18\x01 \x01(\x03B\x10\xbaH\r\"\v\x18\x80\x80\x80\x80\x80 (\x80\x80\x04H\x00R\bmaxBytes\x88\x01\x01B\f\n" +
+	"\n" +
+	"_max_bytes\"\xf2\x01\n" +
+	"\x04Cors\x12-\n" +
+	"\rallow_origins\x18\x01 \x03(\tB\b\xbaH\x05\x92\x01\x02\b\x01R\fallowOrigins\x12#\n" +
+	"\rallow_headers\x18\x02 \x03(\tR\fallowHeaders\x12%\n" +
+	"\x0eexpose_headers\x18\x03 \x03(\tR\rexposeHeaders\x12+\n" +
+	"\x11allow_credentials\x18\x04 \x01(\bR\x10allowCredentials\x12B\n" +
+	"\amax_age\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\x06maxAge\"n\n" +
+	"\x0fSecurityHeaders\x12\x1a\n" +
+	"\bdisabled\x18\x01 \x01(\bR\bdisabled\x12?\n" +
+	"\x04hsts\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n" +
+	"\"\x06\b\x80\x86\xb0\x96\x012\x00R\x04hsts\"\xd7\x01\n" +
+	"\aTracing\x12#\n" +
+	"\rotlp_endpoint\x18\x01 \x01(\tR\fotlpEndpoint\x122\n" +
+	"\x03tls\x18\x02 \x01(\v2 .gatehouse.config.v1.UpstreamTlsR\x03tls\x12?\n" +
+	"\fsample_ratio\x18\x03 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x00R\vsampleRatio\x88\x01\x01\x12!\n" +
+	"\fservice_name\x18\x04 \x01(\tR\vserviceNameB\x0f\n" +
+	"\r_sample_ratio\"\xaa\x01\n" +
 	"\tListeners\x125\n" +
 	"\x04http\x18\x01 \x01(\v2!.gatehouse.config.v1.HttpListenerR\x04http\x121\n" +
 	"\x04grpc\x18\x02 \x01(\v2\x1d.gatehouse.config.v1.ListenerR\x04grpc\x123\n" +
@@ -1670,7 +2235,7 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\aVersion\x12\x17\n" +
 	"\x13VERSION_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vVERSION_1_2\x10\x01\x12\x0f\n" +
-	"\vVERSION_1_3\x10\x02\"\xf3\x03\n" +
+	"\vVERSION_1_3\x10\x02\"\xb8\x04\n" +
 	"\bUpstream\x126\n" +
 	"\x04name\x18\x01 \x01(\tB\"\xbaH\x1f\xc8\x01\x01r\x1a\x18?2\x16^[a-z0-9][a-z0-9_.-]*$R\x04name\x12\x1e\n" +
 	"\x06target\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x06target\x12;\n" +
@@ -1681,7 +2246,9 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\x0fconnect_timeout\x18\a \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\bx*\x00R\x0econnectTimeout\x12>\n" +
 	"\x11max_receive_bytes\x18\b \x01(\x03B\r\xbaH\n" +
 	"\"\b\x18\xff\xff\xff\xff\a \x00H\x00R\x0fmaxReceiveBytes\x88\x01\x01\x12\x1a\n" +
-	"\boptional\x18\t \x01(\bR\boptionalB\x14\n" +
+	"\boptional\x18\t \x01(\bR\boptional\x12C\n" +
+	"\fretry_budget\x18\n" +
+	" \x01(\v2 .gatehouse.policy.v1.RetryBudgetR\vretryBudgetB\x14\n" +
 	"\x12_max_receive_bytes\"\x88\x01\n" +
 	"\x06Schema\x12\x1f\n" +
 	"\x05image\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01H\x00R\x05image\x12)\n" +
@@ -1795,7 +2362,7 @@ func file_gatehouse_config_v1_config_proto_rawDescGZIP() []byte {
 }
 
 var file_gatehouse_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_gatehouse_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_gatehouse_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_gatehouse_config_v1_config_proto_goTypes = []any{
 	(ServerTls_Version)(0),       // 0: gatehouse.config.v1.ServerTls.Version
 	(Json_Profile)(0),            // 1: gatehouse.config.v1.Json.Profile
@@ -1803,63 +2370,84 @@ var file_gatehouse_config_v1_config_proto_goTypes = []any{
 	(Log_Level)(0),               // 3: gatehouse.config.v1.Log.Level
 	(Log_Format)(0),              // 4: gatehouse.config.v1.Log.Format
 	(*Config)(nil),               // 5: gatehouse.config.v1.Config
-	(*Listeners)(nil),            // 6: gatehouse.config.v1.Listeners
-	(*HttpListener)(nil),         // 7: gatehouse.config.v1.HttpListener
-	(*Listener)(nil),             // 8: gatehouse.config.v1.Listener
-	(*ServerTls)(nil),            // 9: gatehouse.config.v1.ServerTls
-	(*Upstream)(nil),             // 10: gatehouse.config.v1.Upstream
-	(*Schema)(nil),               // 11: gatehouse.config.v1.Schema
-	(*UpstreamTls)(nil),          // 12: gatehouse.config.v1.UpstreamTls
-	(*Keepalive)(nil),            // 13: gatehouse.config.v1.Keepalive
-	(*Exposure)(nil),             // 14: gatehouse.config.v1.Exposure
-	(*Json)(nil),                 // 15: gatehouse.config.v1.Json
-	(*Errors)(nil),               // 16: gatehouse.config.v1.Errors
-	(*Limits)(nil),               // 17: gatehouse.config.v1.Limits
-	(*Drain)(nil),                // 18: gatehouse.config.v1.Drain
-	(*OpenApi)(nil),              // 19: gatehouse.config.v1.OpenApi
-	(*Log)(nil),                  // 20: gatehouse.config.v1.Log
-	(*durationpb.Duration)(nil),  // 21: google.protobuf.Duration
-	(*v1.Policy)(nil),            // 22: gatehouse.policy.v1.Policy
-	(*annotations.HttpRule)(nil), // 23: google.api.HttpRule
+	(*Redis)(nil),                // 6: gatehouse.config.v1.Redis
+	(*Shedding)(nil),             // 7: gatehouse.config.v1.Shedding
+	(*Answers)(nil),              // 8: gatehouse.config.v1.Answers
+	(*Cors)(nil),                 // 9: gatehouse.config.v1.Cors
+	(*SecurityHeaders)(nil),      // 10: gatehouse.config.v1.SecurityHeaders
+	(*Tracing)(nil),              // 11: gatehouse.config.v1.Tracing
+	(*Listeners)(nil),            // 12: gatehouse.config.v1.Listeners
+	(*HttpListener)(nil),         // 13: gatehouse.config.v1.HttpListener
+	(*Listener)(nil),             // 14: gatehouse.config.v1.Listener
+	(*ServerTls)(nil),            // 15: gatehouse.config.v1.ServerTls
+	(*Upstream)(nil),             // 16: gatehouse.config.v1.Upstream
+	(*Schema)(nil),               // 17: gatehouse.config.v1.Schema
+	(*UpstreamTls)(nil),          // 18: gatehouse.config.v1.UpstreamTls
+	(*Keepalive)(nil),            // 19: gatehouse.config.v1.Keepalive
+	(*Exposure)(nil),             // 20: gatehouse.config.v1.Exposure
+	(*Json)(nil),                 // 21: gatehouse.config.v1.Json
+	(*Errors)(nil),               // 22: gatehouse.config.v1.Errors
+	(*Limits)(nil),               // 23: gatehouse.config.v1.Limits
+	(*Drain)(nil),                // 24: gatehouse.config.v1.Drain
+	(*OpenApi)(nil),              // 25: gatehouse.config.v1.OpenApi
+	(*Log)(nil),                  // 26: gatehouse.config.v1.Log
+	(*v1.Authenticator)(nil),     // 27: gatehouse.policy.v1.Authenticator
+	(*durationpb.Duration)(nil),  // 28: google.protobuf.Duration
+	(*v1.RetryBudget)(nil),       // 29: gatehouse.policy.v1.RetryBudget
+	(*v1.Policy)(nil),            // 30: gatehouse.policy.v1.Policy
+	(*annotations.HttpRule)(nil), // 31: google.api.HttpRule
 }
 var file_gatehouse_config_v1_config_proto_depIdxs = []int32{
-	6,  // 0: gatehouse.config.v1.Config.listeners:type_name -> gatehouse.config.v1.Listeners
-	10, // 1: gatehouse.config.v1.Config.upstreams:type_name -> gatehouse.config.v1.Upstream
-	14, // 2: gatehouse.config.v1.Config.expose:type_name -> gatehouse.config.v1.Exposure
-	15, // 3: gatehouse.config.v1.Config.json:type_name -> gatehouse.config.v1.Json
-	16, // 4: gatehouse.config.v1.Config.errors:type_name -> gatehouse.config.v1.Errors
-	17, // 5: gatehouse.config.v1.Config.limits:type_name -> gatehouse.config.v1.Limits
-	18, // 6: gatehouse.config.v1.Config.drain:type_name -> gatehouse.config.v1.Drain
-	19, // 7: gatehouse.config.v1.Config.openapi:type_name -> gatehouse.config.v1.OpenApi
-	20, // 8: gatehouse.config.v1.Config.log:type_name -> gatehouse.config.v1.Log
-	7,  // 9: gatehouse.config.v1.Listeners.http:type_name -> gatehouse.config.v1.HttpListener
-	8,  // 10: gatehouse.config.v1.Listeners.grpc:type_name -> gatehouse.config.v1.Listener
-	8,  // 11: gatehouse.config.v1.Listeners.admin:type_name -> gatehouse.config.v1.Listener
-	9,  // 12: gatehouse.config.v1.HttpListener.tls:type_name -> gatehouse.config.v1.ServerTls
-	9,  // 13: gatehouse.config.v1.Listener.tls:type_name -> gatehouse.config.v1.ServerTls
-	0,  // 14: gatehouse.config.v1.ServerTls.min_version:type_name -> gatehouse.config.v1.ServerTls.Version
-	11, // 15: gatehouse.config.v1.Upstream.schema:type_name -> gatehouse.config.v1.Schema
-	12, // 16: gatehouse.config.v1.Upstream.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	13, // 17: gatehouse.config.v1.Upstream.keepalive:type_name -> gatehouse.config.v1.Keepalive
-	21, // 18: gatehouse.config.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
-	21, // 19: gatehouse.config.v1.Keepalive.time:type_name -> google.protobuf.Duration
-	21, // 20: gatehouse.config.v1.Keepalive.timeout:type_name -> google.protobuf.Duration
-	22, // 21: gatehouse.config.v1.Exposure.policy:type_name -> gatehouse.policy.v1.Policy
-	23, // 22: gatehouse.config.v1.Exposure.http:type_name -> google.api.HttpRule
-	1,  // 23: gatehouse.config.v1.Json.profile:type_name -> gatehouse.config.v1.Json.Profile
-	2,  // 24: gatehouse.config.v1.Errors.format:type_name -> gatehouse.config.v1.Errors.Format
-	21, // 25: gatehouse.config.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
-	21, // 26: gatehouse.config.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
-	21, // 27: gatehouse.config.v1.Limits.stream_idle_timeout:type_name -> google.protobuf.Duration
-	21, // 28: gatehouse.config.v1.Drain.timeout:type_name -> google.protobuf.Duration
-	21, // 29: gatehouse.config.v1.Drain.delay:type_name -> google.protobuf.Duration
-	3,  // 30: gatehouse.config.v1.Log.level:type_name -> gatehouse.config.v1.Log.Level
-	4,  // 31: gatehouse.config.v1.Log.format:type_name -> gatehouse.config.v1.Log.Format
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	12, // 0: gatehouse.config.v1.Config.listeners:type_name -> gatehouse.config.v1.Listeners
+	16, // 1: gatehouse.config.v1.Config.upstreams:type_name -> gatehouse.config.v1.Upstream
+	20, // 2: gatehouse.config.v1.Config.expose:type_name -> gatehouse.config.v1.Exposure
+	21, // 3: gatehouse.config.v1.Config.json:type_name -> gatehouse.config.v1.Json
+	22, // 4: gatehouse.config.v1.Config.errors:type_name -> gatehouse.config.v1.Errors
+	23, // 5: gatehouse.config.v1.Config.limits:type_name -> gatehouse.config.v1.Limits
+	24, // 6: gatehouse.config.v1.Config.drain:type_name -> gatehouse.config.v1.Drain
+	25, // 7: gatehouse.config.v1.Config.openapi:type_name -> gatehouse.config.v1.OpenApi
+	26, // 8: gatehouse.config.v1.Config.log:type_name -> gatehouse.config.v1.Log
+	27, // 9: gatehouse.config.v1.Config.authenticators:type_name -> gatehouse.policy.v1.Authenticator
+	6,  // 10: gatehouse.config.v1.Config.redis:type_name -> gatehouse.config.v1.Redis
+	7,  // 11: gatehouse.config.v1.Config.shedding:type_name -> gatehouse.config.v1.Shedding
+	8,  // 12: gatehouse.config.v1.Config.answers:type_name -> gatehouse.config.v1.Answers
+	9,  // 13: gatehouse.config.v1.Config.cors:type_name -> gatehouse.config.v1.Cors
+	10, // 14: gatehouse.config.v1.Config.security_headers:type_name -> gatehouse.config.v1.SecurityHeaders
+	11, // 15: gatehouse.config.v1.Config.tracing:type_name -> gatehouse.config.v1.Tracing
+	18, // 16: gatehouse.config.v1.Redis.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	28, // 17: gatehouse.config.v1.Redis.timeout:type_name -> google.protobuf.Duration
+	28, // 18: gatehouse.config.v1.Cors.max_age:type_name -> google.protobuf.Duration
+	28, // 19: gatehouse.config.v1.SecurityHeaders.hsts:type_name -> google.protobuf.Duration
+	18, // 20: gatehouse.config.v1.Tracing.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	13, // 21: gatehouse.config.v1.Listeners.http:type_name -> gatehouse.config.v1.HttpListener
+	14, // 22: gatehouse.config.v1.Listeners.grpc:type_name -> gatehouse.config.v1.Listener
+	14, // 23: gatehouse.config.v1.Listeners.admin:type_name -> gatehouse.config.v1.Listener
+	15, // 24: gatehouse.config.v1.HttpListener.tls:type_name -> gatehouse.config.v1.ServerTls
+	15, // 25: gatehouse.config.v1.Listener.tls:type_name -> gatehouse.config.v1.ServerTls
+	0,  // 26: gatehouse.config.v1.ServerTls.min_version:type_name -> gatehouse.config.v1.ServerTls.Version
+	17, // 27: gatehouse.config.v1.Upstream.schema:type_name -> gatehouse.config.v1.Schema
+	18, // 28: gatehouse.config.v1.Upstream.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	19, // 29: gatehouse.config.v1.Upstream.keepalive:type_name -> gatehouse.config.v1.Keepalive
+	28, // 30: gatehouse.config.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
+	29, // 31: gatehouse.config.v1.Upstream.retry_budget:type_name -> gatehouse.policy.v1.RetryBudget
+	28, // 32: gatehouse.config.v1.Keepalive.time:type_name -> google.protobuf.Duration
+	28, // 33: gatehouse.config.v1.Keepalive.timeout:type_name -> google.protobuf.Duration
+	30, // 34: gatehouse.config.v1.Exposure.policy:type_name -> gatehouse.policy.v1.Policy
+	31, // 35: gatehouse.config.v1.Exposure.http:type_name -> google.api.HttpRule
+	1,  // 36: gatehouse.config.v1.Json.profile:type_name -> gatehouse.config.v1.Json.Profile
+	2,  // 37: gatehouse.config.v1.Errors.format:type_name -> gatehouse.config.v1.Errors.Format
+	28, // 38: gatehouse.config.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
+	28, // 39: gatehouse.config.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
+	28, // 40: gatehouse.config.v1.Limits.stream_idle_timeout:type_name -> google.protobuf.Duration
+	28, // 41: gatehouse.config.v1.Drain.timeout:type_name -> google.protobuf.Duration
+	28, // 42: gatehouse.config.v1.Drain.delay:type_name -> google.protobuf.Duration
+	3,  // 43: gatehouse.config.v1.Log.level:type_name -> gatehouse.config.v1.Log.Level
+	4,  // 44: gatehouse.config.v1.Log.format:type_name -> gatehouse.config.v1.Log.Format
+	45, // [45:45] is the sub-list for method output_type
+	45, // [45:45] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_config_v1_config_proto_init() }
@@ -1867,22 +2455,26 @@ func file_gatehouse_config_v1_config_proto_init() {
 	if File_gatehouse_config_v1_config_proto != nil {
 		return
 	}
-	file_gatehouse_config_v1_config_proto_msgTypes[5].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[6].OneofWrappers = []any{
+	file_gatehouse_config_v1_config_proto_msgTypes[1].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[2].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[3].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[6].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[11].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[12].OneofWrappers = []any{
 		(*Schema_Image)(nil),
 		(*Schema_Reflection)(nil),
 		(*Schema_Linked)(nil),
 	}
-	file_gatehouse_config_v1_config_proto_msgTypes[10].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[12].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[15].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[16].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[18].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[21].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gatehouse_config_v1_config_proto_rawDesc), len(file_gatehouse_config_v1_config_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   16,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -15,7 +15,8 @@
 //   }
 //
 // Precedence: exposure in the configuration, option of the RPC, of the
-// service, of the file, default.
+// service, of the file, default. Fields of fields are merged likewise, but for
+// `auth`, which is taken whole; so is a list.
 
 package policyv1
 
@@ -46,7 +47,30 @@ type Policy struct {
 	// backend. Streams are bound by the client's deadline and by
 	// `limits.stream_idle_timeout`. `0s` sets no bound.
 	// Default: `0s`.
-	Timeout       *durationpb.Duration `protobuf:"bytes,1,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	Timeout *durationpb.Duration `protobuf:"bytes,1,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// Who may call. Required: an RPC without a rule is an error.
+	Auth *Auth `protobuf:"bytes,2,opt,name=auth,proto3" json:"auth,omitempty"`
+	// How many calls may come in a time. Several limits may hold at once; a call
+	// must pass all.
+	RateLimit []*RateLimit `protobuf:"bytes,3,rep,name=rate_limit,json=rateLimit,proto3" json:"rate_limit,omitempty"`
+	// How many calls may run at once.
+	Concurrency []*Concurrency `protobuf:"bytes,4,rep,name=concurrency,proto3" json:"concurrency,omitempty"`
+	// Which calls are shed first when the gateway is overloaded (`shedding` in the
+	// configuration).
+	// Default: `normal`.
+	Priority *Priority `protobuf:"varint,5,opt,name=priority,proto3,enum=gatehouse.policy.v1.Priority,oneof" json:"priority,omitempty"`
+	// From where clients may call.
+	Ip *Ip `protobuf:"bytes,6,opt,name=ip,proto3" json:"ip,omitempty"`
+	// Whether failed attempts are repeated. Default: they are not.
+	Retry *Retry `protobuf:"bytes,7,opt,name=retry,proto3" json:"retry,omitempty"`
+	// Whether an upstream that fails is spared. Default: it is not.
+	Breaker *Breaker `protobuf:"bytes,8,opt,name=breaker,proto3" json:"breaker,omitempty"`
+	// What is served while the upstream cannot answer. Default: the error.
+	Fallback *Fallback `protobuf:"bytes,9,opt,name=fallback,proto3" json:"fallback,omitempty"`
+	// Whether answers are kept. Default: they are not.
+	Cache *Cache `protobuf:"bytes,10,opt,name=cache,proto3" json:"cache,omitempty"`
+	// Whether repeated calls are answered once. Default: they are not.
+	Idempotency   *Idempotency `protobuf:"bytes,11,opt,name=idempotency,proto3" json:"idempotency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -84,6 +108,76 @@ func (*Policy) Descriptor() ([]byte, []int) {
 func (x *Policy) GetTimeout() *durationpb.Duration {
 	if x != nil {
 		return x.Timeout
+	}
+	return nil
+}
+
+func (x *Policy) GetAuth() *Auth {
+	if x != nil {
+		return x.Auth
+	}
+	return nil
+}
+
+func (x *Policy) GetRateLimit() []*RateLimit {
+	if x != nil {
+		return x.RateLimit
+	}
+	return nil
+}
+
+func (x *Policy) GetConcurrency() []*Concurrency {
+	if x != nil {
+		return x.Concurrency
+	}
+	return nil
+}
+
+func (x *Policy) GetPriority() Priority {
+	if x != nil && x.Priority != nil {
+		return *x.Priority
+	}
+	return Priority_PRIORITY_UNSPECIFIED
+}
+
+func (x *Policy) GetIp() *Ip {
+	if x != nil {
+		return x.Ip
+	}
+	return nil
+}
+
+func (x *Policy) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+func (x *Policy) GetBreaker() *Breaker {
+	if x != nil {
+		return x.Breaker
+	}
+	return nil
+}
+
+func (x *Policy) GetFallback() *Fallback {
+	if x != nil {
+		return x.Fallback
+	}
+	return nil
+}
+
+func (x *Policy) GetCache() *Cache {
+	if x != nil {
+		return x.Cache
+	}
+	return nil
+}
+
+func (x *Policy) GetIdempotency() *Idempotency {
+	if x != nil {
+		return x.Idempotency
 	}
 	return nil
 }
@@ -144,9 +238,22 @@ var File_gatehouse_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_gatehouse_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	" gatehouse/policy/v1/policy.proto\x12\x13gatehouse.policy.v1\x1a\x1bbuf/validate/validate.proto\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"M\n" +
+	" gatehouse/policy/v1/policy.proto\x12\x13gatehouse.policy.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egatehouse/policy/v1/auth.proto\x1a gatehouse/policy/v1/limits.proto\x1a$gatehouse/policy/v1/resilience.proto\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\x9a\x05\n" +
 	"\x06Policy\x12C\n" +
-	"\atimeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\atimeout:U\n" +
+	"\atimeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\atimeout\x12-\n" +
+	"\x04auth\x18\x02 \x01(\v2\x19.gatehouse.policy.v1.AuthR\x04auth\x12=\n" +
+	"\n" +
+	"rate_limit\x18\x03 \x03(\v2\x1e.gatehouse.policy.v1.RateLimitR\trateLimit\x12B\n" +
+	"\vconcurrency\x18\x04 \x03(\v2 .gatehouse.policy.v1.ConcurrencyR\vconcurrency\x12H\n" +
+	"\bpriority\x18\x05 \x01(\x0e2\x1d.gatehouse.policy.v1.PriorityB\b\xbaH\x05\x82\x01\x02\x10\x01H\x00R\bpriority\x88\x01\x01\x12'\n" +
+	"\x02ip\x18\x06 \x01(\v2\x17.gatehouse.policy.v1.IpR\x02ip\x120\n" +
+	"\x05retry\x18\a \x01(\v2\x1a.gatehouse.policy.v1.RetryR\x05retry\x126\n" +
+	"\abreaker\x18\b \x01(\v2\x1c.gatehouse.policy.v1.BreakerR\abreaker\x129\n" +
+	"\bfallback\x18\t \x01(\v2\x1d.gatehouse.policy.v1.FallbackR\bfallback\x120\n" +
+	"\x05cache\x18\n" +
+	" \x01(\v2\x1a.gatehouse.policy.v1.CacheR\x05cache\x12B\n" +
+	"\vidempotency\x18\v \x01(\v2 .gatehouse.policy.v1.IdempotencyR\vidempotencyB\v\n" +
+	"\t_priority:U\n" +
 	"\x06method\x12\x1e.google.protobuf.MethodOptions\x18Ċ\x03 \x01(\v2\x1b.gatehouse.policy.v1.PolicyR\x06method:X\n" +
 	"\aservice\x12\x1f.google.protobuf.ServiceOptions\x18Ċ\x03 \x01(\v2\x1b.gatehouse.policy.v1.PolicyR\aservice:O\n" +
 	"\x04file\x12\x1c.google.protobuf.FileOptions\x18Ċ\x03 \x01(\v2\x1b.gatehouse.policy.v1.PolicyR\x04fileBEZCgithub.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1;policyv1b\x06proto3"
@@ -167,23 +274,43 @@ var file_gatehouse_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInf
 var file_gatehouse_policy_v1_policy_proto_goTypes = []any{
 	(*Policy)(nil),                      // 0: gatehouse.policy.v1.Policy
 	(*durationpb.Duration)(nil),         // 1: google.protobuf.Duration
-	(*descriptorpb.MethodOptions)(nil),  // 2: google.protobuf.MethodOptions
-	(*descriptorpb.ServiceOptions)(nil), // 3: google.protobuf.ServiceOptions
-	(*descriptorpb.FileOptions)(nil),    // 4: google.protobuf.FileOptions
+	(*Auth)(nil),                        // 2: gatehouse.policy.v1.Auth
+	(*RateLimit)(nil),                   // 3: gatehouse.policy.v1.RateLimit
+	(*Concurrency)(nil),                 // 4: gatehouse.policy.v1.Concurrency
+	(Priority)(0),                       // 5: gatehouse.policy.v1.Priority
+	(*Ip)(nil),                          // 6: gatehouse.policy.v1.Ip
+	(*Retry)(nil),                       // 7: gatehouse.policy.v1.Retry
+	(*Breaker)(nil),                     // 8: gatehouse.policy.v1.Breaker
+	(*Fallback)(nil),                    // 9: gatehouse.policy.v1.Fallback
+	(*Cache)(nil),                       // 10: gatehouse.policy.v1.Cache
+	(*Idempotency)(nil),                 // 11: gatehouse.policy.v1.Idempotency
+	(*descriptorpb.MethodOptions)(nil),  // 12: google.protobuf.MethodOptions
+	(*descriptorpb.ServiceOptions)(nil), // 13: google.protobuf.ServiceOptions
+	(*descriptorpb.FileOptions)(nil),    // 14: google.protobuf.FileOptions
 }
 var file_gatehouse_policy_v1_policy_proto_depIdxs = []int32{
-	1, // 0: gatehouse.policy.v1.Policy.timeout:type_name -> google.protobuf.Duration
-	2, // 1: gatehouse.policy.v1.method:extendee -> google.protobuf.MethodOptions
-	3, // 2: gatehouse.policy.v1.service:extendee -> google.protobuf.ServiceOptions
-	4, // 3: gatehouse.policy.v1.file:extendee -> google.protobuf.FileOptions
-	0, // 4: gatehouse.policy.v1.method:type_name -> gatehouse.policy.v1.Policy
-	0, // 5: gatehouse.policy.v1.service:type_name -> gatehouse.policy.v1.Policy
-	0, // 6: gatehouse.policy.v1.file:type_name -> gatehouse.policy.v1.Policy
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	4, // [4:7] is the sub-list for extension type_name
-	1, // [1:4] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	1,  // 0: gatehouse.policy.v1.Policy.timeout:type_name -> google.protobuf.Duration
+	2,  // 1: gatehouse.policy.v1.Policy.auth:type_name -> gatehouse.policy.v1.Auth
+	3,  // 2: gatehouse.policy.v1.Policy.rate_limit:type_name -> gatehouse.policy.v1.RateLimit
+	4,  // 3: gatehouse.policy.v1.Policy.concurrency:type_name -> gatehouse.policy.v1.Concurrency
+	5,  // 4: gatehouse.policy.v1.Policy.priority:type_name -> gatehouse.policy.v1.Priority
+	6,  // 5: gatehouse.policy.v1.Policy.ip:type_name -> gatehouse.policy.v1.Ip
+	7,  // 6: gatehouse.policy.v1.Policy.retry:type_name -> gatehouse.policy.v1.Retry
+	8,  // 7: gatehouse.policy.v1.Policy.breaker:type_name -> gatehouse.policy.v1.Breaker
+	9,  // 8: gatehouse.policy.v1.Policy.fallback:type_name -> gatehouse.policy.v1.Fallback
+	10, // 9: gatehouse.policy.v1.Policy.cache:type_name -> gatehouse.policy.v1.Cache
+	11, // 10: gatehouse.policy.v1.Policy.idempotency:type_name -> gatehouse.policy.v1.Idempotency
+	12, // 11: gatehouse.policy.v1.method:extendee -> google.protobuf.MethodOptions
+	13, // 12: gatehouse.policy.v1.service:extendee -> google.protobuf.ServiceOptions
+	14, // 13: gatehouse.policy.v1.file:extendee -> google.protobuf.FileOptions
+	0,  // 14: gatehouse.policy.v1.method:type_name -> gatehouse.policy.v1.Policy
+	0,  // 15: gatehouse.policy.v1.service:type_name -> gatehouse.policy.v1.Policy
+	0,  // 16: gatehouse.policy.v1.file:type_name -> gatehouse.policy.v1.Policy
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	14, // [14:17] is the sub-list for extension type_name
+	11, // [11:14] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_policy_v1_policy_proto_init() }
@@ -191,6 +318,10 @@ func file_gatehouse_policy_v1_policy_proto_init() {
 	if File_gatehouse_policy_v1_policy_proto != nil {
 		return
 	}
+	file_gatehouse_policy_v1_auth_proto_init()
+	file_gatehouse_policy_v1_limits_proto_init()
+	file_gatehouse_policy_v1_resilience_proto_init()
+	file_gatehouse_policy_v1_policy_proto_msgTypes[0].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -1,0 +1,94 @@
+package call
+
+import (
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+)
+
+// Caller is who calls, as far as a credential proved it. It is immutable once it
+// has been given to a call.
+type Caller struct {
+	// ID names the caller among those of its authenticator: a token's subject,
+	// a key's id, a certificate's subject, a user's name.
+	ID string
+	// Authenticator is the name, in the configuration, of what knew the caller.
+	Authenticator string
+	// Claims are what else is known, as JSON has it: string, float64, bool,
+	// []any, map[string]any and nil.
+	Claims map[string]any
+	// Scopes are what the caller may ask for.
+	Scopes []string
+}
+
+// SetCaller tells who calls. It is for the policy that authenticates, before the
+// call goes on.
+func (c *Call) SetCaller(caller *Caller) { c.caller.Store(caller) }
+
+// Caller is who calls, nil for nobody known.
+func (c *Call) Caller() *Caller { return c.caller.Load() }
+
+// AddHeader adds headers to the answer, beside the backend's; keys are in lower
+// case. On gRPC they go into the trailer of a call that fails, since a header of
+// their own would commit the client's attempt (gRFC A6). They must be added
+// before the first message of the answer.
+func (c *Call) AddHeader(pairs ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.header = metadata.Join(c.header, metadata.Pairs(pairs...))
+}
+
+// Header is what AddHeader added. Nobody writes to it.
+func (c *Call) Header() metadata.MD {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.header
+}
+
+// Request is the request message, which is read now if nobody has. It stays the
+// call's. A call whose requests are a stream has none: policies that need one
+// refuse such an RPC when the table is built.
+func (c *Call) Request() (*Message, error) {
+	if c.request == nil {
+		return nil, Refuse(Gateway, codes.Internal, "internal error")
+	}
+	return c.request()
+}
+
+// ReadRequest reads the request message where there is one, so that a bad one is
+// refused before an upstream hears of the call.
+func (c *Call) ReadRequest() error {
+	if c == nil || c.request == nil {
+		return nil
+	}
+	_, err := c.request()
+	return err
+}
+
+// Decoded is the request message in a form that a policy can look into. decode
+// makes it of the wire bytes; it is called at most once for a call, whoever asks
+// first.
+func (c *Call) Decoded(decode func(wire []byte) (proto.Message, error)) (proto.Message, error) {
+	c.decoding.Do(func() {
+		msg, err := c.Request()
+		if err != nil {
+			c.decoded.err = err
+			return
+		}
+		c.decoded.msg, c.decoded.err = decode(msg.Data.Materialize())
+	})
+	return c.decoded.msg, c.decoded.err
+}
+
+// carries says where a call's request is.
+func (c *Call) carries(request func() (*Message, error)) {
+	if c != nil {
+		c.request = request
+	}
+}
+
+// decoded is a view of the request.
+type decoded struct {
+	msg proto.Message
+	err error
+}
