@@ -2,6 +2,8 @@ package call
 
 import (
 	"context"
+	"crypto/tls"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -38,6 +40,8 @@ type Call struct {
 	RequestID string    // identifies this call in logs on both sides
 	TraceID   string    // of the W3C traceparent; "" if none came
 	Start     time.Time // when the request was accepted
+
+	TLS *tls.ConnectionState // of the client's connection; nil in the clear. Read only.
 
 	In  Counter // what the client sent
 	Out Counter // what the client was sent
@@ -111,6 +115,16 @@ func (c *Call) Finish(err error) {
 }
 
 type callKey struct{}
+
+// PeerIP is the client's address, as believed, without a port; the zero Addr if
+// it is none, as on a unix socket.
+func (c *Call) PeerIP() netip.Addr {
+	if ap, err := netip.ParseAddrPort(c.Peer); err == nil {
+		return ap.Addr().Unmap().WithZone("")
+	}
+	ip, _ := netip.ParseAddr(c.Peer)
+	return ip.Unmap().WithZone("")
+}
 
 // With returns ctx carrying c.
 func With(ctx context.Context, c *Call) context.Context {

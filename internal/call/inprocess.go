@@ -71,7 +71,7 @@ func enter(ctx context.Context, m *Method) (context.Context, *Call) {
 		c.Method, c.Upstream = m.Name, m.Upstream
 	}
 	if outer := From(ctx); outer != nil {
-		c.Peer, c.RequestID, c.TraceID = outer.Peer, outer.RequestID, outer.TraceID
+		c.Peer, c.RequestID, c.TraceID, c.TLS = outer.Peer, outer.RequestID, outer.TraceID, outer.TLS
 	}
 	return With(ctx, c), c
 }

@@ -2,11 +2,13 @@ package edge
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 
@@ -30,6 +32,7 @@ func (e *native) serve(ss grpc.ServerStream) error {
 	name, _ := grpc.MethodFromServerStream(ss)
 	remote := remoteOf(ss.Context())
 	c := new(call.Call)
+	c.TLS = tlsOf(ss.Context())
 	e.begin(c, call.GRPC, remote, in["x-forwarded-for"], first(in["x-request-id"]), first(in["traceparent"]))
 	s := &nativeStream{ServerStream: ss, call: c}
 	err := e.carry(s, in, name, remote)
@@ -88,6 +91,19 @@ func (e *native) outgoing(ctx context.Context, c *call.Call, in metadata.MD, rem
 	}
 	e.stamp(out, c, remote, in["x-forwarded-for"])
 	return out
+}
+
+// tlsOf is the state of the client's connection, nil in the clear.
+func tlsOf(ctx context.Context) *tls.ConnectionState {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return nil
+	}
+	info, ok := p.AuthInfo.(credentials.TLSInfo)
+	if !ok {
+		return nil
+	}
+	return &info.State
 }
 
 func remoteOf(ctx context.Context) string {

@@ -274,6 +274,7 @@ func (s *Settings) peerOf(remote string, forwarded []string) string {
 // beginHTTP is begin for a request that came through net/http.
 func (s *Settings) beginHTTP(c *call.Call, p call.Protocol, r *http.Request) {
 	h := r.Header
+	c.TLS = r.TLS
 	s.begin(c, p, r.RemoteAddr, h["X-Forwarded-For"], first(h["X-Request-Id"]), first(h["Traceparent"]))
 }
 
