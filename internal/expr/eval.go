@@ -1,0 +1,173 @@
+package expr
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"net/netip"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// Key gives the value of the expression for the call that ctx belongs to, as a
+// string that differs wherever the values do.
+func (p *Program) Key(ctx context.Context) (string, error) {
+	v, err := p.eval(ctx)
+	if err != nil {
+		return "", err
+	}
+	if s, ok := v.(types.String); ok {
+		return "s" + string(s), nil // by far the most frequent
+	}
+	b, err := appendKey(nil, v)
+	return string(b), err
+}
+
+func appendKey(b []byte, v ref.Val) ([]byte, error) {
+	switch v := v.(type) {
+	case types.String:
+		b = binary.AppendUvarint(append(b, 't'), uint64(len(v)))
+		return append(b, v...), nil
+	case types.Int:
+		return binary.BigEndian.AppendUint64(append(b, 'i'), uint64(v)), nil
+	case types.Uint:
+		return binary.BigEndian.AppendUint64(append(b, 'u'), uint64(v)), nil
+	case types.Double:
+		return binary.BigEndian.AppendUint64(append(b, 'd'), math.Float64bits(float64(v))), nil
+	case types.Bool:
+		if v {
+			return append(b, 'y'), nil
+		}
+		return append(b, 'n'), nil
+	case traits.Lister:
+		var err error
+		b = append(b, 'l')
+		for it := v.Iterator(); it.HasNext() == types.True && err == nil; {
+			b, err = appendKey(b, it.Next())
+		}
+		return append(b, 'e'), err
+	default:
+		return nil, fmt.Errorf("gave %s; want a string, number, bool, or a list of these", v.Type().TypeName())
+	}
+}
+
+func (p *Program) eval(ctx context.Context) (ref.Val, error) {
+	vars := &activation{ctx: ctx, call: call.From(ctx), env: p.env}
+	if vars.call == nil {
+		vars.call = new(call.Call)
+	}
+	if p.NeedsRequest() { // here, so that a bad request is told as what it is
+		if vars.request, vars.err = vars.call.Decoded(p.env.decode); vars.err != nil {
+			return nil, vars.err
+		}
+	}
+	v, _, err := p.program.Eval(vars)
+	return v, err
+}
+
+// decode makes of a request what an expression can look into.
+func (e *Env) decode(wire []byte) (proto.Message, error) {
+	m := dynamicpb.NewMessage(e.input)
+	if err := proto.Unmarshal(wire, m); err != nil {
+		return nil, call.Refuse(call.Client, codes.InvalidArgument, "the request is not a valid %s", e.input.FullName()).Because(err)
+	}
+	return m, nil
+}
+
+// activation looks names up when they are needed.
+type activation struct {
+	ctx     context.Context // of the call; an activation lives as long as one evaluation
+	call    *call.Call
+	env     *Env
+	request proto.Message
+	err     error
+}
+
+var _ cel.Activation = (*activation)(nil)
+
+// Parent is none.
+func (a *activation) Parent() cel.Activation { return nil }
+
+// nobody is the caller of a call without one.
+var nobody = &call.Caller{Claims: map[string]any{}, Scopes: []string{}}
+
+func (a *activation) caller() *call.Caller {
+	if c := a.call.Caller(); c != nil {
+		return c
+	}
+	return nobody
+}
+
+// ResolveName gives the value of a variable.
+func (a *activation) ResolveName(name string) (any, bool) {
+	switch name {
+	case callerID:
+		return a.caller().ID, true
+	case callerAuthenticator:
+		return a.caller().Authenticator, true
+	case callerClaims:
+		if claims := a.caller().Claims; claims != nil {
+			return claims, true
+		}
+		return nobody.Claims, true
+	case callerScopes:
+		if scopes := a.caller().Scopes; scopes != nil {
+			return scopes, true
+		}
+		return nobody.Scopes, true
+	case peerIP:
+		return textOf(a.call.PeerIP()), true
+	case peerNetwork:
+		return Network(a.call.PeerIP()), true
+	case headers:
+		return headersOf(a.ctx), true
+	case method:
+		return a.call.Method, true
+	case request:
+		return a.request, a.request != nil
+	default:
+		return nil, false
+	}
+}
+
+func textOf(ip netip.Addr) string {
+	if !ip.IsValid() {
+		return ""
+	}
+	return ip.String()
+}
+
+// Network is the part of an address that stands for one client: an IPv4 address,
+// and of IPv6, of which everybody has many, the first 64 bits.
+func Network(ip netip.Addr) string {
+	if !ip.Is6() {
+		return textOf(ip)
+	}
+	prefix, err := ip.Prefix(64)
+	if err != nil {
+		return textOf(ip)
+	}
+	return prefix.String()
+}
+
+// headersOf are the headers of the request, those sent several times joined as
+// HTTP has it (RFC 9110, section 5.2).
+func headersOf(ctx context.Context) map[string]string {
+	md, _ := metadata.FromOutgoingContext(ctx)
+	out := make(map[string]string, len(md))
+	for key, values := range md {
+		out[key] = strings.Join(values, ", ")
+	}
+	return out
+}

@@ -1,0 +1,180 @@
+// Package expr compiles and runs the expressions of policies, which are CEL
+// (https://cel.dev). An expression is checked against the types of what it names
+// when the table is built, so that a mistake never waits for a call.
+package expr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/ext"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+)
+
+// The names that an expression may use.
+const (
+	callerID            = "caller.id"
+	callerAuthenticator = "caller.authenticator"
+	callerClaims        = "caller.claims"
+	callerScopes        = "caller.scopes"
+	peerIP              = "peer.ip"
+	peerNetwork         = "peer.network"
+	headers             = "headers"
+	method              = "method"
+	request             = "request"
+)
+
+// costLimit bounds what one evaluation may do, in CEL's units; a comparison is
+// about one, a regular expression over a header a few dozen.
+const costLimit = 100_000
+
+// Env is what the expressions of one RPC may name. It is immutable and safe for
+// concurrent use.
+type Env struct {
+	cel   *cel.Env
+	input protoreflect.MessageDescriptor // nil: no request to look into
+	why   string                         // there is none
+}
+
+// NewEnv returns the names for an RPC. Expressions about an RPC whose requests
+// are a stream, or whose contract is not known, cannot name `request`.
+func NewEnv(md protoreflect.MethodDescriptor) (*Env, error) {
+	options := []cel.EnvOption{
+		cel.Variable(callerID, cel.StringType),
+		cel.Variable(callerAuthenticator, cel.StringType),
+		cel.Variable(callerClaims, cel.MapType(cel.StringType, cel.DynType)),
+		cel.Variable(callerScopes, cel.ListType(cel.StringType)),
+		cel.Variable(peerIP, cel.StringType),
+		cel.Variable(peerNetwork, cel.StringType),
+		cel.Variable(headers, cel.MapType(cel.StringType, cel.StringType)),
+		cel.Variable(method, cel.StringType),
+		ext.Strings(), ext.Sets(),
+	}
+	e := &Env{}
+	switch {
+	case md == nil:
+		e.why = "the contract of the RPC is not known"
+	case md.IsStreamingClient():
+		e.why = "its requests are a stream"
+	default:
+		e.input = md.Input()
+		files, err := filesOf(md.Input().ParentFile())
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, cel.TypeDescs(files), cel.Variable(request, cel.ObjectType(string(md.Input().FullName()))))
+	}
+	var err error
+	if e.cel, err = cel.NewEnv(options...); err != nil {
+		return nil, fmt.Errorf("cel: %w", err)
+	}
+	return e, nil
+}
+
+// filesOf is a file with all that it imports.
+func filesOf(file protoreflect.FileDescriptor) (*protoregistry.Files, error) {
+	files := new(protoregistry.Files)
+	var add func(protoreflect.FileDescriptor) error
+	add = func(f protoreflect.FileDescriptor) error {
+		if _, err := files.FindFileByPath(f.Path()); err == nil || f.IsPlaceholder() {
+			return nil
+		}
+		for i := range f.Imports().Len() {
+			if err := add(f.Imports().Get(i)); err != nil {
+				return err
+			}
+		}
+		return files.RegisterFile(f)
+	}
+	return files, add(file)
+}
+
+// Program is a compiled expression. It is immutable and safe for concurrent use.
+type Program struct {
+	program cel.Program
+	env     *Env
+	names   map[string]bool
+}
+
+// NeedsRequest reports whether the expression looks into the request, which is
+// then read before it is decided.
+func (p *Program) NeedsRequest() bool { return p.names[request] }
+
+// Condition compiles an expression that must be a bool.
+func (e *Env) Condition(text string) (*Program, error) {
+	return e.compile(text, "a condition (bool)", func(t *cel.Type) bool { return t.IsExactType(cel.BoolType) })
+}
+
+// Key compiles an expression whose value tells calls apart: a string, number,
+// bool, or a list of these.
+func (e *Env) Key(text string) (*Program, error) {
+	return e.compile(text, "a string, number, bool, or a list of these", func(t *cel.Type) bool {
+		if t.Kind() == cel.ListKind {
+			t = t.Parameters()[0]
+		}
+		switch t.Kind() {
+		case cel.StringKind, cel.IntKind, cel.UintKind, cel.DoubleKind, cel.BoolKind, cel.DynKind:
+			return true
+		default:
+			return false
+		}
+	})
+}
+
+func (e *Env) compile(text, want string, fits func(*cel.Type) bool) (*Program, error) {
+	checked, issues := e.cel.Compile(text)
+	if err := issues.Err(); err != nil {
+		return nil, e.explain(issues)
+	}
+	if !fits(checked.OutputType()) {
+		return nil, fmt.Errorf("%q gives %s; want %s", text, cel.FormatCELType(checked.OutputType()), want)
+	}
+	program, err := e.cel.Program(checked, cel.CostLimit(costLimit), cel.EvalOptions(cel.OptOptimize))
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", text, err)
+	}
+	return &Program{program: program, env: e, names: namesIn(checked.NativeRep())}, nil
+}
+
+// explain tells what is wrong with an expression, and where.
+func (e *Env) explain(issues *cel.Issues) error {
+	var errs []error
+	for _, problem := range issues.Errors() {
+		hint := ""
+		if e.input == nil && strings.Contains(problem.Message, "'"+request+"'") {
+			hint = ": " + e.why
+		}
+		errs = append(errs, fmt.Errorf("column %d: %s%s", problem.Location.Column()+1, problem.Message, hint))
+	}
+	return errors.Join(errs...)
+}
+
+// namesIn are the variables that an expression uses.
+func namesIn(checked *ast.AST) map[string]bool {
+	names := map[string]bool{}
+	for _, ref := range checked.ReferenceMap() {
+		if ref.Name != "" {
+			names[ref.Name] = true
+		}
+	}
+	return names
+}
+
+// Bool decides about the call that ctx belongs to. What cannot be decided, such
+// as one that needs a claim that is not there, is an error.
+func (p *Program) Bool(ctx context.Context) (bool, error) {
+	v, err := p.eval(ctx)
+	if err != nil {
+		return false, err
+	}
+	b, ok := v.Value().(bool)
+	if !ok {
+		return false, fmt.Errorf("gave %s, want a bool", v.Type().TypeName())
+	}
+	return b, nil
+}
