@@ -129,6 +129,8 @@ func (d *decoder) value(n *yaml.Node, m protoreflect.Message, field protoreflect
 		return
 	}
 	switch {
+	case field.IsMap():
+		d.entries(n, m.Mutable(field).Map(), field, path, depth)
 	case field.IsList():
 		d.list(n, m.Mutable(field).List(), field, path, depth)
 	case field.Message() != nil && field.Message().FullName() != durationName:
@@ -145,6 +147,10 @@ func (d *decoder) list(n *yaml.Node, list protoreflect.List, field protoreflect.
 	if n = d.enter(n, depth); n == nil {
 		return
 	}
+	if n.Kind == yaml.MappingNode && field.Message() != nil && field.Parent().FullName() == policyName {
+		d.message(at, list.AppendMutable().Message(), path+"[0]", depth+1) // most have one limit
+		return
+	}
 	if n.Kind != yaml.SequenceNode {
 		d.fail(at, path, "expected a list, got %s; begin each item with \"- \"", shown(n))
 		return
@@ -158,6 +164,39 @@ func (d *decoder) list(n *yaml.Node, list protoreflect.List, field protoreflect.
 		d.positions[itemPath] = d.position(item)
 		if v, ok := d.scalar(item, field, itemPath, depth+1); ok {
 			list.Append(v)
+		}
+	}
+}
+
+// policyName is the message whose lists may be written without dashes if they
+// have one item.
+const policyName protoreflect.FullName = "gatehouse.policy.v1.Policy"
+
+// entries reads a map from string to string.
+func (d *decoder) entries(n *yaml.Node, m protoreflect.Map, field protoreflect.FieldDescriptor, path string, depth int) {
+	at := n
+	if n = d.enter(n, depth); n == nil {
+		return
+	}
+	if n.Kind != yaml.MappingNode {
+		d.fail(at, path, "expected a mapping of names to values, got %s", shown(n))
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		at := entryPath(path, key.Value)
+		d.positions[at] = d.position(key)
+		if key.Kind != yaml.ScalarNode || key.Tag == "!!merge" {
+			d.fail(key, path, "a name must be a string")
+			continue
+		}
+		name := protoreflect.ValueOfString(key.Value).MapKey()
+		if m.Has(name) {
+			d.fail(key, at, "already set")
+			continue
+		}
+		if v, ok := d.scalar(value, field.MapValue(), at, depth+1); ok {
+			m.Set(name, v)
 		}
 	}
 }

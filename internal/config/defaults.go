@@ -43,14 +43,13 @@ func Default() *configv1.Config {
 			Format: configv1.Log_FORMAT_TEXT,
 			Access: new(true),
 		},
+		Shedding:        &configv1.Shedding{MinLimit: proto.Uint32(20), MaxLimit: proto.Uint32(1000)},
+		Answers:         &configv1.Answers{MaxBytes: proto.Int64(64 << 20)},
+		SecurityHeaders: &configv1.SecurityHeaders{Hsts: durationpb.New(8760 * time.Hour)},
+		Tracing:         &configv1.Tracing{SampleRatio: proto.Float64(0.01), ServiceName: "gatehouse"},
 	}
 	profile(c)
 	return c
-}
-
-// DefaultPolicy is the policy of an RPC about which nobody said anything.
-func DefaultPolicy() *policyv1.Policy {
-	return &policyv1.Policy{Timeout: durationpb.New(0)}
 }
 
 // defaultUpstream is what an upstream has that does not say otherwise.
@@ -62,6 +61,7 @@ func defaultUpstream(limits *configv1.Limits) *configv1.Upstream {
 			Time:    durationpb.New(6 * time.Minute),
 			Timeout: durationpb.New(3 * time.Second),
 		},
+		RetryBudget: &policyv1.RetryBudget{MaxTokens: proto.Uint32(10), TokenRatio: proto.Float64(0.1)},
 	}
 }
 
@@ -93,6 +93,7 @@ func complete(c *configv1.Config) {
 	}
 	profile(c)
 	fill(c, Default())
+	completeParts(c)
 	for _, u := range c.GetUpstreams() {
 		fill(u, defaultUpstream(c.GetLimits()))
 	}
@@ -122,5 +123,5 @@ func fillMessage(to, from protoreflect.Message) {
 
 // isGroup tells a field whose message has fields of its own to fill.
 func isGroup(field protoreflect.FieldDescriptor) bool {
-	return field.Message() != nil && !field.IsList() && field.Message().FullName() != durationName
+	return field.Message() != nil && !field.IsList() && !field.IsMap() && field.Message().FullName() != durationName
 }

@@ -85,8 +85,12 @@ type docs struct {
 func newDocs(t *testing.T) *docs {
 	t.Helper()
 	d := &docs{comments: map[string]string{}, paths: map[protoreflect.FullName][]string{}}
-	for _, path := range []string{"config", "policy"} {
-		f, err := os.Open(fmt.Sprintf("../../proto/gatehouse/%s/v1/%s.proto", path, path))
+	paths, err := filepath.Glob("../../proto/gatehouse/*/v1/*.proto")
+	if err != nil || len(paths) < 2 {
+		t.Fatalf("the schema is in %v: %v", paths, err)
+	}
+	for _, path := range paths {
+		f, err := os.Open(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -172,7 +176,10 @@ func cell(text string) string { return strings.ReplaceAll(text, "|", "\\|") }
 // takes says what a field takes: its type and what is allowed of that.
 func takes(field protoreflect.FieldDescriptor) string {
 	kind := kindOf(field)
-	if field.IsList() {
+	switch {
+	case field.IsMap():
+		kind = "mapping of names to strings"
+	case field.IsList():
 		kind = "list of " + kind
 	}
 	if rules := allowed(field); rules != "" {
@@ -188,8 +195,8 @@ func kindOf(field protoreflect.FieldDescriptor) string {
 	case protoreflect.EnumKind:
 		var names []string
 		for i := 1; i < field.Enum().Values().Len(); i++ {
-			value := strings.ToLower(string(field.Enum().Values().Get(i).Name()))
-			_, value, _ = strings.Cut(value, "_")
+			prefix := regexp.MustCompile("([a-z])([A-Z])").ReplaceAllString(string(field.Enum().Name()), "${1}_$2") + "_"
+			value := strings.TrimPrefix(strings.ToLower(string(field.Enum().Values().Get(i).Name())), strings.ToLower(prefix))
 			value = strings.ReplaceAll(strings.ReplaceAll(value, "1_", "1."), "_", "-")
 			names = append(names, "`"+value+"`")
 		}
@@ -198,6 +205,8 @@ func kindOf(field protoreflect.FieldDescriptor) string {
 		return "whole number"
 	case protoreflect.Int64Kind:
 		return "size"
+	case protoreflect.DoubleKind:
+		return "number"
 	case protoreflect.MessageKind:
 		switch field.Message().FullName() {
 		case "google.protobuf.Duration":

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strconv"
 	"cmp"
 	"fmt"
 	"slices"
@@ -96,6 +97,9 @@ func parentPath(path string) string {
 	}
 	return ""
 }
+
+// entryPath is the path of an entry of a map.
+func entryPath(path, key string) string { return path + "[" + strconv.Quote(key) + "]" }
 
 func joinPath(path, name string) string {
 	if path == "" {

@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 )
 
 // resolvePaths makes the relative paths of files begin at the folder of the
@@ -20,6 +21,23 @@ func resolvePaths(c *configv1.Config, folder string) {
 		}
 		if image, ok := u.GetSchema().GetSource().(*configv1.Schema_Image); ok {
 			resolve(folder, &image.Image)
+		}
+	}
+	for _, tls := range []*configv1.UpstreamTls{c.GetRedis().GetTls(), c.GetTracing().GetTls()} {
+		if tls != nil {
+			resolve(folder, &tls.CaFile, &tls.CertFile, &tls.KeyFile)
+		}
+	}
+	for _, a := range c.GetAuthenticators() {
+		switch kind := a.GetKind().(type) {
+		case *policyv1.Authenticator_ApiKeys:
+			resolve(folder, &kind.ApiKeys.File)
+		case *policyv1.Authenticator_Basic:
+			resolve(folder, &kind.Basic.File)
+		case *policyv1.Authenticator_Jwt:
+			if keys, ok := kind.Jwt.GetKeys().(*policyv1.Jwt_JwksFile); ok {
+				resolve(folder, &keys.JwksFile)
+			}
 		}
 	}
 	if c.GetOpenapi() != nil {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"buf.build/go/protovalidate"
@@ -14,9 +15,9 @@ import (
 
 // Effective is the policy in force for one RPC.
 type Effective struct {
-	// Policy has every field set.
+	// Policy has every field set, of those parts that somebody asked for.
 	Policy *policyv1.Policy
-	// Origin tells by field name where the value is from, as in
+	// Origin tells by the field's path, as in "retry.attempts", where the value is from, as in
 	// "gatehouse.yaml:14:7 expose[0].policy", "option of rpc
 	// shop.catalog.v1.CatalogService.GetProduct" or "default".
 	Origin map[string]string
@@ -41,12 +42,28 @@ func (f *File) Policy(md protoreflect.MethodDescriptor, exposure int) (*Effectiv
 		return nil, err
 	}
 	sources = append(sources, options...)
-	sources = append(sources, source{policy: DefaultPolicy(), name: "default"})
 	e := &Effective{Policy: new(policyv1.Policy), Origin: map[string]string{}}
 	for _, s := range sources {
 		e.merge(s)
 	}
+	said := maps.Clone(e.Origin)
+	completePolicy(e.Policy)
+	e.noteDefaults(e.Policy.ProtoReflect(), "", said)
 	return e, nil
+}
+
+// noteDefaults notes where the fields are from that no source has said.
+func (e *Effective) noteDefaults(m protoreflect.Message, path string, said map[string]string) {
+	m.Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		at := joinPath(path, string(field.Name()))
+		switch _, known := said[at]; {
+		case isGroup(field):
+			e.noteDefaults(v.Message(), at, said)
+		case !known:
+			e.Origin[at] = "default"
+		}
+		return true
+	})
 }
 
 func (f *File) exposed(i int) source {
@@ -89,17 +106,41 @@ func optionSources(md protoreflect.MethodDescriptor) ([]source, error) {
 
 // merge takes the fields from a source that none before it had.
 func (e *Effective) merge(s source) {
-	to := e.Policy.ProtoReflect()
-	proto.CloneOf(s.policy).ProtoReflect().Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		if to.Has(field) {
-			return true
+	e.mergeInto(e.Policy.ProtoReflect(), proto.CloneOf(s.policy).ProtoReflect(), "", s)
+}
+
+func (e *Effective) mergeInto(to, from protoreflect.Message, path string, s source) {
+	from.Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		at := joinPath(path, string(field.Name()))
+		whole := field.Message() != nil && field.Message().FullName() == authName
+		switch {
+		case isGroup(field) && whole && to.Has(field), !isGroup(field) && taken(to, field):
+			// a source before had it
+		case isGroup(field):
+			e.mergeInto(to.Mutable(field).Message(), v.Message(), at, s)
+		default:
+			to.Set(field, v)
+			e.Origin[at] = s.nameOf(at)
 		}
-		to.Set(field, v)
-		origin := s.name
-		if s.origin != nil {
-			origin = s.origin(string(field.Name()))
-		}
-		e.Origin[string(field.Name())] = origin
 		return true
 	})
+}
+
+// authName is the message that is taken whole: who may call is to be read in one
+// place.
+const authName protoreflect.FullName = "gatehouse.policy.v1.Auth"
+
+// taken reports whether a field is set, or another member of its oneof.
+func taken(m protoreflect.Message, field protoreflect.FieldDescriptor) bool {
+	if oneof := field.ContainingOneof(); oneof != nil {
+		return m.WhichOneof(oneof) != nil
+	}
+	return m.Has(field)
+}
+
+func (s source) nameOf(path string) string {
+	if s.origin != nil {
+		return s.origin(path)
+	}
+	return s.name
 }

@@ -73,23 +73,106 @@ func TestPolicy(t *testing.T) {
 			if err := got.Print(&out, "  "); err != nil {
 				t.Fatal(err)
 			}
-			if want := "  timeout: " + test.want.String() + "  # " + test.origin + "\n"; out.String() != want {
+			want := "  timeout: " + test.want.String() + "  # " + test.origin + "\n  priority: normal  # default\n"
+			if out.String() != want {
 				t.Errorf("printed %q, want %q", out.String(), want)
 			}
 		})
 	}
 }
 
-// Every field of a policy has a default, so that a policy in force is whole.
+// Every field of a policy is set that has a default by its comment, and is the
+// default that the comment names; fields without one are the user's to give.
 func TestPolicyIsWhole(t *testing.T) {
-	got, err := parse(t, minimal).Policy(nil, 0)
+	got, err := parse(t, strings.TrimSpace(minimal)+`
+    policy:
+      auth: {}
+      rate_limit: {requests: 7}
+      concurrency: {limit: 7}
+      retry: {hedge: {}}
+      breaker: {}
+      fallback: {}
+      cache: {}
+      idempotency: {}
+`).Policy(nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := got.Policy.ProtoReflect()
-	for i := range m.Descriptor().Fields().Len() {
-		if field := m.Descriptor().Fields().Get(i); !m.Has(field) || !field.HasPresence() {
-			t.Errorf("%s has no default, or cannot be told from one", field.Name())
+	var out strings.Builder
+	if err := got.Print(&out, ""); err != nil {
+		t.Fatal(err)
+	}
+	d := newDocs(t)
+	checked := 0
+	var walk func(m protoreflect.Message)
+	walk = func(m protoreflect.Message) {
+		for i := range m.Descriptor().Fields().Len() {
+			field := m.Descriptor().Fields().Get(i)
+			switch {
+			case field.IsList() && field.Message() != nil && m.Has(field):
+				walk(m.Get(field).List().Get(0).Message())
+			case field.Message() != nil && field.Message().FullName() != "google.protobuf.Duration" && !field.IsMap() && !field.IsList() && m.Has(field):
+				walk(m.Get(field).Message())
+			}
+			_, said := d.text(field)
+			if !strings.HasPrefix(said, "`") {
+				continue
+			}
+			checked++
+			want, _, _ := strings.Cut(strings.TrimPrefix(said, "`"), "`")
+			if want == "requests" {
+				want = "7"
+			}
+			plain := strings.NewReplacer("[", "", "]", "", "'", "", `"`, "")
+			if line := string(field.Name()) + ": " + plain.Replace(want); !strings.Contains(plain.Replace(out.String()), line) {
+				t.Errorf("%s: no line %q in\n%s", field.FullName(), line, out.String())
+			}
+		}
+	}
+	walk(got.Policy.ProtoReflect())
+	if checked < 40 {
+		t.Errorf("only %d defaults were looked at", checked)
+	}
+}
+
+// A part of a policy is merged field by field, but for who may call.
+func TestPartsOfAPolicyAreMerged(t *testing.T) {
+	f := parse(t, strings.TrimSpace(minimal)+`
+    policy: {retry: {attempts: 5}, fallback: {response: "{}"}, auth: {public: true}, rate_limit: [{requests: 1}, {requests: 2, burst: 9}]}
+`)
+	md := health(t, 0, 0, 0)
+	options, ok := md.Options().(*descriptorpb.MethodOptions)
+	if !ok {
+		t.Fatal("no options")
+	}
+	proto.SetExtension(options, policyv1.E_Method, &policyv1.Policy{
+		Retry:     &policyv1.Retry{Attempts: proto.Uint32(2), Multiplier: proto.Float64(3)},
+		Fallback:  &policyv1.Fallback{Serve: &policyv1.Fallback_LastGood{LastGood: durationpb.New(time.Minute)}},
+		Auth:      &policyv1.Auth{Accept: []string{"idp"}, Scopes: []string{"read"}},
+		RateLimit: []*policyv1.RateLimit{{Requests: proto.Uint32(100)}},
+	})
+	got, err := f.Policy(md, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := got.Policy
+	if p.GetRetry().GetAttempts() != 5 || p.GetRetry().GetMultiplier() != 3 {
+		t.Errorf("retry %v, want attempts of the exposure and the multiplier of the RPC", p.GetRetry())
+	}
+	if p.GetFallback().GetLastGood() != nil || p.GetFallback().GetResponse() != "{}" {
+		t.Errorf("fallback %v, want the response alone", p.GetFallback())
+	}
+	if !p.GetAuth().GetPublic() || len(p.GetAuth().GetAccept())+len(p.GetAuth().GetScopes()) != 0 {
+		t.Errorf("auth %v, want the exposure's alone", p.GetAuth())
+	}
+	if limits := p.GetRateLimit(); len(limits) != 2 || limits[0].GetBurst() != 1 || limits[1].GetBurst() != 9 {
+		t.Errorf("limits %v, want the exposure's two", limits)
+	}
+	for path, want := range map[string]string{
+		"retry.attempts": "gatehouse.yaml:8:", "retry.multiplier": "option of rpc", "retry.max_backoff": "default", "auth.public": "gatehouse.yaml:8:",
+	} {
+		if !strings.HasPrefix(got.Origin[path], want) {
+			t.Errorf("%s is from %q, want %s", path, got.Origin[path], want)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,26 +24,47 @@ func (f *File) Print(w io.Writer) error {
 	return e.Close()
 }
 
-// Print writes one line for each field: name, value, and where it is from.
+// Print writes one line for each field: its path, value, and where it is from.
 func (e *Effective) Print(w io.Writer, indent string) error {
-	m := e.Policy.ProtoReflect()
+	return e.print(w, indent, e.Policy.ProtoReflect(), "")
+}
+
+func (e *Effective) print(w io.Writer, indent string, m protoreflect.Message, path string) error {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
 		field := fields.Get(i)
 		if !m.Has(field) {
 			continue
 		}
+		at := joinPath(path, string(field.Name()))
+		if isGroup(field) {
+			if err := e.print(w, indent, m.Get(field).Message(), at); err != nil {
+				return err
+			}
+			continue
+		}
 		value := (&File{}).node(m, field, "")
+		value.Style = yaml.FlowStyle
 		text, err := yaml.Marshal(value)
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(w, "%s%s: %s  # %s\n", indent, field.Name(), strings.TrimSpace(string(text)), e.Origin[string(field.Name())])
+		_, err = fmt.Fprintf(w, "%s%s: %s  # %s\n", indent, at, strings.TrimSpace(string(text)), e.originOf(at))
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// originOf tells where the field at path is from, itself or with what it is in.
+func (e *Effective) originOf(path string) string {
+	for {
+		if origin, ok := e.Origin[path]; ok || path == "" {
+			return origin
+		}
+		path = parentPath(path)
+	}
 }
 
 func (f *File) mapping(m protoreflect.Message, path string) *yaml.Node {
@@ -63,12 +86,31 @@ func (f *File) mapping(m protoreflect.Message, path string) *yaml.Node {
 
 func (f *File) node(m protoreflect.Message, field protoreflect.FieldDescriptor, path string) *yaml.Node {
 	value := m.Get(field)
+	if field.IsMap() {
+		return f.entries(value.Map(), field, path)
+	}
 	if !field.IsList() {
 		return f.single(value, field, path)
 	}
 	n := &yaml.Node{Kind: yaml.SequenceNode}
 	for i := range value.List().Len() {
 		n.Content = append(n.Content, f.single(value.List().Get(i), field, fmt.Sprintf("%s[%d]", path, i)))
+	}
+	return n
+}
+
+// entries are those of a map, sorted.
+func (f *File) entries(m protoreflect.Map, field protoreflect.FieldDescriptor, path string) *yaml.Node {
+	n := &yaml.Node{Kind: yaml.MappingNode}
+	values := map[string]protoreflect.Value{}
+	m.Range(func(key protoreflect.MapKey, v protoreflect.Value) bool {
+		values[key.String()] = v
+		return true
+	})
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		name := new(yaml.Node)
+		name.SetString(key)
+		n.Content = append(n.Content, name, f.single(values[key], field.MapValue(), entryPath(path, key)))
 	}
 	return n
 }
@@ -89,6 +131,8 @@ func (f *File) single(v protoreflect.Value, field protoreflect.FieldDescriptor, 
 		}
 	case protoreflect.Int64Kind:
 		n.Value = formatSize(v.Int())
+	case protoreflect.DoubleKind:
+		n.Value = strconv.FormatFloat(v.Float(), 'g', -1, 64)
 	case protoreflect.Uint32Kind:
 		n.Value = strconv.FormatUint(v.Uint(), 10)
 	case protoreflect.StringKind:

@@ -29,6 +29,9 @@ func parseScalar(n *yaml.Node, field protoreflect.FieldDescriptor) (protoreflect
 	case protoreflect.Int64Kind:
 		v, ok := size(n.Value)
 		return protoreflect.ValueOfInt64(v), ok
+	case protoreflect.DoubleKind:
+		v, err := strconv.ParseFloat(n.Value, 64)
+		return protoreflect.ValueOfFloat64(v), err == nil && (n.Tag == "!!int" || n.Tag == "!!float") && !math.IsInf(v, 0) && !math.IsNaN(v)
 	case protoreflect.MessageKind:
 		v, ok := duration(n.Value)
 		return protoreflect.ValueOfMessage(v.ProtoReflect()), ok
@@ -48,6 +51,8 @@ func expected(field protoreflect.FieldDescriptor) string {
 		return "a whole number up to 4294967295"
 	case protoreflect.Int64Kind:
 		return `a size such as 65536, "64KiB" or "4MiB"`
+	case protoreflect.DoubleKind:
+		return "a number such as 0.5"
 	case protoreflect.MessageKind:
 		return `a duration such as "500ms", "2s" or "1m30s"`
 	default:

@@ -646,7 +646,7 @@ type Cache struct {
 	// for whom it gives the same value. Over `caller`, `headers`, `peer` and
 	// `method`. `""` is everybody, and lets shared caches on the way keep the
 	// answer too.
-	// Default: `caller.id`; `""` for an RPC that is public.
+	// Default: `[caller.authenticator, caller.id]`; `""` for an RPC that is public.
 	Vary          *string `protobuf:"bytes,3,opt,name=vary,proto3,oneof" json:"vary,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
