@@ -49,8 +49,8 @@ const good = `listeners:
 upstreams:
   - {name: shop, target: "passthrough:///127.0.0.1:1", schema: {linked: true}}
 expose:
-  - {select: "shop.pricing.v1.*", upstream: shop, policy: {timeout: 2s}}
-  - {select: "shop.reviews.v1.ReviewsService.ModerateReviews", upstream: shop}
+  - {select: "shop.pricing.v1.*", upstream: shop, policy: {timeout: 2s, auth: {public: true}}}
+  - {select: "shop.reviews.v1.ReviewsService.ModerateReviews", upstream: shop, policy: {auth: {public: true}}}
 `
 
 func TestVersion(t *testing.T) {
@@ -240,7 +240,7 @@ func TestMistakesNeverStart(t *testing.T) {
 
 // httpRule is an exposure with a binding of its own.
 func httpRule(rule string) string {
-	return `  - {select: "shop.pricing.v1.PricingService", upstream: shop, http: [` + rule + "]}\n"
+	return `  - {select: "shop.pricing.v1.PricingService", upstream: shop, policy: {auth: {public: true}}, http: [` + rule + "]}\n"
 }
 
 func TestMissingConfiguration(t *testing.T) {

@@ -106,7 +106,7 @@ func newDocs(t *testing.T) *docs {
 // them out.
 func (d *docs) read(lines *bufio.Scanner) {
 	block := regexp.MustCompile(`^(?:message|enum|oneof) (\w+) {$`)
-	field := regexp.MustCompile(`^(?:optional |repeated )?[\w.]+ (\w+) = \d+[ ;]`)
+	field := regexp.MustCompile(`^(?:optional |repeated )?(?:map<[^>]+>|[\w.]+) (\w+) = \d+[ ;]`)
 	var comment, scope []string
 	for lines.Scan() {
 		line := strings.TrimSpace(lines.Text())
@@ -151,7 +151,7 @@ func (d *docs) find(md protoreflect.MessageDescriptor, path string) {
 	}
 	d.paths[md.FullName()] = append(d.paths[md.FullName()], path)
 	for i := range md.Fields().Len() {
-		if f := md.Fields().Get(i); f.Message() != nil {
+		if f := md.Fields().Get(i); f.Message() != nil && !f.IsMap() {
 			d.find(f.Message(), strings.TrimPrefix(path+"."+string(f.Name()), "."))
 		}
 	}

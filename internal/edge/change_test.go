@@ -6,13 +6,12 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
-	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
 )
 
 // withTimeout sets the policy's time limit of all methods, 0 for none.
 func withTimeout(d time.Duration) gatewaytest.Change {
-	return func(c *configv1.Config) { c.Expose[0].Policy = &policyv1.Policy{Timeout: durationpb.New(d)} }
+	return func(c *configv1.Config) { c.Expose[0].Policy.Timeout = durationpb.New(d) }
 }
 
 // withErrors sets the format of errors.

@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
@@ -36,6 +40,7 @@ type builder struct {
 	routes    []RouteInfo
 	policies  []MethodPolicy
 	overrides map[string][]override // full method name -> rules of the configuration
+	ruleless  map[int][]string      // exposure -> RPCs of which nobody said who may call them
 }
 
 // source is one upstream's contract with the plans made from it.
@@ -45,7 +50,7 @@ type source struct {
 }
 
 func (b *builder) build(ctx context.Context) (*edge.Table, error) {
-	b.methods, b.schemas = map[string]*call.Method{}, map[string]*source{}
+	b.methods, b.schemas, b.ruleless = map[string]*call.Method{}, map[string]*source{}, map[int][]string{}
 	if err := b.readSchemas(ctx); err != nil {
 		return nil, err
 	}
@@ -60,6 +65,7 @@ func (b *builder) build(ctx context.Context) (*edge.Table, error) {
 	for _, c := range chosen {
 		errs = append(errs, b.add(c))
 	}
+	errs = append(errs, b.denyByDefault())
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -107,6 +113,9 @@ func (b *builder) add(e *exposed) error {
 	if err != nil {
 		return err
 	}
+	if !hasRule(effective.Policy.GetAuth()) {
+		b.ruleless[e.index] = append(b.ruleless[e.index], string(e.method.FullName()))
+	}
 	m := &call.Method{
 		Name:       name,
 		Desc:       e.method,
@@ -131,6 +140,28 @@ func (b *builder) add(e *exposed) error {
 		}
 	}
 	return nil
+}
+
+// hasRule reports whether it is said who may call.
+func hasRule(auth *policyv1.Auth) bool { return auth.GetPublic() || len(auth.GetAccept()) > 0 }
+
+// denyByDefault refuses a configuration that serves an RPC without a word on who
+// may call it.
+func (b *builder) denyByDefault() error {
+	const most = 8
+	var errs []error
+	for _, i := range slices.Sorted(maps.Keys(b.ruleless)) {
+		names := b.ruleless[i]
+		more := ""
+		if len(names) > most {
+			more = fmt.Sprintf(" and %d more", len(names)-most)
+			names = names[:most]
+		}
+		errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d].policy.auth", i),
+			"nobody says who may call %s%s; set auth here or in the contract, such as {accept: [NAME OF AN AUTHENTICATOR]} or {public: true}",
+			strings.Join(names, ", "), more))
+	}
+	return errors.Join(errs...)
 }
 
 // bind compiles one HTTP binding of m.

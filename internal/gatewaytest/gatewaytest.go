@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/gateway"
 
@@ -58,7 +59,9 @@ func Config(backend string, changes ...Change) *configv1.Config {
 			Name: "shop", Target: "passthrough:///" + backend,
 			Schema: &configv1.Schema{Source: &configv1.Schema_Linked{Linked: true}},
 		}},
-		Expose: []*configv1.Exposure{{Select: "shop.*", Upstream: "shop"}},
+		Expose: []*configv1.Exposure{{Select: "shop.*", Upstream: "shop", Policy: &policyv1.Policy{
+			Auth: &policyv1.Auth{Public: new(true)}, RateLimit: []*policyv1.RateLimit{{Unlimited: new(true)}},
+		}}},
 		Drain:  &configv1.Drain{Timeout: durationpb.New(Patience)},
 	}
 	for _, change := range changes {

@@ -17,7 +17,6 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
-	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
 	inventoryv1 "github.com/gatehouse-dev/gatehouse/gen/shop/inventory/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
@@ -174,7 +173,7 @@ var brokenBackends = []broken{
 func (b *broken) configure(c *configv1.Config) {
 	c.Upstreams[0].MaxReceiveBytes = proto.Int64(1024)
 	if b.policy > 0 {
-		c.Expose[0].Policy = &policyv1.Policy{Timeout: durationpb.New(b.policy)}
+		c.Expose[0].Policy.Timeout = durationpb.New(b.policy)
 	}
 }
 

@@ -43,7 +43,7 @@ upstreams:
     max_receive_bytes: 16777216
 {{- end}}
 expose:
-  - {select: "*", upstream: reference}
+  - {select: "*", upstream: reference, policy: {auth: {public: true}}}
 {{- if .ReceiveLimit}}
 limits: {max_message_bytes: {{.ReceiveLimit}}}
 {{- end}}

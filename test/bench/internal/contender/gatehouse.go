@@ -20,7 +20,7 @@ upstreams:
 expose:
   - select: "shop.*"
     upstream: shop
-    policy: {timeout: 10s}
+    policy: {timeout: 10s, auth: {public: true}}
 json: {profile: grpc-gateway}
 log: {level: info, format: json, access: true}
 `
