@@ -229,11 +229,11 @@ upstreams:
   - {name: reviews, target: "passthrough:///REVIEWS", schema: {linked: true}}
   - {name: orders, target: "passthrough:///ORDERS", schema: {linked: true}}
 expose:
-  - {select: "shop.catalog.v1.*", upstream: catalog, policy: {auth: {public: true}, rate_limit: {unlimited: true}}}
-  - {select: "shop.pricing.v1.*", upstream: pricing, policy: {auth: {public: true}, rate_limit: {unlimited: true}}}
-  - {select: "shop.inventory.v1.*", upstream: inventory, policy: {auth: {public: true}, rate_limit: {unlimited: true}}}
-  - {select: "shop.reviews.v1.*", upstream: reviews, policy: {auth: {public: true}, rate_limit: {unlimited: true}}}
-  - {select: "shop.orders.v1.*", upstream: orders, policy: {auth: {public: true}, rate_limit: {unlimited: true}}}
+  - {select: "shop.catalog.v1.*", upstream: catalog, policy: {auth: {public: true}, rate_limit: {unlimited: true}, timeout: 0s, retry: {disabled: true}, breaker: {disabled: true}, fallback: {disabled: true}, cache: {disabled: true}, idempotency: {disabled: true}}}
+  - {select: "shop.pricing.v1.*", upstream: pricing, policy: {auth: {public: true}, rate_limit: {unlimited: true}, timeout: 0s, retry: {disabled: true}, breaker: {disabled: true}, fallback: {disabled: true}, cache: {disabled: true}, idempotency: {disabled: true}}}
+  - {select: "shop.inventory.v1.*", upstream: inventory, policy: {auth: {public: true}, rate_limit: {unlimited: true}, timeout: 0s, retry: {disabled: true}, breaker: {disabled: true}, fallback: {disabled: true}, cache: {disabled: true}, idempotency: {disabled: true}}}
+  - {select: "shop.reviews.v1.*", upstream: reviews, policy: {auth: {public: true}, rate_limit: {unlimited: true}, timeout: 0s, retry: {disabled: true}, breaker: {disabled: true}, fallback: {disabled: true}, cache: {disabled: true}, idempotency: {disabled: true}}}
+  - {select: "shop.orders.v1.*", upstream: orders, policy: {auth: {public: true}, rate_limit: {unlimited: true}, timeout: 0s, retry: {disabled: true}, breaker: {disabled: true}, fallback: {disabled: true}, cache: {disabled: true}, idempotency: {disabled: true}}}
 `
 
 // openGateway is a gateway in front of the store.

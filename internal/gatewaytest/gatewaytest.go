@@ -41,6 +41,7 @@ const Patience = 20 * time.Second
 type Gateway struct {
 	HTTP, GRPC, Admin string // addresses
 	Log               *Log
+	Gateway           *gateway.Gateway
 
 	stop context.CancelFunc
 	done chan error
@@ -60,7 +61,11 @@ func Config(backend string, changes ...Change) *configv1.Config {
 			Schema: &configv1.Schema{Source: &configv1.Schema_Linked{Linked: true}},
 		}},
 		Expose: []*configv1.Exposure{{Select: "shop.*", Upstream: "shop", Policy: &policyv1.Policy{
+			// None of what the contract says of policies: a test asks for what it wants.
 			Auth: &policyv1.Auth{Public: new(true)}, RateLimit: []*policyv1.RateLimit{{Unlimited: new(true)}},
+			Timeout: durationpb.New(0), Retry: &policyv1.Retry{Disabled: new(true)}, Breaker: &policyv1.Breaker{Disabled: new(true)},
+			Fallback: &policyv1.Fallback{Disabled: new(true)}, Cache: &policyv1.Cache{Disabled: new(true)},
+			Idempotency: &policyv1.Idempotency{Disabled: new(true)},
 		}}},
 		Drain:  &configv1.Drain{Timeout: durationpb.New(Patience)},
 	}
@@ -96,7 +101,7 @@ func StartOptions(t testing.TB, o gateway.Options) *Gateway {
 	ctx, stop := context.WithCancel(context.Background())
 	up := &Gateway{
 		HTTP: srv.Address("http"), GRPC: srv.Address("grpc"), Admin: srv.Address("admin"),
-		Log: log, stop: stop, done: make(chan error, 1),
+		Log: log, Gateway: g, stop: stop, done: make(chan error, 1),
 	}
 	go func() {
 		err := srv.Serve(ctx)

@@ -9,6 +9,7 @@
 package catalogv1
 
 import (
+	_ "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	_ "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2/options"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	httpbody "google.golang.org/genproto/googleapis/api/httpbody"
@@ -1727,7 +1728,7 @@ var File_shop_catalog_v1_catalog_proto protoreflect.FileDescriptor
 
 const file_shop_catalog_v1_catalog_proto_rawDesc = "" +
 	"\n" +
-	"\x1dshop/catalog/v1/catalog.proto\x12\x0fshop.catalog.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\x1a\x17google/type/money.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\"\xad\x01\n" +
+	"\x1dshop/catalog/v1/catalog.proto\x12\x0fshop.catalog.v1\x1a gatehouse/policy/v1/policy.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\x1a\x17google/type/money.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\"\xad\x01\n" +
 	"\x05Shelf\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12)\n" +
@@ -1881,22 +1882,23 @@ const file_shop_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x12UploadMediaRequest\x123\n" +
 	"\x04name\x18\x01 \x01(\tB\x1f\xe2A\x01\x02\xfaA\x18\n" +
 	"\x16shop.example.com/MediaR\x04name\x124\n" +
-	"\acontent\x18\x02 \x01(\v2\x14.google.api.HttpBodyB\x04\xe2A\x01\x02R\acontent2\xdf\n" +
-	"\n" +
-	"\x0eCatalogService\x12m\n" +
-	"\vListShelves\x12#.shop.catalog.v1.ListShelvesRequest\x1a$.shop.catalog.v1.ListShelvesResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/shelves\x12e\n" +
+	"\acontent\x18\x02 \x01(\v2\x14.google.api.HttpBodyB\x04\xe2A\x01\x02R\acontent2\x90\f\n" +
+	"\x0eCatalogService\x12z\n" +
+	"\vListShelves\x12#.shop.catalog.v1.ListShelvesRequest\x1a$.shop.catalog.v1.ListShelvesResponse\" \xa2\xd4\x18\x06R\x04\x12\x02\b\x05\x82\xd3\xe4\x93\x02\r\x12\v/v1/shelves\x90\x02\x01\x12e\n" +
 	"\bGetShelf\x12 .shop.catalog.v1.GetShelfRequest\x1a\x16.shop.catalog.v1.Shelf\"\x1f\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/{name=shelves/*}\x90\x02\x01\x12\x97\x01\n" +
 	"\fListProducts\x12$.shop.catalog.v1.ListProductsRequest\x1a%.shop.catalog.v1.ListProductsResponse\":\x82\xd3\xe4\x93\x021Z!\x12\x1f/v1/{parent=shelves/*}/products\x12\f/v1/products\x90\x02\x01\x12l\n" +
 	"\n" +
-	"GetProduct\x12\".shop.catalog.v1.GetProductRequest\x1a\x18.shop.catalog.v1.Product\" \x82\xd3\xe4\x93\x02\x17\x12\x15/v1/{name=products/*}\x90\x02\x01\x12o\n" +
-	"\rCreateProduct\x12%.shop.catalog.v1.CreateProductRequest\x1a\x18.shop.catalog.v1.Product\"\x1d\x82\xd3\xe4\x93\x02\x17:\aproduct\"\f/v1/products\x12\x80\x01\n" +
-	"\rUpdateProduct\x12%.shop.catalog.v1.UpdateProductRequest\x1a\x18.shop.catalog.v1.Product\".\x82\xd3\xe4\x93\x02(:\aproduct2\x1d/v1/{product.name=products/*}\x12p\n" +
-	"\rDeleteProduct\x12%.shop.catalog.v1.DeleteProductRequest\x1a\x16.google.protobuf.Empty\" \x82\xd3\xe4\x93\x02\x17*\x15/v1/{name=products/*}\x90\x02\x02\x12|\n" +
-	"\x0eArchiveProduct\x12&.shop.catalog.v1.ArchiveProductRequest\x1a\x18.shop.catalog.v1.Product\"(\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/v1/{name=products/*}:archive\x12\x9b\x01\n" +
-	"\x0eSearchProducts\x12&.shop.catalog.v1.SearchProductsRequest\x1a'.shop.catalog.v1.SearchProductsResponse\"8\x82\xd3\xe4\x93\x02/Z\x18:\x01*\"\x13/v1/products:search\x12\x13/v1/products:search\x90\x02\x01\x12m\n" +
-	"\bGetMedia\x12 .shop.catalog.v1.GetMediaRequest\x1a\x14.google.api.HttpBody\")\x82\xd3\xe4\x93\x02 \x12\x1e/v1/{name=products/*/media/**}\x90\x02\x01\x12~\n" +
-	"\vUploadMedia\x12#.shop.catalog.v1.UploadMediaRequest\x1a\x16.shop.catalog.v1.Media\"2\x82\xd3\xe4\x93\x02):\acontent\x1a\x1e/v1/{name=products/*/media/**}\x90\x02\x02B\x98\x01\x92AS\x12Q\n" +
-	"\bThe shop\x12AThe demo contract of Gatehouse: an outdoor shop in five services.2\x02v1Z@github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1;catalogv1b\x06proto3"
+	"GetProduct\x12\".shop.catalog.v1.GetProductRequest\x1a\x18.shop.catalog.v1.Product\" \x82\xd3\xe4\x93\x02\x17\x12\x15/v1/{name=products/*}\x90\x02\x01\x12\x8b\x01\n" +
+	"\rCreateProduct\x12%.shop.catalog.v1.CreateProductRequest\x1a\x18.shop.catalog.v1.Product\"9\xa2\xd4\x18\x18\x12\x16\x12\x05staff\"\rcatalog.write\x82\xd3\xe4\x93\x02\x17:\aproduct\"\f/v1/products\x12\x9c\x01\n" +
+	"\rUpdateProduct\x12%.shop.catalog.v1.UpdateProductRequest\x1a\x18.shop.catalog.v1.Product\"J\xa2\xd4\x18\x18\x12\x16\x12\x05staff\"\rcatalog.write\x82\xd3\xe4\x93\x02(:\aproduct2\x1d/v1/{product.name=products/*}\x12\x8c\x01\n" +
+	"\rDeleteProduct\x12%.shop.catalog.v1.DeleteProductRequest\x1a\x16.google.protobuf.Empty\"<\xa2\xd4\x18\x18\x12\x16\x12\x05staff\"\rcatalog.write\x82\xd3\xe4\x93\x02\x17*\x15/v1/{name=products/*}\x90\x02\x02\x12\x98\x01\n" +
+	"\x0eArchiveProduct\x12&.shop.catalog.v1.ArchiveProductRequest\x1a\x18.shop.catalog.v1.Product\"D\xa2\xd4\x18\x18\x12\x16\x12\x05staff\"\rcatalog.write\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/v1/{name=products/*}:archive\x12\xaf\x01\n" +
+	"\x0eSearchProducts\x12&.shop.catalog.v1.SearchProductsRequest\x1a'.shop.catalog.v1.SearchProductsResponse\"L\xa2\xd4\x18\x10\x1a\x0e\x10\x05\x1a\x02\b\n" +
+	":\x06search\x82\xd3\xe4\x93\x02/Z\x18:\x01*\"\x13/v1/products:search\x12\x13/v1/products:search\x90\x02\x01\x12m\n" +
+	"\bGetMedia\x12 .shop.catalog.v1.GetMediaRequest\x1a\x14.google.api.HttpBody\")\x82\xd3\xe4\x93\x02 \x12\x1e/v1/{name=products/*/media/**}\x90\x02\x01\x12\x9a\x01\n" +
+	"\vUploadMedia\x12#.shop.catalog.v1.UploadMediaRequest\x1a\x16.shop.catalog.v1.Media\"N\xa2\xd4\x18\x18\x12\x16\x12\x05staff\"\rcatalog.write\x82\xd3\xe4\x93\x02):\acontent\x1a\x1e/v1/{name=products/*/media/**}\x90\x02\x02B\xa4\x01\x92AS\x12Q\n" +
+	"\bThe shop\x12AThe demo contract of Gatehouse: an outdoor shop in five services.2\x02v1\xa2\xd4\x18\b\n" +
+	"\x02\b\x02\x12\x02\b\x01Z@github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1;catalogv1b\x06proto3"
 
 var (
 	file_shop_catalog_v1_catalog_proto_rawDescOnce sync.Once

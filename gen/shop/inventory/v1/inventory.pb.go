@@ -9,6 +9,7 @@
 package inventoryv1
 
 import (
+	_ "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -1008,7 +1009,7 @@ var File_shop_inventory_v1_inventory_proto protoreflect.FileDescriptor
 
 const file_shop_inventory_v1_inventory_proto_rawDesc = "" +
 	"\n" +
-	"!shop/inventory/v1/inventory.proto\x12\x11shop.inventory.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xea\x01\n" +
+	"!shop/inventory/v1/inventory.proto\x12\x11shop.inventory.v1\x1a gatehouse/policy/v1/policy.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xea\x01\n" +
 	"\tWarehouse\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12\x1a\n" +
@@ -1089,15 +1090,16 @@ const file_shop_inventory_v1_inventory_proto_rawDesc = "" +
 	"\bRejected\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x05R\x05index\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage2\xa8\x06\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage2\xe4\x06\n" +
 	"\x10InventoryService\x12\x80\x01\n" +
 	"\x0eListWarehouses\x12(.shop.inventory.v1.ListWarehousesRequest\x1a).shop.inventory.v1.ListWarehousesResponse\"\x19\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/warehouses\x90\x02\x01\x12\x82\x01\n" +
 	"\tListStock\x12#.shop.inventory.v1.ListStockRequest\x1a$.shop.inventory.v1.ListStockResponse\"*\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{parent=warehouses/*}/stock\x90\x02\x01\x12t\n" +
-	"\bGetStock\x12\".shop.inventory.v1.GetStockRequest\x1a\x18.shop.inventory.v1.Stock\"*\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{name=warehouses/*/stock/*}\x90\x02\x01\x12\x81\x01\n" +
-	"\vAdjustStock\x12%.shop.inventory.v1.AdjustStockRequest\x1a\x18.shop.inventory.v1.Stock\"1\x82\xd3\xe4\x93\x02+:\x01*\"&/v1/{name=warehouses/*/stock/*}:adjust\x12\x8a\x01\n" +
+	"\bGetStock\x12\".shop.inventory.v1.GetStockRequest\x1a\x18.shop.inventory.v1.Stock\"*\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{name=warehouses/*/stock/*}\x90\x02\x01\x12\x9f\x01\n" +
+	"\vAdjustStock\x12%.shop.inventory.v1.AdjustStockRequest\x1a\x18.shop.inventory.v1.Stock\"O\xa2\xd4\x18\x1a\x12\x18\x12\x05staff\"\x0finventory.write\x82\xd3\xe4\x93\x02+:\x01*\"&/v1/{name=warehouses/*/stock/*}:adjust\x12\x8a\x01\n" +
 	"\n" +
-	"WatchStock\x12$.shop.inventory.v1.WatchStockRequest\x1a%.shop.inventory.v1.WatchStockResponse\"-\x82\xd3\xe4\x93\x02'\x12%/v1/{name=warehouses/*/stock/*}:watch0\x01\x12\x84\x01\n" +
-	"\fImportCounts\x12&.shop.inventory.v1.ImportCountsRequest\x1a'.shop.inventory.v1.ImportCountsResponse\"!\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/stock:importCounts(\x01BFZDgithub.com/gatehouse-dev/gatehouse/gen/shop/inventory/v1;inventoryv1b\x06proto3"
+	"WatchStock\x12$.shop.inventory.v1.WatchStockRequest\x1a%.shop.inventory.v1.WatchStockResponse\"-\x82\xd3\xe4\x93\x02'\x12%/v1/{name=warehouses/*/stock/*}:watch0\x01\x12\xa2\x01\n" +
+	"\fImportCounts\x12&.shop.inventory.v1.ImportCountsRequest\x1a'.shop.inventory.v1.ImportCountsResponse\"?\xa2\xd4\x18\x1a\x12\x18\x12\x05staff\"\x0finventory.write\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/stock:importCounts(\x01BR\xa2\xd4\x18\b\n" +
+	"\x02\b\x02\x12\x02\b\x01ZDgithub.com/gatehouse-dev/gatehouse/gen/shop/inventory/v1;inventoryv1b\x06proto3"
 
 var (
 	file_shop_inventory_v1_inventory_proto_rawDescOnce sync.Once

@@ -9,6 +9,7 @@
 package ordersv1
 
 import (
+	_ "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	httpbody "google.golang.org/genproto/googleapis/api/httpbody"
 	money "google.golang.org/genproto/googleapis/type/money"
@@ -998,7 +999,7 @@ var File_shop_orders_v1_orders_proto protoreflect.FileDescriptor
 
 const file_shop_orders_v1_orders_proto_rawDesc = "" +
 	"\n" +
-	"\x1bshop/orders/v1/orders.proto\x12\x0eshop.orders.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\"\xd3\v\n" +
+	"\x1bshop/orders/v1/orders.proto\x12\x0eshop.orders.v1\x1a gatehouse/policy/v1/policy.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\"\xd3\v\n" +
 	"\x05Order\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x12 \n" +
 	"\bcustomer\x18\x02 \x01(\tB\x04\xe2A\x01\x03R\bcustomer\x127\n" +
@@ -1081,17 +1082,22 @@ const file_shop_orders_v1_orders_proto_rawDesc = "" +
 	"\x16shop.example.com/OrderR\x04name\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"-\n" +
 	"\x11GetInvoiceRequest\x12\x18\n" +
-	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\x02R\x04name2\xd1\x05\n" +
-	"\rOrdersService\x12\x8d\x01\n" +
+	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\x02R\x04name2\xca\a\n" +
+	"\rOrdersService\x12\x88\x02\n" +
 	"\n" +
-	"ListOrders\x12!.shop.orders.v1.ListOrdersRequest\x1a\".shop.orders.v1.ListOrdersResponse\"8\x82\xd3\xe4\x93\x02/Z!\x12\x1f/v1/{parent=customers/*}/orders\x12\n" +
+	"ListOrders\x12!.shop.orders.v1.ListOrdersRequest\x1a\".shop.orders.v1.ListOrdersResponse\"\xb2\x01\xa2\xd4\x18v\x12t\x12\tcustomers\x12\x05staff*Mcaller.authenticator == 'staff' || request.parent == 'customers/' + caller.id2\x11\n" +
+	"\n" +
+	"x-customer\x12\x03sub\x82\xd3\xe4\x93\x02/Z!\x12\x1f/v1/{parent=customers/*}/orders\x12\n" +
 	"/v1/orders\x90\x02\x01\x12b\n" +
-	"\bGetOrder\x12\x1f.shop.orders.v1.GetOrderRequest\x1a\x15.shop.orders.v1.Order\"\x1e\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/{name=orders/*}\x90\x02\x01\x12x\n" +
-	"\vCreateOrder\x12\".shop.orders.v1.CreateOrderRequest\x1a\x15.shop.orders.v1.Order\".\x82\xd3\xe4\x93\x02(:\x05order\"\x1f/v1/{parent=customers/*}/orders\x12r\n" +
+	"\bGetOrder\x12\x1f.shop.orders.v1.GetOrderRequest\x1a\x15.shop.orders.v1.Order\"\x1e\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/{name=orders/*}\x90\x02\x01\x12\xf5\x01\n" +
+	"\vCreateOrder\x12\".shop.orders.v1.CreateOrderRequest\x1a\x15.shop.orders.v1.Order\"\xaa\x01\xa2\xd4\x18x\x12t\x12\tcustomers\x12\x05staff*Mcaller.authenticator == 'staff' || request.parent == 'customers/' + caller.id2\x11\n" +
+	"\n" +
+	"x-customer\x12\x03subZ\x00\x82\xd3\xe4\x93\x02(:\x05order\"\x1f/v1/{parent=customers/*}/orders\x12r\n" +
 	"\vUpdateOrder\x12\".shop.orders.v1.UpdateOrderRequest\x1a\x15.shop.orders.v1.Order\"(\x82\xd3\xe4\x93\x02\":\x05order2\x19/v1/{order.name=orders/*}\x12o\n" +
 	"\vCancelOrder\x12\".shop.orders.v1.CancelOrderRequest\x1a\x15.shop.orders.v1.Order\"%\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/v1/{name=orders/*}:cancel\x12m\n" +
 	"\n" +
-	"GetInvoice\x12!.shop.orders.v1.GetInvoiceRequest\x1a\x14.google.api.HttpBody\"&\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/{name=orders/*/invoice}\x90\x02\x01B@Z>github.com/gatehouse-dev/gatehouse/gen/shop/orders/v1;ordersv1b\x06proto3"
+	"GetInvoice\x12!.shop.orders.v1.GetInvoiceRequest\x1a\x14.google.api.HttpBody\"&\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/{name=orders/*/invoice}\x90\x02\x01B}\xa2\xd4\x189\n" +
+	"\x02\b\x05\x123\x12\tcustomers\x12\x05staff*\x1fcaller.authenticator == 'staff'Z>github.com/gatehouse-dev/gatehouse/gen/shop/orders/v1;ordersv1b\x06proto3"
 
 var (
 	file_shop_orders_v1_orders_proto_rawDescOnce sync.Once

@@ -9,6 +9,7 @@
 package pricingv1
 
 import (
+	_ "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	money "google.golang.org/genproto/googleapis/type/money"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
@@ -803,7 +804,7 @@ var File_shop_pricing_v1_pricing_proto protoreflect.FileDescriptor
 
 const file_shop_pricing_v1_pricing_proto_rawDesc = "" +
 	"\n" +
-	"\x1dshop/pricing/v1/pricing.proto\x12\x0fshop.pricing.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\x1a\x17google/type/money.proto\"\xcd\x03\n" +
+	"\x1dshop/pricing/v1/pricing.proto\x12\x0fshop.pricing.v1\x1a gatehouse/policy/v1/policy.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\x1a\x17google/type/money.proto\"\xcd\x03\n" +
 	"\x05Price\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x12,\n" +
 	"\x04list\x18\x02 \x01(\v2\x12.google.type.MoneyB\x04\xe2A\x01\x02R\x04list\x12@\n" +
@@ -865,15 +866,16 @@ const file_shop_pricing_v1_pricing_proto_rawDesc = "" +
 	"\n" +
 	"TaxesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\x05R\x03key\x12(\n" +
-	"\x05value\x18\x02 \x01(\v2\x12.google.type.MoneyR\x05value:\x028\x012\xf0\x04\n" +
+	"\x05value\x18\x02 \x01(\v2\x12.google.type.MoneyR\x05value:\x028\x012\x8d\x05\n" +
 	"\x0ePricingService\x12l\n" +
 	"\n" +
 	"ListPrices\x12\".shop.pricing.v1.ListPricesRequest\x1a#.shop.pricing.v1.ListPricesResponse\"\x15\x82\xd3\xe4\x93\x02\f\x12\n" +
 	"/v1/prices\x90\x02\x01\x12l\n" +
 	"\bGetPrice\x12 .shop.pricing.v1.GetPriceRequest\x1a\x16.shop.pricing.v1.Price\"&\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/{name=products/*/price}\x90\x02\x01\x12\x89\x01\n" +
-	"\x0eBatchGetPrices\x12&.shop.pricing.v1.BatchGetPricesRequest\x1a'.shop.pricing.v1.BatchGetPricesResponse\"&\x82\xd3\xe4\x93\x02\x1db\x06prices\x12\x13/v1/prices:batchGet\x90\x02\x01\x12|\n" +
-	"\vUpdatePrice\x12#.shop.pricing.v1.UpdatePriceRequest\x1a\x16.shop.pricing.v1.Price\"0\x82\xd3\xe4\x93\x02*:\x05price2!/v1/{price.name=products/*/price}\x12x\n" +
-	"\vQuoteBasket\x12#.shop.pricing.v1.QuoteBasketRequest\x1a$.shop.pricing.v1.QuoteBasketResponse\"\x1e\x82\xd3\xe4\x93\x02\x15:\x01*\"\x10/v1/prices:quote\x90\x02\x01BBZ@github.com/gatehouse-dev/gatehouse/gen/shop/pricing/v1;pricingv1b\x06proto3"
+	"\x0eBatchGetPrices\x12&.shop.pricing.v1.BatchGetPricesRequest\x1a'.shop.pricing.v1.BatchGetPricesResponse\"&\x82\xd3\xe4\x93\x02\x1db\x06prices\x12\x13/v1/prices:batchGet\x90\x02\x01\x12\x98\x01\n" +
+	"\vUpdatePrice\x12#.shop.pricing.v1.UpdatePriceRequest\x1a\x16.shop.pricing.v1.Price\"L\xa2\xd4\x18\x18\x12\x16\x12\x05staff\"\rpricing.write\x82\xd3\xe4\x93\x02*:\x05price2!/v1/{price.name=products/*/price}\x12x\n" +
+	"\vQuoteBasket\x12#.shop.pricing.v1.QuoteBasketRequest\x1a$.shop.pricing.v1.QuoteBasketResponse\"\x1e\x82\xd3\xe4\x93\x02\x15:\x01*\"\x10/v1/prices:quote\x90\x02\x01BN\xa2\xd4\x18\b\n" +
+	"\x02\b\x01\x12\x02\b\x01Z@github.com/gatehouse-dev/gatehouse/gen/shop/pricing/v1;pricingv1b\x06proto3"
 
 var (
 	file_shop_pricing_v1_pricing_proto_rawDescOnce sync.Once

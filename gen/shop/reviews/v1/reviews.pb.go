@@ -9,6 +9,7 @@
 package reviewsv1
 
 import (
+	_ "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -844,7 +845,7 @@ var File_shop_reviews_v1_reviews_proto protoreflect.FileDescriptor
 
 const file_shop_reviews_v1_reviews_proto_rawDesc = "" +
 	"\n" +
-	"\x1dshop/reviews/v1/reviews.proto\x12\x0fshop.reviews.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x04\n" +
+	"\x1dshop/reviews/v1/reviews.proto\x12\x0fshop.reviews.v1\x1a gatehouse/policy/v1/policy.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x04\n" +
 	"\x06Review\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x12\x1c\n" +
 	"\x06rating\x18\x02 \x01(\x05B\x04\xe2A\x01\x02R\x06rating\x12\x1a\n" +
@@ -913,15 +914,16 @@ const file_shop_reviews_v1_reviews_proto_rawDesc = "" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fVERDICT_PUBLISH\x10\x01\x12\x12\n" +
 	"\x0eVERDICT_REVISE\x10\x02\x12\x12\n" +
-	"\x0eVERDICT_REJECT\x10\x032\x87\a\n" +
+	"\x0eVERDICT_REJECT\x10\x032\xdc\a\n" +
 	"\x0eReviewsService\x12\x84\x01\n" +
 	"\vListReviews\x12#.shop.reviews.v1.ListReviewsRequest\x1a$.shop.reviews.v1.ListReviewsResponse\"*\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{parent=products/*}/reviews\x90\x02\x01\x12s\n" +
-	"\tGetReview\x12!.shop.reviews.v1.GetReviewRequest\x1a\x17.shop.reviews.v1.Review\"*\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{name=products/*/reviews/*}\x90\x02\x01\x12~\n" +
-	"\fCreateReview\x12$.shop.reviews.v1.CreateReviewRequest\x1a\x17.shop.reviews.v1.Review\"/\x82\xd3\xe4\x93\x02):\x06review\"\x1f/v1/{parent=products/*}/reviews\x12\x85\x01\n" +
-	"\fUpdateReview\x12$.shop.reviews.v1.UpdateReviewRequest\x1a\x17.shop.reviews.v1.Review\"6\x82\xd3\xe4\x93\x020:\x06review2&/v1/{review.name=products/*/reviews/*}\x12x\n" +
-	"\fDeleteReview\x12$.shop.reviews.v1.DeleteReviewRequest\x1a\x16.google.protobuf.Empty\"*\x82\xd3\xe4\x93\x02!*\x1f/v1/{name=products/*/reviews/*}\x90\x02\x02\x12\x8c\x01\n" +
-	"\x10GetRatingSummary\x12(.shop.reviews.v1.GetRatingSummaryRequest\x1a\x1e.shop.reviews.v1.RatingSummary\".\x82\xd3\xe4\x93\x02%\x12#/v1/{name=products/*/ratingSummary}\x90\x02\x01\x12h\n" +
-	"\x0fModerateReviews\x12'.shop.reviews.v1.ModerateReviewsRequest\x1a(.shop.reviews.v1.ModerateReviewsResponse(\x010\x01BBZ@github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v1;reviewsv1b\x06proto3"
+	"\tGetReview\x12!.shop.reviews.v1.GetReviewRequest\x1a\x17.shop.reviews.v1.Review\"*\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{name=products/*/reviews/*}\x90\x02\x01\x12\x96\x01\n" +
+	"\fCreateReview\x12$.shop.reviews.v1.CreateReviewRequest\x1a\x17.shop.reviews.v1.Review\"G\xa2\xd4\x18\x14\x12\x12\x12\tcustomers\x12\x05staff\x82\xd3\xe4\x93\x02):\x06review\"\x1f/v1/{parent=products/*}/reviews\x12\x9d\x01\n" +
+	"\fUpdateReview\x12$.shop.reviews.v1.UpdateReviewRequest\x1a\x17.shop.reviews.v1.Review\"N\xa2\xd4\x18\x14\x12\x12\x12\tcustomers\x12\x05staff\x82\xd3\xe4\x93\x020:\x06review2&/v1/{review.name=products/*/reviews/*}\x12\x90\x01\n" +
+	"\fDeleteReview\x12$.shop.reviews.v1.DeleteReviewRequest\x1a\x16.google.protobuf.Empty\"B\xa2\xd4\x18\x14\x12\x12\x12\tcustomers\x12\x05staff\x82\xd3\xe4\x93\x02!*\x1f/v1/{name=products/*/reviews/*}\x90\x02\x02\x12\x97\x01\n" +
+	"\x10GetRatingSummary\x12(.shop.reviews.v1.GetRatingSummaryRequest\x1a\x1e.shop.reviews.v1.RatingSummary\"9\xa2\xd4\x18\aJ\x05\x12\x03\b\x90\x1c\x82\xd3\xe4\x93\x02%\x12#/v1/{name=products/*/ratingSummary}\x90\x02\x01\x12h\n" +
+	"\x0fModerateReviews\x12'.shop.reviews.v1.ModerateReviewsRequest\x1a(.shop.reviews.v1.ModerateReviewsResponse(\x010\x01B\\\xa2\xd4\x18\x16\n" +
+	"\x02\b\x02\x12\x02\b\x01:\x02\x10\x03B\b\x10\x02H\x05R\x02\b\x05Z@github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v1;reviewsv1b\x06proto3"
 
 var (
 	file_shop_reviews_v1_reviews_proto_rawDescOnce sync.Once
