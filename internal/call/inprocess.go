@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 )
 
 // Calls from inside the process are calls like all others: policies see wire
@@ -34,7 +35,9 @@ func (t *Table) Invoke(ctx context.Context, method string, args, reply any, opts
 		answer = new(Message)
 		defer answer.Free()
 	}
-	if err := m.Conn.Invoke(ctx, method, request, answer, opts...); err != nil {
+	err = m.Conn.Invoke(ctx, method, request, answer, opts...)
+	c.addTo(opts)
+	if err != nil {
 		return err
 	}
 	c.Out.Add(answer.Len())
@@ -61,6 +64,15 @@ func (t *Table) NewStream(ctx context.Context, desc *grpc.StreamDesc, method str
 	}
 	stop := context.AfterFunc(ctx, func() { c.Finish(context.Cause(ctx)) })
 	return &inProcess{ClientStream: up, method: m, call: c, single: !desc.ServerStreams, stop: stop}, nil
+}
+
+// addTo gives the gateway's own headers to a caller that asked for headers.
+func (c *Call) addTo(opts []grpc.CallOption) {
+	for _, o := range opts {
+		if o, ok := o.(grpc.HeaderCallOption); ok {
+			*o.HeaderAddr = metadata.Join(*o.HeaderAddr, c.Header())
+		}
+	}
 }
 
 // enter begins a call of m. A call made for another one is told apart from it,
@@ -104,6 +116,12 @@ type inProcess struct {
 	call   *Call
 	single bool // the answer is one message
 	stop   func() bool
+}
+
+// Header gives the backend's headers and the gateway's own.
+func (s *inProcess) Header() (metadata.MD, error) {
+	header, err := s.ClientStream.Header()
+	return metadata.Join(header, s.call.Header()), err
 }
 
 func (s *inProcess) SendMsg(v any) error {
