@@ -12,11 +12,13 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/metrics"
@@ -42,24 +44,30 @@ type Options struct {
 // Gateway owns what outlives a table: connections, collectors, the log. It is
 // safe for concurrent use.
 type Gateway struct {
-	file      *config.File
+	version   string
 	parts     parts
 	registry  *prometheus.Registry
 	upstreams map[string]*upstream.Upstream
 	current   edge.Current
-	routes    []RouteInfo
-	policies  []MethodPolicy
-	contract  *contract
+	served    atomic.Pointer[served] // beside the table, for those who ask
 	listeners [3]server.Listener // HTTP, gRPC, admin
 	openAPI   []byte
 	flush     func() // of the lines of calls
+}
+
+// served is what is known of a table. It is immutable.
+type served struct {
+	file     *config.File
+	routes   []RouteInfo
+	policies []MethodPolicy
+	contract *contract
 }
 
 // New connects to the upstreams, reads their contracts and builds the table. A
 // mistake anywhere is an error and no gateway. ctx bounds the reading of
 // contracts by reflection.
 func New(ctx context.Context, o Options) (*Gateway, error) {
-	g := &Gateway{file: o.Config, registry: prometheus.NewRegistry(), upstreams: map[string]*upstream.Upstream{}}
+	g := &Gateway{version: o.Version, registry: prometheus.NewRegistry(), upstreams: map[string]*upstream.Upstream{}}
 	g.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m, err := metrics.New(g.registry)
 	if err != nil {
@@ -69,32 +77,63 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if g.openAPI, err = openAPI(o); err != nil {
 		return nil, err
 	}
-	if g.listeners, err = readListeners(g.file.Config.GetListeners()); err != nil {
+	if g.listeners, err = readListeners(o.Config.Config.GetListeners()); err != nil {
 		return nil, err
 	}
-	if err := g.build(ctx, o.Version); err != nil {
+	if err := g.start(ctx, o.Config); err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
 	return g, nil
 }
 
-func (g *Gateway) build(ctx context.Context, version string) error {
-	for _, u := range g.file.Config.GetUpstreams() {
-		up, err := dial(u, version)
+// start connects and builds the first table.
+func (g *Gateway) start(ctx context.Context, file *config.File) error {
+	for _, u := range file.Config.GetUpstreams() {
+		up, err := dial(u, g.version)
 		if err != nil {
 			return err
 		}
 		g.upstreams[u.GetName()] = up
 	}
-	b := &builder{file: g.file, parts: &g.parts, upstreams: g.upstreams}
+	return g.build(ctx, file)
+}
+
+// build makes a table beside the one in force and puts it in its place. If it
+// fails, the old one stays.
+func (g *Gateway) build(ctx context.Context, file *config.File) error {
+	b := &builder{file: file, parts: &g.parts, upstreams: g.upstreams}
 	table, err := b.build(ctx)
 	if err != nil {
 		return err
 	}
+	g.served.Store(&served{file: file, routes: b.routes, policies: b.policies, contract: b.contract})
 	g.current.Store(table)
-	g.routes, g.policies, g.contract = b.routes, b.policies, b.contract
 	return nil
 }
+
+// Rebuild reads the contracts anew and serves by another configuration from now
+// on: what it exposes, under which policies, and how it looks in JSON. Calls that
+// run are served to their end as they began. What policies remember stays: limits
+// do not refill, breakers do not close. If it fails, nothing has changed.
+//
+// Listeners, limits, log, tracing and what stands outside of tables (upstreams,
+// authenticators, Redis) are as they were when the gateway was made: a
+// configuration that changes upstreams or authenticators is refused.
+func (g *Gateway) Rebuild(ctx context.Context, file *config.File) error {
+	old, next := g.Config().Config, file.Config
+	for field, same := range map[string]bool{
+		"upstreams":      slices.EqualFunc(old.GetUpstreams(), next.GetUpstreams(), sameMessage),
+		"authenticators": slices.EqualFunc(old.GetAuthenticators(), next.GetAuthenticators(), sameMessage),
+		"redis":          proto.Equal(old.GetRedis(), next.GetRedis()),
+	} {
+		if !same {
+			return file.Errorf(field, "a change here takes a new gateway")
+		}
+	}
+	return g.build(ctx, file)
+}
+
+func sameMessage[M proto.Message](a, b M) bool { return proto.Equal(a, b) }
 
 // Close ends the connections to the upstreams and writes what waits to be logged.
 func (g *Gateway) Close() error {
@@ -107,11 +146,22 @@ func (g *Gateway) Close() error {
 }
 
 // Conn is the gateway from inside the process: calls on it pass the same chains
-// as those of clients. Generated clients may be built on it.
-func (g *Gateway) Conn() grpc.ClientConnInterface { return g.current.Load().Table }
+// as those of clients, each by the table in force when it begins. Generated
+// clients may be built on it.
+func (g *Gateway) Conn() grpc.ClientConnInterface { return conn{g} }
+
+type conn struct{ *Gateway }
+
+func (c conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	return c.current.Load().Invoke(ctx, method, args, reply, opts...)
+}
+
+func (c conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	return c.current.Load().NewStream(ctx, desc, method, opts...)
+}
 
 // Routes lists all that is served.
-func (g *Gateway) Routes() []RouteInfo { return g.routes }
+func (g *Gateway) Routes() []RouteInfo { return g.served.Load().routes }
 
 // MethodPolicy is the policy in force for one RPC.
 type MethodPolicy struct {
@@ -120,10 +170,10 @@ type MethodPolicy struct {
 }
 
 // Policies lists the policy of every RPC that is served.
-func (g *Gateway) Policies() []MethodPolicy { return g.policies }
+func (g *Gateway) Policies() []MethodPolicy { return g.served.Load().policies }
 
-// Config is the configuration.
-func (g *Gateway) Config() *config.File { return g.file }
+// Config is the configuration in force.
+func (g *Gateway) Config() *config.File { return g.served.Load().file }
 
 // Log is the gateway's own.
 func (g *Gateway) Log() *slog.Logger { return g.parts.log }

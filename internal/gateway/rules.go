@@ -221,12 +221,3 @@ type RouteInfo struct {
 	Exposure     string            `json:"exposure"`
 	Policies     map[string]string `json:"policies"`
 }
-
-// policiesOf lists the policies in force and their settings.
-func policiesOf(e *config.Effective) map[string]string {
-	out := map[string]string{}
-	if d := e.Policy.GetTimeout().AsDuration(); d > 0 {
-		out["timeout"] = d.String()
-	}
-	return out
-}

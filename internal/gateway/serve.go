@@ -21,10 +21,10 @@ func (g *Gateway) Listen() (*server.Server, error) {
 	}
 	health := newGRPCHealth()
 	o := server.Options{
-		Limits: limitsOf(g.file.Config.GetLimits()),
+		Limits: limitsOf(g.Config().Config.GetLimits()),
 		Drain: server.Drain{
-			Delay:   g.file.Config.GetDrain().GetDelay().AsDuration(),
-			Timeout: g.file.Config.GetDrain().GetTimeout().AsDuration(),
+			Delay:   g.Config().Config.GetDrain().GetDelay().AsDuration(),
+			Timeout: g.Config().Config.GetDrain().GetTimeout().AsDuration(),
 		},
 		Log:     g.parts.log,
 		NewGRPC: func(opts ...grpc.ServerOption) *grpc.Server { return g.newGRPC(settings, health, opts) },
@@ -78,6 +78,6 @@ func limitsOf(l *configv1.Limits) server.Limits {
 func (g *Gateway) newGRPC(s *edge.Settings, health *grpcHealth, opts []grpc.ServerOption) *grpc.Server {
 	srv := grpc.NewServer(append(opts, grpc.ForceServerCodecV2(call.Codec{}), grpc.UnknownServiceHandler(edge.GRPC(s)))...)
 	healthv1.RegisterHealthServer(srv, health)
-	g.contract.register(srv)
+	g.served.Load().contract.register(srv)
 	return srv
 }

@@ -119,7 +119,7 @@ func (b *builder) errors() (*edge.Errors, error) {
 
 // settings are what the edges share.
 func (g *Gateway) settings() (*edge.Settings, error) {
-	limits := g.file.Config.GetLimits()
+	limits := g.Config().Config.GetLimits()
 	s := &edge.Settings{
 		Table:      &g.current,
 		MaxBody:    limits.GetMaxBodyBytes(),
@@ -128,7 +128,7 @@ func (g *Gateway) settings() (*edge.Settings, error) {
 		Stall:      limits.GetStreamIdleTimeout().AsDuration(),
 		RequestID:  newRequestID,
 	}
-	for _, cidr := range g.file.Config.GetListeners().GetHttp().GetTrustedProxies() {
+	for _, cidr := range g.Config().Config.GetListeners().GetHttp().GetTrustedProxies() {
 		p, err := config.ParseNetwork(cidr)
 		if err != nil {
 			return nil, err
