@@ -40,6 +40,7 @@ build: ## Build the static binary bin/gatehouse
 
 .PHONY: test
 test: ## Run all tests with the race detector
+	@command -v redis-server >/dev/null || { echo "make test needs redis-server: apt-get install redis-server, or brew install redis"; exit 1; }
 	go test -race ./...
 	@set -e; for module in $(TEST_MODULES); do \
 		echo "go -C $$module test -race ./..."; go -C $$module test -race ./...; \
