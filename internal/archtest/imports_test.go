@@ -44,7 +44,8 @@ var arrows = []row{
 	{pattern: "internal/expr", ours: []string{"internal/call"}},
 	{pattern: "internal/redis", ours: []string{"gen"}},
 	{pattern: "interceptors/auth", ours: []string{"gen", "interceptors", "internal/call"}, http: true}, // fetches keys
-	{pattern: "interceptors/*", ours: []string{"gen", "interceptors", "internal/call", "internal/redis"}},
+	{pattern: "internal/answers", ours: []string{"gen", "internal/call"}},
+	{pattern: "interceptors/*", ours: []string{"gen", "interceptors", "internal/answers", "internal/call", "internal/redis"}},
 	{pattern: "internal/server", ours: []string{"gen", "internal/call", "internal/edge"}, http: true},
 	{pattern: "internal/gateway", ours: []string{"gen", "interceptors", "interceptors/*", "internal/*"}},
 	{pattern: "internal/gatewaytest", ours: []string{"gen", "internal/config", "internal/gateway"}, http: true}, // whole gateways, for tests

@@ -1,0 +1,209 @@
+// Package concurrency caps how many calls run at once: of an RPC, to an
+// upstream, or of one caller.
+//
+// A call that finds no room may wait a little, in the order of deadlines:
+// whoever must be served first, is. failsafe-go's bulkhead waits in the order of
+// arrival, has one limit for all who share it, and allocates for each call;
+// hence a policy of our own.
+package concurrency
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+const (
+	name           = "concurrency"
+	defaultMaxWait = 100 * time.Millisecond
+	scopes         = 3 // a list has at most one cap of each
+)
+
+// Caps counts the calls that run. It outlives tables: calls that began under an
+// old one still count under a new one. It is safe for concurrent use.
+type Caps struct {
+	mu    sync.Mutex
+	rooms map[scoped]room
+}
+
+// scoped names what is counted together.
+type scoped struct {
+	scope string
+	name  string // of the RPC or the upstream
+}
+
+// room is where calls are counted: one gate for all, or one for each caller.
+type room interface {
+	// find returns the call's gate, locked.
+	find(ctx context.Context) *gate
+	// count tells how many calls run, and how many wait.
+	count() (running, waiting int)
+}
+
+// New registers with reg:
+//
+//	gatehouse_concurrency_running{scope,name}
+//	gatehouse_concurrency_waiting{scope,name}
+//
+// They are counted when they are asked for, and cost a call nothing.
+func New(reg prometheus.Registerer) (*Caps, error) {
+	c := &Caps{rooms: map[scoped]room{}}
+	if err := reg.Register(collector{c}); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// limit is one cap of one RPC.
+type limit struct {
+	room    room
+	calls   int
+	queue   int
+	maxWait time.Duration
+	refusal error
+}
+
+// For returns the policy of one RPC and its upstream. A call takes its place
+// under each cap in the order of caps, and gives all back when it ends, a stream
+// when its last message or its status was received. Calls of the same scope and
+// name are counted together whenever and for whichever table For was called;
+// each goes by the limit it came with.
+//
+// Where there is no room the call is refused with RESOURCE_EXHAUSTED and
+// RetryInfo of max_wait: by fault of the caller in its own scope, else of the
+// gateway. It waits instead if the queue has a place left and its deadline, if
+// any, is not sooner than max_wait (100ms by default).
+//
+// Without authentication a caller is an address, of IPv6 its /64. A caller that
+// has no call running takes no memory.
+//
+// A cap without a limit, or two caps of one scope, are errors that name the
+// field.
+func (c *Caps) For(method, upstream string, caps []*policyv1.Concurrency) (interceptors.Interceptor, error) {
+	var p policy
+	seen := map[string]bool{}
+	for i, one := range caps {
+		if one.GetUnlimited() {
+			continue
+		}
+		if one.GetLimit() == 0 {
+			return interceptors.Interceptor{}, fmt.Errorf("concurrency[%d].limit: want how many calls may run at once, at least 1", i)
+		}
+		if one.MaxWait != nil && one.GetMaxWait().AsDuration() <= 0 {
+			return interceptors.Interceptor{}, fmt.Errorf("concurrency[%d].max_wait: must be more than 0s", i)
+		}
+		l, scope := c.limit(method, upstream, one)
+		if seen[scope] {
+			return interceptors.Interceptor{}, fmt.Errorf("concurrency[%d].scope: there is a cap of scope %q before; want one of each", i, scope)
+		}
+		seen[scope] = true
+		p.limits = append(p.limits, l)
+	}
+	if len(p.limits) == 0 {
+		return interceptors.Interceptor{Name: name}, nil
+	}
+	i := interceptors.Around(name, p.begin)
+	i.Unary = p.unary // as Around has it, without an allocation
+	return i, nil
+}
+
+// limit compiles one cap and tells its scope.
+func (c *Caps) limit(method, upstream string, one *policyv1.Concurrency) (_ limit, scope string) {
+	l := limit{calls: int(one.GetLimit()), queue: int(one.GetQueue()), maxWait: defaultMaxWait}
+	if one.MaxWait != nil {
+		l.maxWait = one.GetMaxWait().AsDuration()
+	}
+	var text string
+	key, fault := scoped{"rpc", method}, call.Gateway
+	switch one.GetScope() {
+	case policyv1.Concurrency_SCOPE_UPSTREAM:
+		key = scoped{"upstream", upstream}
+		text = fmt.Sprintf("upstream %q takes %d calls at once, and so many are running: try again later", upstream, l.calls)
+	case policyv1.Concurrency_SCOPE_CALLER:
+		key, fault = scoped{"caller", method}, call.Client
+		text = fmt.Sprintf("a caller may have %d calls of %s at once, and so many of yours are running: wait for one to end", l.calls, method)
+	default:
+		text = fmt.Sprintf("%s takes %d calls at once, and so many are running: try again later", method, l.calls)
+	}
+	l.room, l.refusal = c.room(key), refusal(fault, text, l.maxWait)
+	return l, key.scope
+}
+
+// room is the place where the calls of key are counted, always the same.
+func (c *Caps) room(key scoped) room {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r, ok := c.rooms[key]
+	if !ok {
+		if key.scope == "caller" {
+			r = newCallers()
+		} else {
+			r = newGate()
+		}
+		c.rooms[key] = r
+	}
+	return r
+}
+
+// refusal is made once: there may be many.
+func refusal(fault call.Fault, text string, retry time.Duration) error {
+	st := status.New(codes.ResourceExhausted, text)
+	if detailed, err := st.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(retry)}); err == nil {
+		st = detailed
+	}
+	return call.RefuseStatus(fault, st).By(name)
+}
+
+// policy holds the caps of one RPC.
+type policy struct{ limits []limit }
+
+// held are the gates at which a call counts.
+type held [scopes]*gate
+
+func (h *held) release() {
+	for _, g := range h {
+		if g != nil {
+			g.leave()
+		}
+	}
+}
+
+// enter takes a place under each cap, or none.
+func (p *policy) enter(ctx context.Context) (h held, err error) {
+	for i := range p.limits {
+		if h[i], err = p.limits[i].enter(ctx); err != nil {
+			h.release()
+			return held{}, err
+		}
+	}
+	return h, nil
+}
+
+func (p *policy) begin(ctx context.Context, _ string) (context.Context, func(error), error) {
+	h, err := p.enter(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return ctx, func(error) { h.release() }, nil
+}
+
+func (p *policy) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	h, err := p.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer h.release() // also when next panics
+	return next(ctx, method, req, reply, cc, opts...)
+}

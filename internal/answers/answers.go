@@ -1,0 +1,170 @@
+// Package answers keeps answers of unary calls in bounded memory, for the
+// policies that serve them again: cache and fallback.
+//
+// The memory is one for all RPCs and callers, so its owner pays for no more than
+// one bound. It is otter's cache, which is scan resistant (W-TinyLFU): a client
+// that asks for a million things once does not push out what others ask for
+// often.
+package answers
+
+import (
+	"errors"
+	"math"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+const (
+	// defaultBytes is what a store holds where the configuration does not say.
+	defaultBytes = 64 << 20
+	// overhead is about what an entry costs beside its content: key, node,
+	// header map.
+	overhead = 256
+	// largest is the share of a store that one answer may take: a larger one is
+	// not kept, or a few of them would push out all others.
+	largest = 16
+)
+
+// Answer is what was answered once. It is immutable.
+type Answer struct {
+	data   []byte
+	header metadata.MD
+	stored time.Time
+	ttl    time.Duration
+}
+
+// New copies the answer in reply and header, as the backend gave them. It may be
+// kept for ttl from now. Headers that belong to the protocol, or that speak of
+// how old the answer was and may become, are not part of it.
+func New(reply *call.Message, header metadata.MD, ttl time.Duration) *Answer {
+	a := &Answer{data: reply.Data.Materialize(), stored: time.Now(), ttl: ttl}
+	for key, values := range header {
+		if call.ResponseReserved(key) || key == "age" || key == "cache-control" || key == "expires" {
+			continue
+		}
+		if a.header == nil {
+			a.header = metadata.MD{}
+		}
+		a.header[key] = values
+	}
+	a.header = a.header.Copy() // the values too are the backend's
+	return a
+}
+
+// Age is how long ago the answer was given.
+func (a *Answer) Age() time.Duration { return time.Since(a.stored) }
+
+// TTL is how long the answer may be kept, from when it was given.
+func (a *Answer) TTL() time.Duration { return a.ttl }
+
+// Into gives the answer to a caller: to reply, and to where opts say that the
+// headers go. What another answer left in opts is gone. The bytes in reply are
+// those of a, which nobody writes to.
+func (a *Answer) Into(reply any, opts []grpc.CallOption) error {
+	for _, o := range opts {
+		switch o := o.(type) {
+		case grpc.HeaderCallOption:
+			*o.HeaderAddr = a.header.Copy() // callers take away from theirs
+		case grpc.TrailerCallOption:
+			*o.TrailerAddr = nil
+		}
+	}
+	return call.Codec{}.Unmarshal(mem.BufferSlice{mem.SliceBuffer(a.data)}, reply)
+}
+
+// Fixed is the answer that consists of wire and nothing else.
+func Fixed(wire []byte) *Answer { return &Answer{data: wire} }
+
+// size is what the answer costs in memory, about.
+func (a *Answer) size() int {
+	n := overhead + len(a.data)
+	for key, values := range a.header {
+		n += len(key)
+		for _, v := range values {
+			n += len(v)
+		}
+	}
+	return n
+}
+
+// Store holds answers, up to a number of bytes. When it is full, those go that
+// are least likely to be asked for again, by when and how often they were used.
+// It is safe for concurrent use and owns no goroutine.
+type Store struct {
+	kept    *otter.Cache[Key, *Answer]
+	largest int
+}
+
+// NewStore makes a store as configured, 64 MiB by default; nil is the default.
+// It registers with reg:
+//
+//	gatehouse_answers_bytes
+//	gatehouse_answers_max_bytes
+func NewStore(c *configv1.Answers, reg prometheus.Registerer) (*Store, error) {
+	limit := int64(defaultBytes)
+	if c != nil && c.MaxBytes != nil {
+		limit = c.GetMaxBytes()
+	}
+	if limit <= 0 {
+		return nil, errors.New("max_bytes: must be more than 0")
+	}
+	kept, err := otter.New(&otter.Options[Key, *Answer]{
+		MaximumWeight: uint64(limit),
+		Weigher:       func(_ Key, a *Answer) uint32 { return uint32(min(a.size(), math.MaxUint32)) },
+		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[Key, *Answer]) time.Duration {
+			return e.Value.ttl - e.Value.Age()
+		}),
+		// Evict at once: what waits for a goroutine to be evicted is memory too.
+		Executor: func(f func()) { f() },
+		Clock:    clock{},
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{kept: kept, largest: int(limit / largest)}
+	for name, value := range map[string]struct {
+		help string
+		f    func() float64
+	}{
+		"gatehouse_answers_bytes":     {"Bytes of the answers that are kept.", func() float64 { return float64(s.Size()) }},
+		"gatehouse_answers_max_bytes": {"How many bytes of answers are kept at most.", func() float64 { return float64(limit) }},
+	} {
+		if err := reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: value.help}, value.f)); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// Get is the answer under k, or nil. It is never older than its TTL.
+func (s *Store) Get(k Key) *Answer {
+	a, _ := s.kept.GetIfPresent(k)
+	return a
+}
+
+// Put keeps a under k, in place of what was there. An answer of more than a
+// sixteenth of the store, or one whose TTL is over, is not kept.
+func (s *Store) Put(k Key, a *Answer) {
+	if a.size() <= s.largest && a.ttl > a.Age() {
+		s.kept.Set(k, a)
+	}
+}
+
+// Size is how many bytes the answers take, those that have expired and were not
+// removed yet included.
+func (s *Store) Size() uint64 { return s.kept.WeightedSize() }
+
+// clock has no ticks, so that the cache has no goroutine: expired answers are
+// removed when others are written.
+type clock struct{}
+
+func (clock) NowNano() int64                      { return time.Now().UnixNano() }
+func (clock) Tick(time.Duration) <-chan time.Time { return nil }

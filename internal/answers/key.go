@@ -1,0 +1,69 @@
+package answers
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+	"sync"
+
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// Key names an answer: a SHA-256 of all that it depends on. It is never made of
+// joined strings, of which different ones may be joined to the same.
+type Key [sha256.Size]byte
+
+// hasher is reused: a digest is larger than a call's worth of garbage should be.
+type hasher struct {
+	hash.Hash
+	scratch []byte
+}
+
+var hashers = sync.Pool{New: func() any { return &hasher{Hash: sha256.New()} }}
+
+// KeyOf is the key of parts and a request message. Each is preceded by its
+// length, so that no part reaches into the next. Requests are told apart by
+// their bytes: two spellings of one message have two keys.
+func KeyOf(request mem.BufferSlice, parts ...string) Key {
+	h := hashers.Get().(*hasher)
+	defer hashers.Put(h)
+	h.Reset()
+	b := binary.BigEndian.AppendUint64(h.scratch[:0], uint64(len(parts)))
+	for _, p := range parts {
+		b = binary.BigEndian.AppendUint64(b, uint64(len(p)))
+		b = append(b, p...)
+	}
+	b = binary.BigEndian.AppendUint64(b, uint64(request.Len()))
+	h.Write(b)
+	for _, buf := range request {
+		h.Write(buf.ReadOnlyData())
+	}
+	b = h.Sum(b[:0])
+	h.scratch = b
+	return Key(b)
+}
+
+// Who tells whose an answer is, as parts of a key.
+type Who struct {
+	Kind, Authenticator, ID string
+}
+
+// CallerOf is who calls, as far as a policy proved it; callers of whom nothing
+// is known are one. It is not known if the call has a credential that nobody has
+// looked at, for then the backend may answer each caller differently (RFC 9111,
+// section 3.5, of shared caches).
+func CallerOf(ctx context.Context) (_ Who, known bool) {
+	if caller := call.From(ctx).Caller(); caller != nil {
+		return Who{"caller", caller.Authenticator, caller.ID}, true
+	}
+	for _, key := range [...]string{"authorization", "cookie"} {
+		if len(metadata.ValueFromOutgoingContext(ctx, key)) > 0 {
+			return Who{}, false
+		}
+	}
+	return Who{Kind: "nobody"}, true
+}
