@@ -41,6 +41,7 @@ type builder struct {
 	policies  []MethodPolicy
 	overrides map[string][]override // full method name -> rules of the configuration
 	ruleless  map[int][]string      // exposure -> RPCs of which nobody said who may call them
+	forwarded []string              // metadata in which any RPC forwards claims
 }
 
 // source is one upstream's contract with the plans made from it.
@@ -59,6 +60,9 @@ func (b *builder) build(ctx context.Context) (*edge.Table, error) {
 		return nil, err
 	}
 	if err := b.addOverrides(chosen); err != nil {
+		return nil, err
+	}
+	if err := b.merge(chosen); err != nil {
 		return nil, err
 	}
 	var errs []error
@@ -104,33 +108,51 @@ type exposed struct {
 	method   protoreflect.MethodDescriptor
 	upstream string
 	index    int // of the exposure in the configuration
+
+	effective *config.Effective
+}
+
+// merge finds the policy of every RPC, before any is compiled: what one forwards
+// to backends, all others must strip.
+func (b *builder) merge(chosen []*exposed) error {
+	var errs []error
+	for _, e := range chosen {
+		effective, err := b.file.Policy(e.method, e.index)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		e.effective = effective
+		if !hasRule(effective.Policy.GetAuth()) {
+			b.ruleless[e.index] = append(b.ruleless[e.index], string(e.method.FullName()))
+		}
+		b.policies = append(b.policies, MethodPolicy{Method: fullMethod(e.method), Effective: effective})
+	}
+	b.forwarded = forwardedBy(b.policies)
+	return errors.Join(errs...)
 }
 
 // add compiles one RPC: its chain and its bindings.
 func (b *builder) add(e *exposed) error {
 	name := fullMethod(e.method)
-	effective, err := b.file.Policy(e.method, e.index)
+	rules, err := b.rulesOf(e.method)
 	if err != nil {
-		return err
-	}
-	if !hasRule(effective.Policy.GetAuth()) {
-		b.ruleless[e.index] = append(b.ruleless[e.index], string(e.method.FullName()))
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	m := &call.Method{
 		Name:       name,
 		Desc:       e.method,
 		Stream:     grpc.StreamDesc{StreamName: string(e.method.Name()), ClientStreams: e.method.IsStreamingClient(), ServerStreams: e.method.IsStreamingServer()},
-		Conn:       interceptors.Chain(b.upstreams[e.upstream].Conn(), b.parts.chain(name, effective.Policy)...),
 		Upstream:   e.upstream,
 		StreamIdle: b.file.Config.GetLimits().GetStreamIdleTimeout().AsDuration(),
 	}
 	b.methods[name] = m
-	b.policies = append(b.policies, MethodPolicy{Method: name, Effective: effective})
-	info := RouteInfo{Method: name, Upstream: m.Upstream, Exposure: fmt.Sprintf("expose[%d]", e.index), Policies: policiesOf(effective)}
-	rules, err := b.rulesOf(e.method)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+	if hasRule(e.effective.Policy.GetAuth()) {
+		if err := b.guard(m, e, rules); err != nil {
+			return b.wrongPolicy(e, err)
+		}
 	}
+	info := RouteInfo{Method: name, Upstream: m.Upstream, Exposure: fmt.Sprintf("expose[%d]", e.index), Policies: policiesOf(e.effective)}
 	if len(rules) == 0 {
 		b.routes = append(b.routes, info)
 	}
@@ -139,6 +161,20 @@ func (b *builder) add(e *exposed) error {
 			return b.wrong(r, m, err)
 		}
 	}
+	return nil
+}
+
+// guard puts the chain of policies in front of m's upstream.
+func (b *builder) guard(m *call.Method, e *exposed, rules []*rule) error {
+	r, err := b.newRPC(e, e.effective.Policy, rules)
+	if err != nil {
+		return err
+	}
+	list, err := b.parts.chain(r)
+	if err != nil {
+		return err
+	}
+	m.Conn = interceptors.Chain(b.upstreams[e.upstream].Conn(), list...)
 	return nil
 }
 

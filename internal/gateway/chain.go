@@ -1,33 +1,78 @@
 package gateway
 
 import (
+	"context"
+	"errors"
 	"log/slog"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/accesslog"
-	"github.com/gatehouse-dev/gatehouse/interceptors/metrics"
+	"github.com/gatehouse-dev/gatehouse/interceptors/ip"
 	"github.com/gatehouse-dev/gatehouse/interceptors/recovery"
+	"github.com/gatehouse-dev/gatehouse/interceptors/retry"
 	"github.com/gatehouse-dev/gatehouse/interceptors/timeout"
 )
 
-// parts are what policies need and what outlives a table: collectors, the log.
+// parts are what policies need: what outlives a table, and the logs.
 type parts struct {
-	log     *slog.Logger // the gateway's own
-	access  *slog.Logger // one line a call; nil for none
-	metrics *metrics.Metrics
-	custom  []interceptors.Interceptor
+	*state
+
+	log    *slog.Logger // the gateway's own
+	access *slog.Logger // one line a call; nil for none
+	custom []interceptors.Interceptor
 }
 
-// chain is the ordered list of policies of one method, the outermost first.
-// This is the one place where their order is decided.
-func (p *parts) chain(method string, policy *policyv1.Policy) []interceptors.Interceptor {
-	list := p.observers(method)
-	list = append(list,
-		recovery.New(p.log),                           // a panic further in is an answer like any other
-		timeout.New(policy.GetTimeout().AsDuration()), // bounds all that follows, every attempt together
-	)
-	return append(list, p.custom...) // of those who build a gateway of their own
+// rpc is one RPC as its policies see it.
+type rpc struct {
+	name        string // as on the wire
+	desc        protoreflect.MethodDescriptor
+	upstream    string
+	policy      *policyv1.Policy
+	budget      *policyv1.RetryBudget // of the upstream
+	safe        bool                  // may be repeated without harm
+	sideEffects bool
+	expressions expressions
+	fixed       []byte   // what fallback serves, as wire bytes
+	forwarded   []string // the metadata in which any RPC forwards claims
+}
+
+func (r *rpc) unary() bool { return !r.desc.IsStreamingClient() && !r.desc.IsStreamingServer() }
+
+// chain is the ordered list of policies of one RPC, the outermost first. This is
+// the one place where their order is decided. An error names the policy's field.
+func (p *parts) chain(r *rpc) ([]interceptors.Interceptor, error) {
+	c := collector{list: p.observers(r.name)}
+	c.add("", recovery.New(p.log), nil) // a panic further in is an answer like any other
+	// Who is refused without a look at credentials costs least.
+	c.addIf("ip", r.policy.GetIp() != nil, func() (interceptors.Interceptor, error) { return ip.New(r.policy.GetIp()) })
+	c.add("priority", p.shed.For(r.name, r.policy.GetPriority()), nil)
+	c.make("auth", func() (interceptors.Interceptor, error) { return p.authFor(r) })
+	c.addIf("rate_limit", len(r.policy.GetRateLimit()) > 0, func() (interceptors.Interceptor, error) { return p.limitsFor(r) })
+	c.addIf("concurrency", len(r.policy.GetConcurrency()) > 0, func() (interceptors.Interceptor, error) {
+		return p.caps.For(r.name, r.upstream, r.policy.GetConcurrency())
+	})
+	c.add("timeout", timeout.New(r.policy.GetTimeout().AsDuration()), nil) // bounds all that follows, every attempt together
+	// What answers in the backend's place: a call that is answered here is not tried.
+	c.addIf("idempotency", on(r.policy.GetIdempotency()), func() (interceptors.Interceptor, error) {
+		return p.idempotency.For(r.name, !r.unary(), r.policy.GetIdempotency())
+	})
+	c.addIf("cache", on(r.policy.GetCache()), func() (interceptors.Interceptor, error) { return p.cacheFor(r) })
+	c.addIf("fallback", on(r.policy.GetFallback()), func() (interceptors.Interceptor, error) { return p.fallbackFor(r) })
+	// What follows happens once for each attempt.
+	c.addIf("retry", on(r.policy.GetRetry()), func() (interceptors.Interceptor, error) {
+		return p.retries.For(retry.Method{
+			Name: r.name, Upstream: r.upstream, ClientStreams: r.desc.IsStreamingClient(), ServerStreams: r.desc.IsStreamingServer(),
+			Safe: r.safe, SideEffects: r.sideEffects, Policy: r.policy.GetRetry(), Budget: r.budget,
+		})
+	})
+	c.addIf("breaker", on(r.policy.GetBreaker()), func() (interceptors.Interceptor, error) {
+		return p.breakers.For(r.upstream, r.name, r.policy.GetBreaker())
+	})
+	c.list = append(c.list, p.custom...) // of those who build a gateway of their own
+	return c.list, errors.Join(c.errs...)
 }
 
 // observers look on: they see calls, and what was refused before it became one.
@@ -36,5 +81,47 @@ func (p *parts) observers(method string) []interceptors.Interceptor {
 	if p.access != nil {
 		list = append(list, accesslog.New(p.access)) // outermost: its duration is the client's
 	}
-	return append(list, p.metrics.For(method))
+	return append(list, p.metrics.For(method), p.tracing.For(method))
 }
+
+// collector gathers policies and what is wrong with them. What does nothing for
+// an RPC is left out of its chain.
+type collector struct {
+	list []interceptors.Interceptor
+	errs []error
+}
+
+func (c *collector) addIf(field string, wanted bool, make func() (interceptors.Interceptor, error)) {
+	if wanted {
+		c.make(field, make)
+	}
+}
+
+func (c *collector) make(field string, make func() (interceptors.Interceptor, error)) {
+	i, err := make()
+	c.add(field, i, err)
+}
+
+func (c *collector) add(field string, i interceptors.Interceptor, err error) {
+	switch {
+	case err != nil:
+		c.errs = append(c.errs, &policyError{field, err})
+	case i.Unary != nil || i.Stream != nil:
+		c.list = append(c.list, i)
+	}
+}
+
+// policyError is a mistake in a policy.
+type policyError struct {
+	field string
+	err   error
+}
+
+func (e *policyError) Error() string { return e.field + ": " + e.err.Error() }
+func (e *policyError) Unwrap() error { return e.err }
+
+// keyFunc tells calls apart; conditionFunc decides about one.
+type (
+	keyFunc       = func(context.Context) (string, error)
+	conditionFunc = func(context.Context) (bool, error)
+)

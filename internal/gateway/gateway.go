@@ -21,7 +21,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/gatehouse-dev/gatehouse/interceptors"
-	"github.com/gatehouse-dev/gatehouse/interceptors/metrics"
+	"github.com/gatehouse-dev/gatehouse/interceptors/breaker"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/server"
@@ -50,7 +50,7 @@ type Gateway struct {
 	upstreams map[string]*upstream.Upstream
 	current   edge.Current
 	served    atomic.Pointer[served] // beside the table, for those who ask
-	listeners [3]server.Listener // HTTP, gRPC, admin
+	listeners [3]server.Listener     // HTTP, gRPC, admin
 	openAPI   []byte
 	flush     func() // of the lines of calls
 }
@@ -69,16 +69,16 @@ type served struct {
 func New(ctx context.Context, o Options) (*Gateway, error) {
 	g := &Gateway{version: o.Version, registry: prometheus.NewRegistry(), upstreams: map[string]*upstream.Upstream{}}
 	g.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m, err := metrics.New(g.registry)
-	if err != nil {
-		return nil, err
-	}
-	g.parts, g.flush = newParts(o, m)
+	g.parts, g.flush = newParts(o)
+	var err error
 	if g.openAPI, err = openAPI(o); err != nil {
 		return nil, err
 	}
-	if g.listeners, err = readListeners(o.Config.Config.GetListeners()); err != nil {
+	if g.parts.state, err = newState(ctx, o.Config, g.registry, g.parts.log, o.Version); err != nil {
 		return nil, err
+	}
+	if g.listeners, err = readListeners(o.Config.Config.GetListeners()); err != nil {
+		return nil, errors.Join(err, g.Close())
 	}
 	if err := g.start(ctx, o.Config); err != nil {
 		return nil, errors.Join(err, g.Close())
@@ -89,7 +89,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 // start connects and builds the first table.
 func (g *Gateway) start(ctx context.Context, file *config.File) error {
 	for _, u := range file.Config.GetUpstreams() {
-		up, err := dial(u, g.version)
+		up, err := dial(u, g.version, g.parts.tracing.DialOptions())
 		if err != nil {
 			return err
 		}
@@ -142,8 +142,11 @@ func (g *Gateway) Close() error {
 	for _, name := range slices.Sorted(maps.Keys(g.upstreams)) {
 		errs = append(errs, g.upstreams[name].Close())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, g.parts.close())...)
 }
+
+// Breakers lists the state of all circuit breakers.
+func (g *Gateway) Breakers() []breaker.State { return g.parts.breakers.States() }
 
 // Conn is the gateway from inside the process: calls on it pass the same chains
 // as those of clients, each by the table in force when it begins. Generated

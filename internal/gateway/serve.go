@@ -32,7 +32,7 @@ func (g *Gateway) Listen() (*server.Server, error) {
 		NewHTTP: edge.Handler(settings),
 		Admin: &server.Admin{
 			Metrics: g.registry, Health: g.health,
-			Routes:  func() any { return g.Routes() },
+			Routes: func() any { return g.Routes() }, Breakers: func() any { return g.Breakers() },
 			OpenAPI: func() []byte { return g.openAPI },
 		},
 	}

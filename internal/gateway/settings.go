@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"os"
 
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
-	"github.com/gatehouse-dev/gatehouse/interceptors/metrics"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
@@ -19,9 +19,9 @@ import (
 
 // newParts makes what the policies share. The lines of calls are gathered; what
 // the gateway has to say itself is written at once.
-func newParts(o Options, m *metrics.Metrics) (p parts, flush func()) {
+func newParts(o Options) (p parts, flush func()) {
 	conf := o.Config.Config.GetLog()
-	p = parts{log: o.Log, metrics: m, custom: o.Custom}
+	p = parts{log: o.Log, custom: o.Custom}
 	if p.log == nil {
 		p.log = newLog(conf, o.LogTo)
 	}
@@ -38,7 +38,7 @@ func newParts(o Options, m *metrics.Metrics) (p parts, flush func()) {
 }
 
 // dial connects to one upstream as configured.
-func dial(u *configv1.Upstream, version string) (*upstream.Upstream, error) {
+func dial(u *configv1.Upstream, version string, more []grpc.DialOption) (*upstream.Upstream, error) {
 	conf, err := clientTLS(u.GetTls())
 	if err != nil {
 		return nil, fmt.Errorf("upstream %q: %w", u.GetName(), err)
@@ -54,6 +54,7 @@ func dial(u *configv1.Upstream, version string) (*upstream.Upstream, error) {
 		MaxReceive:       int(u.GetMaxReceiveBytes()),
 		UserAgent:        "gatehouse/" + version,
 		Required:         !u.GetOptional(),
+		Dial:             more,
 	})
 }
 

@@ -20,13 +20,14 @@ type Health struct {
 // Admin is what the admin listener shows. Its functions are called for each
 // request and must be safe for concurrent use.
 type Admin struct {
-	Metrics prometheus.Gatherer
-	Health  func() []Health
-	Routes  func() any    // what `gatehouse routes --output json` prints
-	OpenAPI func() []byte // nil: none
+	Metrics  prometheus.Gatherer
+	Health   func() []Health
+	Routes   func() any    // what `gatehouse routes --output json` prints
+	Breakers func() any    // the state of circuit breakers
+	OpenAPI  func() []byte // nil: none
 }
 
-// Handler serves /livez, /readyz, /metrics, /routes and /openapi.json. It must
+// Handler serves /livez, /readyz, /metrics, /routes, /breakers and /openapi.json. It must
 // never be reachable from outside.
 func (a *Admin) Handler(ready func() bool) http.Handler {
 	mux := http.NewServeMux()
@@ -34,6 +35,7 @@ func (a *Admin) Handler(ready func() bool) http.Handler {
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { a.readyz(w, ready()) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /routes", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, a.Routes()) })
+	mux.HandleFunc("GET /breakers", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, a.Breakers()) })
 	mux.HandleFunc("GET /openapi.json", a.openAPI)
 	return mux
 }

@@ -37,6 +37,8 @@ type Options struct {
 	MaxReceive       int           // bytes of one message
 	UserAgent        string
 	Required         bool // the gateway is not ready without it
+	// Dial adds to what the connections are made with.
+	Dial []grpc.DialOption
 }
 
 // Upstream is a connection to the replicas of one backend. It is safe for
@@ -83,7 +85,7 @@ func Dial(o Options) (*Upstream, error) {
 	if o.Authority != "" {
 		opts = append(opts, grpc.WithAuthority(o.Authority))
 	}
-	cc, err := grpc.NewClient(o.Target, opts...)
+	cc, err := grpc.NewClient(o.Target, append(opts, o.Dial...)...)
 	if err != nil {
 		return nil, fmt.Errorf("upstream %q: target %q: want a gRPC target such as \"dns:///catalog:9000\": %w", o.Name, o.Target, err)
 	}

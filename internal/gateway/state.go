@@ -1,0 +1,162 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
+	"github.com/gatehouse-dev/gatehouse/interceptors/breaker"
+	"github.com/gatehouse-dev/gatehouse/interceptors/cache"
+	"github.com/gatehouse-dev/gatehouse/interceptors/concurrency"
+	"github.com/gatehouse-dev/gatehouse/interceptors/fallback"
+	"github.com/gatehouse-dev/gatehouse/interceptors/idempotency"
+	"github.com/gatehouse-dev/gatehouse/interceptors/metrics"
+	"github.com/gatehouse-dev/gatehouse/interceptors/ratelimit"
+	"github.com/gatehouse-dev/gatehouse/interceptors/retry"
+	"github.com/gatehouse-dev/gatehouse/interceptors/shed"
+	"github.com/gatehouse-dev/gatehouse/interceptors/tracing"
+	"github.com/gatehouse-dev/gatehouse/internal/answers"
+	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/redis"
+)
+
+// state is what policies remember. It outlives tables: a new one neither refills
+// a limit nor closes a breaker.
+type state struct {
+	metrics     *metrics.Metrics
+	tracing     *tracing.Tracing
+	shed        *shed.Shedder
+	auth        *auth.Authenticators
+	limits      *ratelimit.Limits
+	caps        *concurrency.Caps
+	idempotency *idempotency.Keys
+	cache       *cache.Cache
+	fallback    *fallback.Fallback
+	retries     *retry.Retries
+	breakers    *breaker.Breakers
+	redis       *redis.Store // nil: none
+
+	closers []func() error
+}
+
+// newState makes it all, empty. What it began is ended by close, also after an
+// error.
+func newState(ctx context.Context, file *config.File, reg prometheus.Registerer, log *slog.Logger, version string) (*state, error) {
+	s, c := new(state), file.Config
+	for _, make := range []func() error{
+		func() (err error) { s.metrics, err = metrics.New(reg); return err },
+		func() error { return s.trace(ctx, c.GetTracing(), log, version) },
+		func() (err error) { s.shed, err = shed.New(c.GetShedding(), reg); return at(file, "shedding", err) },
+		func() error { return s.authenticate(file, reg, log) },
+		func() error { return s.share(file, reg, log) },
+		func() (err error) { s.caps, err = concurrency.New(reg); return err },
+		func() (err error) { s.retries, err = retry.New(reg, nil); return err },
+		func() (err error) { s.breakers, err = breaker.New(reg, nil); return err },
+		func() error { return s.keep(c, reg) },
+	} {
+		if err := make(); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+	}
+	return s, nil
+}
+
+// at names the field of an error.
+func at(file *config.File, field string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return file.Errorf(field, "%v", err)
+}
+
+// shutdownTime is how long the last spans may take to be sent.
+const shutdownTime = 5 * time.Second
+
+func (s *state) trace(ctx context.Context, c *configv1.Tracing, log *slog.Logger, version string) error {
+	conf, err := clientTLS(c.GetTls())
+	if err != nil {
+		return fmt.Errorf("tracing: %w", err)
+	}
+	s.tracing, err = tracing.New(ctx, tracing.Options{
+		Endpoint: c.GetOtlpEndpoint(), TLS: conf, SampleRatio: c.GetSampleRatio(),
+		ServiceName: c.GetServiceName(), ServiceVersion: version, Log: log,
+	})
+	if err != nil {
+		return fmt.Errorf("tracing: %w", err)
+	}
+	s.closers = append(s.closers, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
+		defer cancel()
+		if err := s.tracing.Shutdown(ctx); err != nil {
+			log.Warn("the last spans were not sent", "error", err)
+		}
+		return nil
+	})
+	return nil
+}
+
+func (s *state) authenticate(file *config.File, reg prometheus.Registerer, log *slog.Logger) (err error) {
+	s.auth, err = auth.New(file.Config.GetAuthenticators(), auth.Options{Log: log, Registerer: reg})
+	if err != nil {
+		return at(file, "authenticators", err)
+	}
+	s.closers = append(s.closers, s.auth.Close)
+	return nil
+}
+
+// share makes what replicas may share.
+func (s *state) share(file *config.File, reg prometheus.Registerer, log *slog.Logger) (err error) {
+	if c := file.Config.GetRedis(); c != nil {
+		conf, err := clientTLS(c.GetTls())
+		if err != nil {
+			return at(file, "redis.tls", err)
+		}
+		s.redis, err = redis.Dial(redis.Options{
+			Addresses: c.GetAddresses(), Username: c.GetUsername(), Password: c.GetPassword(), TLS: conf,
+			Database: int(c.GetDatabase()), Prefix: c.GetPrefix(), Timeout: c.GetTimeout().AsDuration(), Registerer: reg, Log: log,
+		})
+		if err != nil {
+			return at(file, "redis", err)
+		}
+		s.closers = append(s.closers, s.redis.Close)
+	}
+	s.limits, err = ratelimit.New(ratelimit.Options{Redis: s.redis, Registerer: reg, Log: log})
+	if err != nil {
+		return err
+	}
+	s.idempotency, err = idempotency.New(idempotency.Options{Redis: s.redis, Registerer: reg, Log: log})
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.idempotency.Close)
+	return nil
+}
+
+// keep makes the memory for answers.
+func (s *state) keep(c *configv1.Config, reg prometheus.Registerer) error {
+	store, err := answers.NewStore(c.GetAnswers(), reg)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, store.Close)
+	if s.cache, err = cache.New(store, reg); err != nil {
+		return err
+	}
+	s.fallback, err = fallback.New(store, reg)
+	return err
+}
+
+// close ends what runs in the background.
+func (s *state) close() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	return errors.Join(errs...)
+}
