@@ -201,7 +201,7 @@ func crowd(t *testing.T, conn grpc.ClientConnInterface, n int, length time.Durat
 		all.Go(func() {
 			for time.Now().Before(end) {
 				if err := conn.Invoke(t.Context(), "/s/m", nil, nil); status.Code(err) == codes.Unavailable {
-					time.Sleep(time.Millisecond)
+					time.Sleep(10 * time.Millisecond)
 				}
 			}
 		})
@@ -228,7 +228,7 @@ func TestDefaults(t *testing.T) {
 		if got := gauge(t, reg, "gatehouse_shed_limit"); got != 20 {
 			t.Errorf("min_limit is %v by default, want 20", got)
 		}
-		crowd(t, interceptors.Chain(slow(20*time.Millisecond), s.For("/s/m", critical)), 1200, 10*time.Second)
+		crowd(t, interceptors.Chain(slow(50*time.Millisecond), s.For("/s/m", critical)), 1200, 5*time.Second)
 		if got := gauge(t, reg, "gatehouse_shed_limit"); got != 1000 {
 			t.Errorf("max_limit is %v by default, want 1000", got)
 		}

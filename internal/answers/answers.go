@@ -33,6 +33,10 @@ const (
 	largest = 16
 )
 
+// Degraded is the header of an answer that is not the upstream's, but stands in
+// for it. It says why. Such an answer is not to be kept.
+const Degraded = "gatehouse-degraded"
+
 // Answer is what was answered once. It is immutable.
 type Answer struct {
 	data   []byte
@@ -78,6 +82,15 @@ func (a *Answer) Into(reply any, opts []grpc.CallOption) error {
 		}
 	}
 	return call.Codec{}.Unmarshal(mem.BufferSlice{mem.SliceBuffer(a.data)}, reply)
+}
+
+// Heard is the metadata of an answer, for a policy that listens to it.
+type Heard struct{ Header, Trailer metadata.MD }
+
+// Options are opts, and that the metadata goes to h too. Both kinds are asked
+// for: who is asked for one alone might take the other for not given.
+func (h *Heard) Options(opts []grpc.CallOption) []grpc.CallOption {
+	return append(opts[:len(opts):len(opts)], grpc.HeaderCallOption{HeaderAddr: &h.Header}, grpc.TrailerCallOption{TrailerAddr: &h.Trailer})
 }
 
 // Fixed is the answer that consists of wire and nothing else.

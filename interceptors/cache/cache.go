@@ -1,0 +1,238 @@
+// Package cache answers calls without side effects with what was answered
+// before.
+//
+// No library at hand caches on a gRPC client; those of HTTP see neither the
+// caller nor gRPC. Hence a policy of our own.
+package cache
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/answers"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+const name = "cache"
+
+// Caches has the answers of all RPCs in one store, and the calls on their way to
+// more of them. It outlives tables and is safe for concurrent use.
+type Caches struct {
+	store *answers.Store
+	calls *prometheus.CounterVec
+
+	mu      sync.Mutex
+	flights map[answers.Key]*flight
+}
+
+// New registers with reg:
+//
+//	gatehouse_cache_calls_total{method,result}
+//
+// result is hit, miss, shared (it waited for the answer to another call), or
+// bypass (nobody's answer would do, or the client wanted none).
+func New(store *answers.Store, reg prometheus.Registerer) (*Caches, error) {
+	c := &Caches{store: store, flights: map[answers.Key]*flight{}, calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gatehouse_cache_calls_total", Help: "Calls of RPCs with a cache, by method and what the cache did.",
+	}, []string{"method", "result"})}
+	return c, reg.Register(c.calls)
+}
+
+// Vary tells who may be given the same answer: those for whom it is the same.
+type Vary func(ctx context.Context) (string, error)
+
+// For returns the policy of one RPC. It belongs inside of authentication and
+// limits, which decide for each call, and outside of retries and breakers.
+//
+// An answer is kept for p.ttl under the method, the bytes of the request and
+// what vary says. If the policy's own expression is empty (`""`), all share and
+// vary is not called. If vary is nil, the caller is what tells: authenticator
+// and id; those of whom nothing is known share. A call that carries a
+// credential which no policy has looked at (authorization, cookie) then passes
+// by the cache, and so does one for which vary fails.
+//
+// Only OK is kept, and only if the backend's cache-control does not say no-store,
+// no-cache or private; its max-age, if it is shorter, counts. An answer that
+// sets a cookie, or that a fallback gave, is not kept either. Trailers are not
+// part of what is kept.
+//
+// Calls that come while one of the same key is on its way wait for its answer,
+// each for as long as it may itself. If that one ends for reasons of its own (it
+// was cancelled, or its deadline passed), one of the others asks for the rest. If
+// its answer may not be shared, or it was its caller's mistake, each asks for
+// itself.
+//
+// Answers carry cache-control, private unless all share, and those out of the
+// cache age. A request with cache-control no-cache has the upstream asked, and
+// its answer kept; one with no-store is not kept either.
+//
+// An RPC that streams or has side effects, and a policy without a ttl, are
+// errors that name the field.
+func (c *Caches) For(method string, unary, sideEffects bool, p *policyv1.Cache, vary Vary) (interceptors.Interceptor, error) {
+	nothing := interceptors.Interceptor{Name: name}
+	switch {
+	case p == nil || p.GetDisabled():
+		return nothing, nil
+	case !unary:
+		return nothing, errors.New("cache: the RPC is a stream: only answers of unary RPCs can be kept")
+	case sideEffects:
+		return nothing, errors.New("cache: the RPC may have side effects: only RPCs with idempotency_level NO_SIDE_EFFECTS can be answered from a cache, or those that are bound to GET")
+	case p.GetTtl().AsDuration() <= 0:
+		return nothing, errors.New("cache.ttl: want how long an answer is kept, as in 10s")
+	}
+	r := &rpc{caches: c, method: method, ttl: p.GetTtl().AsDuration(), vary: vary, public: p.Vary != nil && isEmpty(p.GetVary())}
+	for i := range r.results {
+		r.results[i] = c.calls.WithLabelValues(method, resultNames[i])
+	}
+	return interceptors.Interceptor{Name: name, Unary: r.unary}, nil
+}
+
+// isEmpty tells an expression that is "" for everybody.
+func isEmpty(expression string) bool {
+	e := strings.TrimSpace(expression)
+	return e == "" || e == `""` || e == `''`
+}
+
+// What the cache did with a call.
+const (
+	hit = iota
+	miss
+	shared
+	bypass
+	results
+)
+
+var resultNames = [results]string{"hit", "miss", "shared", "bypass"}
+
+// rpc is the policy of one RPC.
+type rpc struct {
+	caches  *Caches
+	method  string
+	ttl     time.Duration
+	vary    Vary
+	public  bool // all share, caches on the way included
+	results [results]prometheus.Counter
+}
+
+func (r *rpc) unary(ctx context.Context, method string, req, reply any, _ *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	c := &one{ctx: ctx, rpc: r, call: call.From(ctx), reply: reply, opts: opts}
+	c.next = func(opts []grpc.CallOption) error { return next(ctx, method, req, reply, nil, opts...) }
+	asked := answers.ParseControl(metadata.ValueFromOutgoingContext(ctx, "cache-control"))
+	known, err := c.identify()
+	switch {
+	case err != nil:
+		return err
+	case !known || asked.NoStore:
+		r.results[bypass].Inc()
+		return c.next(opts)
+	case asked.NoCache:
+		r.results[bypass].Inc()
+		_, err := c.ask()
+		return err
+	}
+	if a := r.caches.store.Get(c.key); a != nil {
+		r.results[hit].Inc()
+		return c.serve(a)
+	}
+	return c.together()
+}
+
+// one is a call of an RPC with a cache.
+type one struct {
+	ctx   context.Context
+	rpc   *rpc
+	call  *call.Call
+	key   answers.Key
+	reply any
+	opts  []grpc.CallOption
+	next  func(opts []grpc.CallOption) error
+}
+
+// identify finds the key; known is false if there is none. An error is one of
+// the request, which is read now.
+func (c *one) identify() (known bool, _ error) {
+	if c.call == nil {
+		return false, nil
+	}
+	who, known := c.who()
+	if !known {
+		return false, nil
+	}
+	request, err := c.call.Request()
+	if err != nil {
+		return false, err
+	}
+	c.key = answers.KeyOf(request.Data, name, c.rpc.method, who.Kind, who.Authenticator, who.ID)
+	return true, nil
+}
+
+func (c *one) who() (_ answers.Who, known bool) {
+	switch {
+	case c.rpc.public:
+		return answers.Who{Kind: "all"}, true
+	case c.rpc.vary == nil:
+		return answers.CallerOf(c.ctx)
+	}
+	value, err := c.rpc.vary(c.ctx)
+	return answers.Who{Kind: "value", ID: value}, err == nil
+}
+
+// ask has the upstream answer, and keeps the answer. It returns the answer if
+// others may have it, too.
+func (c *one) ask() (*answers.Answer, error) {
+	var heard answers.Heard
+	if err := c.next(heard.Options(c.opts)); err != nil {
+		return nil, err
+	}
+	reply, ok := c.reply.(*call.Message)
+	ttl := c.mayKeep(heard.Header)
+	if !ok || ttl <= 0 {
+		return nil, nil // an answer that is this call's alone
+	}
+	a := answers.New(reply, heard.Header, ttl)
+	c.rpc.caches.store.Put(c.key, a)
+	if len(heard.Header["cache-control"]) == 0 { // else the backend has said it
+		c.call.AddHeader("cache-control", c.control(a))
+	}
+	return a, nil
+}
+
+// mayKeep is how long an answer with such a header may be kept; 0 is not at all.
+func (c *one) mayKeep(header metadata.MD) time.Duration {
+	said := answers.ControlOf(header)
+	if said.NoStore || said.NoCache || said.Private || len(header["set-cookie"]) > 0 || len(c.call.Header()[answers.Degraded]) > 0 {
+		return 0
+	}
+	if said.MaxAge >= 0 {
+		return min(c.rpc.ttl, said.MaxAge)
+	}
+	return c.rpc.ttl
+}
+
+// serve answers the call with a.
+func (c *one) serve(a *answers.Answer) error {
+	if err := a.Into(c.reply, c.opts); err != nil {
+		return err
+	}
+	c.call.AddHeader("cache-control", c.control(a), "age", strconv.Itoa(int(a.Age().Seconds())))
+	return nil
+}
+
+// control is what clients and caches on the way are told of a.
+func (c *one) control(a *answers.Answer) string {
+	who := "private"
+	if c.rpc.public {
+		who = "public"
+	}
+	return who + ", max-age=" + strconv.Itoa(int(a.TTL().Seconds()))
+}

@@ -1,0 +1,106 @@
+package cache
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/gatehouse-dev/gatehouse/internal/answers"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// flight is a call on its way to an answer that others wait for. It is an
+// ordinary call with a client, a deadline and a trace of its own. Nothing runs
+// on behalf of those who wait: when it fails for its own reasons, the next of
+// them asks itself.
+type flight struct {
+	landed chan struct{} // closed when what follows is known
+	answer *answers.Answer
+	err    error
+	ended  ending
+}
+
+// ending is what a flight means for those who waited.
+type ending uint8
+
+const (
+	aborted ending = iota // for reasons of its own, a panic included: somebody must ask again
+	alone                 // its answer is nobody else's: each must ask
+	common                // its answer or error is theirs, too
+)
+
+// together answers the call with that of another one on its way, or else asks
+// for all who come meanwhile.
+func (c *one) together() error {
+	for {
+		f, first := c.rpc.caches.join(c.key)
+		if first {
+			c.rpc.results[miss].Inc()
+			return c.lead(f)
+		}
+		select {
+		case <-f.landed:
+		case <-c.ctx.Done():
+			err := c.ctx.Err()
+			return call.RefuseStatus(call.FaultOf(err), call.StatusOf(err)).Because(err)
+		}
+		switch f.ended {
+		case common:
+			c.rpc.results[shared].Inc()
+			if f.err != nil {
+				return f.err
+			}
+			return c.serve(f.answer)
+		case alone:
+			c.rpc.results[bypass].Inc()
+			_, err := c.ask()
+			return err
+		}
+	}
+}
+
+// join returns the flight of a key, and whether it was begun by this.
+func (c *Caches) join(k answers.Key) (_ *flight, first bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f, ok := c.flights[k]; ok {
+		return f, false
+	}
+	f := &flight{landed: make(chan struct{})}
+	c.flights[k] = f
+	return f, true
+}
+
+// lead asks the upstream and tells those who wait.
+func (c *one) lead(f *flight) error {
+	defer c.rpc.caches.land(c.key, f) // also when the chain panics
+	a, err := c.ask()
+	f.answer, f.err = a, err
+	switch {
+	case err == nil && a != nil:
+		f.ended = common
+	case err == nil:
+		f.ended = alone
+	case ofItsOwn(c.ctx, err):
+	case call.FaultOf(err) == call.Client:
+		f.ended = alone // a mistake or a right is its caller's
+	default:
+		f.ended = common // the upstream is as bad for all: do not ask it for each
+	}
+	return err
+}
+
+func (c *Caches) land(k answers.Key, f *flight) {
+	c.mu.Lock()
+	delete(c.flights, k)
+	c.mu.Unlock()
+	close(f.landed)
+}
+
+// ofItsOwn tells an outcome that came of the call's own deadline or client, and
+// says nothing of what another would have got.
+func ofItsOwn(ctx context.Context, err error) bool {
+	code := call.CodeOf(err)
+	return ctx.Err() != nil || code == codes.Canceled || code == codes.DeadlineExceeded || errors.Is(err, context.Canceled)
+}
