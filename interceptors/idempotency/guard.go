@@ -1,0 +1,220 @@
+package idempotency
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// guard is the policy of one RPC.
+type guard struct {
+	keys     *Keys
+	method   string
+	ttl      time.Duration
+	required bool
+	open     bool  // go on while Redis is away
+	shared   store // nil: answers are kept in this process
+}
+
+func (g *guard) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	key, err := keyOf(ctx)
+	if err != nil {
+		return malformed(err)
+	}
+	if key == "" {
+		if g.required {
+			return missing()
+		}
+		return next(ctx, method, req, reply, cc, opts...)
+	}
+	h, told, err := g.claim(ctx, key, req)
+	if err != nil {
+		return err
+	}
+	if h != nil {
+		return h.run(ctx, reply, opts, func(ctx context.Context, opts ...grpc.CallOption) error {
+			return next(ctx, method, req, reply, cc, opts...)
+		})
+	}
+	g.keys.metrics.replayed.Inc()
+	return told.replay(call.From(ctx), reply, opts)
+}
+
+// held is a key that a call has won.
+type held struct {
+	*guard
+	store store
+	id    id
+	sent  fingerprint
+	token token
+	lease time.Duration
+}
+
+// claim asks for the key: the call has it, or there is an answer, or an error.
+func (g *guard) claim(ctx context.Context, key string, req any) (*held, *answer, error) {
+	sent, err := fingerprintOf(ctx, req)
+	if err != nil {
+		return nil, nil, err
+	}
+	h := &held{guard: g, store: g.keys.local, id: identify(call.From(ctx), g.method, key), sent: sent, lease: leaseOf(ctx)}
+	_, _ = rand.Read(h.token[:]) // never fails
+	got, err := h.ask(ctx)
+	switch {
+	case err != nil:
+		return nil, nil, unavailable(err)
+	case got.won:
+		g.keys.metrics.first.Inc()
+		return h, nil, nil
+	case got.sent != sent:
+		g.keys.metrics.other.Inc()
+		return nil, nil, reused()
+	case got.answer == nil:
+		g.keys.metrics.running.Inc()
+		return nil, nil, inUse()
+	default:
+		return nil, got.answer, nil
+	}
+}
+
+// ask asks the store, or this process while Redis is away and that is allowed.
+// What Redis could not be told before is known here in either case.
+func (h *held) ask(ctx context.Context) (claim, error) {
+	if h.shared == nil {
+		return h.store.claim(ctx, h.id, h.sent, h.token, h.lease)
+	}
+	if got, ok := h.keys.local.peek(h.id); ok {
+		return got, nil
+	}
+	got, err := h.shared.claim(ctx, h.id, h.sent, h.token, h.lease)
+	if err == nil {
+		h.store = h.shared
+		return got, nil
+	}
+	h.failed(ctx, "a key could not be asked for", err)
+	if !h.open {
+		return claim{}, err
+	}
+	return h.store.claim(ctx, h.id, h.sent, h.token, h.lease)
+}
+
+func (h *held) failed(ctx context.Context, text string, err error) {
+	h.keys.metrics.failures.Inc()
+	h.keys.log.DebugContext(ctx, text, "method", h.method, "error", err)
+}
+
+// run makes the call and keeps its answer, or frees the key.
+func (h *held) run(ctx context.Context, reply any, opts []grpc.CallOption, next func(context.Context, ...grpc.CallOption) error) error {
+	stop := h.renewing(ctx)
+	kept := false
+	defer func() { // a panic passes here, too
+		stop()
+		if !kept {
+			h.free(ctx)
+		}
+	}()
+	var header, trailer metadata.MD
+	err := next(ctx, append(slices.Clip(opts), grpc.Header(&header), grpc.Trailer(&trailer))...)
+	if final(err) {
+		a, rerr := record(reply, header, trailer, err)
+		if rerr != nil {
+			return err // nothing that could be given again
+		}
+		kept = true
+		h.keep(ctx, a)
+	}
+	return err
+}
+
+// keep keeps the answer. If Redis does not take it, this process does, so that
+// repetitions that come here are still answered.
+func (h *held) keep(ctx context.Context, a *answer) {
+	if a.size() > h.keys.max {
+		a = tooLarge()
+	}
+	if err := h.store.keep(ctx, h.id, h.sent, h.token, a, h.ttl); err != nil {
+		h.failed(ctx, "an answer could not be kept", err)
+		_ = h.keys.local.keep(ctx, h.id, h.sent, h.token, a, h.ttl) // never fails
+	}
+}
+
+func (h *held) free(ctx context.Context) {
+	if err := h.store.free(ctx, h.id, h.sent, h.token); err != nil {
+		h.failed(ctx, "a key could not be freed before its lease ends", err)
+	}
+}
+
+// renewing lengthens the lease for as long as the call runs.
+func (h *held) renewing(ctx context.Context) (stop func()) {
+	if h.store != h.shared {
+		return func() {}
+	}
+	done := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(h.lease / 3)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				if err := h.store.renew(ctx, h.id, h.sent, h.token, h.lease); err != nil {
+					h.failed(ctx, "a lease could not be renewed", err)
+				}
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+	}
+}
+
+// margin is for a call that ends at its deadline to say so.
+const margin = time.Second
+
+// leaseOf is how long the key stays taken if this process dies: a call with a
+// deadline is over soon after it.
+func leaseOf(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return maxLease
+	}
+	return min(max(time.Until(deadline), 0)+margin, maxLease)
+}
+
+// fingerprintOf reads the request.
+func fingerprintOf(ctx context.Context, req any) (fingerprint, error) {
+	msg, ok := req.(*call.Message)
+	if pending, isPending := req.(*call.Pending); isPending {
+		var err error
+		if msg, err = pending.Message(); err != nil {
+			return fingerprint{}, err
+		}
+		ok = true
+	}
+	if !ok {
+		var err error
+		c := call.From(ctx)
+		if c == nil {
+			return fingerprint{}, call.Refuse(call.Gateway, codes.Internal, "internal error").By(Name)
+		}
+		if msg, err = c.Request(); err != nil {
+			return fingerprint{}, err
+		}
+	}
+	h := sha256.New()
+	for _, buf := range msg.Data {
+		_, _ = h.Write(buf.ReadOnlyData()) // never fails
+	}
+	return fingerprint(h.Sum(nil)), nil
+}

@@ -1,0 +1,122 @@
+package idempotency
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+
+	"google.golang.org/grpc/metadata"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// header is what names a call.
+const header = "idempotency-key"
+
+// maxKey bounds a key. A UUID has 36.
+const maxKey = 255
+
+// keyOf is the key that the client gave its call, "" if none. The error says what
+// is wrong with it.
+func keyOf(ctx context.Context) (string, error) {
+	md, _ := metadata.FromOutgoingContext(ctx)
+	switch values := md[header]; len(values) {
+	case 0:
+		return "", nil
+	case 1:
+		return parseKey(values[0])
+	default:
+		return "", fmt.Errorf("came %d times: want one", len(values))
+	}
+}
+
+// parseKey reads a String of Structured Fields (RFC 9651, section 3.3.3). Since
+// many clients send a bare UUID, text without quotes is taken as it stands.
+func parseKey(value string) (string, error) {
+	if value == "" {
+		return "", fmt.Errorf("is empty: want 1 to %d characters", maxKey)
+	}
+	key := value
+	if value[0] == '"' {
+		var ok bool
+		if key, ok = unquote(value); !ok {
+			return "", fmt.Errorf(`is not a string: want printable ASCII in quotes, with \ only before " and \, and nothing after`)
+		}
+	} else if !bare(value) {
+		return "", fmt.Errorf(`has characters that need quotes: want letters, digits and the like, or "..."`)
+	}
+	if key == "" || len(key) > maxKey {
+		return "", fmt.Errorf("has %d characters: want 1 to %d", len(key), maxKey)
+	}
+	return key, nil
+}
+
+// unquote reads a string in quotes that is all there is.
+func unquote(value string) (string, bool) {
+	key := make([]byte, 0, min(len(value), maxKey+1))
+	for i := 1; i < len(value); i++ {
+		switch c := value[i]; {
+		case c == '"':
+			return string(key), i == len(value)-1
+		case c < 0x20 || c > 0x7e:
+			return "", false
+		case c == '\\':
+			if i++; i == len(value) || value[i] != '"' && value[i] != '\\' {
+				return "", false
+			}
+			key = append(key, value[i])
+		default:
+			key = append(key, c)
+		}
+	}
+	return "", false
+}
+
+// bare reports whether text is plain without quotes. A comma would join two
+// headers, a semicolon begin parameters.
+func bare(value string) bool {
+	for i := range len(value) {
+		switch c := value[i]; {
+		case c <= 0x20 || c > 0x7e, c == '"', c == ',', c == ';', c == '\\':
+			return false
+		}
+	}
+	return true
+}
+
+// id names the answer to one caller's call: a hash of parts that cannot run into
+// each other.
+type id [sha256.Size]byte
+
+func identify(c *call.Call, method, key string) id {
+	b := make([]byte, 0, 256)
+	b = appendCaller(b, c)
+	b = appendPart(b, method)
+	b = appendPart(b, key)
+	return sha256.Sum256(b)
+}
+
+// networkBits are those of an IPv6 address that tell one customer from another.
+const networkBits = 64
+
+func appendCaller(b []byte, c *call.Call) []byte {
+	if c == nil {
+		return append(b, 'n')
+	}
+	if caller := c.Caller(); caller != nil {
+		b = append(b, 'c')
+		return appendPart(appendPart(b, caller.Authenticator), caller.ID)
+	}
+	b = append(b, 'a')
+	ip := c.PeerIP()
+	if ip.Is6() {
+		ip = netip.PrefixFrom(ip, networkBits).Masked().Addr()
+	}
+	return appendPart(b, ip.String())
+}
+
+func appendPart(b []byte, part string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(part))), part...)
+}

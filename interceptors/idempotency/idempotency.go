@@ -1,0 +1,125 @@
+// Package idempotency answers a repeated call with the answer of the first, so
+// that a client that does not know whether its call arrived can send it again
+// (draft-ietf-httpapi-idempotency-key-header-07). Clients name a call with the
+// header Idempotency-Key.
+//
+// A key belongs to one caller and one RPC: to the caller's id at its
+// authenticator; to the client's address, of IPv6 the /64, where nobody is known,
+// for else a stranger who guesses a key would be shown another's answer. Under
+// one key:
+//
+//   - The first call goes on. Its answer is kept for the TTL: the message and its
+//     metadata, or the backend's error where that is final.
+//   - A repetition gets that answer, with the header idempotency-replayed: true,
+//     and the backend does not hear of it.
+//   - A call whose request has other bytes is refused with INVALID_ARGUMENT. The
+//     draft's status is 422, for which gRPC has no code of its own.
+//   - A call while the first still runs is refused with ABORTED (409).
+//
+// What ends without a final answer frees the key, and the next call under it goes
+// on: CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE, ABORTED, RESOURCE_EXHAUSTED,
+// UNAUTHENTICATED and PERMISSION_DENIED of the backend, everything that the
+// gateway itself says, and a panic. In particular, a client that goes away before
+// its answer is there cancels the call and frees the key: whether the backend had
+// already done what it was asked is then for the backend to know, as it is
+// without this policy.
+//
+// If the gateway that carries the first call dies, the key is free again after the
+// lease: half a minute, or less for a call whose deadline is sooner. Answers in
+// Redis are as safe as Redis is: one that restarts without its data has forgotten
+// them. An answer that Redis does not take is kept by the gateway that has it.
+package idempotency
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/redis"
+)
+
+// Name is the policy's, in refusals and metrics.
+const Name = "idempotency"
+
+// Defaults.
+const (
+	DefaultTTL      = 24 * time.Hour
+	DefaultMaxBytes = 64 << 20
+)
+
+// maxLease is how long a key stays taken by a gateway that gives no sign of life.
+const maxLease = 30 * time.Second
+
+// Options are the collaborators of one gateway's keys.
+type Options struct {
+	Redis      *redis.Store          // nil: none, and `store: redis` is an error
+	Registerer prometheus.Registerer // nil: no metrics
+	Log        *slog.Logger          // nil: none
+	// MaxBytes bounds the answers that are kept in this process; the oldest go
+	// first, and with one its promise. An answer may take a quarter of it at most;
+	// the repetition of a call with a larger one is refused. Zero is
+	// DefaultMaxBytes.
+	MaxBytes int64
+}
+
+// Keys are the keys of one gateway and their answers. They outlive tables. Safe
+// for concurrent use.
+type Keys struct {
+	local   *memory
+	redis   *redis.Store
+	log     *slog.Logger
+	metrics *metrics
+	max     int // bytes of one answer
+}
+
+// New returns keys that nobody has used.
+func New(o Options) (*Keys, error) {
+	if o.MaxBytes < 0 {
+		return nil, fmt.Errorf("max bytes: %d: want more than 0", o.MaxBytes)
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = DefaultMaxBytes
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	k := &Keys{local: newMemory(o.MaxBytes), redis: o.Redis, log: o.Log, max: int(o.MaxBytes / 4)}
+	var err error
+	k.metrics, err = newMetrics(o.Registerer, k.local)
+	return k, err
+}
+
+// For returns the policy of one RPC; streaming says that either half of it is a
+// stream, which cannot be repeated from memory. Called again for a later table, it
+// finds the same answers. The errors begin with the name of the field that is
+// wrong. A nil policy, like a disabled one, lets all calls through.
+func (k *Keys) For(method string, streaming bool, p *policyv1.Idempotency) (interceptors.Interceptor, error) {
+	if p == nil || p.GetDisabled() {
+		return interceptors.Interceptor{Name: Name}, nil
+	}
+	if streaming {
+		return interceptors.Interceptor{}, errors.New("idempotency: the RPC is a stream: want a unary one, or `disabled: true`")
+	}
+	g := &guard{
+		keys: k, method: method, ttl: DefaultTTL, required: p.GetRequired(),
+		open: p.GetOnFailure() == policyv1.OnFailure_ON_FAILURE_OPEN,
+	}
+	if p.GetTtl() != nil {
+		g.ttl = p.GetTtl().AsDuration()
+	}
+	if g.ttl <= 0 {
+		return interceptors.Interceptor{}, fmt.Errorf("idempotency.ttl: %v: want more than 0s", g.ttl)
+	}
+	if p.GetStore() == policyv1.Store_STORE_REDIS {
+		if k.redis == nil {
+			return interceptors.Interceptor{}, errors.New("idempotency.store: redis is not configured: want `local`, or `redis` in the configuration")
+		}
+		g.shared = &remote{redis: k.redis}
+	}
+	return interceptors.Interceptor{Name: Name, Unary: g.unary}, nil
+}

@@ -1,0 +1,563 @@
+package idempotency_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/interceptors/idempotency"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/calltest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const method = "/shop.orders.v1.Orders/CreateOrder"
+
+// backend counts the calls that reach it, and answers each differently.
+type backend struct {
+	calls  atomic.Int64
+	answer func(ctx context.Context, n int64) error // nil: none fails
+}
+
+func (b *backend) invoke(ctx context.Context, _ string, args, reply any, opts ...grpc.CallOption) error {
+	n := b.calls.Add(1)
+	if pending, ok := args.(*call.Pending); ok {
+		if _, err := pending.Message(); err != nil {
+			return err
+		}
+	}
+	count := string(rune('0' + n))
+	for _, o := range opts {
+		switch o := o.(type) {
+		case grpc.HeaderCallOption:
+			*o.HeaderAddr = metadata.Pairs("content-type", "application/grpc", "x-order", count, "x-raw-bin", "\x00\xff")
+		case grpc.TrailerCallOption:
+			*o.TrailerAddr = metadata.Pairs("x-cost", "1", "x-cost", count)
+		}
+	}
+	if b.answer != nil {
+		if err := b.answer(ctx, n); err != nil {
+			return err
+		}
+	}
+	reply.(*call.Message).Data = calltest.Bytes("order " + count)
+	return nil
+}
+
+func newKeys(t *testing.T, o idempotency.Options) *idempotency.Keys {
+	t.Helper()
+	k, err := idempotency.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// serve is an RPC behind the policy.
+func serve(t *testing.T, k *idempotency.Keys, b *backend, p *policyv1.Idempotency) *call.Method {
+	t.Helper()
+	i, err := k.For(method, false, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &call.Method{Name: method, Conn: interceptors.Chain(calltest.Conn{OnInvoke: b.invoke}, i)}
+}
+
+// request is one call of a client.
+type request struct {
+	key    []string // header values
+	body   string
+	caller *call.Caller
+	peer   string
+}
+
+// send forwards a call as the edge does, and gives what the client got.
+func send(ctx context.Context, m *call.Method, r request) (*calltest.ServerStream, *call.Call, error) {
+	c := &call.Call{Protocol: call.REST, Peer: r.peer}
+	if r.caller != nil {
+		c.SetCaller(r.caller)
+	}
+	md := metadata.MD{}
+	md.Append("idempotency-key", r.key...)
+	down := &calltest.ServerStream{Ctx: metadata.NewOutgoingContext(call.With(ctx, c), md), Requests: []string{r.body}}
+	err := call.Forward(m, down)
+	return down, c, err
+}
+
+func reasonOf(err error) string {
+	for _, d := range status.Convert(err).Details() {
+		if info, ok := d.(*errdetails.ErrorInfo); ok {
+			return info.GetReason()
+		}
+	}
+	return ""
+}
+
+func TestTheAnswerIsGivenAgain(t *testing.T) {
+	b := &backend{}
+	m := serve(t, newKeys(t, idempotency.Options{}), b, &policyv1.Idempotency{})
+	first, c, err := send(t.Context(), m, request{key: []string{`"k1"`}, body: "tea"})
+	if err != nil || len(c.Header()) != 0 {
+		t.Fatalf("first: %v, headers %v; want neither", err, c.Header())
+	}
+	for range 3 {
+		again, c, err := send(t.Context(), m, request{key: []string{`k1`}, body: "tea"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Header().Get("idempotency-replayed"); !slices.Equal(got, []string{"true"}) {
+			t.Errorf("idempotency-replayed %q, want true", got)
+		}
+		if !slices.Equal(again.Got, first.Got) || !equal(again.Header, first.Header) || !equal(again.Trailer, first.Trailer) {
+			t.Errorf("answers differ:\n%v %v %v\n%v %v %v", first.Got, first.Header, first.Trailer, again.Got, again.Header, again.Trailer)
+		}
+	}
+	if again, _, err := send(t.Context(), m, request{key: []string{"k2"}, body: "tea"}); err != nil || again.Got[0] != "order 2" {
+		t.Errorf("another key: %v %v, want an order of its own", again.Got, err)
+	}
+	if again, _, err := send(t.Context(), m, request{body: "tea"}); err != nil || again.Got[0] != "order 3" {
+		t.Errorf("no key: %v %v, want an order of its own", again.Got, err)
+	}
+}
+
+func equal(a, b metadata.MD) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for k := range a {
+		if !slices.Equal(a[k], b[k]) {
+			return false
+		}
+	}
+	return true
+}
+
+func TestAnotherRequestUnderTheKey(t *testing.T) {
+	b := &backend{}
+	m := serve(t, newKeys(t, idempotency.Options{}), b, &policyv1.Idempotency{})
+	if _, _, err := send(t.Context(), m, request{key: []string{"k"}, body: "tea"}); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := send(t.Context(), m, request{key: []string{"k"}, body: "cake"})
+	if status.Code(err) != codes.InvalidArgument || reasonOf(err) != "IDEMPOTENCY_KEY_REUSED" || call.FaultOf(err) != call.Client || call.PolicyOf(err) != "idempotency" {
+		t.Errorf("err = %v %s, want INVALID_ARGUMENT", err, reasonOf(err))
+	}
+	if b.calls.Load() != 1 {
+		t.Errorf("%d calls, want 1", b.calls.Load())
+	}
+}
+
+func TestKeysBelongToOneCaller(t *testing.T) {
+	b := &backend{}
+	m := serve(t, newKeys(t, idempotency.Options{}), b, &policyv1.Idempotency{})
+	for i, r := range []request{
+		{peer: "192.0.2.1:1"},
+		{peer: "192.0.2.2:1"},
+		{peer: "[2001:db8::1]:1"},
+		{caller: &call.Caller{Authenticator: "jwt", ID: "a"}},
+		{caller: &call.Caller{Authenticator: "jwt", ID: "b"}},
+		{caller: &call.Caller{Authenticator: "keys", ID: "a"}},
+		{caller: &call.Caller{Authenticator: "jwta"}},
+		{caller: &call.Caller{Authenticator: "192.0.2.1"}},
+	} {
+		r.key = []string{"k"}
+		if _, _, err := send(t.Context(), m, r); err != nil || b.calls.Load() != int64(i+1) {
+			t.Errorf("%+v: %v, %d calls; want one of its own", r, err, b.calls.Load())
+		}
+	}
+	n := b.calls.Load()
+	for _, r := range []request{
+		{peer: "192.0.2.1:9"},
+		{peer: "[2001:db8::2]:1"},
+		{peer: "198.51.100.1:1", caller: &call.Caller{Authenticator: "jwt", ID: "a"}},
+	} {
+		r.key = []string{"k"}
+		if _, _, err := send(t.Context(), m, r); err != nil || b.calls.Load() != n {
+			t.Errorf("%+v: %v, %d calls; want a repetition", r, err, b.calls.Load())
+		}
+	}
+}
+
+func TestWhatIsKept(t *testing.T) {
+	ours := call.Refuse(call.Upstream, codes.Internal, "upstream gave no gRPC")
+	for _, tc := range []struct {
+		err  error
+		kept bool
+	}{
+		{nil, true},
+		{status.Error(codes.InvalidArgument, "no"), true},
+		{status.Error(codes.NotFound, "no"), true},
+		{status.Error(codes.AlreadyExists, "no"), true},
+		{status.Error(codes.FailedPrecondition, "no"), true},
+		{status.Error(codes.OutOfRange, "no"), true},
+		{status.Error(codes.Unimplemented, "no"), true},
+		{status.Error(codes.Internal, "no"), true},
+		{status.Error(codes.Unknown, "no"), true},
+		{status.Error(codes.DataLoss, "no"), true},
+		{status.Error(codes.Unavailable, "no"), false},
+		{status.Error(codes.Canceled, "no"), false},
+		{status.Error(codes.DeadlineExceeded, "no"), false},
+		{status.Error(codes.Aborted, "no"), false},
+		{status.Error(codes.ResourceExhausted, "no"), false},
+		{status.Error(codes.Unauthenticated, "no"), false},
+		{status.Error(codes.PermissionDenied, "no"), false},
+		{ours, false},
+		{context.Canceled, false},
+		{errors.New("plain"), false},
+	} {
+		b := &backend{answer: func(context.Context, int64) error { return tc.err }}
+		m := serve(t, newKeys(t, idempotency.Options{}), b, &policyv1.Idempotency{})
+		_, _, first := send(t.Context(), m, request{key: []string{"k"}})
+		down, _, again := send(t.Context(), m, request{key: []string{"k"}})
+		if kept := b.calls.Load() == 1; kept != tc.kept {
+			t.Errorf("%v: kept = %v, want %v", tc.err, kept, tc.kept)
+		}
+		if call.CodeOf(first) != call.CodeOf(again) || call.StatusOf(first).Message() != call.StatusOf(again).Message() {
+			t.Errorf("first %v, then %v", first, again)
+		}
+		if tc.kept && down.Trailer.Get("x-cost")[1] != "1" {
+			t.Errorf("%v: trailer %v, want the first's", tc.err, down.Trailer)
+		}
+	}
+}
+
+func TestDetailsAreGivenAgain(t *testing.T) {
+	st, err := status.New(codes.FailedPrecondition, "out of stock").WithDetails(&errdetails.ErrorInfo{Reason: "STOCK"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := serve(t, newKeys(t, idempotency.Options{}), &backend{answer: func(context.Context, int64) error { return st.Err() }}, &policyv1.Idempotency{})
+	for range 2 {
+		if _, _, err := send(t.Context(), m, request{key: []string{"k"}}); reasonOf(err) != "STOCK" || status.Convert(err).Message() != "out of stock" {
+			t.Errorf("err = %v %q", err, reasonOf(err))
+		}
+	}
+}
+
+func TestAPanicFreesTheKey(t *testing.T) {
+	b := &backend{answer: func(_ context.Context, n int64) error {
+		if n == 1 {
+			panic("backend")
+		}
+		return nil
+	}}
+	m := serve(t, newKeys(t, idempotency.Options{}), b, &policyv1.Idempotency{})
+	if _, _, err := send(t.Context(), m, request{key: []string{"k"}}); status.Code(err) != codes.Internal {
+		t.Errorf("err = %v, want INTERNAL", err)
+	}
+	if down, _, err := send(t.Context(), m, request{key: []string{"k"}}); err != nil || down.Got[0] != "order 2" {
+		t.Errorf("%v %v, want a second order", down.Got, err)
+	}
+}
+
+func TestOneOfManyReachesTheBackend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{answer: func(context.Context, int64) error { time.Sleep(time.Second); return nil }}
+		m := serve(t, newKeys(t, idempotency.Options{}), b, &policyv1.Idempotency{})
+		var running, done, replayed atomic.Int64
+		var wg sync.WaitGroup
+		for i := range 200 {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i) * 10 * time.Millisecond)
+				_, c, err := send(context.Background(), m, request{key: []string{"k"}, body: "tea"})
+				switch {
+				case status.Code(err) == codes.Aborted && reasonOf(err) == "IDEMPOTENCY_KEY_IN_USE":
+					running.Add(1)
+				case err == nil && len(c.Header()) > 0:
+					replayed.Add(1)
+				case err == nil:
+					done.Add(1)
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if b.calls.Load() != 1 || done.Load() != 1 || running.Load() < 98 || replayed.Load() < 99 || running.Load()+replayed.Load() != 199 {
+			t.Errorf("%d calls, %d done, %d conflicts, %d replayed", b.calls.Load(), done.Load(), running.Load(), replayed.Load())
+		}
+	})
+}
+
+func TestAConflictSaysWhenToComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{answer: func(ctx context.Context, _ int64) error { <-ctx.Done(); return ctx.Err() }}
+		m := serve(t, newKeys(t, idempotency.Options{}), b, &policyv1.Idempotency{})
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, _, err := send(ctx, m, request{key: []string{"k"}, body: "tea"}); call.CodeOf(err) != codes.Canceled {
+				t.Errorf("err = %v, want CANCELLED", err)
+			}
+		})
+		synctest.Wait()
+		_, _, err := send(t.Context(), m, request{key: []string{"k"}, body: "tea"})
+		details := status.Convert(err).Details()
+		if retry, ok := details[len(details)-1].(*errdetails.RetryInfo); status.Code(err) != codes.Aborted || !ok || retry.GetRetryDelay().AsDuration() != time.Second {
+			t.Errorf("err = %v %v, want ABORTED with RetryInfo of 1s", err, details)
+		}
+		if _, _, err := send(t.Context(), m, request{key: []string{"k"}, body: "cake"}); reasonOf(err) != "IDEMPOTENCY_KEY_REUSED" {
+			t.Errorf("err = %v, want another request to be told apart even now", err)
+		}
+		cancel() // the client goes away: the key is free
+		wg.Wait()
+		b.answer = nil
+		if down, _, err := send(t.Context(), m, request{key: []string{"k"}, body: "tea"}); err != nil || down.Got[0] != "order 2" {
+			t.Errorf("%v %v, want a second try", down.Got, err)
+		}
+	})
+}
+
+func TestTTL(t *testing.T) {
+	for name, tc := range map[string]struct {
+		policy *policyv1.Idempotency
+		want   time.Duration
+	}{
+		"default": {&policyv1.Idempotency{}, 24 * time.Hour},
+		"own":     {&policyv1.Idempotency{Ttl: durationpb.New(time.Minute)}, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &backend{}
+				m := serve(t, newKeys(t, idempotency.Options{}), b, tc.policy)
+				for _, step := range []struct {
+					after time.Duration
+					calls int64
+				}{{0, 1}, {tc.want - 1, 1}, {1, 2}} {
+					time.Sleep(step.after)
+					if _, _, err := send(t.Context(), m, request{key: []string{"k"}}); err != nil || b.calls.Load() != step.calls {
+						t.Errorf("after %v: %v, %d calls, want %d", step.after, err, b.calls.Load(), step.calls)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestMissingAndMalformedKeys(t *testing.T) {
+	b := &backend{}
+	k := newKeys(t, idempotency.Options{})
+	m := serve(t, k, b, &policyv1.Idempotency{Required: proto.Bool(true)})
+	for _, tc := range []struct {
+		values []string
+		reason string
+	}{
+		{nil, "IDEMPOTENCY_KEY_MISSING"},
+		{[]string{"a", "a"}, "IDEMPOTENCY_KEY_INVALID"},
+		{[]string{""}, "IDEMPOTENCY_KEY_INVALID"},
+		{[]string{`"a`}, "IDEMPOTENCY_KEY_INVALID"},
+	} {
+		down, _, err := send(t.Context(), m, request{key: tc.values})
+		if status.Code(err) != codes.InvalidArgument || reasonOf(err) != tc.reason || !strings.Contains(err.Error(), "Idempotency-Key") || call.FaultOf(err) != call.Client {
+			t.Errorf("%q: err = %v %s, want INVALID_ARGUMENT %s", tc.values, err, reasonOf(err), tc.reason)
+		}
+		var unread call.Message
+		if rerr := down.RecvMsg(&unread); rerr != nil {
+			t.Errorf("%q: the request was read before it was refused", tc.values)
+		}
+	}
+	if b.calls.Load() != 0 {
+		t.Errorf("%d calls, want none", b.calls.Load())
+	}
+}
+
+func TestParseKey(t *testing.T) {
+	long := strings.Repeat("k", 255)
+	for value, want := range map[string]string{
+		`"8e03978e-40d5-43e8-bc93-6894a57f9324"`: "8e03978e-40d5-43e8-bc93-6894a57f9324",
+		`8e03978e-40d5-43e8-bc93-6894a57f9324`:   "8e03978e-40d5-43e8-bc93-6894a57f9324",
+		`"with space, comma; and \"more\" \\"`:   `with space, comma; and "more" \`,
+		`a/b+c==`:                                "a/b+c==",
+		`"` + long + `"`:                         long,
+		long:                                     long,
+	} {
+		if got, err := idempotency.ParseKey(value); err != nil || got != want {
+			t.Errorf("%q: %q, %v; want %q", value, got, err, want)
+		}
+	}
+	for _, value := range []string{
+		``, `""`, `"`, `"a`, `"a"b`, `"a";p=1`, `"a" `, `"a\b"`, `"a\`, "\"a\x00\"", "\"a\x7f\"", "\"é\"", `a b`, `a,b`, `a;b`, `a"b`, `a\b`, "a\tb", "é",
+		long + "k", `"` + long + `k"`,
+	} {
+		if got, err := idempotency.ParseKey(value); err == nil {
+			t.Errorf("%q: %q, want an error", value, got)
+		}
+	}
+}
+
+func FuzzParseKey(f *testing.F) {
+	for _, seed := range []string{`"a"`, `a`, `"a\"b\\"`, `"`, `"a\`, "\x00", `a,b`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		key, err := idempotency.ParseKey(value)
+		if err != nil {
+			return
+		}
+		if key == "" || len(key) > 255 || strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' }) {
+			t.Fatalf("%q gave the key %q", value, key)
+		}
+		quoted := `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key) + `"`
+		if again, err := idempotency.ParseKey(quoted); err != nil || again != key {
+			t.Fatalf("%q gave %q, but %q gives %q, %v", value, key, quoted, again, err)
+		}
+	})
+}
+
+func FuzzStoredValue(f *testing.F) {
+	f.Add(idempotency.Value("", "message", nil))
+	f.Add(idempotency.Value("status", "", metadata.Pairs("a", "b", "a", "c")))
+	f.Add("r")
+	f.Fuzz(func(t *testing.T, value string) {
+		again, err := idempotency.Reparse(value)
+		if err != nil {
+			return
+		}
+		if twice, err := idempotency.Reparse(again); err != nil || len(twice) != len(again) {
+			t.Fatalf("%q is read as %q, which is read as %q, %v", value, again, twice, err)
+		}
+	})
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	const room = 64 << 10
+	m := serve(t, newKeys(t, idempotency.Options{MaxBytes: room, Registerer: reg}), &backend{}, &policyv1.Idempotency{})
+	const calls = 1000
+	for i := range calls {
+		if _, _, err := send(t.Context(), m, request{key: []string{"k" + strings.Repeat("x", i%200) + string(rune('a'+i%26)) + strings.Repeat("y", i/200)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := values(t, reg)
+	if bytes := got["gatehouse_idempotency_bytes{}"]; bytes > room || bytes < room/2 {
+		t.Errorf("%v bytes are kept, want at most %d and not much less", bytes, room)
+	}
+	if n := got["gatehouse_idempotency_answers{}"] + got["gatehouse_idempotency_evicted_total{}"]; n != calls {
+		t.Errorf("%v answers kept or evicted, want %d: %v", n, calls, got)
+	}
+}
+
+func TestAnswersTooLargeToKeep(t *testing.T) {
+	calls := 0
+	big := calltest.Conn{OnInvoke: func(_ context.Context, _ string, _, reply any, _ ...grpc.CallOption) error {
+		calls++
+		reply.(*call.Message).Data = calltest.Bytes(strings.Repeat("x", 20<<10))
+		return nil
+	}}
+	i, err := newKeys(t, idempotency.Options{MaxBytes: 64 << 10}).For(method, false, &policyv1.Idempotency{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &call.Method{Name: method, Conn: interceptors.Chain(big, i)}
+	if down, _, err := send(t.Context(), m, request{key: []string{"k"}}); err != nil || len(down.Got[0]) != 20<<10 {
+		t.Fatalf("first: %v", err)
+	}
+	if _, _, err := send(t.Context(), m, request{key: []string{"k"}}); status.Code(err) != codes.FailedPrecondition || calls != 1 {
+		t.Errorf("err = %v, %d calls; want a refusal, not a second order", err, calls)
+	}
+}
+
+func TestForSettings(t *testing.T) {
+	k := newKeys(t, idempotency.Options{})
+	for name, p := range map[string]*policyv1.Idempotency{"none": nil, "disabled": {Disabled: proto.Bool(true), Required: proto.Bool(true)}} {
+		if i, err := k.For(method, true, p); err != nil || i.Unary != nil || i.Stream != nil || i.Name != "idempotency" {
+			t.Errorf("%s: %+v %v, want a policy that lets all through", name, i, err)
+		}
+	}
+	if i, err := k.For(method, false, &policyv1.Idempotency{}); err != nil || i.Unary == nil {
+		t.Errorf("%+v %v, want a policy: it is on where it is named", i, err)
+	}
+	for want, try := range map[string]func() error{
+		"idempotency: the RPC is a stream": func() error { _, err := k.For(method, true, &policyv1.Idempotency{}); return err },
+		"idempotency.ttl: 0s": func() error {
+			_, err := k.For(method, false, &policyv1.Idempotency{Ttl: durationpb.New(0)})
+			return err
+		},
+		"idempotency.store: ": func() error {
+			_, err := k.For(method, false, &policyv1.Idempotency{Store: policyv1.Store_STORE_REDIS.Enum()})
+			return err
+		},
+		"max bytes: -1": func() error { _, err := idempotency.New(idempotency.Options{MaxBytes: -1}); return err },
+	} {
+		if err := try(); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("err = %v, want %q...", err, want)
+		}
+	}
+	reg := prometheus.NewRegistry()
+	newKeys(t, idempotency.Options{Registerer: reg})
+	if _, err := idempotency.New(idempotency.Options{Registerer: reg}); err == nil {
+		t.Error("two in one registry: want an error")
+	}
+	if idempotency.DefaultTTL != 24*time.Hour || idempotency.DefaultMaxBytes != 64<<20 {
+		t.Error("want 24h and 64 MiB")
+	}
+}
+
+// Inside the process the request is a message that is there already.
+func TestInProcess(t *testing.T) {
+	b := &backend{}
+	m := serve(t, newKeys(t, idempotency.Options{}), b, &policyv1.Idempotency{})
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "idempotency-key", "k")
+	for range 2 {
+		var reply call.Message
+		var header metadata.MD
+		err := m.Conn.Invoke(ctx, method, &call.Message{Data: calltest.Bytes("tea")}, &reply, grpc.Header(&header))
+		if err != nil || string(reply.Data.Materialize()) != "order 1" || header.Get("x-order")[0] != "1" {
+			t.Errorf("%q %v %v", reply.Data.Materialize(), header, err)
+		}
+	}
+	if err := m.Conn.Invoke(ctx, method, nil, &call.Message{}); status.Code(err) != codes.Internal {
+		t.Errorf("no request: err = %v, want INTERNAL", err)
+	}
+}
+
+func TestStateOutlivesTheTable(t *testing.T) {
+	b := &backend{}
+	k := newKeys(t, idempotency.Options{})
+	for range 2 {
+		m := serve(t, k, b, &policyv1.Idempotency{})
+		if down, _, err := send(t.Context(), m, request{key: []string{"k"}}); err != nil || down.Got[0] != "order 1" {
+			t.Errorf("%v %v", down.Got, err)
+		}
+	}
+}
+
+// values are all series, by name and label values.
+func values(t *testing.T, reg prometheus.Gatherer) map[string]float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			var labels []string
+			for _, l := range m.GetLabel() {
+				labels = append(labels, l.GetValue())
+			}
+			got[f.GetName()+"{"+strings.Join(labels, ",")+"}"] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	return got
+}

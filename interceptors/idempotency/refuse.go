@@ -1,0 +1,74 @@
+package idempotency
+
+import (
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// The reasons of refusals, in google.rpc.ErrorInfo.
+const (
+	domain        = "gatehouse"
+	reasonMissing = "IDEMPOTENCY_KEY_MISSING"
+	reasonInvalid = "IDEMPOTENCY_KEY_INVALID"
+	reasonReused  = "IDEMPOTENCY_KEY_REUSED"
+	reasonInUse   = "IDEMPOTENCY_KEY_IN_USE"
+	reasonLarge   = "IDEMPOTENT_ANSWER_TOO_LARGE"
+)
+
+// wait is when to ask again about a call that runs, or a store that is away.
+const wait = time.Second
+
+func missing() error {
+	return refuse(call.Client, status.New(codes.InvalidArgument, `the header Idempotency-Key is missing: want a name for this call, of your own choice, such as a UUID in quotes`), info(reasonMissing))
+}
+
+func malformed(err error) error {
+	return refuse(call.Client, status.Newf(codes.InvalidArgument, "the header Idempotency-Key %v", err), info(reasonInvalid))
+}
+
+func reused() error {
+	return refuse(call.Client, status.New(codes.InvalidArgument, "the Idempotency-Key has been used for another request: want a new key for each"), info(reasonReused))
+}
+
+func inUse() error {
+	return refuse(call.Client, status.New(codes.Aborted, "a call with this Idempotency-Key is still running: try again later"),
+		info(reasonInUse), &errdetails.RetryInfo{RetryDelay: durationpb.New(wait)})
+}
+
+func unavailable(cause error) error {
+	return refuse(call.Gateway, status.New(codes.Unavailable, "whether this call is a repetition cannot be told just now: try again later"),
+		&errdetails.RetryInfo{RetryDelay: durationpb.New(wait)}).Because(cause)
+}
+
+// tooLarge stands in the place of an answer that is not kept.
+func tooLarge() *answer {
+	st := detailed(status.New(codes.FailedPrecondition, "the call has been done, but its answer was too large to be kept for a repetition"), info(reasonLarge))
+	b, err := proto.Marshal(st.Proto())
+	if err != nil {
+		return &answer{}
+	}
+	return &answer{status: b}
+}
+
+func info(reason string) *errdetails.ErrorInfo {
+	return &errdetails.ErrorInfo{Reason: reason, Domain: domain}
+}
+
+func refuse(fault call.Fault, st *status.Status, details ...protoadapt.MessageV1) *call.Error {
+	return call.RefuseStatus(fault, detailed(st, details...)).By(Name)
+}
+
+func detailed(st *status.Status, details ...protoadapt.MessageV1) *status.Status {
+	if with, err := st.WithDetails(details...); err == nil {
+		return with
+	}
+	return st
+}

@@ -1,0 +1,101 @@
+package idempotency
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/gatehouse-dev/gatehouse/internal/redis"
+)
+
+// remote is the store in Redis. Each key has one value there: a letter, the
+// request's fingerprint, and then, while the call runs, its token; afterwards its
+// answer. The value of a running call is its own, so who still has the key is told
+// by comparing.
+type remote struct{ redis *redis.Store }
+
+var _ store = remote{}
+
+// The letters. Another form of values gets other letters.
+const (
+	running  = 'r'
+	answered = 'a'
+)
+
+var (
+	claimScript = redis.NewScript(`
+local value = redis.call("GET", KEYS[1])
+if not value then redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2]) end
+return value`)
+
+	renewScript = redis.NewScript(`
+if redis.call("GET", KEYS[1]) == ARGV[1] then redis.call("PEXPIRE", KEYS[1], ARGV[2]) end
+return false`)
+
+	keepScript = redis.NewScript(`
+if redis.call("GET", KEYS[1]) == ARGV[1] then redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3]) end
+return false`)
+
+	freeScript = redis.NewScript(`
+if redis.call("GET", KEYS[1]) == ARGV[1] then redis.call("DEL", KEYS[1]) end
+return false`)
+)
+
+func (r remote) claim(ctx context.Context, of id, sent fingerprint, token token, lease time.Duration) (claim, error) {
+	reply, err := r.redis.Run(ctx, claimScript, keyNames(of), mark(sent, token), lease.Milliseconds())
+	if err != nil || reply == nil {
+		return claim{won: err == nil}, err
+	}
+	value, ok := reply.(string)
+	if !ok {
+		return claim{}, fmt.Errorf("redis: the key has a %T: want a string", reply)
+	}
+	return parseValue(value)
+}
+
+func (r remote) renew(ctx context.Context, of id, sent fingerprint, token token, lease time.Duration) error {
+	_, err := r.redis.Run(ctx, renewScript, keyNames(of), mark(sent, token), lease.Milliseconds())
+	return err
+}
+
+func (r remote) keep(ctx context.Context, of id, sent fingerprint, token token, a *answer, ttl time.Duration) error {
+	value := a.append(append([]byte{answered}, sent[:]...))
+	_, err := r.redis.Run(ctx, keepScript, keyNames(of), mark(sent, token), value, max(ttl.Milliseconds(), 1))
+	return err
+}
+
+func (r remote) free(ctx context.Context, of id, sent fingerprint, token token) error {
+	_, err := r.redis.Run(ctx, freeScript, keyNames(of), mark(sent, token))
+	return err
+}
+
+func keyNames(of id) []string { return []string{"idempotency:" + hex.EncodeToString(of[:])} }
+
+// mark is the value of a running call.
+func mark(sent fingerprint, token token) []byte {
+	b := make([]byte, 0, 1+len(sent)+len(token))
+	b = append(b, running)
+	b = append(b, sent[:]...)
+	return append(b, token[:]...)
+}
+
+// parseValue reads what is kept under a key.
+func parseValue(value string) (claim, error) {
+	var c claim
+	if len(value) < 1+len(c.sent) {
+		return claim{}, errForm
+	}
+	copy(c.sent[:], value[1:])
+	rest := value[1+len(c.sent):]
+	switch {
+	case value[0] == running && len(rest) == len(token{}):
+		return c, nil
+	case value[0] == answered:
+		var err error
+		c.answer, err = parseAnswer([]byte(rest))
+		return c, err
+	default:
+		return claim{}, errForm
+	}
+}

@@ -1,0 +1,151 @@
+// Package ratelimit lets through so many calls in a time and refuses the rest
+// before anything is spent on them.
+//
+// It is GCRA, the generic cell rate algorithm (ITU-T I.371): a token bucket that
+// remembers one time per key, the theoretical arrival time (TAT) at which the
+// bucket is full again. A call moves it on by its cost; one that would move it
+// further than the bucket is deep is refused and moves nothing. Over any window
+// of length t at most burst + requests/per * t pass, with no boundary at which
+// two windows' worth gets through, as a fixed window has.
+//
+// go-redis's redis_rate is not used: it rounds half a token up, serves one limit
+// at a time, and asks Redis for every call that it could refuse by itself.
+//
+// A call must pass all of its limits, and one that is refused by any takes
+// nothing from the others:
+//
+//   - Limits kept in this process are settled together, under the locks of all
+//     their buckets.
+//   - Limits kept in Redis are settled together by one script.
+//   - Where an RPC has both kinds, the local ones are taken first and given back
+//     if Redis refuses: what was taken, less the time that Redis took to say so.
+//     That much may be lost to the caller; giving back more would let through more
+//     than the limit while other calls come in between.
+//
+// The clock of shared limits is Redis's own (TIME): the clocks of replicas differ
+// by more than a burst may last, and the one that is ahead would take from the
+// future of all. Where Redis has refused a key, the replica remembers until when
+// and refuses by itself until then.
+package ratelimit
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/redis"
+)
+
+// Name is the policy's, in refusals and metrics.
+const Name = "ratelimit"
+
+// DefaultMaxKeys is about 60 MB of memory when all are in use.
+const DefaultMaxKeys = 1_000_000
+
+// Options are the collaborators of the limits of one gateway.
+type Options struct {
+	Redis      *redis.Store          // nil: none, and `store: redis` is an error
+	Registerer prometheus.Registerer // nil: no metrics
+	Log        *slog.Logger          // nil: none
+	// MaxKeys bounds how many keys are remembered, of all limits together. With
+	// more in use at once, those are forgotten whose buckets are the fullest,
+	// which gives their callers the least. Zero is DefaultMaxKeys.
+	MaxKeys int
+}
+
+// Limits are the buckets of one gateway. They outlive tables: a bucket belongs to
+// a limit's name and a key, whatever the settings are, so that a new table neither
+// refills it nor, if it is shallower now, makes its callers wait for what the old
+// settings owed. Safe for concurrent use.
+type Limits struct {
+	began   time.Time
+	local   *buckets
+	seen    *buckets // what Redis said of keys that it refused; never ahead of it
+	redis   *redis.Store
+	log     *slog.Logger
+	metrics *metrics
+}
+
+// New returns limits without any bucket.
+func New(o Options) (*Limits, error) {
+	if o.MaxKeys < 0 {
+		return nil, fmt.Errorf("max keys: %d: want more than 0", o.MaxKeys)
+	}
+	if o.MaxKeys == 0 {
+		o.MaxKeys = DefaultMaxKeys
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	l := &Limits{
+		began: time.Now().Add(-1), // so that no time is 0, which is a bucket nobody has used
+		local: newBuckets(o.MaxKeys),
+		seen:  newBuckets(o.MaxKeys),
+		redis: o.Redis,
+		log:   o.Log,
+	}
+	var err error
+	l.metrics, err = newMetrics(o.Registerer, l.local)
+	return l, err
+}
+
+// now is the time in nanoseconds since the limits were made, by a clock that
+// never goes back.
+func (l *Limits) now() int64 { return int64(time.Since(l.began)) }
+
+// Limit is one limit of an RPC.
+type Limit struct {
+	Policy *policyv1.RateLimit
+	// Key tells who shares the limit; callers with different keys never do. Nil
+	// is the client's network: its address, of IPv6 the /64, and one key for all
+	// clients without an address, as on a unix socket.
+	//
+	// A call whose key cannot be told is refused: with the error if it is one for
+	// clients (a request that cannot be read), else with INVALID_ARGUMENT, since
+	// an expression that was checked against its types fails for what the call
+	// lacks. Letting it through would be a way around the limit.
+	Key func(ctx context.Context) (string, error)
+}
+
+// maxLimits bounds the limits of one RPC, so that a call's share of them fits on
+// its stack.
+const maxLimits = 8
+
+// For returns the policy of one RPC. Called again for a later table, it finds the
+// same buckets. A streaming call counts once, when it begins. The errors begin
+// with the name of the field that is wrong.
+func (l *Limits) For(method string, limits []Limit) (interceptors.Interceptor, error) {
+	for _, limit := range limits {
+		if limit.Policy.GetUnlimited() {
+			return interceptors.Interceptor{Name: Name}, nil
+		}
+	}
+	if len(limits) > maxLimits {
+		return interceptors.Interceptor{}, fmt.Errorf("rate_limit: %d limits: an RPC may have at most %d", len(limits), maxLimits)
+	}
+	m := &limited{limits: l}
+	names := map[string]bool{}
+	for i, limit := range limits {
+		r, err := l.compile(method, i, limit)
+		if err != nil {
+			return interceptors.Interceptor{}, fmt.Errorf("rate_limit[%d].%w", i, err)
+		}
+		if names[r.name] {
+			return interceptors.Interceptor{}, fmt.Errorf("rate_limit[%d].name: %q is the name of another limit of this RPC", i, r.name)
+		}
+		names[r.name] = true
+		if r.cost > 0 {
+			m.add(r)
+		}
+	}
+	if len(m.rules) == 0 {
+		return interceptors.Interceptor{Name: Name}, nil
+	}
+	m.policy = m.policies()
+	return interceptors.Around(Name, m.begin), nil
+}
