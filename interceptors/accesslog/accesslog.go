@@ -75,6 +75,9 @@ func appendKnown(attrs []slog.Attr, c *call.Call) []slog.Attr {
 	if c.HTTPStatus() != 0 {
 		attrs = append(attrs, slog.Int("http_status", c.HTTPStatus()))
 	}
+	if c.Attempts() > 1 {
+		attrs = append(attrs, slog.Int("attempts", c.Attempts()))
+	}
 	if c.In.Messages() > 1 || c.Out.Messages() > 1 {
 		attrs = append(attrs, slog.Int64("messages_in", c.In.Messages()), slog.Int64("messages_out", c.Out.Messages()))
 	}

@@ -69,3 +69,25 @@ func TestOneLineACall(t *testing.T) {
 		})
 	}
 }
+
+func TestRepeatedAttemptsAreLogged(t *testing.T) {
+	for attempts, want := range []any{nil, nil, 2.0, 3.0} {
+		var out bytes.Buffer
+		conn := interceptors.Chain(calltest.Conn{}, accesslog.New(slog.New(slog.NewJSONHandler(&out, nil))))
+		running := call.Call{Method: "/s/m", Start: time.Now()}
+		if err := conn.Invoke(call.With(t.Context(), &running), "/s/m", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		for range attempts {
+			running.AddAttempt()
+		}
+		running.Finish(nil)
+		var got map[string]any
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		if got["attempts"] != want {
+			t.Errorf("after %d attempts the line says %v, want %v", attempts, got["attempts"], want)
+		}
+	}
+}

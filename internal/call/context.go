@@ -47,6 +47,7 @@ type Call struct {
 	Out Counter // what the client was sent
 
 	httpStatus atomic.Int32
+	attempts   atomic.Int32
 	caller     atomic.Pointer[Caller]
 
 	request  func() (*Message, error) // nil where requests are a stream
@@ -83,6 +84,13 @@ func (c *Call) SetHTTPStatus(code int) { c.httpStatus.Store(int32(code)) }
 
 // HTTPStatus is the HTTP status that was sent, 0 for none.
 func (c *Call) HTTPStatus() int { return int(c.httpStatus.Load()) }
+
+// AddAttempt counts an attempt at the upstream.
+func (c *Call) AddAttempt() { c.attempts.Add(1) }
+
+// Attempts is how many attempts at the upstream were begun, hedges included; 0
+// where nothing that repeats them stands in the chain.
+func (c *Call) Attempts() int { return int(c.attempts.Load()) }
 
 // After has f called once with the call's outcome as the client saw it: after
 // the answer was written. That is later than the end of the chain, and knows of

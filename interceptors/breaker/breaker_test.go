@@ -1,0 +1,570 @@
+package breaker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/interceptors/breaker"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/calltest"
+)
+
+const method = "/shop.v1.Shop/Get"
+
+// backend answers with what is set, after so long.
+type backend struct {
+	err   error
+	takes time.Duration
+
+	mu    sync.Mutex
+	calls int
+}
+
+func (b *backend) conn() calltest.Conn {
+	return calltest.Conn{OnInvoke: func(ctx context.Context, _ string, _, _ any, _ ...grpc.CallOption) error {
+		b.mu.Lock()
+		b.calls++
+		err := b.err
+		b.mu.Unlock()
+		if b.takes > 0 {
+			select {
+			case <-time.After(b.takes):
+			case <-ctx.Done():
+				return status.FromContextError(ctx.Err()).Err()
+			}
+		}
+		return err
+	}}
+}
+
+func newBreakers(t *testing.T, random func() float64) (*breaker.Breakers, *prometheus.Registry) {
+	t.Helper()
+	reg := prometheus.NewRegistry()
+	b, err := breaker.New(reg, random)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, reg
+}
+
+// policy reads one in the text format.
+func policy(t *testing.T, text string) *policyv1.Breaker {
+	t.Helper()
+	p := new(policyv1.Breaker)
+	if err := prototext.Unmarshal([]byte(text), p); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func connect(t *testing.T, b *breaker.Breakers, upstream, method, text string, to grpc.ClientConnInterface) grpc.ClientConnInterface {
+	t.Helper()
+	i, err := b.For(upstream, method, policy(t, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return interceptors.Chain(to, i)
+}
+
+func constant(p float64) func() float64 { return func() float64 { return p } }
+
+func invoke(t *testing.T, conn grpc.ClientConnInterface) error {
+	t.Helper()
+	return conn.Invoke(t.Context(), method, nil, nil)
+}
+
+func repeat(t *testing.T, n int, conn grpc.ClientConnInterface) (refused int) {
+	t.Helper()
+	for range n {
+		if err := invoke(t, conn); call.PolicyOf(err) == "breaker" {
+			refused++
+		}
+	}
+	return refused
+}
+
+func unavailable() error { return status.Error(codes.Unavailable, "down") }
+
+const threeState = "kind: KIND_THREE_STATE "
+
+func TestItOpensAndClosesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, reg := newBreakers(t, constant(.5)) // no jitter
+		up := &backend{err: unavailable()}
+		conn := connect(t, b, "shop", method, threeState, up.conn())
+		if refused := repeat(t, 20, conn); refused != 0 || up.calls != 20 {
+			t.Fatalf("%d of the first 20 were refused; they are too few to decide", refused)
+		}
+		expect(t, b, "open")
+		err := invoke(t, conn)
+		checkRefusal(t, err, 5*time.Second)
+		if up.calls != 20 {
+			t.Error("what was refused has been sent")
+		}
+		time.Sleep(5*time.Second - 1)
+		if repeat(t, 10, conn) != 10 {
+			t.Error("it let something through before its open time was over")
+		}
+		time.Sleep(1)
+		up.err = nil
+		expect(t, b, "half-open")
+		for range 3 {
+			if err := invoke(t, conn); err != nil {
+				t.Errorf("a probe was refused: %v", err)
+			}
+		}
+		expect(t, b, "closed")
+		if all := series(t, reg); !slices.Contains(all, "gatehouse_breaker_refusals_total method="+method+" upstream=shop 11") {
+			t.Errorf("want 11 refusals counted, got %q", all)
+		}
+		// The failures of before are forgotten.
+		up.err = unavailable()
+		if repeat(t, 19, conn); state(t, b).State != "closed" {
+			t.Error("it opened with fewer calls than minimum_calls")
+		}
+	})
+}
+
+func checkRefusal(t *testing.T, err error, after time.Duration) {
+	t.Helper()
+	st := status.Convert(err)
+	if st.Code() != codes.Unavailable || call.FaultOf(err) != call.Upstream || call.PolicyOf(err) != "breaker" || !strings.Contains(st.Message(), `"shop"`) {
+		t.Errorf("refused with %v, fault %v, policy %q", st, call.FaultOf(err), call.PolicyOf(err))
+	}
+	for _, d := range st.Details() {
+		if info, ok := d.(*errdetails.RetryInfo); ok {
+			if got := info.GetRetryDelay().AsDuration(); got != after {
+				t.Errorf("RetryInfo says %v, want %v", got, after)
+			}
+			return
+		}
+	}
+	t.Error("no RetryInfo")
+}
+
+func state(t *testing.T, b *breaker.Breakers) breaker.State {
+	t.Helper()
+	all := b.States()
+	if len(all) != 1 {
+		t.Fatalf("%d breakers, want 1: %+v", len(all), all)
+	}
+	return all[0]
+}
+
+func expect(t *testing.T, b *breaker.Breakers, want string) {
+	t.Helper()
+	if got := state(t, b).State; got != want {
+		t.Errorf("the breaker is %s, want %s", got, want)
+	}
+}
+
+func TestAFailedProbeOpensItAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := newBreakers(t, constant(.5))
+		up := &backend{err: unavailable()}
+		conn := connect(t, b, "shop", method, threeState, up.conn())
+		repeat(t, 20, conn)
+		time.Sleep(5 * time.Second)
+		if repeat(t, 2, conn) != 1 || up.calls != 21 {
+			t.Errorf("%d calls were sent, want one probe after 20", up.calls)
+		}
+		expect(t, b, "open")
+	})
+}
+
+func TestSoManyProbesAsDeclared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := newBreakers(t, constant(.5))
+		up := &backend{err: unavailable()}
+		conn := connect(t, b, "shop", method, threeState+"probes: 2", up.conn())
+		repeat(t, 20, conn)
+		time.Sleep(5 * time.Second)
+		up.err, up.takes = nil, time.Hour
+		ctx, leave := context.WithCancel(t.Context())
+		for range 2 {
+			go func() { _ = conn.Invoke(ctx, method, nil, nil) }()
+		}
+		synctest.Wait()
+		checkRefusal(t, invoke(t, conn), time.Second)
+		// Clients that go away say nothing; their places are free again.
+		leave()
+		synctest.Wait()
+		expect(t, b, "half-open")
+		up.takes = 0
+		if refused := repeat(t, 2, conn); refused != 0 {
+			t.Errorf("%d of two more probes were refused", refused)
+		}
+		expect(t, b, "closed")
+	})
+}
+
+func TestProbesThatHangCountAsFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := newBreakers(t, constant(.5))
+		up := &backend{err: unavailable()}
+		conn := connect(t, b, "shop", method, threeState+"probes: 1", up.conn())
+		repeat(t, 20, conn)
+		time.Sleep(5 * time.Second)
+		up.err, up.takes = nil, time.Hour
+		go func() { _ = invoke(t, conn) }()
+		synctest.Wait()
+		time.Sleep(30*time.Second - 1)
+		expect(t, b, "half-open")
+		time.Sleep(1)
+		expect(t, b, "open")
+		time.Sleep(5 * time.Second)
+		up.takes = 0
+		if err := invoke(t, conn); err != nil {
+			t.Error(err)
+		}
+		expect(t, b, "closed")
+		time.Sleep(time.Hour) // the hung one ends, and is too late to matter
+		synctest.Wait()
+		expect(t, b, "closed")
+	})
+}
+
+func TestOpenTimeIsVariedByATenth(t *testing.T) {
+	for random, want := range map[float64]time.Duration{0: 4500 * time.Millisecond, .5: 5 * time.Second, .999999: 5500 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			b, _ := newBreakers(t, constant(random))
+			up := &backend{err: unavailable()}
+			conn := connect(t, b, "shop", method, threeState, up.conn())
+			repeat(t, 20, conn)
+			checkRefusal(t, invoke(t, conn), want)
+		})
+	}
+}
+
+func TestWhatOpensIt(t *testing.T) {
+	for _, tc := range []struct {
+		name, policy string
+		failures     int // of 20
+		slow         int // of 20, 1s each
+		want         string
+	}{
+		{name: "half of the calls", failures: 10, want: "open"},
+		{name: "fewer than half", failures: 9, want: "closed"},
+		{name: "a declared share", policy: "failure_ratio: 0.2", failures: 4, want: "open"},
+		{name: "less than that", policy: "failure_ratio: 0.2", failures: 3, want: "closed"},
+		{name: "slow calls mean nothing by default", slow: 20, want: "closed"},
+		{name: "all slow", policy: "slow_call: {nanos: 500000000}", slow: 20, want: "open"},
+		{name: "not all slow", policy: "slow_call: {nanos: 500000000}", slow: 19, want: "closed"},
+		{name: "as long as it may take", policy: "slow_call: {seconds: 1}", slow: 20, want: "closed"},
+		{name: "a share of slow ones", policy: "slow_call: {nanos: 500000000} slow_ratio: 0.5", slow: 10, want: "open"},
+		{name: "fewer slow ones", policy: "slow_call: {nanos: 500000000} slow_ratio: 0.5", slow: 9, want: "closed"},
+		{name: "too few calls", policy: "minimum_calls: 21", failures: 20, want: "closed"},
+		{name: "few are enough", policy: "minimum_calls: 2 failure_ratio: 1", failures: 20, want: "open"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, _ := newBreakers(t, constant(.5))
+				up := &backend{}
+				conn := connect(t, b, "shop", method, threeState+tc.policy, up.conn())
+				for i := range 20 {
+					up.err, up.takes = nil, 0
+					if i < tc.failures {
+						up.err = unavailable()
+					}
+					if i < tc.slow {
+						up.takes = time.Second
+						up.err = nil
+					}
+					_ = invoke(t, conn)
+				}
+				expect(t, b, tc.want)
+			})
+		})
+	}
+}
+
+func TestFailuresLeaveTheWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := newBreakers(t, constant(.5))
+		up := &backend{err: unavailable()}
+		conn := connect(t, b, "shop", method, threeState, up.conn())
+		repeat(t, 19, conn)
+		time.Sleep(15 * time.Second)
+		if s := state(t, b); s.Failures != 19 || s.Requests != 19 {
+			t.Errorf("after half of the window it remembers %+v", s)
+		}
+		time.Sleep(16 * time.Second)
+		if s := state(t, b); s.Failures != 0 || s.Requests != 0 {
+			t.Errorf("after the window it remembers %+v", s)
+		}
+		repeat(t, 19, conn)
+		expect(t, b, "closed")
+	})
+}
+
+// series gives every series of a registry as text.
+func series(t *testing.T, reg *prometheus.Registry) []string {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			text := f.GetName()
+			for _, l := range m.GetLabel() {
+				text += " " + l.GetName() + "=" + l.GetValue()
+			}
+			all = append(all, fmt.Sprint(text, " ", m.GetGauge().GetValue()+m.GetCounter().GetValue()))
+		}
+	}
+	return all
+}
+
+// verdict tells what one error does to a breaker that a single failure opens.
+func verdict(t *testing.T, ctx context.Context, err error) string {
+	t.Helper()
+	b, _ := newBreakers(t, constant(.5))
+	up := &backend{err: err}
+	conn := connect(t, b, "shop", method, threeState+"minimum_calls: 1", up.conn())
+	_ = conn.Invoke(ctx, method, nil, nil)
+	switch s := state(t, b); {
+	case s.State == "open":
+		return "failed"
+	case s.Requests == 0:
+		return "nothing"
+	default:
+		return "good"
+	}
+}
+
+func TestOnlyFaultsOfTheUpstreamCount(t *testing.T) {
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	idle, stop := context.WithCancelCause(t.Context())
+	stop(call.Refuse(call.Gateway, codes.DeadlineExceeded, "idle"))
+	bound, stopBound := context.WithCancelCause(t.Context())
+	stopBound(call.Refuse(call.Upstream, codes.DeadlineExceeded, "attempt_timeout"))
+	for _, tc := range []struct {
+		name string
+		ctx  context.Context
+		err  error
+		want string
+	}{
+		{"answered", nil, nil, "good"},
+		{"UNAVAILABLE", nil, unavailable(), "failed"},
+		{"INTERNAL", nil, status.Error(codes.Internal, ""), "failed"},
+		{"UNKNOWN", nil, status.Error(codes.Unknown, ""), "failed"},
+		{"DATA_LOSS", nil, status.Error(codes.DataLoss, ""), "failed"},
+		{"DEADLINE_EXCEEDED", nil, status.Error(codes.DeadlineExceeded, ""), "failed"},
+		{"connection broke", nil, call.Refuse(call.Upstream, codes.Unavailable, "reset"), "failed"},
+		{"no code", nil, errors.New("what"), "failed"},
+		{"CANCELLED", nil, status.Error(codes.Canceled, ""), "nothing"},
+		{"client left", left, context.Canceled, "nothing"},
+		{"idle stream", idle, status.Error(codes.Canceled, ""), "nothing"},
+		{"attempt_timeout", bound, status.Error(codes.Canceled, ""), "failed"},
+		{"attempt_timeout after the answer", bound, status.Error(codes.NotFound, ""), "good"},
+		{"bad body", nil, call.Refuse(call.Client, codes.InvalidArgument, "bad"), "nothing"},
+		{"our mistake", nil, call.Refuse(call.Gateway, codes.Internal, "internal error"), "nothing"},
+		{"another breaker", nil, call.Refuse(call.Upstream, codes.Unavailable, "").By("breaker"), "nothing"},
+		{"INVALID_ARGUMENT", nil, status.Error(codes.InvalidArgument, ""), "good"},
+		{"NOT_FOUND", nil, status.Error(codes.NotFound, ""), "good"},
+		{"ALREADY_EXISTS", nil, status.Error(codes.AlreadyExists, ""), "good"},
+		{"PERMISSION_DENIED", nil, status.Error(codes.PermissionDenied, ""), "good"},
+		{"UNAUTHENTICATED", nil, status.Error(codes.Unauthenticated, ""), "good"},
+		{"FAILED_PRECONDITION", nil, status.Error(codes.FailedPrecondition, ""), "good"},
+		{"OUT_OF_RANGE", nil, status.Error(codes.OutOfRange, ""), "good"},
+		{"ABORTED", nil, status.Error(codes.Aborted, ""), "good"},
+		{"UNIMPLEMENTED", nil, status.Error(codes.Unimplemented, ""), "good"},
+		{"RESOURCE_EXHAUSTED", nil, status.Error(codes.ResourceExhausted, ""), "good"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			ctx := tc.ctx
+			if ctx == nil {
+				ctx = t.Context()
+			}
+			if got := verdict(t, ctx, tc.err); got != tc.want {
+				t.Errorf("counts as %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+// Clients choose deadlines. Those with too short ones must not open the breaker
+// for others; a backend that hangs must.
+func TestShortDeadlinesOfClientsDoNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := newBreakers(t, constant(.5))
+		up := &backend{takes: 100 * time.Millisecond}
+		conn := connect(t, b, "shop", method, threeState, up.conn())
+		invoke(t, conn)
+		within := func(limit time.Duration) {
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			_ = conn.Invoke(ctx, method, nil, nil)
+		}
+		for range 100 {
+			within(10 * time.Millisecond)
+		}
+		if s := state(t, b); s.State != "closed" || s.Requests != 1 {
+			t.Errorf("clients without patience brought it to %+v", s)
+		}
+		up.takes = time.Hour
+		for range 19 {
+			within(200 * time.Millisecond)
+		}
+		expect(t, b, "open")
+	})
+}
+
+func TestPanicsFreeTheirPlace(t *testing.T) {
+	b, _ := newBreakers(t, nil)
+	conn := connect(t, b, "shop", method, threeState, calltest.Conn{OnInvoke: func(context.Context, string, any, any, ...grpc.CallOption) error {
+		panic("oh") //nolint:forbidigo // what the test is about
+	}})
+	func() {
+		defer func() { _ = recover() }()
+		_ = invoke(t, conn)
+	}()
+	if s := state(t, b); s.Requests != 0 {
+		t.Errorf("a panic of ours counts: %+v", s)
+	}
+}
+
+func TestStateOutlivesTables(t *testing.T) {
+	for _, text := range []string{threeState, ""} {
+		b, _ := newBreakers(t, constant(0))
+		up := &backend{err: unavailable()}
+		repeat(t, 40, connect(t, b, "shop", method, text, up.conn()))
+		again := connect(t, b, "shop", method, text, up.conn())
+		if invoke(t, again); state(t, b).Refusal == 0 {
+			t.Errorf("%q: it closed when the table was built again", text)
+		}
+		// Other settings make another breaker, in the place of the old one.
+		changed := connect(t, b, "shop", method, text+" minimum_calls: 50", up.conn())
+		if repeat(t, 10, changed) != 0 || state(t, b).Requests != 10 {
+			t.Errorf("%q: it does not go by its new settings: %+v", text, state(t, b))
+		}
+		connect(t, b, "shop", method, "disabled: true", up.conn())
+		if all := b.States(); len(all) != 0 {
+			t.Errorf("%q: one is left after it was disabled: %+v", text, all)
+		}
+	}
+}
+
+func TestScopes(t *testing.T) {
+	for scope, shared := range map[string]bool{"": false, "scope: SCOPE_RPC": false, "scope: SCOPE_UPSTREAM": true} {
+		b, _ := newBreakers(t, constant(.5))
+		up := &backend{err: unavailable()}
+		broken := connect(t, b, "shop", method, threeState+scope, up.conn())
+		other := connect(t, b, "shop", "/shop.v1.Shop/List", threeState+scope, up.conn())
+		elsewhere := connect(t, b, "stock", method, threeState+scope, up.conn())
+		repeat(t, 20, broken)
+		if refused := call.PolicyOf(invoke(t, other)) == "breaker"; refused != shared {
+			t.Errorf("%q: another RPC is refused: %v, want %v", scope, refused, shared)
+		}
+		if call.PolicyOf(invoke(t, elsewhere)) != "" {
+			t.Errorf("%q: another upstream is refused", scope)
+		}
+	}
+}
+
+func TestNoPolicyNoBreaker(t *testing.T) {
+	b, _ := newBreakers(t, nil)
+	for _, p := range []*policyv1.Breaker{nil, policy(t, "disabled: true")} {
+		i, err := b.For("shop", method, p)
+		if err != nil || i.Unary != nil || i.Stream != nil || i.Name != "breaker" {
+			t.Errorf("For(%v) = %+v, %v; want one that lets all through", p, i, err)
+		}
+	}
+}
+
+func TestBadSettings(t *testing.T) {
+	for text, field := range map[string]string{
+		"kind: 9":                             "kind",
+		"scope: 9":                            "scope",
+		"window: {nanos: 1}":                  "window",
+		"minimum_calls: 0":                    "minimum_calls",
+		"k: 1":                                "k",
+		threeState + "failure_ratio: 0":       "failure_ratio",
+		threeState + "failure_ratio: 1.1":     "failure_ratio",
+		threeState + "slow_ratio: 0":          "slow_ratio",
+		threeState + "slow_call: {nanos: -1}": "slow_call",
+		threeState + "open_time: {}":          "open_time",
+		threeState + "probes: 0":              "probes",
+	} {
+		b, _ := newBreakers(t, nil)
+		if _, err := b.For("shop", method, policy(t, text)); err == nil || !strings.HasPrefix(err.Error(), field+": ") {
+			t.Errorf("%s: err = %v, want one of %s", text, err, field)
+		}
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	b, reg := newBreakers(t, constant(.5))
+	if _, err := breaker.New(reg, nil); err == nil {
+		t.Error("the same collectors were registered twice")
+	}
+	up := &backend{err: unavailable()}
+	text := threeState + "scope: SCOPE_UPSTREAM"
+	repeat(t, 21, connect(t, b, "shop", method, text, up.conn()))
+	// Other settings for the same upstream: still one series.
+	connect(t, b, "shop", "/shop.v1.Shop/List", text+" probes: 1", up.conn())
+	want := []string{
+		"gatehouse_breaker_refusal_probability method= upstream=shop 1",
+		"gatehouse_breaker_refusals_total method= upstream=shop 1",
+		"gatehouse_breaker_state method= upstream=shop 2",
+	}
+	if got := series(t, reg); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestItAllocatesNothing(t *testing.T) {
+	for _, text := range []string{"", threeState} {
+		b, _ := newBreakers(t, nil)
+		conn := connect(t, b, "shop", method, text, calltest.Conn{})
+		ctx := t.Context()
+		if n := testing.AllocsPerRun(100, func() { _ = conn.Invoke(ctx, method, nil, nil) }); n != 0 {
+			t.Errorf("%q: a call costs %v allocations, want 0", text, n)
+		}
+		down := connect(t, b, "shop", method, text+" minimum_calls: 1", (&backend{err: unavailable()}).conn())
+		repeat(t, 50, down)
+		if n := testing.AllocsPerRun(100, func() { _ = down.Invoke(ctx, method, nil, nil) }); n > 1 {
+			t.Errorf("%q: a refusal costs %v allocations, want at most 1", text, n)
+		}
+	}
+}
+
+func BenchmarkBreaker(b *testing.B) {
+	for _, kind := range []policyv1.Breaker_Kind{policyv1.Breaker_KIND_ADAPTIVE, policyv1.Breaker_KIND_THREE_STATE} {
+		b.Run(fmt.Sprint(kind), func(b *testing.B) {
+			all, err := breaker.New(prometheus.NewRegistry(), nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			i, err := all.For("shop", method, &policyv1.Breaker{Kind: &kind, Window: durationpb.New(time.Minute)})
+			if err != nil {
+				b.Fatal(err)
+			}
+			conn := interceptors.Chain(calltest.Conn{}, i)
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = conn.Invoke(b.Context(), method, nil, nil)
+			}
+		})
+	}
+}

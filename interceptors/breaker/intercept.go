@@ -1,0 +1,159 @@
+package breaker
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// breaker is a machine with its lock and what it says.
+type breaker struct {
+	key     key
+	users   int // guarded by Breakers.mu
+	counter prometheus.Counter
+
+	mu       sync.Mutex
+	machine  machine
+	usual    usual
+	refusals refusals
+}
+
+// attempt is one that was let through.
+type attempt struct {
+	ticket ticket
+	begun  time.Time
+}
+
+func (b *breaker) interceptor() interceptors.Interceptor {
+	return interceptors.Interceptor{Name: Name, Unary: b.unary, Stream: b.stream}
+}
+
+// unary is written out, not made by Around, to allocate nothing.
+func (b *breaker) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	a, err := b.admit(ctx)
+	if err != nil {
+		return err
+	}
+	o := nothing // stays so only if next panics, which is not the upstream's doing
+	defer func() { b.settle(a, o) }()
+	err = next(ctx, method, req, reply, cc, opts...)
+	o = outcomeOf(ctx, err)
+	return err
+}
+
+// stream counts a stream as good at its first message, and judges how long it
+// took by that: it may then go on for as long as it likes, and its deadline may
+// pass. If it breaks after all, that is one more attempt, a failed one.
+func (b *breaker) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	s := &stream{breaker: b, ctx: ctx, uploads: desc.ClientStreams}
+	around := interceptors.Around(Name, func(ctx context.Context, _ string) (_ context.Context, _ func(error), err error) {
+		s.attempt, err = b.admit(ctx)
+		return ctx, s.ended, err
+	})
+	return around.Stream(ctx, desc, cc, method, func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, opts ...grpc.CallOption) (_ grpc.ClientStream, err error) {
+		s.ClientStream, err = next(ctx, desc, cc, method, opts...)
+		return s, err
+	}, opts...)
+}
+
+// admit asks the machine, and then has the request read: how long a client takes
+// to send it says nothing of the upstream. The refusal comes first.
+func (b *breaker) admit(ctx context.Context) (attempt, error) {
+	b.mu.Lock()
+	now := time.Now()
+	t, after, ok := b.machine.admit(now)
+	if !ok {
+		refusal := b.refusals.after(after)
+		b.mu.Unlock()
+		b.counter.Inc()
+		return attempt{}, refusal
+	}
+	b.mu.Unlock()
+	c := call.From(ctx)
+	if c == nil {
+		return attempt{t, now}, nil
+	}
+	if err := c.ReadRequest(); err != nil {
+		b.settle(attempt{t, now}, nothing)
+		return attempt{}, err
+	}
+	return attempt{t, time.Now()}, nil
+}
+
+// settle tells the machine how an attempt ended.
+func (b *breaker) settle(a attempt, o outcome) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	elapsed := now.Sub(a.begun)
+	b.machine.settle(a.ticket, b.usual.judge(o, elapsed), elapsed, now)
+}
+
+func (b *breaker) strike(a attempt) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.machine.strike(a.ticket, time.Now())
+}
+
+func (b *breaker) report(now time.Time) State {
+	s := State{Upstream: b.key.upstream, Method: b.key.method}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.machine.report(&s, now)
+	return s
+}
+
+// stream is an admitted one. Its messages and its end may be told by two
+// goroutines.
+type stream struct {
+	grpc.ClientStream
+	breaker *breaker
+	attempt attempt
+	ctx     context.Context // to tell whose cancellation it was
+	uploads bool            // the client may be what takes long
+
+	mu      sync.Mutex
+	settled bool
+	over    bool
+}
+
+func (s *stream) RecvMsg(m any) error {
+	err := s.ClientStream.RecvMsg(m)
+	if err == nil {
+		s.settle(good)
+	}
+	return err
+}
+
+// settle does so once, and reports whether this was the time.
+func (s *stream) settle(o outcome) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.settled {
+		return false
+	}
+	s.settled = true
+	a := s.attempt
+	if s.uploads {
+		a.begun = time.Now() // neither slow nor late: who knows for whom it waited
+		if o == deadline {
+			o = nothing
+		}
+	}
+	s.breaker.settle(a, o)
+	return true
+}
+
+// ended is told once, by Around.
+func (s *stream) ended(err error) {
+	o := outcomeOf(s.ctx, err)
+	if !s.settle(o) && o == failed {
+		s.breaker.strike(s.attempt)
+	}
+}

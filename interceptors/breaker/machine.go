@@ -1,0 +1,30 @@
+package breaker
+
+import "time"
+
+// machine decides. It has neither a clock nor a lock: times are handed in and do
+// not go back, and its breaker sees to it that one call is in it at a time.
+type machine interface {
+	// admit lets an attempt through with a ticket for settle, or tells after
+	// what time it is worth coming back.
+	admit(now time.Time) (_ ticket, retryAfter time.Duration, ok bool)
+	// settle is told once how an admitted attempt ended.
+	settle(t ticket, o outcome, elapsed time.Duration, now time.Time)
+	// strike is told of a stream that broke after it had been settled as good.
+	strike(t ticket, now time.Time)
+	// report fills in what the machine knows.
+	report(s *State, now time.Time)
+}
+
+// ticket tells a machine when it let an attempt through, in its own terms.
+type ticket int64
+
+// outcome is what an attempt says of the upstream.
+type outcome uint8
+
+const (
+	nothing  outcome = iota // it never got there, or the client went away
+	good                    // the upstream answered, be it with a client's mistake
+	failed                  // the upstream is at fault
+	deadline                // a deadline passed, whose ever it was
+)

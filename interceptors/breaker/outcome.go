@@ -1,0 +1,91 @@
+package breaker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// outcomeOf tells what the end of an attempt says of the upstream. A backend
+// that knows a client's mistake, or that it is asked too much, is well.
+func outcomeOf(ctx context.Context, err error) outcome {
+	if err == nil {
+		return good
+	}
+	code := call.CodeOf(err)
+	bound, ours := errors.AsType[*call.Error](context.Cause(ctx))
+	if ours && (code == codes.Canceled || code == codes.DeadlineExceeded) {
+		err, code = bound, bound.GRPCStatus().Code() // who ended the attempt knows why
+	}
+	if e, ok := errors.AsType[*call.Error](err); ok && (e.Fault() != call.Upstream || e.Policy() == Name) {
+		return nothing // it never got there
+	}
+	switch code {
+	case codes.Canceled:
+		return nothing
+	case codes.DeadlineExceeded:
+		if ours {
+			return failed // it had all the time that it is to have
+		}
+		return deadline
+	case codes.Unavailable, codes.Internal, codes.Unknown, codes.DataLoss:
+		return failed
+	default:
+		return good
+	}
+}
+
+// usual is how long good answers take at most, as a rule: it jumps to the
+// longest and comes down by a sixteenth for each that is shorter.
+//
+// A deadline says something of the upstream only if it left it that much. For
+// clients choose deadlines, and a few with too short ones must not be able to
+// have the breaker open for everybody. The gateway's own timeout always leaves
+// more, since no good answer took longer.
+type usual time.Duration
+
+// judge turns a deadline into what it says, and learns from what is good.
+func (u *usual) judge(o outcome, elapsed time.Duration) outcome {
+	switch {
+	case o == good:
+		*u = max(usual(elapsed), *u-(*u-usual(elapsed))/16)
+	case o == deadline && usual(elapsed) < *u:
+		return nothing
+	case o == deadline:
+		return failed
+	}
+	return o
+}
+
+// refusals makes the refusals of one breaker, and keeps the last: most are
+// alike, and a refusal must cost next to nothing. Guarded by the breaker's lock.
+type refusals struct {
+	upstream string
+	delay    time.Duration
+	last     *call.Error
+}
+
+// grain is how exactly a client is told when to come back.
+const grain = 100 * time.Millisecond
+
+// after refuses for a time, which is rounded up. The fault is the upstream's: a
+// fallback takes it as such.
+func (r *refusals) after(d time.Duration) *call.Error {
+	d = max(grain, (d+grain-1)/grain*grain)
+	if r.last != nil && r.delay == d {
+		return r.last
+	}
+	st := status.Newf(codes.Unavailable, "upstream %q fails too often and is spared for now: try again in %v", r.upstream, d)
+	if detailed, err := st.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(d)}); err == nil {
+		st = detailed
+	}
+	r.delay, r.last = d, call.RefuseStatus(call.Upstream, st).By(Name)
+	return r.last
+}

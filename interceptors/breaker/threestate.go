@@ -1,0 +1,148 @@
+package breaker
+
+import "time"
+
+// threeState is closed until too large a share of the attempts in a sliding
+// window fails or is slow; then open for a time, varied by a tenth so that many
+// gateways do not come back at once; then half-open, when so many attempts as
+// declared are let through, and it closes if all of them go well.
+//
+// An attempt counts when it ends, and only in the state that let it through. A
+// half-open state that has not been decided after a whole window, because its
+// probes hang, counts as failed.
+type threeState struct {
+	settings
+	random func() float64
+	window window // of the closed state
+
+	state      state
+	generation ticket // counts the states it was in
+	since      time.Time
+	until      time.Time // open: when it ends
+	admitted   int       // half-open: probes that are out or went well
+	succeeded  int       // half-open: probes that went well
+}
+
+type state uint8
+
+const (
+	closed state = iota
+	halfOpen
+	open
+)
+
+func (s state) String() string { return [...]string{"closed", "half-open", "open"}[s] }
+
+func newThreeState(s settings, random func() float64, now time.Time) *threeState {
+	return &threeState{settings: s, random: random, window: newWindow(s.window, now), since: now}
+}
+
+// jitter is by how much the time that it is open varies, each way.
+const jitter = .1
+
+func (t *threeState) enter(s state, now time.Time) {
+	t.state, t.since = s, now
+	t.generation++
+	switch s {
+	case open:
+		vary := 1 + jitter*(2*t.random()-1)
+		t.until = now.Add(time.Duration(float64(t.openTime) * vary))
+	case halfOpen:
+		t.admitted, t.succeeded = 0, 0
+	case closed:
+		t.window = newWindow(t.settings.window, now)
+	}
+}
+
+func (t *threeState) admit(now time.Time) (ticket, time.Duration, bool) {
+	t.tick(now)
+	switch t.state {
+	case open:
+		return 0, t.until.Sub(now), false
+	case halfOpen:
+		if t.admitted == t.probes {
+			return 0, min(t.openTime, time.Second), false // it is about to be decided
+		}
+		t.admitted++
+	}
+	return t.generation, 0, true
+}
+
+// tick makes the changes that come by themselves.
+func (t *threeState) tick(now time.Time) {
+	if t.state == halfOpen && now.Sub(t.since) >= t.settings.window {
+		t.enter(open, now)
+	}
+	if t.state == open && !now.Before(t.until) {
+		t.enter(halfOpen, now)
+	}
+}
+
+func (t *threeState) settle(in ticket, o outcome, elapsed time.Duration, now time.Time) {
+	if in != t.generation {
+		return
+	}
+	slow := o != nothing && t.slowCall > 0 && elapsed > t.slowCall
+	if t.state == halfOpen {
+		t.probed(o, slow, now)
+		return
+	}
+	if o != nothing {
+		t.count(o == failed, slow, now)
+	}
+}
+
+func (t *threeState) strike(in ticket, now time.Time) {
+	switch {
+	case in != t.generation:
+	case t.state == halfOpen:
+		t.enter(open, now)
+	default:
+		t.count(true, false, now)
+	}
+}
+
+// count is for the closed state.
+func (t *threeState) count(fault, slow bool, now time.Time) {
+	slot := t.window.advance(now)
+	slot.begun++
+	if fault {
+		slot.failed++
+	}
+	if slow {
+		slot.slow++
+	}
+	sum := t.window.sum()
+	if sum.begun < t.minimumCalls {
+		return
+	}
+	calls := float64(sum.begun)
+	if float64(sum.failed)/calls >= t.failureRatio || t.slowCall > 0 && float64(sum.slow)/calls >= t.slowRatio {
+		t.enter(open, now)
+	}
+}
+
+// probed is count for the half-open state.
+func (t *threeState) probed(o outcome, slow bool, now time.Time) {
+	switch {
+	case o == nothing:
+		t.admitted-- // it found nothing out: its place is free again
+	case o == failed || slow:
+		t.enter(open, now)
+	default:
+		if t.succeeded++; t.succeeded == t.probes {
+			t.enter(closed, now)
+		}
+	}
+}
+
+func (t *threeState) report(s *State, now time.Time) {
+	t.tick(now)
+	t.window.advance(now)
+	sum := t.window.sum()
+	s.Kind, s.State, s.Since = "three_state", t.state.String(), t.since
+	s.Requests, s.Failures, s.Slow = sum.begun, sum.failed, sum.slow
+	if t.state == open || t.state == halfOpen && t.admitted == t.probes {
+		s.Refusal = 1
+	}
+}
