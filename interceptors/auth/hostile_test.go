@@ -14,10 +14,21 @@ import (
 // TestHostileTokens sends the table past the policy, with a new clock that stands
 // still: a token that is late or early by a second is so by exactly one.
 func TestHostileTokens(t *testing.T) {
+	for name, more := range map[string][]string{
+		"algorithms of the issuer": nil,
+		"and those of secrets":     {"HS256", "HS384", "HS512"}, // so that confusing keys is what must fail
+	} {
+		t.Run(name, func(t *testing.T) { driveHostile(t, more) })
+	}
+}
+
+func driveHostile(t *testing.T, more []string) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(t)
 		now := time.Now()
-		g := newGate(t, newAuth(t, auth.Options{}, fromFile(t, i)), accept("jwt"), auth.Rule{})
+		a := fromFile(t, i)
+		jwtOf(a).Algorithms = append(jwtOf(a).Algorithms, more...)
+		g := newGate(t, newAuth(t, auth.Options{}, a), accept("jwt"), auth.Rule{})
 		for _, tok := range i.Valid(now) {
 			if err := g.do(t.Context(), "authorization", tok.Value); err != nil || !g.reached || g.id() != "alice" {
 				t.Errorf("valid token %q: %v, reached %t as %q", tok.Name, err, g.reached, g.id())

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -78,8 +79,12 @@ func parseKeys(data []byte, secrets bool) (*keySet, error) {
 	}
 	set := &keySet{byKid: map[string]*key{}}
 	var found []*key
+	named := map[string]int{} // those that cannot be used count too: one of them may be the one meant
 	for i, e := range list {
 		m, _ := e.(map[string]any)
+		if kid, ok := m["kid"].(string); ok && m["use"] != "enc" {
+			named[kid]++
+		}
 		k, err := parseKey(m)
 		if err == nil && k.kty == "oct" && !secrets {
 			err = errors.New("a secret is taken from a file only")
@@ -91,7 +96,7 @@ func parseKeys(data []byte, secrets bool) (*keySet, error) {
 		k.index = i
 		found = append(found, k)
 	}
-	set.take(found)
+	set.take(found, named)
 	return set, nil
 }
 
@@ -100,14 +105,8 @@ func (s *keySet) skip(i int, why string) {
 }
 
 // take keeps what is not ambiguous.
-func (s *keySet) take(found []*key) {
-	named, public := map[string]int{}, false
-	for _, k := range found {
-		public = public || k.kty != "oct"
-		if k.hasKid {
-			named[k.kid]++
-		}
-	}
+func (s *keySet) take(found []*key, named map[string]int) {
+	public := slices.ContainsFunc(found, func(k *key) bool { return k.kty != "oct" })
 	for _, k := range found {
 		switch {
 		case k.kty == "oct" && public:

@@ -2,8 +2,10 @@ package auth_test
 
 import (
 	"context"
+	"encoding/base64"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -146,4 +148,10 @@ func wantCode(tb testing.TB, what string, err error, want codes.Code) {
 	if got := call.CodeOf(err); got != want {
 		tb.Errorf("%s: %v (%v), want %v", what, call.CodeName(got), err, call.CodeName(want))
 	}
+}
+
+// withHeader is a token with another header.
+func withHeader(token, header string) string {
+	_, rest, _ := strings.Cut(token, ".")
+	return base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + rest
 }

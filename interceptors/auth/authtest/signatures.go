@@ -62,7 +62,7 @@ func (t *table) addNumbers() {
 	r, s := new(big.Int).SetBytes(raw[:32]), new(big.Int).SetBytes(raw[32:])
 	zero, one, last := new(big.Int), big.NewInt(1), new(big.Int).Sub(n, big.NewInt(1))
 	for name, v := range map[string][2]*big.Int{
-		"r = s = 0": {zero, zero}, "r = 0": {zero, s}, "s = 0": {r, zero}, "r = s = 1": {one, one}, "r = 1, s = 0": {one, zero}, "r = s = n": {n, n},
+		"r = 0": {zero, s}, "s = 0": {r, zero}, "r = s = 1": {one, one}, "r = 1, s = 0": {one, zero}, "r = s = n": {n, n},
 		"r = n": {n, s}, "s = n": {r, n}, "r = s = n-1": {last, last}, "r and s swapped": {s, r}, "r negated": {new(big.Int).Sub(n, r), s},
 	} {
 		t.token("ES256 with "+name, signed+"."+b64(pair(v[0], v[1], 32)))
