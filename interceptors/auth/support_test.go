@@ -155,3 +155,8 @@ func withHeader(token, header string) string {
 	_, rest, _ := strings.Cut(token, ".")
 	return base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + rest
 }
+
+func codeOf(err error) codes.Code { return call.CodeOf(err) }
+
+// secretHash is of "secret", as cheap as bcrypt gets.
+const secretHash = "$2y$04$HPvtf7y8./6DdfREe8o34eNyiNH3dBFHxv997wC8QUUCVE5tPWCGm"
