@@ -1,0 +1,198 @@
+// Package auth is the policy that says who may call: it knows callers by bearer
+// tokens, API keys, client certificates or passwords, decides whether they may,
+// and tells backends who they are.
+//
+// [New] makes the authenticators, once: they own keys, caches and what fetches
+// them. [Authenticators.For] makes the policy of one RPC. A call passes in three
+// steps: its credentials are looked at, each that is there (doors.go); the rule
+// decides (rule.go); the metadata is made ready for the backend (outgoing.go).
+//
+// go-grpc-middleware's auth authenticates servers' calls by a function and
+// leaves all of this to it; hence a policy of our own. The signatures of tokens
+// are verified with Go's own cryptography: what surrounds it here is the reading
+// of tokens and keys, which must have one meaning only.
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+)
+
+// Options are the collaborators of authenticators.
+type Options struct {
+	// Log is told of keys and files that cannot be had; nil: nobody is.
+	Log *slog.Logger
+	// Transport fetches keys; nil: one with time-outs that trusts the system's
+	// authorities.
+	Transport http.RoundTripper
+	// Registerer gets gatehouse_auth_key_fetches_total{authenticator,outcome};
+	// nil: nobody does.
+	Registerer prometheus.Registerer
+}
+
+// Authenticators are the ways to know a caller, by their names. They are safe
+// for concurrent use and outlive the tables that are built with them.
+type Authenticators struct {
+	byName  map[string]authenticator
+	names   []string // as configured
+	secrets []string // headers that carry keys
+	basic   bool     // there are passwords
+	own     *http.Transport
+}
+
+// authenticator is one of *jwtIssuer, *apiKeys, *certificates, *basicUsers.
+type authenticator interface {
+	// challenge is what the authenticator needs, for people and as the value of a
+	// header WWW-Authenticate.
+	challenge() (way, header string)
+}
+
+// shared is what authenticators have in common.
+type shared struct {
+	fetcher *fetcher
+	fetches *prometheus.CounterVec
+}
+
+// New makes the authenticators of a configuration. A file that cannot be read or
+// is wrong is an error; an issuer that does not answer is not: its keys are
+// fetched in the background, until Close.
+func New(list []*policyv1.Authenticator, o Options) (*Authenticators, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &Authenticators{byName: map[string]authenticator{}}
+	if o.Transport == nil {
+		a.own = newTransport()
+		o.Transport = a.own
+	}
+	fetches, err := keyFetches(o.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	parts := &shared{fetcher: newFetcher(o.Transport), fetches: fetches}
+	var errs []error
+	for i, c := range list {
+		if err := a.add(c, &o, parts); err != nil {
+			errs = append(errs, fmt.Errorf("authenticators[%d].%w", i, err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+func (a *Authenticators) add(c *policyv1.Authenticator, o *Options, parts *shared) error {
+	name := c.GetName()
+	if name == "" || a.byName[name] != nil {
+		return fmt.Errorf("name: %q is empty or there twice", name)
+	}
+	var one authenticator
+	var err error
+	var field string
+	switch kind := c.GetKind().(type) {
+	case *policyv1.Authenticator_Jwt:
+		field = "jwt"
+		one, err = newJWT(name, kind.Jwt, o, parts)
+	case *policyv1.Authenticator_ApiKeys:
+		field = "api_keys"
+		var k *apiKeys
+		if k, err = newAPIKeys(name, kind.ApiKeys, o); err == nil {
+			a.secrets = append(a.secrets, k.header)
+		}
+		one = k
+	case *policyv1.Authenticator_Mtls:
+		field = "mtls"
+		one, err = newMTLS(name, kind.Mtls)
+	case *policyv1.Authenticator_Basic:
+		field, a.basic = "basic", true
+		one, err = newBasic(name, kind.Basic, o)
+	default:
+		return errors.New("kind: one of jwt, api_keys, mtls and basic is needed")
+	}
+	if err != nil {
+		return fmt.Errorf("%s.%w", field, err)
+	}
+	a.byName[name] = one
+	a.names = append(a.names, name)
+	return nil
+}
+
+// Close ends what runs in the background. Policies go on with the keys that are
+// known.
+func (a *Authenticators) Close() error {
+	for _, one := range a.byName {
+		if j, ok := one.(*jwtIssuer); ok {
+			j.keys.close()
+		}
+	}
+	if a.own != nil {
+		a.own.CloseIdleConnections()
+	}
+	return nil
+}
+
+var _ io.Closer = (*Authenticators)(nil)
+
+// Rule is what a rule needs that its message does not have.
+type Rule struct {
+	// Allow is the rule's expression, nil for none. An error refuses the call.
+	Allow func(context.Context) (bool, error)
+	// Strip are the keys that the rules of all RPCs forward claims under. What
+	// clients send under them, in any spelling, reaches no backend.
+	Strip []string
+}
+
+// For returns the policy of one RPC. A mistake in the rule is an error that names
+// the field; so is a rule that says nothing, for nobody may call by default.
+func (a *Authenticators) For(method string, c *policyv1.Auth, o Rule) (interceptors.Interceptor, error) {
+	none := interceptors.Interceptor{}
+	accepted, err := a.accepted(method, c, o)
+	if err != nil {
+		return none, err
+	}
+	r := &rule{public: c.GetPublic(), anonymous: c.GetAnonymous(), scopes: c.GetScopes(), allow: o.Allow}
+	r.out, err = newOutgoing(slices.Concat(o.Strip, a.secrets), c.GetForward(), a.basic)
+	if err != nil {
+		return none, err
+	}
+	r.order = map[string]int{}
+	for i, name := range c.GetAccept() {
+		r.order[name] = i
+	}
+	r.doors = newDoors(accepted)
+	r.challenges = newChallenges(accepted, c.GetScopes())
+	return interceptors.Around(policyName, r.begin), nil
+}
+
+// accepted looks up the authenticators of a rule, and checks the rule.
+func (a *Authenticators) accepted(method string, c *policyv1.Auth, o Rule) ([]authenticator, error) {
+	names := c.GetAccept()
+	switch {
+	case c.GetPublic() && (len(names) > 0 || c.GetAnonymous() || len(c.GetScopes()) > 0 || c.GetAllow() != "" || o.Allow != nil):
+		return nil, errors.New("public: anybody may call, so accept, anonymous, scopes and allow cannot be said beside it")
+	case !c.GetPublic() && len(names) == 0:
+		return nil, fmt.Errorf("%s has no rule that says who may call it, and by default nobody may: say `accept` with names of authenticators, or `public: true`", method)
+	case c.GetAnonymous() && len(c.GetScopes()) > 0:
+		return nil, errors.New("anonymous: nobody has no scopes, so anonymous and scopes cannot be said together")
+	}
+	list := make([]authenticator, 0, len(names))
+	for i, name := range names {
+		one := a.byName[name]
+		if one == nil {
+			return nil, fmt.Errorf("accept[%d]: there is no authenticator %q%s", i, name, hint(name, a.names))
+		}
+		list = append(list, one)
+	}
+	return list, nil
+}

@@ -1,0 +1,275 @@
+package auth_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+func allow(ok bool, err error) func(context.Context) (bool, error) {
+	return func(context.Context) (bool, error) { return ok, err }
+}
+
+func TestWrongRules(t *testing.T) {
+	a := newAuth(t, auth.Options{}, fromFile(t, newIssuer(t)), keysOf("partners", file(t, "[]")))
+	for _, tc := range []struct {
+		name string
+		rule *policyv1.Auth
+		more auth.Rule
+		want string
+	}{
+		{"no rule", nil, auth.Rule{}, method + " has no rule that says who may call it, and by default nobody may"},
+		{"empty rule", &policyv1.Auth{}, auth.Rule{}, "by default nobody may"},
+		{"nobody but nobody", &policyv1.Auth{Anonymous: yes()}, auth.Rule{}, "by default nobody may"},
+		{"scopes of nobody", &policyv1.Auth{Anonymous: yes(), Accept: []string{"jwt"}, Scopes: []string{"a"}}, auth.Rule{}, "anonymous: "},
+		{"unknown name", accept("jwt", "partner"), auth.Rule{}, `accept[1]: there is no authenticator "partner": did you mean "partners"?`},
+		{"unlike any name", accept("zzzzzzzzzzzz"), auth.Rule{}, "there are jwt, partners"},
+		{"public and accept", &policyv1.Auth{Public: yes(), Accept: []string{"jwt"}}, auth.Rule{}, "public: "},
+		{"public and anonymous", &policyv1.Auth{Public: yes(), Anonymous: yes()}, auth.Rule{}, "public: "},
+		{"public and scopes", &policyv1.Auth{Public: yes(), Scopes: []string{"a"}}, auth.Rule{}, "public: "},
+		{"public and allow", &policyv1.Auth{Public: yes()}, auth.Rule{Allow: allow(true, nil)}, "public: "},
+		{"forward under a protocol's key", &policyv1.Auth{Accept: []string{"jwt"}, Forward: map[string]string{"grpc-user": "sub"}}, auth.Rule{}, `forward: "grpc-user"`},
+		{"forward as a credential", &policyv1.Auth{Accept: []string{"jwt"}, Forward: map[string]string{"authorization": "sub"}}, auth.Rule{}, `forward: "authorization"`},
+		{"forward nothing", &policyv1.Auth{Accept: []string{"jwt"}, Forward: map[string]string{"x-user": ""}}, auth.Rule{}, `forward: "x-user"`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := a.For(method, tc.rule, tc.more)
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("err = %v, want %q in it", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestWrongAuthenticators(t *testing.T) {
+	jwt := func(change func(*policyv1.Jwt)) *policyv1.Authenticator {
+		a := fromURL()
+		change(jwtOf(a))
+		return a
+	}
+	mtls := func(m *policyv1.Mtls) *policyv1.Authenticator {
+		return &policyv1.Authenticator{Name: "mtls", Kind: &policyv1.Authenticator_Mtls{Mtls: m}}
+	}
+	for _, tc := range []struct {
+		name string
+		one  *policyv1.Authenticator
+		want string
+	}{
+		{"no name", &policyv1.Authenticator{}, "authenticators[0].name: "},
+		{"no kind", &policyv1.Authenticator{Name: "x"}, "authenticators[0].kind: "},
+		{"no issuer", jwt(func(j *policyv1.Jwt) { j.Issuer = "" }), "authenticators[0].jwt.issuer: "},
+		{"no audience", jwt(func(j *policyv1.Jwt) { j.Audiences = nil }), "jwt.audiences: "},
+		{"no keys", jwt(func(j *policyv1.Jwt) { j.Keys = nil }), "jwt.keys: "},
+		{"unknown algorithm", jwt(func(j *policyv1.Jwt) { j.Algorithms = []string{"none"} }), `jwt.algorithms: algorithm "none" is not known`},
+		{"not a URL", jwt(func(j *policyv1.Jwt) { j.Keys = &policyv1.Jwt_JwksUrl{JwksUrl: "keys"} }), "jwt.jwks_url: "},
+		{"URL of a file", jwt(func(j *policyv1.Jwt) { j.Keys = &policyv1.Jwt_JwksUrl{JwksUrl: "file:///keys"} }), "jwt.jwks_url: "},
+		{"issuer that is no URL", jwt(func(j *policyv1.Jwt) { j.Issuer, j.Keys = "me", &policyv1.Jwt_Discovery{Discovery: true} }), "jwt.issuer: "},
+		{"no file", jwt(func(j *policyv1.Jwt) { j.Keys = &policyv1.Jwt_JwksFile{JwksFile: "/nowhere"} }), "jwt.jwks_file: "},
+		{"empty key set", jwt(func(j *policyv1.Jwt) { j.Keys = &policyv1.Jwt_JwksFile{JwksFile: file(t, `{"keys":[]}`)} }), "no key can be used"},
+		{"no key that can be used", jwt(func(j *policyv1.Jwt) {
+			j.Keys = &policyv1.Jwt_JwksFile{JwksFile: file(t, `{"keys":[{"kty":"EC","use":"enc"}]}`)}
+		}), `keys[0]: its use is "enc"`},
+		{"key header of another meaning", &policyv1.Authenticator{Name: "k", Kind: &policyv1.Authenticator_ApiKeys{
+			ApiKeys: &policyv1.ApiKeys{Header: "authorization", File: file(t, "[]")},
+		}}, "api_keys.header: "},
+		{"mtls with nobody", mtls(&policyv1.Mtls{}), "mtls.subjects, names or spiffe_ids: "},
+		{"spiffe of any domain", mtls(&policyv1.Mtls{SpiffeIds: []string{"spiffe://*"}}), "mtls.spiffe_ids[0]: "},
+		{"spiffe of domains alike", mtls(&policyv1.Mtls{SpiffeIds: []string{"spiffe://example.org*"}}), "mtls.spiffe_ids[0]: "},
+		{"spiffe with a star within", mtls(&policyv1.Mtls{SpiffeIds: []string{"spiffe://example.org/*/shop"}}), "mtls.spiffe_ids[0]: "},
+		{"not spiffe", mtls(&policyv1.Mtls{SpiffeIds: []string{"https://example.org/a"}}), "mtls.spiffe_ids[0]: "},
+		{"realm", &policyv1.Authenticator{Name: "b", Kind: &policyv1.Authenticator_Basic{Basic: &policyv1.Basic{Realm: "a\nb", File: file(t, "")}}}, "basic.realm: "},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := auth.New([]*policyv1.Authenticator{tc.one}, auth.Options{})
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("err = %v, want %q in it", err, tc.want)
+			}
+		})
+	}
+	path := file(t, "[]")
+	if _, err := auth.New([]*policyv1.Authenticator{keysOf("a", path), keysOf("a", path)}, auth.Options{}); err == nil || !strings.Contains(err.Error(), "authenticators[1].name: ") {
+		t.Errorf("the same name twice: %v", err)
+	}
+}
+
+// TestManyCredentials: what is there must be right, and the first accepted counts.
+func TestManyCredentials(t *testing.T) {
+	i := newIssuer(t)
+	a := newAuth(t, auth.Options{}, fromFile(t, i), keysOf("keys", file(t, oneKey)), basicOf("basic", file(t, oneUser)))
+	token, basic := "Bearer "+i.Sign("ES256", i.Claims(time.Now())), "Basic "+basicAlice
+	for _, tc := range []struct {
+		name   string
+		accept []string
+		pairs  []string
+		want   codes.Code
+		id     string
+	}{
+		{"token", []string{"keys", "jwt"}, []string{"authorization", token}, codes.OK, "alice"},
+		{"key", []string{"jwt", "keys"}, []string{"x-api-key", theKey}, codes.OK, "partner"},
+		{"both, token first", []string{"jwt", "keys"}, []string{"x-api-key", theKey, "authorization", token}, codes.OK, "alice"},
+		{"both, key first", []string{"keys", "jwt"}, []string{"x-api-key", theKey, "authorization", token}, codes.OK, "partner"},
+		{"right token, wrong key", []string{"jwt", "keys"}, []string{"x-api-key", "x", "authorization", token}, codes.Unauthenticated, ""},
+		{"right key, wrong token", []string{"jwt", "keys"}, []string{"x-api-key", theKey, "authorization", token + "A"}, codes.Unauthenticated, ""},
+		{"right key, empty authorization", []string{"jwt", "keys"}, []string{"x-api-key", theKey, "authorization", ""}, codes.Unauthenticated, ""},
+		{"right token, empty key", []string{"jwt", "keys"}, []string{"x-api-key", "", "authorization", token}, codes.Unauthenticated, ""},
+		{"two tokens", []string{"jwt"}, []string{"authorization", token, "authorization", token}, codes.Unauthenticated, ""},
+		{"token and password", []string{"jwt", "basic"}, []string{"authorization", token, "authorization", basic}, codes.Unauthenticated, ""},
+		{"two keys", []string{"keys"}, []string{"x-api-key", theKey, "x-api-key", theKey}, codes.Unauthenticated, ""},
+		{"password where tokens are accepted", []string{"jwt"}, []string{"authorization", basic}, codes.Unauthenticated, ""},
+		{"token where passwords are accepted", []string{"basic"}, []string{"authorization", token}, codes.Unauthenticated, ""},
+		{"password", []string{"jwt", "basic"}, []string{"authorization", basic}, codes.OK, "alice"},
+		{"authorization that is for the backend", []string{"keys"}, []string{"x-api-key", theKey, "authorization", "Custom x"}, codes.OK, "partner"},
+		{"nothing", []string{"jwt", "keys", "basic"}, nil, codes.Unauthenticated, ""},
+		{"key in another header", []string{"keys"}, []string{"x_api_key", theKey}, codes.Unauthenticated, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := newGate(t, a, accept(tc.accept...), auth.Rule{})
+			wantCode(t, tc.name, g.do(t.Context(), tc.pairs...), tc.want)
+			if g.id() != tc.id || g.reached != (tc.want == codes.OK) {
+				t.Errorf("caller %q, reached %t; want %q", g.id(), g.reached, tc.id)
+			}
+			anonymous := newGate(t, a, &policyv1.Auth{Accept: tc.accept, Anonymous: yes()}, auth.Rule{})
+			want := tc.want
+			if len(tc.pairs) == 0 || strings.Contains(tc.pairs[0], "_") {
+				want = codes.OK
+			}
+			wantCode(t, "anonymous", anonymous.do(t.Context(), tc.pairs...), want)
+		})
+	}
+}
+
+func TestChallenges(t *testing.T) {
+	i := newIssuer(t)
+	basic := basicOf("basic", file(t, oneUser))
+	basic.GetBasic().Realm = `the "shop"`
+	a := newAuth(t, auth.Options{}, fromFile(t, i), keysOf("keys", file(t, oneKey)), basicOf("plain", file(t, oneUser)), basic,
+		&policyv1.Authenticator{Name: "mtls", Kind: &policyv1.Authenticator_Mtls{Mtls: &policyv1.Mtls{Names: []string{"x"}}}})
+	all := []string{`Bearer realm="gatehouse"`, `ApiKey realm="gatehouse", header="x-api-key"`, `Basic realm="gatehouse", charset="UTF-8"`, `Basic realm="the \"shop\"", charset="UTF-8"`, `ClientCertificate realm="gatehouse"`}
+	g := newGate(t, a, accept("jwt", "keys", "plain", "basic", "mtls"), auth.Rule{})
+	wantCode(t, "nothing", g.do(t.Context()), codes.Unauthenticated)
+	if !slices.Equal(g.challenges(), all) {
+		t.Errorf("challenges %q", g.challenges())
+	}
+	wantCode(t, "wrong key", g.do(t.Context(), "x-api-key", "x"), codes.Unauthenticated)
+	if !slices.Equal(g.challenges(), all) {
+		t.Errorf("challenges of a wrong key %q", g.challenges())
+	}
+	wantCode(t, "wrong token", g.do(t.Context(), "authorization", "Bearer x"), codes.Unauthenticated)
+	all[0] += `, error="invalid_token"`
+	if !slices.Equal(g.challenges(), all) {
+		t.Errorf("challenges of a wrong token %q", g.challenges())
+	}
+}
+
+func TestScopesAndAllow(t *testing.T) {
+	i := newIssuer(t)
+	a := newAuth(t, auth.Options{}, fromFile(t, i))
+	token := "Bearer " + i.Sign("ES256", i.Claims(time.Now()))
+	for _, tc := range []struct {
+		name, reason string
+		scopes       []string
+		allow        func(context.Context) (bool, error)
+		want         codes.Code
+		challenges   int
+	}{
+		{"one scope", "", []string{"read"}, nil, codes.OK, 0},
+		{"all scopes", "", []string{"write", "read"}, nil, codes.OK, 0},
+		{"one missing", "SCOPE_MISSING", []string{"read", "admin"}, nil, codes.PermissionDenied, 1},
+		{"part of one", "SCOPE_MISSING", []string{"rea"}, nil, codes.PermissionDenied, 1},
+		{"allowed", "", nil, allow(true, nil), codes.OK, 0},
+		{"not allowed", "NOT_ALLOWED", nil, allow(false, nil), codes.PermissionDenied, 0},
+		{"cannot be evaluated", "NOT_ALLOWED", nil, allow(true, errors.New("no such key")), codes.PermissionDenied, 0},
+		{"request cannot be read", "", nil, allow(true, call.Refuse(call.Client, codes.InvalidArgument, "bad")), codes.InvalidArgument, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := newGate(t, a, &policyv1.Auth{Accept: []string{"jwt"}, Scopes: tc.scopes}, auth.Rule{Allow: tc.allow})
+			err := g.do(t.Context(), "authorization", token)
+			wantCode(t, tc.name, err, tc.want)
+			if len(g.challenges()) != tc.challenges || g.reached != (tc.want == codes.OK) {
+				t.Errorf("challenges %q, reached %t", g.challenges(), g.reached)
+			}
+			if tc.challenges > 0 && !strings.Contains(g.challenges()[0], `error="insufficient_scope", scope="`+strings.Join(tc.scopes, " ")+`"`) {
+				t.Errorf("challenge %q", g.challenges()[0])
+			}
+			reason := ""
+			for _, d := range call.StatusOf(err).Details() {
+				if info, ok := d.(*errdetails.ErrorInfo); ok {
+					reason = info.GetReason()
+				}
+			}
+			if reason != tc.reason {
+				t.Errorf("reason %q, want %q", reason, tc.reason)
+			}
+		})
+	}
+}
+
+// TestAllowSeesTheCaller, also nobody, who is asked for credentials rather than
+// told that they are forbidden.
+func TestAllowSeesTheCaller(t *testing.T) {
+	i := newIssuer(t)
+	a := newAuth(t, auth.Options{}, fromFile(t, i))
+	g := newGate(t, a, &policyv1.Auth{Accept: []string{"jwt"}, Anonymous: yes()}, auth.Rule{Allow: func(ctx context.Context) (bool, error) {
+		return call.From(ctx).Caller() != nil, nil
+	}})
+	wantCode(t, "alice", g.do(t.Context(), "authorization", "Bearer "+i.Sign("ES256", i.Claims(time.Now()))), codes.OK)
+	wantCode(t, "nobody", g.do(t.Context()), codes.Unauthenticated)
+	if len(g.challenges()) != 1 {
+		t.Errorf("challenges %q", g.challenges())
+	}
+}
+
+// TestPublicLooksAtNothing: neither at what is wrong, nor does anybody become known.
+func TestPublicLooksAtNothing(t *testing.T) {
+	a := newAuth(t, auth.Options{}, fromFile(t, newIssuer(t)))
+	g := newGate(t, a, &policyv1.Auth{Public: yes()}, auth.Rule{Strip: []string{"x-user"}})
+	wantCode(t, "public", g.do(t.Context(), "authorization", "Bearer x", "x-user", "root"), codes.OK)
+	if g.call.Caller() != nil || !slices.Equal(g.outgoing["authorization"], []string{"Bearer x"}) || g.outgoing["x-user"] != nil {
+		t.Errorf("caller %v, outgoing %v", g.call.Caller(), g.outgoing)
+	}
+}
+
+func TestStreamsAndCallsFromInside(t *testing.T) {
+	i := newIssuer(t)
+	g := newGate(t, newAuth(t, auth.Options{}, fromFile(t, i)), accept("jwt"), auth.Rule{})
+	good := metadata.Pairs("authorization", "Bearer "+i.Sign("ES256", i.Claims(time.Now())))
+	for name, ctx := range map[string]context.Context{"inside": t.Context(), "call": call.With(t.Context(), &call.Call{Method: method})} {
+		wantCode(t, name+" without", g.conn.Invoke(ctx, method, nil, nil), codes.Unauthenticated)
+		if _, err := g.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, method); call.CodeOf(err) != codes.Unauthenticated || g.reached {
+			t.Errorf("%s: stream without: %v", name, err)
+		}
+		ctx = metadata.NewOutgoingContext(ctx, good)
+		wantCode(t, name, g.conn.Invoke(ctx, method, nil, nil), codes.OK)
+		if g.id() != "alice" {
+			t.Errorf("%s: caller %q", name, g.id())
+		}
+		g.call, g.reached = nil, false
+		if _, err := g.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, method); err != nil || g.id() != "alice" {
+			t.Errorf("%s: stream: %v by %q", name, err, g.id())
+		}
+		g.reached = false
+	}
+}
+
+func TestUnverifiedCertificateIsNone(t *testing.T) {
+	a := newAuth(t, auth.Options{}, &policyv1.Authenticator{Name: "mtls", Kind: &policyv1.Authenticator_Mtls{Mtls: &policyv1.Mtls{Names: []string{"x"}}}})
+	g := newGate(t, a, accept("mtls"), auth.Rule{})
+	leaf := &x509.Certificate{DNSNames: []string{"x"}, NotAfter: time.Now().Add(time.Hour)}
+	for name, state := range map[string]*tls.ConnectionState{"none": nil, "unverified": {PeerCertificates: []*x509.Certificate{leaf}}} {
+		wantCode(t, name, g.doAs(t.Context(), &call.Call{TLS: state}), codes.Unauthenticated)
+	}
+}

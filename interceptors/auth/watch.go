@@ -1,0 +1,115 @@
+package auth
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// lookEvery is how often a file is looked at for changes, at most.
+	lookEvery = time.Second
+	// settled is how old a file must be for its time to tell of every change:
+	// clocks of file systems tick coarsely.
+	settled = 2 * time.Second
+	// maxFile bounds what is read.
+	maxFile = 16 << 20
+)
+
+// watched is what a file says. It is read anew when it has changed: looked at
+// when asked for, at most once a second, so that nothing runs meanwhile. New
+// contents that are wrong are logged, and the old ones stay. Safe for concurrent
+// use.
+type watched[T any] struct {
+	path  string
+	parse func(data []byte, old *T) (*T, error)
+	log   *slog.Logger
+
+	value  atomic.Pointer[T]
+	looked atomic.Int64 // unix nanoseconds
+
+	mu      sync.Mutex
+	info    os.FileInfo // as read
+	settled bool        // whether info tells of every change
+	sum     [sha256.Size]byte
+	problem string // logged last
+}
+
+// watch reads the file for the first time, and fails if it cannot be used.
+func watch[T any](path string, log *slog.Logger, parse func(data []byte, old *T) (*T, error)) (*watched[T], error) {
+	w := &watched[T]{path: path, parse: parse, log: log}
+	w.looked.Store(time.Now().UnixNano())
+	if err := w.read(); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// get is what the file says.
+func (w *watched[T]) get() *T {
+	now, last := time.Now().UnixNano(), w.looked.Load()
+	if now-last < int64(lookEvery) || !w.looked.CompareAndSwap(last, now) {
+		return w.value.Load()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	err := w.look()
+	switch {
+	case err == nil:
+		w.problem = ""
+	case err.Error() != w.problem:
+		w.problem = err.Error()
+		w.log.Warn("a file has changed and cannot be used: what it said before stays in force", "file", w.path, "error", err)
+	}
+	return w.value.Load()
+}
+
+// look reads the file if it is another than before.
+func (w *watched[T]) look() error {
+	info, err := os.Stat(w.path)
+	if err != nil {
+		return err
+	}
+	if w.settled && os.SameFile(info, w.info) && info.ModTime().Equal(w.info.ModTime()) && info.Size() == w.info.Size() {
+		return nil
+	}
+	return w.read()
+}
+
+func (w *watched[T]) read() error {
+	f, err := os.Open(w.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return err
+	}
+	if len(data) > maxFile {
+		return fmt.Errorf("%s: it is larger than %d bytes", w.path, maxFile)
+	}
+	age := time.Since(info.ModTime())
+	old, sum := w.value.Load(), sha256.Sum256(data)
+	if old == nil || sum != w.sum {
+		value, err := w.parse(data, old)
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.path, err)
+		}
+		w.value.Store(value)
+		if old != nil {
+			w.log.Info("a file has changed and was read anew", "file", w.path)
+		}
+	}
+	w.info, w.sum, w.settled = info, sum, age > settled
+	return nil
+}
