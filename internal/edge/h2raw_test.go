@@ -29,6 +29,7 @@ type rawH2 struct {
 type rawAnswer struct {
 	fields map[string]string
 	body   string
+	blocks int // of headers
 	reset  bool
 }
 
@@ -99,6 +100,7 @@ func (c *rawH2) read() rawAnswer {
 			if f.StreamID != c.stream {
 				continue
 			}
+			got.blocks++
 			for _, h := range f.Fields {
 				got.fields[h.Name] = strings.TrimPrefix(got.fields[h.Name]+"|"+h.Value, "|")
 			}
