@@ -24,6 +24,8 @@ type Table struct {
 	// WrapStreams writes each message of a stream as {"result": ...}, as
 	// grpc-gateway does.
 	WrapStreams bool
+	// Reserved are the keys that policies tell backends things under.
+	Reserved Reserved
 }
 
 // Route is one HTTP binding of one method.
@@ -57,6 +59,10 @@ type Settings struct {
 	Proxies []netip.Prefix
 	// RequestID makes an identifier for a call that came without one.
 	RequestID func() string
+	// CORS tells which pages may call; nil is none.
+	CORS *CORS
+	// Security are the headers that tell browsers to be careful; nil is none.
+	Security *SecurityHeaders
 }
 
 // Handler serves every protocol that comes over HTTP: it tells them apart by
@@ -69,12 +75,19 @@ func Handler(s *Settings) func(grpc http.Handler) http.Handler {
 			if r.ProtoMajor < 2 { // the connection had other requests, and their bounds
 				s.liftWriting(w)
 				s.boundUnread(w, r)
+				endAfterFraming(w, r)
 			}
-			if isGRPC(r) {
+			switch {
+			case s.CORS != nil && isPreflight(r):
+				s.Security.set(w.Header(), r.TLS != nil)
+				rest.preflight(w, r)
+			case isGRPC(r): // which no page can speak: it has no use for what follows
 				grpc.ServeHTTP(w, r)
-				return
+			default:
+				s.Security.set(w.Header(), r.TLS != nil)
+				s.CORS.set(w.Header(), r)
+				rest.ServeHTTP(w, r)
 			}
-			rest.ServeHTTP(w, r)
 		})
 	}
 }

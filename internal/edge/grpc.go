@@ -33,8 +33,9 @@ func (e *native) serve(ss grpc.ServerStream) error {
 	remote := remoteOf(ss.Context())
 	c := new(call.Call)
 	c.TLS = tlsOf(ss.Context())
-	e.begin(c, call.GRPC, remote, in["x-forwarded-for"], first(in["x-request-id"]), first(in["traceparent"]))
-	s := &nativeStream{ServerStream: ss, call: c}
+	l := lineageOf(in["traceparent"], in["tracestate"])
+	e.begin(c, call.GRPC, l, remote, in["x-forwarded-for"], first(in["x-request-id"]))
+	s := &nativeStream{ServerStream: ss, call: c, lineage: l}
 	err := e.carry(s, in, name, remote)
 	s.finish()
 	c.Finish(err)
@@ -44,13 +45,13 @@ func (e *native) serve(ss grpc.ServerStream) error {
 // carry finds the method and forwards the call.
 func (e *native) carry(s *nativeStream, in metadata.MD, name, remote string) error {
 	table := e.Table.Load()
-	ctx := call.With(s.ServerStream.Context(), s.call)
+	ctx := call.With(s.lineage.remote(s.ServerStream.Context()), s.call)
 	m, err := e.admit(table, in, name)
 	if err != nil {
 		return table.Refuse(ctx, err)
 	}
 	s.call.Method, s.call.Upstream = m.Name, m.Upstream
-	s.ctx = metadata.NewOutgoingContext(ctx, e.outgoing(ctx, s.call, in, remote))
+	s.ctx = metadata.NewOutgoingContext(ctx, e.outgoing(table, s, in, remote))
 	// In the trailer, for a header would commit the client's attempt: it could
 	// not retry what is refused (gRFC A6).
 	s.SetTrailer(metadata.MD{"x-request-id": {s.call.RequestID}})
@@ -77,19 +78,19 @@ func (e *native) admit(table *Table, in metadata.MD, name string) (*call.Method,
 }
 
 // outgoing is the metadata for the backend.
-func (e *native) outgoing(ctx context.Context, c *call.Call, in metadata.MD, remote string) metadata.MD {
-	out := make(metadata.MD, len(in)+3)
+func (e *native) outgoing(table *Table, s *nativeStream, in metadata.MD, remote string) metadata.MD {
+	out := make(metadata.MD, len(in)+4)
 	for key, values := range in {
-		if !requestReserved(key) {
+		if !table.Reserved.has(key) {
 			out[key] = values
 		}
 	}
 	out["x-forwarded-host"] = in[":authority"]
 	out["x-forwarded-proto"] = schemeHTTP
-	if p, ok := peer.FromContext(ctx); ok && p.AuthInfo != nil {
+	if p, ok := peer.FromContext(s.ServerStream.Context()); ok && p.AuthInfo != nil {
 		out["x-forwarded-proto"] = schemeHTTPS
 	}
-	e.stamp(out, c, remote, in["x-forwarded-for"])
+	e.stamp(out, s.call, s.lineage, remote, in["x-forwarded-for"])
 	return out
 }
 
@@ -116,9 +117,10 @@ func remoteOf(ctx context.Context) string {
 // nativeStream counts what passes and carries the outgoing metadata.
 type nativeStream struct {
 	grpc.ServerStream
-	ctx  context.Context // ServerStream has a Context method
-	call *call.Call
-	said bool // the gateway's own headers went out
+	ctx     context.Context // ServerStream has a Context method
+	call    *call.Call
+	lineage lineage
+	said    bool // the gateway's own headers went out
 }
 
 // SendHeader sends the backend's headers and the gateway's own.

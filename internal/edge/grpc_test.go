@@ -281,7 +281,7 @@ func TestBackendSees(t *testing.T) {
 		return fourKinds[getProduct](srv, ss)
 	}}
 	eachDoor(t, script, func(t *testing.T, cc *grpc.ClientConn) {
-		ctx := metadata.AppendToOutgoingContext(soon(t), "authorization", "Bearer x", "x-request-id", "abc-1", "traceparent", "00-1", "cookie", "a=b",
+		ctx := metadata.AppendToOutgoingContext(soon(t), "authorization", "Bearer x", "x-request-id", "abc-1", "cookie", "a=b",
 			"x-forwarded-for", "6.6.6.6", "x_forwarded_for", "6.6.6.6", "forwarded", "for=6.6.6.6", "x-real-ip", "6.6.6.6",
 			"x-forwarded-host", "evil", "x-forwarded-proto", "evil", "x-forwarded-port", "1", "grpc-previous-rpc-attempts", "9", "grpc_status", "0",
 			"proxy-authorization", "secret")
@@ -290,7 +290,7 @@ func TestBackendSees(t *testing.T) {
 		}
 		got := gatewaytest.Receive(t, seen, "the call")
 		for key, want := range map[string][]string{
-			"authorization": {"Bearer x"}, "x-request-id": {"abc-1"}, "traceparent": {"00-1"}, "cookie": {"a=b"},
+			"authorization": {"Bearer x"}, "x-request-id": {"abc-1"}, "cookie": {"a=b"},
 			"x-forwarded-for": {"127.0.0.1"}, "x-forwarded-host": {cc.CanonicalTarget()[len("passthrough:///"):]},
 			"x_forwarded_for": nil, "forwarded": nil, "x-real-ip": nil, "x-forwarded-port": nil,
 			"grpc-previous-rpc-attempts": nil, "grpc_status": nil, "proxy-authorization": nil,

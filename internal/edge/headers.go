@@ -26,13 +26,17 @@ var (
 
 // requestMetadata makes metadata of the request's headers: all that is neither
 // HTTP's own business nor the gateway's to say.
-func (s *Settings) requestMetadata(r *http.Request, c *call.Call) (metadata.MD, error) {
-	md := make(metadata.MD, len(r.Header)+4)
+func (e *rest) requestMetadata(s *restStream) (metadata.MD, error) {
+	r := s.r
+	md := make(metadata.MD, len(r.Header)+5)
 	named := connectionNamed(r.Header["Connection"])
 	for name, values := range r.Header {
 		key := metadataKey(name)
-		if httpOnly(key) || requestReserved(key) || named[key] {
+		if httpOnly(key) || s.table.Reserved.has(key) || named[key] {
 			continue
+		}
+		if prefixed(name) && r.Header[textproto.CanonicalMIMEHeaderKey(key)] != nil {
+			continue // the header of that name itself says what counts
 		}
 		for _, v := range values {
 			v, err := metadataValue(key, v)
@@ -44,19 +48,21 @@ func (s *Settings) requestMetadata(r *http.Request, c *call.Call) (metadata.MD, 
 	}
 	md["x-forwarded-host"] = []string{r.Host}
 	md["x-forwarded-proto"] = scheme(r)
-	s.stamp(md, c, r.RemoteAddr, r.Header["X-Forwarded-For"])
+	e.stamp(md, s.call, s.lineage, r.RemoteAddr, r.Header["X-Forwarded-For"])
 	return md, nil
 }
 
 // stamp adds what the gateway itself says to backends.
-func (s *Settings) stamp(md metadata.MD, c *call.Call, remote string, forwarded []string) {
+func (s *Settings) stamp(md metadata.MD, c *call.Call, l lineage, remote string, forwarded []string) {
 	hop := hostOf(remote)
 	if len(forwarded) > 0 && s.trusted(hop) {
 		hop = joined(forwarded) + ", " + hop
 	}
-	said := [...]string{hop, c.RequestID}
+	said := [...]string{hop, c.RequestID, l.child(c)}
 	md["x-forwarded-for"] = said[0:1:1]
 	md["x-request-id"] = said[1:2:2]
+	md["traceparent"] = said[2:3:3]
+	l.pass(md)
 }
 
 // metadataKey is the key for a header: gRPC's are lower case. A header
@@ -80,14 +86,8 @@ func metadataKey(name string) string {
 	return strings.TrimPrefix(key, "grpc-metadata-")
 }
 
-// requestReserved sees through other spellings of a reserved key: some servers
-// read an underscore as a dash.
-func requestReserved(key string) bool {
-	if strings.Contains(key, "_") {
-		key = strings.ReplaceAll(key, "_", "-")
-	}
-	return call.RequestReserved(key)
-}
+// prefixed tells a header that means a key by another name.
+func prefixed(name string) bool { return strings.HasPrefix(name, "Grpc-Metadata-") }
 
 // httpOnly are headers that concern the HTTP exchange and say nothing about the
 // call: negotiation, caching, ranges, and the deadline, which gRPC carries itself.
@@ -95,7 +95,7 @@ func httpOnly(key string) bool {
 	switch key {
 	case "accept", "accept-encoding", "content-encoding", "content-language", "content-location", "content-range",
 		"content-md5", "expect", "range", "if-range", "if-match", "if-none-match", "if-modified-since",
-		"if-unmodified-since", "x-server-timeout", "connect-timeout-ms", "x-http-method-override":
+		"if-unmodified-since", "x-server-timeout", "connect-timeout-ms":
 		return true
 	}
 	return false
@@ -151,17 +151,33 @@ func connectionNamed(values []string) map[string]bool {
 func (s *restStream) writeHeaders(contentType string) {
 	h := s.w.Header()
 	for key, values := range s.header {
-		if call.ResponseReserved(key) {
-			continue
+		if s.passes(key) {
+			setHeader(h, key, httpValues(key, values))
 		}
-		h[textproto.CanonicalMIMEHeaderKey(key)] = httpValues(key, values)
 	}
 	for key, values := range s.call.Header() {
-		h[textproto.CanonicalMIMEHeaderKey(key)] = values
+		if !strings.HasPrefix(key, "grpc-") { // which HTTP has names of its own for
+			setHeader(h, key, values)
+		}
 	}
 	said := [...]string{contentType, s.call.RequestID}
 	h["Content-Type"] = said[0:1:1]
 	h["X-Request-Id"] = said[1:2:2]
+}
+
+// passes tells the backend's headers that go to the client. Which pages may read
+// them is the gateway's to say, where it says it.
+func (s *restStream) passes(key string) bool {
+	return !call.ResponseReserved(key) && (s.settings.CORS == nil || !strings.HasPrefix(key, "access-control-"))
+}
+
+// setHeader sets a header in the place of the gateway's own; but what an answer
+// depends on adds up.
+func setHeader(h http.Header, key string, values []string) {
+	if key == "vary" {
+		values = append(slices.Clip(h["Vary"]), values...)
+	}
+	h[textproto.CanonicalMIMEHeaderKey(key)] = values
 }
 
 func httpValues(key string, values []string) []string {
@@ -191,7 +207,7 @@ func (s *restStream) setLength(n int) {
 	h := s.w.Header()
 	if len(s.trailer) > 0 && s.wantsTrailers() {
 		for key := range s.trailer {
-			if !call.ResponseReserved(key) {
+			if s.passes(key) {
 				h["Trailer"] = append(h["Trailer"], textproto.CanonicalMIMEHeaderKey(key))
 			}
 		}
@@ -207,7 +223,7 @@ func (s *restStream) writeTrailers() {
 	}
 	h := s.w.Header()
 	for key, values := range s.trailer {
-		if !call.ResponseReserved(key) {
+		if s.passes(key) {
 			h[http.TrailerPrefix+textproto.CanonicalMIMEHeaderKey(key)] = httpValues(key, values)
 		}
 	}
@@ -272,20 +288,22 @@ func (s *Settings) peerOf(remote string, forwarded []string) string {
 }
 
 // beginHTTP is begin for a request that came through net/http.
-func (s *Settings) beginHTTP(c *call.Call, p call.Protocol, r *http.Request) {
+func (s *Settings) beginHTTP(c *call.Call, p call.Protocol, r *http.Request) lineage {
 	h := r.Header
 	c.TLS = r.TLS
-	s.begin(c, p, r.RemoteAddr, h["X-Forwarded-For"], first(h["X-Request-Id"]), first(h["Traceparent"]))
+	l := lineageOf(h["Traceparent"], h["Tracestate"])
+	s.begin(c, p, l, r.RemoteAddr, h["X-Forwarded-For"], first(h["X-Request-Id"]))
+	return l
 }
 
 // begin notes what is known of a call before anything else is: when it came,
 // from whom, and under which identifiers.
-func (s *Settings) begin(c *call.Call, p call.Protocol, remote string, forwarded []string, requestID, traceparent string) {
+func (s *Settings) begin(c *call.Call, p call.Protocol, l lineage, remote string, forwarded []string, requestID string) {
 	c.Protocol = p
 	c.Start = time.Now()
 	c.Peer = s.peerOf(remote, forwarded)
 	c.RequestID = s.requestID(requestID)
-	c.TraceID = traceID(traceparent)
+	c.TraceID = l.traceID()
 }
 
 // requestIDMax bounds what a client may have us write into every log.
@@ -303,18 +321,4 @@ func (s *Settings) requestID(given string) string {
 		}
 	}
 	return given
-}
-
-// traceID is the trace of a W3C traceparent: version, trace, parent and flags
-// in hexadecimal with dashes between.
-func traceID(parent string) string {
-	const traceBegin, traceEnd, length = 3, 35, 55
-	if len(parent) < length || parent[2] != '-' || parent[traceEnd] != '-' {
-		return ""
-	}
-	id := parent[traceBegin:traceEnd]
-	if strings.Trim(id, "0123456789abcdef") != "" || strings.Trim(id, "0") == "" {
-		return ""
-	}
-	return id
 }

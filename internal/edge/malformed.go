@@ -19,7 +19,7 @@ type grpcOverHTTP struct {
 
 func (e *grpcOverHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor >= 2 && r.Method == http.MethodPost { // else it is not gRPC, which is for grpc-go to say
-		if err := malformed(r.Header); err != nil {
+		if err := malformed(r); err != nil {
 			e.refuse(w, r, err)
 			return
 		}
@@ -27,8 +27,14 @@ func (e *grpcOverHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.serveGRPC(e.inner, w, r)
 }
 
-// malformed finds headers that gRPC cannot read.
-func malformed(h http.Header) error {
+// malformed finds a path that names no RPC the way gRPC does, and headers that
+// gRPC cannot read. grpc-go takes the path as net/http decoded it, in which a
+// name would have any number of spellings.
+func malformed(r *http.Request) error {
+	if !isPlainPath(r.URL) {
+		return call.Unknown(r.RequestURI)
+	}
+	h := r.Header
 	if v := first(h["Grpc-Timeout"]); v != "" {
 		if _, ok := parseGRPCTimeout(v); !ok {
 			return badTimeout("grpc-timeout", v, timeoutHeaders[0].want)
@@ -50,8 +56,8 @@ func malformed(h http.Header) error {
 // refuse answers with trailers only (gRPC over HTTP/2, "Responses").
 func (e *grpcOverHTTP) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	c := new(call.Call)
-	e.beginHTTP(c, call.GRPC, r)
-	err = e.Table.Load().Refuse(call.With(r.Context(), c), err)
+	l := e.beginHTTP(c, call.GRPC, r)
+	err = e.Table.Load().Refuse(call.With(l.remote(r.Context()), c), err)
 	st := call.StatusOf(err)
 	h := w.Header()
 	h["Content-Type"] = []string{"application/grpc"}

@@ -23,6 +23,17 @@ func (s *Settings) liftWriting(w http.ResponseWriter) {
 	}
 }
 
+// endAfterFraming ends the connection after a request whose end two parties may
+// see at two places. net/http takes a Content-Length beside Transfer-Encoding,
+// and a Transfer-Encoding over HTTP/1.0, for nothing, and shows neither; so the
+// connection ends after every request that may have had one, as RFC 9112 wants
+// it (section 6.1): what follows on it is read as a request by nobody.
+func endAfterFraming(w http.ResponseWriter, r *http.Request) {
+	if len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) {
+		w.Header()["Connection"] = headerClose
+	}
+}
+
 // boundUnread gives the body of an HTTP/1 request time to come. Whoever reads
 // the body sets a time of its own; this one is for the body of a request that is
 // refused unread: net/http reads what is left of it before it answers, and would

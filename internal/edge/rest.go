@@ -33,14 +33,20 @@ type exchange struct {
 func (e *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := new(exchange)
 	c, s := &x.call, &x.stream
-	e.beginHTTP(c, call.REST, r)
-	s.settings, s.table, s.call, s.w, s.r = e.Settings, e.Table.Load(), c, w, r
-	s.ctx = call.With(r.Context(), c)
+	e.begin(x, w, r)
 	m := e.matches.Get().(*httprule.Match[*Route]) //nolint:forcetypeassert // the pool holds nothing else
 	err := e.serve(s, m)
 	s.finish(err)
 	c.Finish(err)
 	e.matches.Put(m)
+}
+
+// begin takes the table and notes what is known of the request.
+func (e *rest) begin(x *exchange, w http.ResponseWriter, r *http.Request) {
+	c, s := &x.call, &x.stream
+	s.lineage = e.beginHTTP(c, call.REST, r)
+	s.settings, s.table, s.call, s.w, s.r = e.Settings, e.Table.Load(), c, w, r
+	s.ctx = call.With(s.lineage.remote(r.Context()), c)
 }
 
 // serve finds the binding and carries the call.
@@ -51,7 +57,7 @@ func (e *rest) serve(s *restStream, m *httprule.Match[*Route]) error {
 	s.route, s.vars = m.Value, m.Vars
 	c := s.call
 	c.Method, c.Binding, c.Upstream = s.route.Method.Name, s.route.Binding, s.route.Method.Upstream
-	md, err := e.requestMetadata(s.r, c)
+	md, err := e.requestMetadata(s)
 	if err != nil {
 		return s.table.Refuse(s.ctx, err)
 	}
@@ -71,16 +77,11 @@ func (e *rest) serve(s *restStream, m *httprule.Match[*Route]) error {
 // path. The path is taken as it was sent: decoded it would have lost %2F.
 func (e *rest) admit(s *restStream, m *httprule.Match[*Route]) error {
 	r := s.r
-	n := 0
-	for _, vs := range r.Header {
-		n += len(vs)
-	}
-	if n > e.MaxHeaders {
-		return httpRefusal(http.StatusRequestHeaderFieldsTooLarge, codes.InvalidArgument,
-			"the request has %d header fields: at most %d are taken", n, e.MaxHeaders)
+	if err := e.checkShape(r); err != nil {
+		return err
 	}
 	if err := s.table.Routes.Match(r.Method, sentPath(r.URL), m); err != nil {
-		return s.unmatched(err)
+		return s.unmatched(r.Method, err)
 	}
 	if r.ContentLength > e.MaxBody {
 		return tooLarge(e.MaxBody)
@@ -95,6 +96,30 @@ func (e *rest) admit(s *restStream, m *httprule.Match[*Route]) error {
 	return nil
 }
 
+// checkShape refuses a request line and a header that nobody should send.
+func (e *rest) checkShape(r *http.Request) error {
+	n := 0
+	for _, vs := range r.Header {
+		n += len(vs)
+	}
+	if n > e.MaxHeaders {
+		return httpRefusal(http.StatusRequestHeaderFieldsTooLarge, codes.InvalidArgument,
+			"the request has %d header fields: at most %d are taken", n, e.MaxHeaders)
+	}
+	if u := r.URL; u.Scheme != "" || u.Host != "" { // RFC 9112, section 3.2.2: a server takes it
+		if r.ProtoMajor >= 2 || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return call.Refuse(call.Client, codes.InvalidArgument, `bad path: the path must start with "/"`)
+		}
+	}
+	return nil
+}
+
+// isPlainPath tells a path that has one spelling: nothing in it is encoded, and
+// nothing stands beside it.
+func isPlainPath(u *url.URL) bool {
+	return u.Path == sentPath(u) && u.RawQuery == "" && !u.ForceQuery && u.Scheme == "" && u.Host == ""
+}
+
 // sentPath is the path as it was sent. EscapedPath is not: where it finds a
 // character that should have been encoded, it encodes the decoded path anew, in
 // which %2F has become a separator.
@@ -106,7 +131,7 @@ func sentPath(u *url.URL) string {
 }
 
 // unmatched turns the router's verdict into a refusal.
-func (s *restStream) unmatched(err error) error {
+func (s *restStream) unmatched(method string, err error) error {
 	r := s.r
 	var e *httprule.Error
 	if !errors.As(err, &e) {
@@ -115,18 +140,18 @@ func (s *restStream) unmatched(err error) error {
 	switch {
 	case e.Kind == httprule.MethodNotAllowed:
 		refusal := httpRefusal(http.StatusMethodNotAllowed, codes.Unimplemented,
-			"%s is not allowed on %s: use %s", r.Method, sentPath(r.URL), joined(e.Allow))
+			"%s is not allowed on %s: use %s", method, sentPath(r.URL), joined(e.Allow))
 		refusal.allow = joined(e.Allow)
 		return refusal
 	case e.Kind == httprule.BadPath:
 		return call.Refuse(call.Client, codes.InvalidArgument, "bad path: %s", e.Reason)
-	case s.table.Method(r.URL.Path) != nil:
+	case r.URL.Path == sentPath(r.URL) && s.table.Method(r.URL.Path) != nil:
 		refusal := httpRefusal(http.StatusUnsupportedMediaType, codes.Unimplemented,
 			"%s is an RPC's own path: call it by gRPC, with content-type application/grpc", r.URL.Path)
 		refusal.plain = true
 		return refusal
 	default:
-		return call.Refuse(call.Client, codes.NotFound, "nothing is served at %s %s", r.Method, sentPath(r.URL))
+		return call.Refuse(call.Client, codes.NotFound, "nothing is served at %s %s", method, sentPath(r.URL))
 	}
 }
 

@@ -249,14 +249,14 @@ func TestRequestHeaders(t *testing.T) {
 		return fourKinds[getProduct](srv, ss)
 	})))
 	gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", productPath, "",
-		"Authorization: Bearer x", "Cookie: a=b", "Accept-Language: de", "X-Many: 1", "X-Many: 2", "X-Raw-Bin: AP8=", "Traceparent: 00-1",
+		"Authorization: Bearer x", "Cookie: a=b", "Accept-Language: de", "X-Many: 1", "X-Many: 2", "X-Raw-Bin: AP8=",
 		"Grpc-Metadata-Tenant: acme", "X-Hop: secret", "Connection: X-Hop, close",
 		"X-Forwarded-For: 6.6.6.6", "X_Forwarded_For: 6.6.6.6", "X-Forwarded-Host: evil", "X_forwarded-proto: evil", "Forwarded: for=6.6.6.6", "X-Real-Ip: 6.6.6.6",
 		"Grpc-Metadata-X-Forwarded-For: 6.6.6.6", "Grpc-Metadata-Grpc-Timeout: 1n", "Grpc-Metadata-X-Real-Ip: 6.6.6.6",
 		"Grpc-Encoding: lzma", "Grpc-Accept-Encoding: lzma", "Grpc_timeout: 1n", "Te: trailers", "Proxy-Authorization: secret", "Keep-Alive: 1"))
 	got := gatewaytest.Receive(t, seen, "the call")
 	for key, want := range map[string][]string{
-		"authorization": {"Bearer x"}, "cookie": {"a=b"}, "accept-language": {"de"}, "x-many": {"1", "2"}, "x-raw-bin": {"\x00\xff"}, "traceparent": {"00-1"},
+		"authorization": {"Bearer x"}, "cookie": {"a=b"}, "accept-language": {"de"}, "x-many": {"1", "2"}, "x-raw-bin": {"\x00\xff"},
 		"tenant": {"acme"}, "x-hop": nil, "connection": nil,
 		"x-forwarded-for": {"127.0.0.1"}, "x_forwarded_for": nil, "x-forwarded-host": {g.HTTP}, "x-forwarded-proto": {"http"}, "x_forwarded-proto": nil,
 		"forwarded": nil, "x-real-ip": nil, "grpc_timeout": nil, "proxy-authorization": nil, "keep-alive": nil, "accept": nil,

@@ -25,6 +25,7 @@ type restStream struct {
 	w        http.ResponseWriter
 	r        *http.Request
 	ctx      context.Context // ServerStream has a Context method
+	lineage  lineage
 	route    *Route
 	vars     []string
 
@@ -245,6 +246,9 @@ func (s *restStream) refuse(err error) {
 	s.writeHeaders(contentType)
 	s.setLength(len(body))
 	setErrorHeaders(s.w.Header(), err)
+	if h := s.w.Header(); len(h["Cache-Control"]) == 0 { // else caches may guess (RFC 9111, section 4.2.2): 404 is fair game
+		h["Cache-Control"] = headerNoStore
+	}
 	s.commit(httpStatusOf(err))
 	s.call.Out.Add(len(body))
 	_, _ = s.w.Write(body) // who does not listen any more is told nothing

@@ -128,6 +128,11 @@ func (g *Gateway) settings() (*edge.Settings, error) {
 		MaxHeaders: int(limits.GetMaxHeaders()),
 		Stall:      limits.GetStreamIdleTimeout().AsDuration(),
 		RequestID:  newRequestID,
+		Security:   edge.NewSecurityHeaders(g.file.Config.GetSecurityHeaders()),
+	}
+	var err error
+	if s.CORS, err = edge.NewCORS(g.file.Config.GetCors()); err != nil {
+		return nil, fmt.Errorf("cors.%w", err)
 	}
 	for _, cidr := range g.Config().Config.GetListeners().GetHttp().GetTrustedProxies() {
 		p, err := config.ParseNetwork(cidr)

@@ -1,0 +1,60 @@
+package edge
+
+import (
+	"net/http"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/httprule"
+)
+
+// preflight answers a browser that asks whether a page may call (Fetch, section
+// 4.8). It is no call of an RPC: no policy of one is asked, as it carries no
+// credentials by definition, and no backend hears of it. Those who look on see
+// it as they see what is refused at the door: a request without a method, whose
+// binding is that of the path.
+func (e *rest) preflight(w http.ResponseWriter, r *http.Request) {
+	x := new(exchange)
+	c, s := &x.call, &x.stream
+	e.begin(x, w, r)
+	m := e.matches.Get().(*httprule.Match[*Route]) //nolint:forcetypeassert // the pool holds nothing else
+	err := s.table.Refuse(s.ctx, e.ask(s, m))
+	if err == nil {
+		e.CORS.setPreflight(w.Header(), r)
+		w.Header()["X-Request-Id"] = []string{c.RequestID}
+		s.commit(http.StatusNoContent)
+	}
+	s.finish(err)
+	c.Finish(err)
+	e.matches.Put(m)
+}
+
+// ask tells whether the request that a preflight announces has a route, and its
+// page may make it.
+func (e *rest) ask(s *restStream, m *httprule.Match[*Route]) error {
+	r := s.r
+	allowed := e.CORS.set(s.w.Header(), r)
+	if err := e.checkShape(r); err != nil {
+		return err
+	}
+	if !allowed {
+		return call.Refuse(call.Client, codes.PermissionDenied, "pages of origin %q may not call", first(r.Header["Origin"])).By("cors")
+	}
+	methods := r.Header["Access-Control-Request-Method"]
+	if len(methods) != 1 || !isToken(methods[0]) {
+		return call.Refuse(call.Client, codes.InvalidArgument, "header access-control-request-method must be one HTTP method")
+	}
+	err := s.table.Routes.Match(methods[0], sentPath(r.URL), m)
+	switch {
+	case err == nil:
+		_, path, _ := strings.Cut(m.Value.Binding, " ")
+		s.call.Binding = "OPTIONS " + path
+		return nil
+	case methods[0] == http.MethodPost && isPlainPath(r.URL) && s.table.Method(r.URL.Path) != nil:
+		return nil // an RPC's own path, for the protocols that call it there
+	default:
+		return s.unmatched(methods[0], err)
+	}
+}

@@ -1,0 +1,46 @@
+package edge
+
+import (
+	"strings"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// Reserved are keys of metadata by which the gateway tells backends what it
+// knows, such as who calls. What a client sends under one of them, in whatever
+// spelling, goes no further than the door. The zero value is none.
+type Reserved struct{ keys map[string]struct{} }
+
+// Reserve makes a set of keys.
+func Reserve(keys ...string) Reserved {
+	r := Reserved{keys: make(map[string]struct{}, len(keys))}
+	for _, k := range keys {
+		r.keys[folded(strings.ToLower(k))] = struct{}{}
+	}
+	return r
+}
+
+// has tells whether a key, in lower case, is not the client's to set. It sees
+// through other spellings: some servers read all but letters and digits alike.
+func (r Reserved) has(key string) bool {
+	key = folded(key)
+	switch key {
+	case "x-request-id", "traceparent", "tracestate": // read at the door, and said anew
+		return true
+	case "x-http-method-override", "x-http-method", "x-method-override": // nobody may take them at their word
+		return true
+	}
+	if call.RequestReserved(key) {
+		return true
+	}
+	_, ok := r.keys[key]
+	return ok
+}
+
+// folded is a key with one spelling.
+func folded(key string) string {
+	if strings.ContainsAny(key, "_.") {
+		return strings.NewReplacer("_", "-", ".", "-").Replace(key)
+	}
+	return key
+}
