@@ -1,10 +1,10 @@
 package config
 
 import (
-	"strconv"
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 

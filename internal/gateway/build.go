@@ -236,6 +236,7 @@ func (b *builder) table() (*edge.Table, error) {
 		Routes:      b.router.Build(),
 		Errors:      errorBodies,
 		WrapStreams: b.file.Config.GetJson().GetWrapStreams(),
+		Reserved:    edge.Reserve(b.forwarded...),
 	}, nil
 }
 

@@ -128,10 +128,10 @@ func (g *Gateway) settings() (*edge.Settings, error) {
 		MaxHeaders: int(limits.GetMaxHeaders()),
 		Stall:      limits.GetStreamIdleTimeout().AsDuration(),
 		RequestID:  newRequestID,
-		Security:   edge.NewSecurityHeaders(g.file.Config.GetSecurityHeaders()),
+		Security:   edge.NewSecurityHeaders(g.Config().Config.GetSecurityHeaders()),
 	}
 	var err error
-	if s.CORS, err = edge.NewCORS(g.file.Config.GetCors()); err != nil {
+	if s.CORS, err = edge.NewCORS(g.Config().Config.GetCors()); err != nil {
 		return nil, fmt.Errorf("cors.%w", err)
 	}
 	for _, cidr := range g.Config().Config.GetListeners().GetHttp().GetTrustedProxies() {

@@ -36,8 +36,8 @@ type state struct {
 	limits      *ratelimit.Limits
 	caps        *concurrency.Caps
 	idempotency *idempotency.Keys
-	cache       *cache.Cache
-	fallback    *fallback.Fallback
+	cache       *cache.Caches
+	fallback    *fallback.Fallbacks
 	retries     *retry.Retries
 	breakers    *breaker.Breakers
 	redis       *redis.Store // nil: none
@@ -131,11 +131,7 @@ func (s *state) share(file *config.File, reg prometheus.Registerer, log *slog.Lo
 		return err
 	}
 	s.idempotency, err = idempotency.New(idempotency.Options{Redis: s.redis, Registerer: reg, Log: log})
-	if err != nil {
-		return err
-	}
-	s.closers = append(s.closers, s.idempotency.Close)
-	return nil
+	return err
 }
 
 // keep makes the memory for answers.
@@ -144,7 +140,6 @@ func (s *state) keep(c *configv1.Config, reg prometheus.Registerer) error {
 	if err != nil {
 		return err
 	}
-	s.closers = append(s.closers, store.Close)
 	if s.cache, err = cache.New(store, reg); err != nil {
 		return err
 	}

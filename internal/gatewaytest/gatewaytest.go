@@ -67,7 +67,7 @@ func Config(backend string, changes ...Change) *configv1.Config {
 			Fallback: &policyv1.Fallback{Disabled: new(true)}, Cache: &policyv1.Cache{Disabled: new(true)},
 			Idempotency: &policyv1.Idempotency{Disabled: new(true)},
 		}}},
-		Drain:  &configv1.Drain{Timeout: durationpb.New(Patience)},
+		Drain: &configv1.Drain{Timeout: durationpb.New(Patience)},
 	}
 	for _, change := range changes {
 		change(c)
