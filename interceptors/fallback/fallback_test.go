@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
@@ -356,8 +355,8 @@ func TestMistakesAreNamed(t *testing.T) {
 		}
 	}
 	off := lastGood(time.Minute)
-	off.Disabled = proto.Bool(true)
-	for _, p := range []*policyv1.Fallback{nil, off, {Disabled: proto.Bool(true)}} {
+	off.Disabled = new(true)
+	for _, p := range []*policyv1.Fallback{nil, off, {Disabled: new(true)}} {
 		if i, err := f.For(method, false, true, p, nil); err != nil || i.Unary != nil || i.Stream != nil {
 			t.Errorf("%v: %v, want a policy that does nothing", p, err)
 		}

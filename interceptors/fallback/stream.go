@@ -35,7 +35,7 @@ type guarded struct {
 // Header blocks until the upstream's header comes; from then on the answer is
 // the upstream's.
 func (s *guarded) Header() (metadata.MD, error) {
-	if s.failed != nil {
+	if s.ClientStream == nil {
 		return nil, nil // it has none: the message follows
 	}
 	md, err := s.ClientStream.Header()
