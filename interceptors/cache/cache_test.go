@@ -17,7 +17,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
@@ -131,7 +130,7 @@ func (h *house) call(ctx context.Context, c client) got {
 func ttl(d time.Duration) *policyv1.Cache { return &policyv1.Cache{Ttl: durationpb.New(d)} }
 
 func forAll(d time.Duration) *policyv1.Cache {
-	return &policyv1.Cache{Ttl: durationpb.New(d), Vary: proto.String(`""`)}
+	return &policyv1.Cache{Ttl: durationpb.New(d), Vary: new(`""`)}
 }
 
 func TestAnswersAreKept(t *testing.T) {
@@ -200,7 +199,7 @@ func TestWhoShares(t *testing.T) {
 		{"expression", ttl(time.Minute), byTenant, client{who: ann}, client{who: bob}, true, false},
 		{"expression that fails", ttl(time.Minute), byTenant, client{}, client{}, false, false},
 		{"all", forAll(time.Minute), nil, client{who: ann, md: auth}, client{}, true, true},
-		{"all, said otherwise", &policyv1.Cache{Ttl: durationpb.New(time.Minute), Vary: proto.String("")}, nil, client{who: ann}, client{who: bob}, true, true},
+		{"all, said otherwise", &policyv1.Cache{Ttl: durationpb.New(time.Minute), Vary: new("")}, nil, client{who: ann}, client{who: bob}, true, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			h := newHouse(t, tc.p, tc.vary)
@@ -241,7 +240,7 @@ func TestWhatTheBackendSays(t *testing.T) {
 					if got := h.call(t.Context(), client{}); got.text != "answer 1" {
 						t.Errorf("%q before %v, want the first answer", got.text, tc.kept)
 					}
-					time.Sleep(1)
+					time.Sleep(time.Nanosecond)
 				}
 				if got := h.call(t.Context(), client{}); got.text != "answer 2" {
 					t.Errorf("%q after %v, want a new answer", got.text, tc.kept)
@@ -451,7 +450,7 @@ func TestMistakesAreNamed(t *testing.T) {
 			t.Errorf("err = %v, want one with %q", err, tc.want)
 		}
 	}
-	for _, p := range []*policyv1.Cache{nil, {Disabled: proto.Bool(true), Ttl: durationpb.New(time.Minute)}} {
+	for _, p := range []*policyv1.Cache{nil, {Disabled: new(true), Ttl: durationpb.New(time.Minute)}} {
 		if i, err := h.caches.For(method, false, true, p, nil); err != nil || i.Unary != nil || i.Stream != nil {
 			t.Errorf("%v: %v, want a policy that does nothing", p, err)
 		}

@@ -101,7 +101,7 @@ func (c *Caps) For(method, upstream string, caps []*policyv1.Concurrency) (inter
 		if one.GetLimit() == 0 {
 			return interceptors.Interceptor{}, fmt.Errorf("concurrency[%d].limit: want how many calls may run at once, at least 1", i)
 		}
-		if one.MaxWait != nil && one.GetMaxWait().AsDuration() <= 0 {
+		if wait := one.GetMaxWait(); wait != nil && wait.AsDuration() <= 0 {
 			return interceptors.Interceptor{}, fmt.Errorf("concurrency[%d].max_wait: must be more than 0s", i)
 		}
 		l, scope := c.limit(method, upstream, one)
@@ -122,8 +122,8 @@ func (c *Caps) For(method, upstream string, caps []*policyv1.Concurrency) (inter
 // limit compiles one cap and tells its scope.
 func (c *Caps) limit(method, upstream string, one *policyv1.Concurrency) (_ limit, scope string) {
 	l := limit{calls: int(one.GetLimit()), queue: int(one.GetQueue()), maxWait: defaultMaxWait}
-	if one.MaxWait != nil {
-		l.maxWait = one.GetMaxWait().AsDuration()
+	if wait := one.GetMaxWait(); wait != nil {
+		l.maxWait = wait.AsDuration()
 	}
 	var text string
 	key, fault := scoped{"rpc", method}, call.Gateway

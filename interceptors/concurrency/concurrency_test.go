@@ -408,7 +408,7 @@ func TestAPanicGivesThePlaceBack(t *testing.T) {
 
 func TestNoCap(t *testing.T) {
 	caps, _ := newCaps(t)
-	for _, list := range [][]*policyv1.Concurrency{nil, {{Unlimited: proto.Bool(true)}}} {
+	for _, list := range [][]*policyv1.Concurrency{nil, {{Unlimited: new(true)}}} {
 		i, err := caps.For("/s/m", "up", list)
 		if err != nil || i.Unary != nil || i.Stream != nil {
 			t.Errorf("%v: %+v and %v, want a policy that does nothing", list, i, err)

@@ -1,9 +1,9 @@
 package concurrency
 
 import (
-	"container/heap"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,8 +15,7 @@ import (
 type gate struct {
 	lock    *sync.Mutex // its own, or that of the shard it is in
 	used    int
-	waiting queue
-	came    uint64           // how many have waited, ever
+	waiting []*waiter        // in the order of their turns
 	idle    func(who caller) // told, under lock, when nobody is here; may be nil
 	who     caller           // whose gate it is, for idle
 }
@@ -38,10 +37,8 @@ func (g *gate) count() (running, waiting int) {
 // waiter is a call in the queue.
 type waiter struct {
 	deadline time.Time     // zero is never
-	came     uint64        // who came first goes first, among equals
 	calls    int           // the limit that it came with
 	ready    chan struct{} // closed when it may go on
-	place    int           // in the queue; negative when it has left
 }
 
 // enter takes a place, waiting for it if that makes sense. The caller gives the
@@ -58,9 +55,8 @@ func (l *limit) enter(ctx context.Context) (*gate, error) {
 		g.lock.Unlock()
 		return nil, l.refusal
 	}
-	g.came++
-	w := &waiter{deadline: deadline, came: g.came, calls: l.calls, ready: make(chan struct{})}
-	heap.Push(&g.waiting, w)
+	w := &waiter{deadline: deadline, calls: l.calls, ready: make(chan struct{})}
+	g.queueUp(w)
 	g.lock.Unlock()
 	if err := l.wait(ctx, g, w); err != nil {
 		return nil, err
@@ -101,10 +97,11 @@ func ended(err error) error {
 func (g *gate) withdraw(w *waiter) bool {
 	g.lock.Lock()
 	defer g.lock.Unlock()
-	if w.place < 0 {
+	i := slices.Index(g.waiting, w)
+	if i < 0 {
 		return false
 	}
-	heap.Remove(&g.waiting, w.place)
+	g.waiting = slices.Delete(g.waiting, i, i+1)
 	return true
 }
 
@@ -113,66 +110,36 @@ func (g *gate) leave() {
 	g.lock.Lock()
 	defer g.lock.Unlock()
 	g.used--
-	for i := g.waiting.next(g.used); i >= 0; i = g.waiting.next(g.used) {
-		w := heap.Remove(&g.waiting, i).(*waiter)
+	for {
+		// Limits differ only between RPCs that share an upstream, and between
+		// tables: mostly it is the first, or none.
+		i := slices.IndexFunc(g.waiting, func(w *waiter) bool { return g.used < w.calls })
+		if i < 0 {
+			break
+		}
+		close(g.waiting[i].ready)
+		g.waiting = slices.Delete(g.waiting, i, i+1)
 		g.used++
-		close(w.ready)
 	}
 	if g.used == 0 && g.idle != nil {
 		g.idle(g.who)
 	}
 }
 
-// queue is a heap: the first is the one whose deadline is the next to pass.
-type queue []*waiter
-
-// next is the place of the first waiter whose limit lets it go on while so many
-// run, or negative. Limits differ only between RPCs that share an upstream, and
-// between tables.
-func (q queue) next(running int) int {
-	if len(q) > 0 && running < q[0].calls {
-		return 0
-	}
-	found := -1
-	for i, w := range q {
-		if running < w.calls && (found < 0 || q.Less(i, found)) {
-			found = i
+// queueUp puts w behind those whose deadline is not later than its own.
+func (g *gate) queueUp(w *waiter) {
+	i, _ := slices.BinarySearchFunc(g.waiting, w, func(other, w *waiter) int {
+		if w.before(other) {
+			return 1
 		}
+		return -1
+	})
+	g.waiting = slices.Insert(g.waiting, i, w)
+}
+
+func (w *waiter) before(other *waiter) bool {
+	if w.deadline.IsZero() || other.deadline.IsZero() {
+		return !w.deadline.IsZero() && other.deadline.IsZero()
 	}
-	return found
-}
-
-func (q queue) Len() int { return len(q) }
-
-func (q queue) Less(i, j int) bool {
-	a, b := q[i], q[j]
-	if a.deadline.Equal(b.deadline) {
-		return a.came < b.came
-	}
-	if a.deadline.IsZero() || b.deadline.IsZero() {
-		return b.deadline.IsZero()
-	}
-	return a.deadline.Before(b.deadline)
-}
-
-func (q queue) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].place, q[j].place = i, j
-}
-
-// Push is for package heap.
-func (q *queue) Push(x any) {
-	w := x.(*waiter)
-	w.place = len(*q)
-	*q = append(*q, w)
-}
-
-// Pop is for package heap.
-func (q *queue) Pop() any {
-	last := len(*q) - 1
-	w := (*q)[last]
-	(*q)[last] = nil
-	*q = (*q)[:last]
-	w.place = -1
-	return w
+	return w.deadline.Before(other.deadline)
 }

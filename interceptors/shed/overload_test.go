@@ -13,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
@@ -103,7 +102,7 @@ func offer(t *testing.T, conn grpc.ClientConnInterface, perSecond float64, lengt
 
 func newShedder(tb testing.TB, least, most uint32) *shed.Shedder {
 	tb.Helper()
-	s, err := shed.New(&configv1.Shedding{Enabled: true, MinLimit: proto.Uint32(least), MaxLimit: proto.Uint32(most)}, prometheus.NewRegistry())
+	s, err := shed.New(&configv1.Shedding{Enabled: true, MinLimit: new(least), MaxLimit: new(most)}, prometheus.NewRegistry())
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -220,11 +219,11 @@ func TestASlowerBackendIsNoOverloadForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend(400, 20*time.Millisecond)
 		conn := interceptors.Chain(calltest.Conn{OnInvoke: b.invoke}, newShedder(t, 20, 1000).For("/s/m", normal))
-		if got := offer(t, conn, 2000, 10*time.Second); got < 0.99 {
+		if got := offer(t, conn, 1000, 10*time.Second); got < 0.99 {
 			t.Fatalf("%.1f%% succeeded, want all", 100*got)
 		}
-		b.service.Store(int64(80 * time.Millisecond)) // 160 of 400 workers are busy: no queue
-		if got := offer(t, conn, 2000, 30*time.Second); got < 0.99 {
+		b.service.Store(int64(80 * time.Millisecond)) // 80 of 400 workers are busy: no queue
+		if got := offer(t, conn, 1000, 30*time.Second); got < 0.99 {
 			t.Errorf("20s after the backend got slower %.1f%% succeeded, want all", 100*got)
 		}
 	})

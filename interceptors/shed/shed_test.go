@@ -103,27 +103,27 @@ func TestWhatCannotMeetItsDeadlineIsRefusedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShedder(t, 20, 20)
 		conn := interceptors.Chain(slow(100*time.Millisecond), s.For("/s/m", normal))
-		within := func(d time.Duration) (error, time.Duration) {
+		within := func(d time.Duration) (time.Duration, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), d)
 			defer cancel()
 			begin := time.Now()
 			err := conn.Invoke(ctx, "/s/m", nil, nil)
-			return err, time.Since(begin)
+			return time.Since(begin), err
 		}
-		if err, took := within(50 * time.Millisecond); status.Code(err) != codes.DeadlineExceeded || took == 0 {
+		if took, err := within(50 * time.Millisecond); status.Code(err) != codes.DeadlineExceeded || took == 0 {
 			t.Errorf("before anything is known: %v after %v, want the upstream asked", err, took)
 		}
 		for range 20 {
 			conn.Invoke(t.Context(), "/s/m", nil, nil)
 		}
-		if err, took := within(50 * time.Millisecond); status.Code(err) != codes.DeadlineExceeded || took != 0 || call.PolicyOf(err) != "shed" || call.FaultOf(err) != call.Gateway {
+		if took, err := within(50 * time.Millisecond); status.Code(err) != codes.DeadlineExceeded || took != 0 || call.PolicyOf(err) != "shed" || call.FaultOf(err) != call.Gateway {
 			t.Errorf("%v after %v, want DEADLINE_EXCEEDED by shed at once", err, took)
 		}
-		if err, _ := within(150 * time.Millisecond); err != nil {
+		if _, err := within(150 * time.Millisecond); err != nil {
 			t.Errorf("with enough time: %v", err)
 		}
 		time.Sleep(2 * time.Second) // what was known is old
-		if err, took := within(50 * time.Millisecond); took == 0 {
+		if took, err := within(50 * time.Millisecond); took == 0 {
 			t.Errorf("%v at once; when nothing is known any more, want the upstream asked", err)
 		}
 	})
@@ -201,7 +201,7 @@ func crowd(t *testing.T, conn grpc.ClientConnInterface, n int, length time.Durat
 		all.Go(func() {
 			for time.Now().Before(end) {
 				if err := conn.Invoke(t.Context(), "/s/m", nil, nil); status.Code(err) == codes.Unavailable {
-					time.Sleep(10 * time.Millisecond)
+					time.Sleep(50 * time.Millisecond)
 				}
 			}
 		})
@@ -228,7 +228,7 @@ func TestDefaults(t *testing.T) {
 		if got := gauge(t, reg, "gatehouse_shed_limit"); got != 20 {
 			t.Errorf("min_limit is %v by default, want 20", got)
 		}
-		crowd(t, interceptors.Chain(slow(50*time.Millisecond), s.For("/s/m", critical)), 1200, 5*time.Second)
+		crowd(t, interceptors.Chain(slow(100*time.Millisecond), s.For("/s/m", critical)), 1200, 4*time.Second)
 		if got := gauge(t, reg, "gatehouse_shed_limit"); got != 1000 {
 			t.Errorf("max_limit is %v by default, want 1000", got)
 		}

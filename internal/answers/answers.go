@@ -10,6 +10,7 @@ package answers
 import (
 	"errors"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -90,7 +91,7 @@ type Heard struct{ Header, Trailer metadata.MD }
 // Options are opts, and that the metadata goes to h too. Both kinds are asked
 // for: who is asked for one alone might take the other for not given.
 func (h *Heard) Options(opts []grpc.CallOption) []grpc.CallOption {
-	return append(opts[:len(opts):len(opts)], grpc.HeaderCallOption{HeaderAddr: &h.Header}, grpc.TrailerCallOption{TrailerAddr: &h.Trailer})
+	return append(slices.Clip(opts), grpc.HeaderCallOption{HeaderAddr: &h.Header}, grpc.TrailerCallOption{TrailerAddr: &h.Trailer})
 }
 
 // Fixed is the answer that consists of wire and nothing else.

@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/protobuf/proto"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/answers"
@@ -25,7 +24,7 @@ import (
 
 func newStore(t *testing.T, limit int64) *answers.Store {
 	t.Helper()
-	s, err := answers.NewStore(&configv1.Answers{MaxBytes: proto.Int64(limit)}, prometheus.NewRegistry())
+	s, err := answers.NewStore(&configv1.Answers{MaxBytes: new(limit)}, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +56,7 @@ func TestAnswersAreKeptForTheirTTL(t *testing.T) {
 		if a := s.Get(key("a")); a == nil || read(t, a) != "one" || a.Age() != time.Second-1 || a.TTL() != time.Second {
 			t.Errorf("a = %v before its time, want it", a)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if a := s.Get(key("a")); a != nil {
 			t.Error("a is there after its time")
 		}
@@ -122,7 +121,7 @@ func TestDefaultAndBadLimits(t *testing.T) {
 		}
 	}
 	for _, n := range []int64{0, -1} {
-		if _, err := answers.NewStore(&configv1.Answers{MaxBytes: proto.Int64(n)}, prometheus.NewRegistry()); err == nil || !strings.Contains(err.Error(), "max_bytes") {
+		if _, err := answers.NewStore(&configv1.Answers{MaxBytes: new(n)}, prometheus.NewRegistry()); err == nil || !strings.Contains(err.Error(), "max_bytes") {
 			t.Errorf("max_bytes %d: err = %v, want one that names it", n, err)
 		}
 	}

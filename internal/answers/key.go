@@ -23,13 +23,16 @@ type hasher struct {
 	scratch []byte
 }
 
-var hashers = sync.Pool{New: func() any { return &hasher{Hash: sha256.New()} }}
+var hashers sync.Pool
 
 // KeyOf is the key of parts and a request message. Each is preceded by its
 // length, so that no part reaches into the next. Requests are told apart by
 // their bytes: two spellings of one message have two keys.
 func KeyOf(request mem.BufferSlice, parts ...string) Key {
-	h := hashers.Get().(*hasher)
+	h, ok := hashers.Get().(*hasher)
+	if !ok {
+		h = &hasher{Hash: sha256.New()}
+	}
 	defer hashers.Put(h)
 	h.Reset()
 	b := binary.BigEndian.AppendUint64(h.scratch[:0], uint64(len(parts)))
@@ -38,9 +41,9 @@ func KeyOf(request mem.BufferSlice, parts ...string) Key {
 		b = append(b, p...)
 	}
 	b = binary.BigEndian.AppendUint64(b, uint64(request.Len()))
-	h.Write(b)
+	_, _ = h.Write(b) // never fails
 	for _, buf := range request {
-		h.Write(buf.ReadOnlyData())
+		_, _ = h.Write(buf.ReadOnlyData())
 	}
 	b = h.Sum(b[:0])
 	h.scratch = b

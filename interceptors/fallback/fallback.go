@@ -1,0 +1,188 @@
+// Package fallback serves something else while an upstream cannot answer: the
+// last good answer, or a fixed one.
+//
+// failsafe-go's fallback makes a result of an error and leaves the rest to its
+// user: which errors, what to keep for whom, and streams, which is all there is
+// to it here. Hence a policy of our own.
+package fallback
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/answers"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+const name = "fallback"
+
+// Fallbacks has the last good answers of all RPCs in one store. It outlives
+// tables and is safe for concurrent use.
+type Fallbacks struct {
+	store  *answers.Store
+	served *prometheus.CounterVec
+}
+
+// New registers with reg:
+//
+//	gatehouse_fallback_served_total{method,status}
+//
+// by the status that the call would have had.
+func New(store *answers.Store, reg prometheus.Registerer) (*Fallbacks, error) {
+	f := &Fallbacks{store: store, served: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gatehouse_fallback_served_total", Help: "Calls answered by a fallback, by method and the gRPC status they would have had.",
+	}, []string{"method", "status"})}
+	return f, reg.Register(f.served)
+}
+
+// For returns the policy of one RPC. It belongs inside of the timeout, whose
+// passing is a reason to serve it, and outside of retries and breakers: it is
+// what remains when they are through.
+//
+// It serves where the upstream could not answer: on UNAVAILABLE unless by the
+// client's fault, so also when a breaker is open; and on DEADLINE_EXCEEDED,
+// INTERNAL and UNKNOWN by the upstream's. A client that has gone is served
+// nothing. The answer comes with gatehouse-degraded, as in
+// "fallback; code=UNAVAILABLE".
+//
+// With last_good each good answer to a caller is kept, and served to the same
+// request of the same caller while it is no older; it comes with age. Callers of
+// whom nothing is known are one, but a credential that no policy has looked at
+// (authorization, cookie) keeps a call out of this, and so does the backend's
+// cache-control no-store. Memory is that of the store: what was not asked for in
+// a while may be gone, and then the error is what is left.
+//
+// With response, fixed is served: its wire bytes, compiled by the caller. A
+// stream is answered with that one message and ends well, if nothing had come of
+// the upstream's answer yet, neither header nor message (as with retries, gRFC
+// A6).
+//
+// last_good for an RPC that streams or has side effects, and a policy that
+// serves nothing, are errors that name the field.
+func (f *Fallbacks) For(method string, unary, sideEffects bool, p *policyv1.Fallback, fixed []byte) (interceptors.Interceptor, error) {
+	r := &rpc{fallbacks: f, method: method}
+	switch serve := p.GetServe().(type) {
+	case nil:
+		if p == nil || p.GetDisabled() {
+			return interceptors.Interceptor{Name: name}, nil
+		}
+		return interceptors.Interceptor{}, errors.New("fallback: want last_good or response, or it serves nothing")
+	case *policyv1.Fallback_Response:
+		r.fixed = answers.Fixed(fixed)
+	case *policyv1.Fallback_LastGood:
+		r.maxAge = serve.LastGood.AsDuration()
+		switch {
+		case p.GetDisabled():
+		case !unary:
+			return interceptors.Interceptor{}, errors.New("fallback.last_good: the RPC is a stream: only answers of unary RPCs can be kept; a stream can have a fixed response")
+		case sideEffects:
+			return interceptors.Interceptor{}, errors.New("fallback.last_good: the RPC may have side effects: an old answer would say that they happened; it can have a fixed response")
+		case r.maxAge <= 0:
+			return interceptors.Interceptor{}, errors.New("fallback.last_good: want how old an answer may be, as in 10m")
+		}
+	}
+	switch {
+	case p.GetDisabled():
+		return interceptors.Interceptor{Name: name}, nil
+	case r.fixed == nil:
+		return interceptors.Interceptor{Name: name, Unary: r.lastGood}, nil
+	default:
+		return interceptors.Interceptor{Name: name, Unary: r.unary, Stream: r.stream}, nil
+	}
+}
+
+// rpc is the policy of one RPC.
+type rpc struct {
+	fallbacks *Fallbacks
+	method    string
+	fixed     *answers.Answer // nil with last_good
+	maxAge    time.Duration
+}
+
+// unary serves the fixed answer.
+func (r *rpc) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	err := next(ctx, method, req, reply, cc, opts...)
+	if err == nil || !unanswered(ctx, err) || r.fixed.Into(reply, opts) != nil {
+		return err
+	}
+	r.degraded(ctx, err)
+	return nil
+}
+
+// lastGood keeps good answers, and serves them.
+func (r *rpc) lastGood(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	var heard answers.Heard
+	err := next(ctx, method, req, reply, cc, heard.Options(opts)...)
+	if err == nil {
+		if msg, ok := reply.(*call.Message); ok && !answers.ControlOf(heard.Header).NoStore {
+			if key, ok := r.key(ctx); ok {
+				r.fallbacks.store.Put(key, answers.New(msg, heard.Header, r.maxAge))
+			}
+		}
+		return nil
+	}
+	if !unanswered(ctx, err) {
+		return err
+	}
+	key, ok := r.key(ctx)
+	if !ok {
+		return err
+	}
+	a := r.fallbacks.store.Get(key)
+	if a == nil || a.Into(reply, opts) != nil {
+		return err
+	}
+	r.degraded(ctx, err, "age", strconv.Itoa(int(a.Age().Seconds())))
+	return nil
+}
+
+// key is under what the answer to this call is kept, if it may be.
+func (r *rpc) key(ctx context.Context) (answers.Key, bool) {
+	c := call.From(ctx)
+	if c == nil {
+		return answers.Key{}, false
+	}
+	who, known := answers.CallerOf(ctx)
+	if !known {
+		return answers.Key{}, false
+	}
+	request, err := c.Request()
+	if err != nil {
+		return answers.Key{}, false
+	}
+	return answers.KeyOf(request.Data, name, r.method, who.Kind, who.Authenticator, who.ID), true
+}
+
+// degraded marks and counts an answer that is not the upstream's.
+func (r *rpc) degraded(ctx context.Context, err error, pairs ...string) {
+	code := call.CodeName(call.CodeOf(err))
+	r.fallbacks.served.WithLabelValues(r.method, code).Inc()
+	if c := call.From(ctx); c != nil {
+		c.AddHeader(append(pairs, answers.Degraded, name+"; code="+code)...)
+	}
+}
+
+// unanswered tells an error that means that the upstream could not answer, to a
+// client that still waits.
+func unanswered(ctx context.Context, err error) bool {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return false
+	}
+	fault := call.FaultOf(err)
+	switch call.CodeOf(err) {
+	case codes.Unavailable:
+		return fault != call.Client
+	case codes.DeadlineExceeded, codes.Internal, codes.Unknown:
+		return fault == call.Upstream
+	default:
+		return false
+	}
+}
