@@ -13,7 +13,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors/ratelimit"
@@ -36,7 +35,7 @@ func replica(t *testing.T, server *redistest.Server) (*ratelimit.Limits, *redis.
 
 // shared puts a limit into Redis.
 func shared(name string, p *policyv1.RateLimit) *policyv1.RateLimit {
-	p.Store, p.Name = policyv1.Store_STORE_REDIS.Enum(), proto.String(name)
+	p.Store, p.Name = policyv1.Store_STORE_REDIS.Enum(), new(name)
 	return p
 }
 
@@ -64,7 +63,7 @@ func TestReplicasShareOneLimit(t *testing.T) {
 	for range 2 {
 		l, _ := replica(t, server)
 		p := shared("x", per(rate, time.Second))
-		p.Burst = proto.Uint32(size)
+		p.Burst = new(uint32(size))
 		conns = append(conns, chain(t, l, ratelimit.Limit{Policy: p}))
 	}
 	began := time.Now()
@@ -148,7 +147,7 @@ func TestRedisDiesAndComesBack(t *testing.T) {
 	open := chain(t, l, ratelimit.Limit{Policy: shared("open", per(10, time.Hour))})
 	shut := chain(t, l,
 		ratelimit.Limit{Policy: closed(shared("closed", per(10, time.Hour)))},
-		ratelimit.Limit{Policy: with(per(1000, time.Hour), func(p *policyv1.RateLimit) { p.Name = proto.String("here") })})
+		ratelimit.Limit{Policy: with(per(1000, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("here") })})
 	for round := range 2 {
 		client := fmt.Sprintf("192.0.2.%d:1", round)
 		if got := burst(open, client, 4); got != 4 {
@@ -187,7 +186,7 @@ func TestALocalLimitGetsBackWhatRedisRefuses(t *testing.T) {
 	server := redistest.Start(t)
 	here, _ := replica(t, server)
 	there, _ := replica(t, server)
-	local := ratelimit.Limit{Policy: with(per(10, time.Hour), func(p *policyv1.RateLimit) { p.Name = proto.String("here") })}
+	local := ratelimit.Limit{Policy: with(per(10, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("here") })}
 	for i := range 8 {
 		tenant := ratelimit.Limit{Policy: shared("tenant", per(1, time.Hour)), Key: key(fmt.Sprint(i))}
 		if got := burst(chain(t, there, tenant), "", 1); got != 1 {
@@ -232,7 +231,7 @@ func TestNoDecisionIsAnothersWhileRedisComesAndGoes(t *testing.T) {
 	l := limits(t, ratelimit.Options{Redis: store})
 	costing := func(k string, cost uint32) grpc.ClientConnInterface {
 		p := closed(shared("x", per(size/2, time.Hour)))
-		p.Burst, p.Cost = proto.Uint32(size), proto.Uint32(cost)
+		p.Burst, p.Cost = new(uint32(size)), new(cost)
 		return chain(t, l, ratelimit.Limit{Policy: p, Key: key(k)})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
