@@ -72,6 +72,21 @@ func TestTheRateIsReached(t *testing.T) {
 	})
 }
 
+// A rate that is no whole number of nanoseconds per call is rounded to fewer calls.
+func TestTheRateIsNeverRoundedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := chain(t, limits(t, ratelimit.Options{}), ratelimit.Limit{Policy: per(7, 10)})
+		passed := 0
+		for range 1000 {
+			passed += burst(conn, "", 1)
+			time.Sleep(1)
+		}
+		if passed > 707 || passed < 500 {
+			t.Errorf("%d passed in 1000ns at 7 in 10ns, want at most 707", passed)
+		}
+	})
+}
+
 func TestConcurrentCalls(t *testing.T) {
 	l := limits(t, ratelimit.Options{})
 	conn := chain(t, l,

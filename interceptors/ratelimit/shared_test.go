@@ -55,7 +55,7 @@ func until(t *testing.T, what string, is func() bool) {
 }
 
 func TestReplicasShareOneLimit(t *testing.T) {
-	const rate, size, lasts = 400, 100, 2 * time.Second
+	const rate, size, lasts = 100, 50, 2 * time.Second
 	server := redistest.Start(t)
 	var passed atomic.Int64
 	var wg sync.WaitGroup
@@ -86,8 +86,8 @@ func TestReplicasShareOneLimit(t *testing.T) {
 	}
 	wg.Wait()
 	allowed := size + rate*time.Since(began).Seconds()
-	if got := float64(passed.Load()); got > allowed*1.01 || got < allowed*0.9 {
-		t.Errorf("%v passed, want at most %.0f and not much less", got, allowed)
+	if got := float64(passed.Load()); got > allowed*1.01 || got < allowed/2 {
+		t.Errorf("%v passed, want at most %.0f and, on a busy machine too, more than half", got, allowed)
 	}
 }
 
@@ -119,14 +119,14 @@ func TestSharedLimitsAreTakenTogetherOrNotAtAll(t *testing.T) {
 func TestARefusedKeyIsNotAskedForAgain(t *testing.T) {
 	server := redistest.Start(t)
 	l, store := replica(t, server)
-	conn := chain(t, l, ratelimit.Limit{Policy: closed(shared("x", per(1, time.Second)))})
+	conn := chain(t, l, ratelimit.Limit{Policy: closed(shared("x", per(1, 3*time.Second)))})
 	burst(conn, "", 2)
 	server.Kill()
 	c, err := invoke(conn, call.GRPC, "")
 	if status.Code(err) != codes.ResourceExhausted || !store.Up() {
 		t.Errorf("err = %v, up = %v; want a refusal without asking", err, store.Up())
 	}
-	if got := strings.Join(c.Header().Get("ratelimit"), "|"); got != `"x";r=0;t=1` {
+	if got := strings.Join(c.Header().Get("ratelimit"), "|"); got != `"x";r=0;t=3` {
 		t.Errorf("ratelimit %q", got)
 	}
 	until(t, "the key is asked for again", func() bool {
