@@ -79,7 +79,7 @@ func TestTheRateIsNeverRoundedUp(t *testing.T) {
 		passed := 0
 		for range 1000 {
 			passed += burst(conn, "", 1)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 		}
 		if passed > 707 || passed < 500 {
 			t.Errorf("%d passed in 1000ns at 7 in 10ns, want at most 707", passed)
