@@ -182,6 +182,54 @@ func TestRedisDiesDuringTheCall(t *testing.T) {
 	}
 }
 
+// A key that Redis has forgotten goes to another call, and with it the answer.
+func TestAKeyThatWasLostStaysLost(t *testing.T) {
+	server := redistest.Start(t)
+	r := newReplica(t, server)
+	forget := redis.NewScript(`redis.call("FLUSHALL")`)
+	var m *call.Method
+	b := &backend{answer: func(_ context.Context, n int64) error {
+		if n > 1 {
+			return nil
+		}
+		if _, err := r.store.Run(t.Context(), forget, []string{""}); err != nil {
+			t.Error(err)
+		}
+		if down, _, err := send(t.Context(), m, request{key: []string{"k"}}); err != nil || down.Got[0] != "order 2" {
+			t.Errorf("%v %v, want an order of its own", down.Got, err)
+		}
+		return nil
+	}}
+	m = serve(t, r.keys, b, shared())
+	for i, want := range []string{"order 1", "order 2", "order 2"} {
+		if down, _, err := send(t.Context(), m, request{key: []string{"k"}}); err != nil || down.Got[0] != want {
+			t.Errorf("call %d: %v %v, want %s", i, down.Got, err, want)
+		}
+	}
+}
+
+// The same while Redis is away: who answered first in this process is repeated.
+func TestAKeyThatWasLostToThisProcessStaysLost(t *testing.T) {
+	server := redistest.Start(t)
+	var m *call.Method
+	b := &backend{answer: func(_ context.Context, n int64) error {
+		if n > 1 {
+			return nil
+		}
+		server.Kill()
+		if down, _, err := send(t.Context(), m, request{key: []string{"k"}}); err != nil || down.Got[0] != "order 2" {
+			t.Errorf("%v %v, want an order of its own", down.Got, err)
+		}
+		return nil
+	}}
+	m = serve(t, newReplica(t, server).keys, b, open())
+	for i, want := range []string{"order 1", "order 2", "order 2"} {
+		if down, _, err := send(t.Context(), m, request{key: []string{"k"}}); err != nil || down.Got[0] != want {
+			t.Errorf("call %d: %v %v, want %s", i, down.Got, err, want)
+		}
+	}
+}
+
 // A gateway dies with a call on it. The key is free after its lease, and if the
 // call comes to an end even so, it changes nothing for those who came after it.
 func TestACrashFreesTheKeyAfterItsLease(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/protobuf/proto"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
@@ -35,7 +34,7 @@ func FuzzBound(f *testing.F) {
 		window := time.Duration(millis) * time.Millisecond
 		synctest.Test(t, func(t *testing.T) {
 			conn := chain(t, limits(t, ratelimit.Options{}), ratelimit.Limit{Policy: with(per(requests, window), func(p *policyv1.RateLimit) {
-				p.Burst, p.Cost = proto.Uint32(burstSize), proto.Uint32(n)
+				p.Burst, p.Cost = new(burstSize), new(n)
 			})})
 			var passed []time.Time
 			for _, gap := range gaps {
@@ -73,13 +72,28 @@ func TestTheRateIsReached(t *testing.T) {
 	})
 }
 
+// A rate that is no whole number of nanoseconds per call is rounded to fewer calls.
+func TestTheRateIsNeverRoundedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := chain(t, limits(t, ratelimit.Options{}), ratelimit.Limit{Policy: per(7, 10)})
+		passed := 0
+		for range 1000 {
+			passed += burst(conn, "", 1)
+			time.Sleep(time.Nanosecond)
+		}
+		if passed > 707 || passed < 500 {
+			t.Errorf("%d passed in 1000ns at 7 in 10ns, want at most 707", passed)
+		}
+	})
+}
+
 func TestConcurrentCalls(t *testing.T) {
 	l := limits(t, ratelimit.Options{})
 	conn := chain(t, l,
-		ratelimit.Limit{Policy: with(per(100, time.Hour), func(p *policyv1.RateLimit) { p.Name = proto.String("a") }), Key: key("a")},
-		ratelimit.Limit{Policy: with(per(70, time.Hour), func(p *policyv1.RateLimit) { p.Name = proto.String("b") }), Key: key("b")},
-		ratelimit.Limit{Policy: with(per(1000, time.Hour), func(p *policyv1.RateLimit) { p.Name = proto.String("c") })})
-	other := chain(t, l, ratelimit.Limit{Policy: with(per(100, time.Hour), func(p *policyv1.RateLimit) { p.Name = proto.String("a") }), Key: key("a")})
+		ratelimit.Limit{Policy: with(per(100, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("a") }), Key: key("a")},
+		ratelimit.Limit{Policy: with(per(70, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("b") }), Key: key("b")},
+		ratelimit.Limit{Policy: with(per(1000, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("c") })})
+	other := chain(t, l, ratelimit.Limit{Policy: with(per(100, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("a") }), Key: key("a")})
 	var passed atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 8 {
@@ -130,7 +144,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			n++
 			return strconv.Itoa(n), nil
 		}})
-		victim := chain(t, l, ratelimit.Limit{Policy: with(per(10, time.Hour), func(p *policyv1.RateLimit) { p.Name = proto.String("v") })})
+		victim := chain(t, l, ratelimit.Limit{Policy: with(per(10, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("v") })})
 		burst(victim, "", 10)
 		burst(flood, "", 10*room)
 		if held := values(t, reg)["gatehouse_ratelimit_keys{}"]; held > room {
@@ -149,8 +163,8 @@ func TestMemoryIsBounded(t *testing.T) {
 func TestAllocations(t *testing.T) {
 	l := limits(t, ratelimit.Options{})
 	conn := chain(t, l,
-		ratelimit.Limit{Policy: with(per(1_000_000, time.Second), func(p *policyv1.RateLimit) { p.Name = proto.String("a") })},
-		ratelimit.Limit{Policy: with(per(1_000_000, time.Second), func(p *policyv1.RateLimit) { p.Name = proto.String("b") }), Key: key("some tenant")})
+		ratelimit.Limit{Policy: with(per(1_000_000, time.Second), func(p *policyv1.RateLimit) { p.Name = new("a") })},
+		ratelimit.Limit{Policy: with(per(1_000_000, time.Second), func(p *policyv1.RateLimit) { p.Name = new("b") }), Key: key("some tenant")})
 	ctx := t.Context()
 	if got := testing.AllocsPerRun(1000, func() { _ = conn.Invoke(ctx, method, nil, nil) }); got != 0 {
 		t.Errorf("%v allocations for a decision, want 0", got)

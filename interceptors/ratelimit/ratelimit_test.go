@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
@@ -51,7 +50,7 @@ func chain(t *testing.T, l *ratelimit.Limits, list ...ratelimit.Limit) grpc.Clie
 
 // per is so many requests in a time.
 func per(requests uint32, d time.Duration) *policyv1.RateLimit {
-	return &policyv1.RateLimit{Requests: proto.Uint32(requests), Per: durationpb.New(d)}
+	return &policyv1.RateLimit{Requests: new(requests), Per: durationpb.New(d)}
 }
 
 // with changes a limit.
@@ -83,7 +82,7 @@ func burst(conn grpc.ClientConnInterface, peer string, n int) (passed int) {
 
 func TestDefaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := chain(t, limits(t, ratelimit.Options{}), ratelimit.Limit{Policy: &policyv1.RateLimit{Requests: proto.Uint32(5)}})
+		conn := chain(t, limits(t, ratelimit.Options{}), ratelimit.Limit{Policy: &policyv1.RateLimit{Requests: new(uint32(5))}})
 		c, err := invoke(conn, call.REST, "192.0.2.1:1234")
 		if err != nil {
 			t.Fatal(err)
@@ -161,7 +160,7 @@ func TestStreamsCountOnce(t *testing.T) {
 func TestRefusal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := chain(t, limits(t, ratelimit.Options{}), ratelimit.Limit{Key: key("tenant-7"), Policy: with(per(1, 3*time.Second), func(p *policyv1.RateLimit) {
-			p.Name, p.Burst = proto.String("writes"), proto.Uint32(2)
+			p.Name, p.Burst = new("writes"), new(uint32(2))
 		})})
 		burst(conn, "", 2)
 		time.Sleep(500*time.Millisecond + time.Nanosecond)
@@ -216,8 +215,8 @@ func TestRefusal(t *testing.T) {
 func TestACallPassesAllLimitsOrTakesFromNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := chain(t, limits(t, ratelimit.Options{}),
-			ratelimit.Limit{Policy: with(per(3, time.Hour), func(p *policyv1.RateLimit) { p.Name = proto.String("mine") })},
-			ratelimit.Limit{Policy: with(per(5, 2*time.Hour), func(p *policyv1.RateLimit) { p.Name = proto.String("all") }), Key: key("")})
+			ratelimit.Limit{Policy: with(per(3, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("mine") })},
+			ratelimit.Limit{Policy: with(per(5, 2*time.Hour), func(p *policyv1.RateLimit) { p.Name = new("all") }), Key: key("")})
 		if got := burst(conn, "192.0.2.1:1", 10); got != 3 {
 			t.Errorf("first client: %d passed, want 3", got)
 		}
@@ -239,7 +238,7 @@ func TestCostAndZeroCost(t *testing.T) {
 		l := limits(t, ratelimit.Options{})
 		costing := func(cost uint32) ratelimit.Limit {
 			return ratelimit.Limit{Policy: with(per(10, time.Hour), func(p *policyv1.RateLimit) {
-				p.Cost, p.Name = proto.Uint32(cost), proto.String("shared")
+				p.Cost, p.Name = new(cost), new("shared")
 			})}
 		}
 		dear, cheap, free := chain(t, l, costing(4)), chain(t, l, costing(1)), chain(t, l, costing(0))
@@ -260,7 +259,7 @@ func TestUnlimited(t *testing.T) {
 	l := limits(t, ratelimit.Options{})
 	for name, list := range map[string][]ratelimit.Limit{
 		"none":      nil,
-		"unlimited": {{Policy: per(1, time.Hour)}, {Policy: &policyv1.RateLimit{Unlimited: proto.Bool(true)}}},
+		"unlimited": {{Policy: per(1, time.Hour)}, {Policy: &policyv1.RateLimit{Unlimited: new(true)}}},
 	} {
 		i, err := l.For(method, list)
 		if err != nil || i.Unary != nil || i.Stream != nil || i.Name != "ratelimit" {
@@ -316,7 +315,7 @@ func TestKeysThatCannotBeTold(t *testing.T) {
 
 func TestNamesAndKeysAreNotJoined(t *testing.T) {
 	named := func(name, k string) ratelimit.Limit {
-		return ratelimit.Limit{Policy: with(per(1, time.Hour), func(p *policyv1.RateLimit) { p.Name = proto.String(name) }), Key: key(k)}
+		return ratelimit.Limit{Policy: with(per(1, time.Hour), func(p *policyv1.RateLimit) { p.Name = new(name) }), Key: key(k)}
 	}
 	l := limits(t, ratelimit.Options{})
 	long := strings.Repeat("k", 1000)
@@ -337,12 +336,12 @@ func TestWrongSettings(t *testing.T) {
 		"rate_limit[1].requests: ":                    {per(1, time.Second), {Per: durationpb.New(time.Second)}},
 		"rate_limit[0].requests: 2000000 in 1ms":      {per(2_000_000, time.Millisecond)},
 		"rate_limit[0].per: 0s":                       {per(1, 0)},
-		"rate_limit[0].burst: 0":                      {with(per(1, time.Second), func(p *policyv1.RateLimit) { p.Burst = proto.Uint32(0) })},
-		"rate_limit[0].burst: 3: want at least":       {with(per(3, time.Second), func(p *policyv1.RateLimit) { p.Cost = proto.Uint32(4) })},
-		"rate_limit[0].burst: 4294967295":             {with(per(1, 720*time.Hour), func(p *policyv1.RateLimit) { p.Burst = proto.Uint32(1<<32 - 1) })},
+		"rate_limit[0].burst: 0":                      {with(per(1, time.Second), func(p *policyv1.RateLimit) { p.Burst = new(uint32(0)) })},
+		"rate_limit[0].burst: 3: want at least":       {with(per(3, time.Second), func(p *policyv1.RateLimit) { p.Cost = new(uint32(4)) })},
+		"rate_limit[0].burst: 4294967295":             {with(per(1, 720*time.Hour), func(p *policyv1.RateLimit) { p.Burst = new(uint32(1<<32 - 1)) })},
 		"rate_limit[0].store: ":                       {with(per(1, time.Second), func(p *policyv1.RateLimit) { p.Store = policyv1.Store_STORE_REDIS.Enum() })},
-		`rate_limit[0].name: "a\"b"`:                  {with(per(1, time.Second), func(p *policyv1.RateLimit) { p.Name = proto.String(`a"b`) })},
-		`rate_limit[1].name: "x" is the name of`:      {with(per(1, time.Second), func(p *policyv1.RateLimit) { p.Name = proto.String("x") }), with(per(1, time.Second), func(p *policyv1.RateLimit) { p.Name = proto.String("x") })},
+		`rate_limit[0].name: "a\"b"`:                  {with(per(1, time.Second), func(p *policyv1.RateLimit) { p.Name = new(`a"b`) })},
+		`rate_limit[1].name: "x" is the name of`:      {with(per(1, time.Second), func(p *policyv1.RateLimit) { p.Name = new("x") }), with(per(1, time.Second), func(p *policyv1.RateLimit) { p.Name = new("x") })},
 		"rate_limit: 9 limits: an RPC may have at mo": {per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9)},
 	} {
 		wrong := make([]ratelimit.Limit, 0, len(list))
@@ -366,7 +365,7 @@ func TestWrongSettings(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	conn := chain(t, limits(t, ratelimit.Options{Registerer: reg}),
-		ratelimit.Limit{Policy: with(per(2, time.Hour), func(p *policyv1.RateLimit) { p.Name = proto.String("x") })})
+		ratelimit.Limit{Policy: with(per(2, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("x") })})
 	burst(conn, "", 5)
 	for series, want := range map[string]float64{
 		"gatehouse_ratelimit_calls_total{x,allowed}": 2, "gatehouse_ratelimit_calls_total{x,refused}": 3,

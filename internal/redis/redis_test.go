@@ -158,6 +158,29 @@ func TestOneFailureIsEnough(t *testing.T) {
 	}
 }
 
+// Operations that fail together are one change, not several.
+func TestManyFailuresAreOneChange(t *testing.T) {
+	server := redistest.Start(t)
+	var log safeBuffer
+	s := dial(t, redis.Options{Addresses: []string{server.Addr}, Timeout: 200 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	busy := redis.NewScript(`
+local began = redis.call("TIME")
+repeat local now = redis.call("TIME") until (now[1] - began[1]) * 1000000 + now[2] - began[2] > 1500000`)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if _, err := s.Run(context.Background(), busy, nil); err == nil {
+				t.Error("an operation of 1.5s was waited for")
+			}
+		})
+	}
+	wg.Wait()
+	if s.Up() || strings.Count(log.String(), "redis is down") != 1 {
+		t.Errorf("up = %v, want down and one line:\n%s", s.Up(), log.String())
+	}
+	server.Kill()
+}
+
 func TestAnswersAreNeverAnothersUnderLoadAndDeath(t *testing.T) {
 	server := redistest.Start(t)
 	s := dial(t, redis.Options{Addresses: []string{server.Addr}, Timeout: 20 * time.Millisecond})

@@ -4,6 +4,7 @@ package redistest
 
 import (
 	"bytes"
+	"context"
 	"net"
 	"os/exec"
 	"sync"
@@ -81,7 +82,8 @@ func (s *Server) start() bool {
 		"--bind", host, "--port", port, "--dir", s.tb.TempDir(),
 		"--save", "", "--appendonly", "no", "--daemonize", "no",
 	}, s.args...)
-	s.run = &run{cmd: exec.Command("redis-server", args...), ready: make(chan struct{}), ended: make(chan struct{})}
+	cmd := exec.CommandContext(context.Background(), "redis-server", args...) //nolint:gosec // the arguments are a test's
+	s.run = &run{cmd: cmd, ready: make(chan struct{}), ended: make(chan struct{})}
 	s.run.cmd.Stdout = s.run // the one writer: what it says is told as it comes
 	if err := s.run.cmd.Start(); err != nil {
 		s.run = nil
@@ -133,7 +135,7 @@ func (r *run) output() string {
 // freeAddr is an address that nobody listens on now.
 func freeAddr(tb testing.TB) string {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
