@@ -120,7 +120,6 @@ type stream struct {
 
 	mu      sync.Mutex
 	settled bool
-	over    bool
 }
 
 func (s *stream) RecvMsg(m any) error {

@@ -78,7 +78,7 @@ const grain = 100 * time.Millisecond
 // after refuses for a time, which is rounded up. The fault is the upstream's: a
 // fallback takes it as such.
 func (r *refusals) after(d time.Duration) *call.Error {
-	d = max(grain, (d+grain-1)/grain*grain)
+	d = max(grain, (d + grain - 1).Truncate(grain))
 	if r.last != nil && r.delay == d {
 		return r.last
 	}

@@ -21,6 +21,7 @@ import (
 type race struct {
 	tries   // a copy: those of a call without a race stay on the stack
 	runners [2]runner
+	reply   call.Message  // of the second one
 	done    chan struct{} // closed when the second one will not run any more
 
 	mu     sync.Mutex
@@ -44,14 +45,14 @@ func (t *tries) hedgeAfter() (time.Duration, bool) {
 }
 
 // hedgeable reports whether the answer is one that can be had twice.
-func hedgeable(a *attempt) bool {
+func hedgeable(a *attempt) (*call.Message, bool) {
 	msg, ok := a.reply.(*call.Message)
-	return ok && msg != nil
+	return msg, ok && msg != nil
 }
 
 // race makes a's attempt, and after delay another. When it returns both have
-// ended, and a holds what came of the one that counts.
-func (t *tries) race(a *attempt, delay time.Duration) error {
+// ended, and a and reply, which is a's, hold what came of the one that counts.
+func (t *tries) race(a *attempt, reply *call.Message, delay time.Duration) error {
 	r := &race{tries: *t, done: make(chan struct{})}
 	begun := time.Now()
 	ctx, cancel := context.WithCancel(r.begin(r.ctx))
@@ -66,7 +67,8 @@ func (t *tries) race(a *attempt, delay time.Duration) error {
 	if t.latency != nil && (one.err == nil || r.winner == &r.runners[1]) {
 		t.latency.observe(time.Since(begun)) // one that was given up took at least that
 	}
-	return r.result(a)
+	r.count()
+	return r.result(a, reply)
 }
 
 // stop ends what runs beside the first attempt.
@@ -120,7 +122,7 @@ func (r *race) join(second *runner, cancel context.CancelFunc) bool {
 	}
 	second.cancel = cancel
 	second.attempt = r.runners[0].attempt
-	second.reply = new(call.Message)
+	second.reply = &r.reply
 	second.answer = answer{new(metadata.MD), new(metadata.MD)}
 	second.opts = []grpc.CallOption{
 		grpc.HeaderCallOption{HeaderAddr: second.answer.header}, grpc.TrailerCallOption{TrailerAddr: second.answer.trailer},
@@ -135,13 +137,15 @@ func (r *race) join(second *runner, cancel context.CancelFunc) bool {
 	return true
 }
 
-// end tells how an attempt ended. The other one is cancelled if that decides.
+// end tells how an attempt ended. The other one is cancelled if that decides. It
+// does not if it may be repeated, nor if a policy further in refused it: what
+// keeps a hedge away must not take the first attempt with it.
 func (r *race) end(one *runner, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	one.err = err
 	r.last = one
-	if r.winner != nil || err != nil && r.repeatable(err, *one.answer.header) {
+	if r.winner != nil || err != nil && (r.repeatable(err, *one.answer.header) || call.PolicyOf(err) != "") {
 		return
 	}
 	r.winner = one
@@ -152,33 +156,34 @@ func (r *race) end(one *runner, err error) {
 	}
 }
 
-// result counts the attempts, and puts the answer where the caller wants it.
-// Both have ended.
-func (r *race) result(a *attempt) error {
-	counts := r.winner
-	if counts == nil {
-		counts = r.last
-	}
+// count counts the attempts when both have ended.
+func (r *race) count() {
 	for i, k := range [...]kind{first, hedge} {
 		one := &r.runners[i]
 		switch {
-		case one.cancel == nil:
+		case one.cancel == nil: // it was not made
 		case one != r.winner && r.winner != nil:
 			r.series.attempt(k, lost)
 		default:
 			r.series.attempt(k, outcomeOf(one.err))
 		}
 	}
+}
+
+// result puts the answer that counts where the caller wants it: the winner's, or
+// if both failed what was heard last.
+func (r *race) result(a *attempt, reply *call.Message) error {
 	second := &r.runners[1]
-	if second.cancel == nil {
+	counts := r.winner
+	if counts == nil {
+		counts = r.last
+	}
+	if counts != second {
+		r.reply.Free()
 		return counts.err
 	}
-	if counts == second {
-		a.clear()
-		a.reply.(*call.Message).Data = second.reply.(*call.Message).Data
-		*a.answer.header, *a.answer.trailer = *second.answer.header, *second.answer.trailer
-		return counts.err
-	}
-	second.reply.(*call.Message).Free()
-	return counts.err
+	a.clear()
+	reply.Data = r.reply.Data
+	*a.answer.header, *a.answer.trailer = *second.answer.header, *second.answer.trailer
+	return second.err
 }

@@ -74,6 +74,7 @@ func TestHedge(t *testing.T) {
 		{"both fail", hedged, []answer{errs(200*ms, codes.Unavailable), errs(300*ms, codes.Unavailable)}, 0, 400 * ms, 2, "Unavailable"},
 		{"both fail, the first last", hedged, []answer{errs(400*ms, codes.Unavailable), errs(50*ms, codes.Unavailable)}, 0, 400 * ms, 2, "Unavailable"},
 		{"an error that nothing mends", hedged, []answer{answers(time.Minute, "a"), errs(50*ms, codes.NotFound)}, 0, 150 * ms, 2, "NotFound"},
+		{"the second is refused by a breaker", hedged, []answer{answers(300*ms, "a"), {after: 50 * ms, err: call.Refuse(call.Upstream, codes.Unavailable, "open").By("breaker")}}, 0, 300 * ms, 2, "a"},
 		{"the first fails before", hedged, []answer{errs(10*ms, codes.Unavailable), answers(0, "b")}, 0, 60 * ms, 2, "b"},
 		{"both fail and a third succeeds", "hedge: {delay: {nanos: 100000000}}",
 			[]answer{errs(200*ms, codes.Unavailable), errs(100*ms, codes.Unavailable), answers(0, "c")}, 0, 250 * ms, 3, "c"},
@@ -199,7 +200,7 @@ func TestPanicsBesideTheCall(t *testing.T) {
 		var n atomic.Int32
 		conn := connect(t, r, safe(t, "hedge: {delay: {seconds: 1}}"), calltest.Conn{OnInvoke: func(ctx context.Context, _ string, _, _ any, _ ...grpc.CallOption) error {
 			if n.Add(1) == 2 {
-				panic("oh") //nolint:forbidigo // what the test is about
+				panic("oh")
 			}
 			<-ctx.Done()
 			return ctx.Err()
@@ -218,7 +219,7 @@ func TestAPanicEndsTheOtherAttempt(t *testing.T) {
 		conn := connect(t, r, safe(t, "hedge: {delay: {seconds: 1}}"), calltest.Conn{OnInvoke: func(ctx context.Context, _ string, _, _ any, _ ...grpc.CallOption) error {
 			if n.Add(1) == 1 {
 				time.Sleep(2 * time.Second)
-				panic("oh") //nolint:forbidigo // what the test is about
+				panic("oh")
 			}
 			<-ctx.Done()
 			ended = true

@@ -49,8 +49,9 @@ func (p *plan) unary(ctx context.Context, method string, req, reply any, cc *grp
 // attempt makes one, or two side by side.
 func (t *tries) attempt(a *attempt) error {
 	if t.made == 0 && t.hedges {
-		if delay, ok := t.hedgeAfter(); ok && hedgeable(a) {
-			return t.race(a, delay)
+		delay, known := t.hedgeAfter()
+		if reply, ok := hedgeable(a); ok && known {
+			return t.race(a, reply, delay)
 		}
 	}
 	begun := time.Time{}
