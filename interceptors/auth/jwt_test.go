@@ -180,7 +180,7 @@ func TestSeveralIssuers(t *testing.T) {
 // it was verified before, and contents that are wrong change nothing.
 func TestKeyFileChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		before, after := newIssuer(t), newIssuer(t)
+		before, after := newIssuer(t), newStranger(t)
 		path := write(t, filepath.Join(t.TempDir(), "jwks.json"), string(before.JWKS()))
 		a := fromFile(t, before)
 		jwtOf(a).Keys = &policyv1.Jwt_JwksFile{JwksFile: path}
@@ -217,7 +217,7 @@ func TestVerifySignature(t *testing.T) {
 		"no set":               auth.VerifySignature([]byte(`{}`), nil, token),
 		"not JSON":             auth.VerifySignature([]byte(`x`), nil, token),
 		"not compact":          auth.VerifySignature(i.JWKS(), nil, head),
-		"another set":          auth.VerifySignature(newIssuer(t).JWKS(), nil, token),
+		"another set":          auth.VerifySignature(newStranger(t).JWKS(), nil, token),
 	} {
 		if err == nil {
 			t.Errorf("%s: no error", name)

@@ -81,7 +81,7 @@ func discovered() *policyv1.Authenticator {
 // most every 10 seconds, however many tokens ask.
 func TestDefaultRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, stranger := newIssuer(t), newIssuer(t)
+		i, stranger := newIssuer(t), newStranger(t)
 		w := &web{respond: says(200, i.JWKS())}
 		g := newGate(t, newAuth(t, auth.Options{Transport: w}, fromURL()), accept("jwt"), auth.Rule{})
 		synctest.Wait()
@@ -158,7 +158,7 @@ func TestIssuerThatIsDown(t *testing.T) {
 // TestWithdrawnKey: what a key has signed goes with it, though it was verified.
 func TestWithdrawnKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		old, young := newIssuer(t), newIssuer(t)
+		old, young := newIssuer(t), newStranger(t)
 		w := &web{respond: says(200, old.JWKS())}
 		a := fromURL()
 		jwtOf(a).Refresh = seconds(60)
