@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -186,11 +187,19 @@ func (a *Authenticators) accepted(method string, c *policyv1.Auth, o Rule) ([]au
 	case c.GetAnonymous() && len(c.GetScopes()) > 0:
 		return nil, errors.New("anonymous: nobody has no scopes, so anonymous and scopes cannot be said together")
 	}
+	for i, s := range c.GetScopes() {
+		if s == "" || !printable(s) || strings.Contains(s, " ") {
+			return nil, fmt.Errorf("scopes[%d]: %q is no scope: want printable ASCII without spaces", i, s)
+		}
+	}
 	list := make([]authenticator, 0, len(names))
 	for i, name := range names {
 		one := a.byName[name]
-		if one == nil {
+		switch {
+		case one == nil:
 			return nil, fmt.Errorf("accept[%d]: there is no authenticator %q%s", i, name, hint(name, a.names))
+		case slices.Index(names, name) < i:
+			return nil, fmt.Errorf("accept[%d]: %q is there twice", i, name)
 		}
 		list = append(list, one)
 	}

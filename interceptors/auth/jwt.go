@@ -125,7 +125,7 @@ func (b bearer) know(ctx context.Context, text string) (*call.Caller, error) {
 			continue
 		}
 		var v *verification
-		if v, err = j.verify(ctx, t, now); err == nil {
+		if v, err = j.verify(ctx, t); err == nil {
 			j.verified.put(sum, v, len(text)+keptOverhead)
 			return v.caller, nil
 		}
@@ -137,7 +137,7 @@ func (b bearer) know(ctx context.Context, text string) (*call.Caller, error) {
 }
 
 // verify verifies a token: first who signed it, then what it says.
-func (j *jwtIssuer) verify(ctx context.Context, t *token, now time.Time) (*verification, error) {
+func (j *jwtIssuer) verify(ctx context.Context, t *token) (*verification, error) {
 	k, err := j.signer(ctx, t.compact)
 	if err != nil {
 		return nil, err
@@ -146,6 +146,7 @@ func (j *jwtIssuer) verify(ctx context.Context, t *token, now time.Time) (*verif
 	if err != nil {
 		return nil, wrongToken(tokenInvalid, err)
 	}
+	now := time.Now() // keys may have been waited for
 	if err := p.check(now); err != nil {
 		return nil, err
 	}

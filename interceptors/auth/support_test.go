@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,8 +29,20 @@ const (
 	audience = "shop"
 )
 
-// newIssuer is shared by the tests that do not care: its keys take time to make.
+// Keys of RSA take time to make, so that most tests share an issuer.
+var theIssuer = sync.OnceValues(func() (*authtest.Issuer, error) { return authtest.New(issuer, audience) })
+
 func newIssuer(tb testing.TB) *authtest.Issuer {
+	tb.Helper()
+	i, err := theIssuer()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return i
+}
+
+// newStranger has the name of the issuer, and other keys.
+func newStranger(tb testing.TB) *authtest.Issuer {
 	tb.Helper()
 	i, err := authtest.New(issuer, audience)
 	if err != nil {

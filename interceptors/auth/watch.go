@@ -31,7 +31,8 @@ type watched[T any] struct {
 	log   *slog.Logger
 
 	value  atomic.Pointer[T]
-	looked atomic.Int64 // unix nanoseconds
+	began  time.Time    // of watching; what is measured from it minds no steps of the clock
+	looked atomic.Int64 // nanoseconds since began
 
 	mu      sync.Mutex
 	info    os.FileInfo // as read
@@ -42,8 +43,7 @@ type watched[T any] struct {
 
 // watch reads the file for the first time, and fails if it cannot be used.
 func watch[T any](path string, log *slog.Logger, parse func(data []byte, old *T) (*T, error)) (*watched[T], error) {
-	w := &watched[T]{path: path, parse: parse, log: log}
-	w.looked.Store(time.Now().UnixNano())
+	w := &watched[T]{path: path, parse: parse, log: log, began: time.Now()}
 	if err := w.read(); err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func watch[T any](path string, log *slog.Logger, parse func(data []byte, old *T)
 
 // get is what the file says.
 func (w *watched[T]) get() *T {
-	now, last := time.Now().UnixNano(), w.looked.Load()
+	now, last := int64(time.Since(w.began)), w.looked.Load()
 	if now-last < int64(lookEvery) || !w.looked.CompareAndSwap(last, now) {
 		return w.value.Load()
 	}

@@ -60,7 +60,8 @@ func (t *table) addConfusion() {
 }
 
 func kidOfPublic(name string) string {
-	return map[string]string{"RSA": kidRSA, "EC ": kidEC, "Ed2": kidEd}[name[:3]]
+	kind, _, _ := strings.Cut(name, " ")
+	return map[string]string{"RSA": kidRSA, "EC": kidEC, "Ed25519": kidEd}[kind]
 }
 
 // publics are the public keys in the forms in which they go about.

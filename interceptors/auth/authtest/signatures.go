@@ -9,6 +9,7 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"math/big"
+	"slices"
 	"strings"
 )
 
@@ -20,9 +21,9 @@ func (t *table) addSignatures() {
 		signed := head + "." + payload + "."
 		t.token(alg+" signature missing", signed)
 		t.token(alg+" signature cut by a byte", signed+b64(raw[:len(raw)-1]))
-		t.token(alg+" signature longer by a zero", signed+b64(append(raw[:len(raw):len(raw)], 0)))
+		t.token(alg+" signature longer by a zero", signed+b64(append(slices.Clip(raw), 0)))
 		t.token(alg+" signature after a zero", signed+b64(append([]byte{0}, raw...)))
-		t.token(alg+" signature twice", signed+b64(append(raw[:len(raw):len(raw)], raw...)))
+		t.token(alg+" signature twice", signed+b64(append(slices.Clip(raw), raw...)))
 		t.token(alg+" signature of zeros", signed+b64(make([]byte, len(raw))))
 		t.token(alg+" signature of ones", signed+b64([]byte(strings.Repeat("\xff", len(raw)))))
 		t.token(alg+" first bit of the signature", signed+b64(flipped(raw, 0, 0x80)))
