@@ -51,7 +51,7 @@ var (
 // the field.
 func NewCORS(c *configv1.Cors) (*CORS, error) {
 	if c == nil {
-		return nil, nil //nolint:nilnil // nil is the meaning: no page may call
+		return nil, nil // nil is the meaning: no page may call
 	}
 	o := &CORS{exact: map[string]struct{}{}, credentials: c.GetAllowCredentials()}
 	if len(c.GetAllowOrigins()) == 0 {
