@@ -43,6 +43,7 @@ var arrows = []row{
 	{pattern: "interceptors", ours: []string{"gen", "internal/call"}},
 	{pattern: "internal/expr", ours: []string{"internal/call"}},
 	{pattern: "internal/redis", ours: []string{"gen"}},
+	{pattern: "interceptors/auth/authtest"},
 	{pattern: "interceptors/auth", ours: []string{"gen", "interceptors", "internal/call"}, http: true}, // fetches keys
 	{pattern: "internal/answers", ours: []string{"gen", "internal/call"}},
 	{pattern: "interceptors/*", ours: []string{"gen", "interceptors", "internal/answers", "internal/call", "internal/redis"}},

@@ -60,7 +60,7 @@ func (t *Table) NewStream(ctx context.Context, desc *grpc.StreamDesc, method str
 	up, err := m.Conn.NewStream(ctx, desc, method, opts...)
 	if err != nil {
 		c.Finish(err)
-		return nil, err
+		return &refusedStream{ctx: ctx, err: err, trailer: c.Header()}, nil
 	}
 	stop := context.AfterFunc(ctx, func() { c.Finish(context.Cause(ctx)) })
 	return &inProcess{ClientStream: up, method: m, call: c, single: !desc.ServerStreams, stop: stop}, nil
@@ -158,6 +158,24 @@ func (s *inProcess) receive(v any) error {
 	}
 	return s.method.decode(msg, v)
 }
+
+// refusedStream is a stream that ended before it began. As with a client of
+// grpc-go its status comes with the first message that is looked for, and what
+// else the gateway has to say with the trailer.
+type refusedStream struct {
+	ctx     context.Context // ClientStream has a Context method
+	err     error
+	trailer metadata.MD
+}
+
+var _ grpc.ClientStream = (*refusedStream)(nil)
+
+func (s *refusedStream) Header() (metadata.MD, error) { return nil, s.err }
+func (s *refusedStream) Trailer() metadata.MD         { return s.trailer }
+func (s *refusedStream) CloseSend() error             { return nil }
+func (s *refusedStream) Context() context.Context     { return s.ctx }
+func (s *refusedStream) SendMsg(any) error            { return io.EOF }
+func (s *refusedStream) RecvMsg(any) error            { return s.err }
 
 // outcome reads the end of a stream as success.
 func outcome(err error) error {

@@ -73,13 +73,13 @@ func (b *shopBackend) start(t *testing.T) string {
 
 // scene is one policy at work: what it decides must not depend on the door.
 type scene struct {
-	field   string // of gatehouse.policy.v1.Policy
-	name    string
-	policy  func(p *policyv1.Policy)
-	config  func(c *configv1.Config)
-	fail    func(n int64) error // what the backend ends its n-th call with
-	gated   bool                // the backend waits in each call
-	rpcs    []rpc // default: one unary RPC and one stream
+	field  string // of gatehouse.policy.v1.Policy
+	name   string
+	policy func(p *policyv1.Policy)
+	config func(c *configv1.Config)
+	fail   func(n int64) error // what the backend ends its n-th call with
+	gated  bool                // the backend waits in each call
+	rpcs   []rpc               // default: one unary RPC and one stream
 	// play makes the calls and looks at what came.
 	play func(t *testing.T, s *stage)
 }
@@ -93,7 +93,9 @@ type stage struct {
 
 func (s *stage) want(t *testing.T, code codes.Code, headers ...string) outcome {
 	t.Helper()
-	got := s.call(t.Context(), s.rpc, headers...)
+	ctx, cancel := context.WithTimeout(t.Context(), gatewaytest.Patience)
+	defer cancel()
+	got := s.call(ctx, s.rpc, headers...)
 	if got.code != code {
 		t.Fatalf("got %v %q, want %v", got.code, got.message, code)
 	}
@@ -231,7 +233,8 @@ func limitScenes() []scene {
 			play:   playOneAtATime(codes.ResourceExhausted),
 		},
 		{
-			field: "priority", name: "shedding", gated: true,
+			// Streams are refused too, but they do not fill the gateway.
+			field: "priority", name: "shedding", gated: true, rpcs: []rpc{getShelf},
 			policy: func(p *policyv1.Policy) { p.Priority = policyv1.Priority_PRIORITY_SHEDDABLE.Enum() },
 			config: func(c *configv1.Config) {
 				c.Shedding = &configv1.Shedding{Enabled: true, MinLimit: proto.Uint32(1), MaxLimit: proto.Uint32(1)}
