@@ -174,7 +174,7 @@ func (s *refusedStream) Header() (metadata.MD, error) { return nil, s.err }
 func (s *refusedStream) Trailer() metadata.MD         { return s.trailer }
 func (s *refusedStream) CloseSend() error             { return nil }
 func (s *refusedStream) Context() context.Context     { return s.ctx }
-func (s *refusedStream) SendMsg(any) error            { return io.EOF }
+func (s *refusedStream) SendMsg(any) error            { return nil }
 func (s *refusedStream) RecvMsg(any) error            { return s.err }
 
 // outcome reads the end of a stream as success.
