@@ -103,8 +103,8 @@ func TestRoutesTable(t *testing.T) {
 		t.Fatalf("got\n%s", stdout)
 	}
 	for _, want := range []string{
-		"GET /v1/{name=products/*/price} shop.pricing.v1.PricingService/GetPrice shop timeout=2s",
-		"- (gRPC only) shop.reviews.v1.ReviewsService/ModerateReviews shop -",
+		"GET /v1/{name=products/*/price} shop.pricing.v1.PricingService/GetPrice shop auth=public timeout=2s",
+		"- (gRPC only) shop.reviews.v1.ReviewsService/ModerateReviews shop auth=public breaker=three-state retry=3 timeout=2s",
 	} {
 		found := false
 		for _, line := range lines {
