@@ -35,14 +35,29 @@ func (c *Call) Caller() *Caller { return c.caller.Load() }
 func (c *Call) AddHeader(pairs ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.header = metadata.Join(c.header, metadata.Pairs(pairs...))
+	if c.header == nil {
+		c.header = c.headerRoom[:0]
+	}
+	c.header = append(c.header, pairs...)
 }
 
-// Header is what AddHeader added. Nobody writes to it.
+// Header is what AddHeader added, made anew for each who asks.
 func (c *Call) Header() metadata.MD {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.header
+	if len(c.header) == 0 {
+		return nil
+	}
+	return metadata.Pairs(c.header...)
+}
+
+// EachHeader gives what AddHeader added to f, pair by pair.
+func (c *Call) EachHeader(f func(key, value string)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := 0; i+1 < len(c.header); i += 2 {
+		f(c.header[i], c.header[i+1])
+	}
 }
 
 // Request is the request message, which is read now if nobody has. It stays the

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"google.golang.org/grpc/metadata"
 )
 
 // Protocol is what a client spoke.
@@ -55,10 +53,12 @@ type Call struct {
 	decoded  decoded
 
 	mu       sync.Mutex
-	header   metadata.MD
+	header   []string // pairs
 	finished bool
 	after    []func(error)
 	room     [4]func(error) // of after, for the usual few
+
+	headerRoom [8]string // of header, likewise
 }
 
 // Counter counts messages and bytes as the client's protocol carries them:

@@ -23,6 +23,11 @@ import (
 // Key gives the value of the expression for the call that ctx belongs to, as a
 // string that differs wherever the values do.
 func (p *Program) Key(ctx context.Context) (string, error) {
+	if p.direct != "" {
+		if text, ok := textNamed(call.From(ctx), p.direct); ok {
+			return "s" + text, nil
+		}
+	}
 	v, err := p.eval(ctx)
 	if err != nil {
 		return "", err
@@ -32,6 +37,29 @@ func (p *Program) Key(ctx context.Context) (string, error) {
 	}
 	b, err := appendKey(nil, v)
 	return string(b), err
+}
+
+// textNamed is the value of a variable that is a text, without CEL's help: most
+// keys are just that.
+func textNamed(c *call.Call, name string) (string, bool) {
+	if c == nil {
+		return "", false
+	}
+	caller := c.Caller()
+	switch {
+	case name == method:
+		return c.Method, true
+	case name == peerIP:
+		return textOf(c.PeerIP()), true
+	case name == peerNetwork:
+		return Network(c.PeerIP()), true
+	case name == callerID && caller != nil:
+		return caller.ID, true
+	case name == callerAuthenticator && caller != nil:
+		return caller.Authenticator, true
+	default:
+		return "", false
+	}
 }
 
 func appendKey(b []byte, v ref.Val) ([]byte, error) {

@@ -99,6 +99,7 @@ type Program struct {
 	program cel.Program
 	env     *Env
 	names   map[string]bool
+	direct  string // the text variable that is all of the expression, "" for none
 }
 
 // NeedsRequest reports whether the expression looks into the request, which is
@@ -138,7 +139,11 @@ func (e *Env) compile(text, want string, fits func(*cel.Type) bool) (*Program, e
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", text, err)
 	}
-	return &Program{program: program, env: e, names: namesIn(checked.NativeRep())}, nil
+	p := &Program{program: program, env: e, names: namesIn(checked.NativeRep())}
+	if root, ok := checked.NativeRep().ReferenceMap()[checked.NativeRep().Expr().ID()]; ok && checked.OutputType().IsExactType(cel.StringType) {
+		p.direct = root.Name
+	}
+	return p, nil
 }
 
 // explain tells what is wrong with an expression, and where.

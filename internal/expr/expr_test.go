@@ -137,7 +137,7 @@ func TestKeysDiffer(t *testing.T) {
 	seen := map[string]string{}
 	for _, text := range []string{
 		`""`, `"1"`, `1`, `1u`, `1.0`, `true`, `false`, `["a", "b"]`, `["ab"]`, `["a", "b", ""]`, `["ab", ""]`, `[["a"], ["b"]]`,
-		`peer.network`, `caller.id + "x"`, `request.name`, `[peer.ip, headers["x-tenant"]]`, `dyn([1, "1"])`, `dyn(["1", 1])`,
+		`peer.network`, `peer.ip`, `method`, `caller.id + "x"`, `request.name`, `[peer.ip, headers["x-tenant"]]`, `dyn([1, "1"])`, `dyn(["1", 1])`,
 	} {
 		p, err := env(t, "GetShelf").Key(text)
 		if err != nil {
@@ -157,6 +157,30 @@ func TestKeysDiffer(t *testing.T) {
 			seen[key] = text
 		}); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// A variable by itself takes a shorter way, to the same key.
+func TestVariablesAloneGiveTheSameKey(t *testing.T) {
+	ada := &call.Caller{ID: "ada", Authenticator: "idp"}
+	for _, caller := range []*call.Caller{ada, nil} {
+		for _, name := range []string{"caller.id", "caller.authenticator", "peer.ip", "peer.network", "method", "request.name"} {
+			short, err := env(t, "GetShelf").Key(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			long, err := env(t, "GetShelf").Key(name + ` + ""`)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = inCall(t, request(t), caller, func(ctx context.Context) {
+				a, errA := short.Key(ctx)
+				b, errB := long.Key(ctx)
+				if a != b || errA != nil || errB != nil {
+					t.Errorf("%s: %q (%v) and %q (%v)", name, a, errA, b, errB)
+				}
+			})
 		}
 	}
 }

@@ -77,11 +77,11 @@ func (p *parts) chain(r *rpc) ([]interceptors.Interceptor, error) {
 
 // observers look on: they see calls, and what was refused before it became one.
 func (p *parts) observers(method string) []interceptors.Interceptor {
-	var list []interceptors.Interceptor
+	list := []interceptors.Interceptor{p.tracing.For(method)} // outermost: a call from inside the process has its trace from here
 	if p.access != nil {
-		list = append(list, accesslog.New(p.access)) // outermost: its duration is the client's
+		list = append(list, accesslog.New(p.access))
 	}
-	return append(list, p.metrics.For(method), p.tracing.For(method))
+	return append(list, p.metrics.For(method))
 }
 
 // collector gathers policies and what is wrong with them. What does nothing for

@@ -51,6 +51,7 @@ type Gateway struct {
 	current   edge.Current
 	served    atomic.Pointer[served] // beside the table, for those who ask
 	listeners [3]server.Listener     // HTTP, gRPC, admin
+	cors      *edge.CORS
 	openAPI   []byte
 	flush     func() // of the lines of calls
 }
@@ -73,6 +74,9 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	var err error
 	if g.openAPI, err = openAPI(o); err != nil {
 		return nil, err
+	}
+	if g.cors, err = edge.NewCORS(o.Config.Config.GetCors()); err != nil {
+		return nil, o.Config.Errorf("cors", "%v", err)
 	}
 	if g.parts.state, err = newState(ctx, o.Config, g.registry, g.parts.log, o.Version); err != nil {
 		return nil, err

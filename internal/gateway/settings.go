@@ -129,10 +129,7 @@ func (g *Gateway) settings() (*edge.Settings, error) {
 		Stall:      limits.GetStreamIdleTimeout().AsDuration(),
 		RequestID:  newRequestID,
 		Security:   edge.NewSecurityHeaders(g.Config().Config.GetSecurityHeaders()),
-	}
-	var err error
-	if s.CORS, err = edge.NewCORS(g.Config().Config.GetCors()); err != nil {
-		return nil, fmt.Errorf("cors.%w", err)
+		CORS:       g.cors,
 	}
 	for _, cidr := range g.Config().Config.GetListeners().GetHttp().GetTrustedProxies() {
 		p, err := config.ParseNetwork(cidr)

@@ -1,0 +1,138 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/interceptors/auth/authtest"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/calltest"
+	"github.com/gatehouse-dev/gatehouse/internal/config"
+)
+
+// rehearsal is one RPC with a chain in front of nothing, and a caller.
+type rehearsal struct {
+	method *call.Method
+	token  string
+}
+
+// rehearse builds the chain of an RPC that has all the usual policies, or none.
+func rehearse(tb testing.TB, guarded bool) *rehearsal {
+	tb.Helper()
+	issuer, err := authtest.New("https://id.example", "shop")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	keys := filepath.Join(tb.TempDir(), "jwks.json")
+	if err := os.WriteFile(keys, issuer.JWKS(), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	policy := &policyv1.Policy{Auth: &policyv1.Auth{Public: new(true)}}
+	if guarded {
+		policy = &policyv1.Policy{
+			Auth:      &policyv1.Auth{Accept: []string{"idp"}},
+			RateLimit: []*policyv1.RateLimit{{Requests: proto.Uint32(1_000_000_000), Key: proto.String("caller.id")}},
+			Timeout:   durationpb.New(10 * time.Second),
+			Retry:     &policyv1.Retry{},
+			Breaker:   &policyv1.Breaker{},
+		}
+	}
+	file, err := config.New(&configv1.Config{
+		Upstreams: []*configv1.Upstream{{
+			Name: "shop", Target: "passthrough:///127.0.0.1:1", Schema: &configv1.Schema{Source: &configv1.Schema_Linked{Linked: true}},
+		}},
+		Expose: []*configv1.Exposure{{Select: "shop.catalog.v1.CatalogService.GetShelf", Upstream: "shop", Policy: policy}},
+		Authenticators: []*policyv1.Authenticator{{Name: "idp", Kind: &policyv1.Authenticator_Jwt{Jwt: &policyv1.Jwt{
+			Issuer: "https://id.example", Audiences: []string{"shop"}, Keys: &policyv1.Jwt_JwksFile{JwksFile: keys},
+		}}}},
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	s, err := newState(tb.Context(), file, prometheus.NewRegistry(), log, "test")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = s.close() })
+	desc := catalogv1.File_shop_catalog_v1_catalog_proto.Services().Get(0).Methods().ByName("GetShelf")
+	effective, err := file.Policy(desc, 0)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	b := &builder{file: file, parts: &parts{state: s, log: log}}
+	r, err := b.newRPC(&exposed{method: desc, upstream: "shop"}, effective.Policy, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	list, err := b.parts.chain(r)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	answer := calltest.Bytes("")
+	conn := calltest.Conn{OnInvoke: func(_ context.Context, _ string, _, reply any, _ ...grpc.CallOption) error {
+		reply.(*call.Message).Data = answer
+		return nil
+	}}
+	token := issuer.Sign("ES256", issuer.Claims(time.Now()))
+	return &rehearsal{&call.Method{Name: r.name, Conn: interceptors.Chain(conn, list...)}, token}
+}
+
+var oneRequest = []string{"\n\rshelves/tents"}
+
+// call makes one call as an edge does.
+func (r *rehearsal) call(tb testing.TB) {
+	c := &call.Call{Method: r.method.Name, Protocol: call.REST, Peer: "192.0.2.7:1", RequestID: "r", Start: time.Now()}
+	md := metadata.MD{"authorization": {"Bearer " + r.token}, "user-agent": {"curl"}, "x-request-id": {"r"}}
+	down := &calltest.ServerStream{Ctx: metadata.NewOutgoingContext(call.With(tb.Context(), c), md), Requests: oneRequest}
+	err := call.Forward(r.method, down)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	c.Finish(err)
+}
+
+// What policies may cost: every call of every user pays it.
+func TestPoliciesAllocateLittle(t *testing.T) {
+	allocs := func(guarded bool) float64 {
+		r := rehearse(t, guarded)
+		r.call(t) // the token is verified once
+		return testing.AllocsPerRun(500, func() { r.call(t) })
+	}
+	bare, guarded := allocs(false), allocs(true)
+	if cost := guarded - bare; cost > 10 {
+		t.Errorf("authentication, limit, timeout, retry and breaker allocate %v times a call (%v, and %v without), want at most 10", cost, guarded, bare)
+	}
+}
+
+// BenchmarkPolicies is what a call costs in the chain, with authentication by a
+// token that was seen before, rate limit, timeout, retry and breaker, and with
+// none of them. The difference is theirs.
+func BenchmarkPolicies(b *testing.B) {
+	for _, bench := range []struct {
+		name    string
+		guarded bool
+	}{{"none", false}, {"all", true}} {
+		b.Run(bench.name, func(b *testing.B) {
+			r := rehearse(b, bench.guarded)
+			b.ReportAllocs()
+			for b.Loop() {
+				r.call(b)
+			}
+		})
+	}
+}
