@@ -1,0 +1,100 @@
+package gateway_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+)
+
+// rebuilt has a gateway serve by another table, in which the RPCs have a
+// timeout too.
+func rebuilt(t *testing.T, g *gatewaytest.Gateway) {
+	t.Helper()
+	next, err := g.Gateway.Config().With(func(c *configv1.Config) { c.Expose[0].Policy.Timeout = durationpb.New(time.Minute) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Gateway.Rebuild(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	if got := g.Gateway.Policies()[0].Effective.Policy.GetTimeout().AsDuration(); got != time.Minute {
+		t.Fatalf("the new table has a timeout of %v", got)
+	}
+}
+
+func TestStateSurvivesARebuild(t *testing.T) {
+	b := &shopBackend{fail: func(int64) error { return down }}
+	g := gatewaytest.Start(t, gatewaytest.Config(b.start(t), func(c *configv1.Config) {
+		c.Expose[0].Policy.RateLimit = []*policyv1.RateLimit{{Requests: proto.Uint32(5), Per: durationpb.New(time.Hour)}}
+		c.Expose[0].Policy.Breaker = &policyv1.Breaker{
+			Kind: policyv1.Breaker_KIND_THREE_STATE.Enum(), MinimumCalls: proto.Uint32(2), OpenTime: durationpb.New(time.Hour),
+		}
+	}))
+	s := &stage{caller: doors()[0].open(t, g), backend: b, rpc: getShelf}
+	for range 3 {
+		s.want(t, codes.Unavailable)
+	}
+	s.wantCalls(t, 2)
+	rebuilt(t, g)
+	for range 2 { // of the limit; the breaker stays open
+		s.want(t, codes.Unavailable)
+	}
+	s.wantCalls(t, 2)
+	rebuilt(t, g)
+	s.want(t, codes.ResourceExhausted) // the limit has not been refilled
+}
+
+func TestRebuildRefusesWhatItCannotChange(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Config((&shopBackend{}).start(t)))
+	s := &stage{caller: doors()[0].open(t, g), backend: &shopBackend{}, rpc: getShelf}
+	for name, change := range map[string]func(*configv1.Config){
+		"upstreams":             func(c *configv1.Config) { c.Upstreams[0].Target = "passthrough:///127.0.0.1:2" },
+		"expose[0].policy.auth": func(c *configv1.Config) { c.Expose[0].Policy.Auth.Accept = []string{"nobody"} },
+	} {
+		next, err := g.Gateway.Config().With(change)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := g.Gateway.Rebuild(t.Context(), next); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: error %v, want one that names the field", name, err)
+		}
+		s.want(t, codes.OK) // by the old table
+	}
+}
+
+// Nothing is lost while tables are replaced.
+func TestRebuildUnderLoad(t *testing.T) {
+	b := &shopBackend{}
+	g := gatewaytest.Start(t, gatewaytest.Config(b.start(t)))
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for _, d := range doors() {
+		caller := d.open(t, g)
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				if got := caller.call(t.Context(), getShelf); got.code != codes.OK {
+					t.Errorf("%s: %v %s", d.name, got.code, got.message)
+					return
+				}
+			}
+		})
+	}
+	file := g.Gateway.Config()
+	for range 20 {
+		if err := g.Gateway.Rebuild(t.Context(), file); err != nil {
+			t.Error(err)
+		}
+	}
+	stop()
+	wg.Wait()
+}
