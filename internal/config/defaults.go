@@ -46,7 +46,7 @@ func Default() *configv1.Config {
 		Shedding:        &configv1.Shedding{MinLimit: proto.Uint32(20), MaxLimit: proto.Uint32(1000)},
 		Answers:         &configv1.Answers{MaxBytes: proto.Int64(64 << 20)},
 		SecurityHeaders: &configv1.SecurityHeaders{Hsts: durationpb.New(8760 * time.Hour)},
-		Tracing:         &configv1.Tracing{SampleRatio: proto.Float64(0.01), ServiceName: "gatehouse"},
+		Tracing:         &configv1.Tracing{SampleRatio: new(0.01), ServiceName: "gatehouse"},
 	}
 	profile(c)
 	return c
@@ -61,7 +61,7 @@ func defaultUpstream(limits *configv1.Limits) *configv1.Upstream {
 			Time:    durationpb.New(6 * time.Minute),
 			Timeout: durationpb.New(3 * time.Second),
 		},
-		RetryBudget: &policyv1.RetryBudget{MaxTokens: proto.Uint32(10), TokenRatio: proto.Float64(0.1)},
+		RetryBudget: &policyv1.RetryBudget{MaxTokens: proto.Uint32(10), TokenRatio: new(0.1)},
 	}
 }
 

@@ -23,7 +23,7 @@ func defaultsOf() []proto.Message {
 	return []proto.Message{
 		&policyv1.Auth{Public: new(false), Anonymous: new(false)},
 		&policyv1.RateLimit{
-			Unlimited: new(false), Per: durationpb.New(time.Second), Key: proto.String("peer.network"), Cost: proto.Uint32(1),
+			Unlimited: new(false), Per: durationpb.New(time.Second), Key: new("peer.network"), Cost: proto.Uint32(1),
 			Store: policyv1.Store_STORE_LOCAL.Enum(), OnFailure: policyv1.OnFailure_ON_FAILURE_OPEN.Enum(),
 		},
 		&policyv1.Concurrency{
@@ -32,14 +32,14 @@ func defaultsOf() []proto.Message {
 		},
 		&policyv1.Retry{
 			Disabled: new(false), Attempts: proto.Uint32(3), InitialBackoff: durationpb.New(50 * time.Millisecond),
-			MaxBackoff: durationpb.New(time.Second), Multiplier: proto.Float64(2), Codes: []string{"UNAVAILABLE"},
+			MaxBackoff: durationpb.New(time.Second), Multiplier: new(2.0), Codes: []string{"UNAVAILABLE"},
 			AttemptTimeout: durationpb.New(0),
 		},
 		&policyv1.Hedge{Disabled: new(false), Delay: durationpb.New(0)},
 		&policyv1.Breaker{
 			Disabled: new(false), Kind: policyv1.Breaker_KIND_ADAPTIVE.Enum(), Scope: policyv1.Breaker_SCOPE_RPC.Enum(),
-			Window: durationpb.New(30 * time.Second), K: proto.Float64(2), FailureRatio: proto.Float64(0.5),
-			SlowCall: durationpb.New(0), SlowRatio: proto.Float64(1), MinimumCalls: proto.Uint32(20),
+			Window: durationpb.New(30 * time.Second), K: new(2.0), FailureRatio: new(0.5),
+			SlowCall: durationpb.New(0), SlowRatio: new(1.0), MinimumCalls: proto.Uint32(20),
 			OpenTime: durationpb.New(5 * time.Second), Probes: proto.Uint32(3),
 		},
 		&policyv1.Fallback{Disabled: new(false)},
@@ -60,14 +60,14 @@ func completePolicy(p *policyv1.Policy) {
 	}
 	completeIn(p.ProtoReflect(), byName)
 	if cache := p.GetCache(); cache != nil && cache.Vary == nil {
-		cache.Vary = proto.String("[caller.authenticator, caller.id]")
+		cache.Vary = new("[caller.authenticator, caller.id]")
 		if p.GetAuth().GetPublic() {
-			cache.Vary = proto.String("")
+			cache.Vary = new("")
 		}
 	}
 	for _, l := range p.GetRateLimit() {
 		if l.Burst == nil && l.Requests != nil {
-			l.Burst = proto.Uint32(l.GetRequests())
+			l.Burst = new(l.GetRequests())
 		}
 	}
 }

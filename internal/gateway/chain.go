@@ -49,7 +49,7 @@ func (p *parts) chain(r *rpc) ([]interceptors.Interceptor, error) {
 	// Who is refused without a look at credentials costs least.
 	c.addIf("ip", r.policy.GetIp() != nil, func() (interceptors.Interceptor, error) { return ip.New(r.policy.GetIp()) })
 	c.add("priority", p.shed.For(r.name, r.policy.GetPriority()), nil)
-	c.make("auth", func() (interceptors.Interceptor, error) { return p.authFor(r) })
+	c.build("auth", func() (interceptors.Interceptor, error) { return p.authFor(r) })
 	c.addIf("rate_limit", len(r.policy.GetRateLimit()) > 0, func() (interceptors.Interceptor, error) { return p.limitsFor(r) })
 	c.addIf("concurrency", len(r.policy.GetConcurrency()) > 0, func() (interceptors.Interceptor, error) {
 		return p.caps.For(r.name, r.upstream, r.policy.GetConcurrency())
@@ -91,14 +91,14 @@ type collector struct {
 	errs []error
 }
 
-func (c *collector) addIf(field string, wanted bool, make func() (interceptors.Interceptor, error)) {
+func (c *collector) addIf(field string, wanted bool, build func() (interceptors.Interceptor, error)) {
 	if wanted {
-		c.make(field, make)
+		c.build(field, build)
 	}
 }
 
-func (c *collector) make(field string, make func() (interceptors.Interceptor, error)) {
-	i, err := make()
+func (c *collector) build(field string, build func() (interceptors.Interceptor, error)) {
+	i, err := build()
 	c.add(field, i, err)
 }
 

@@ -213,7 +213,7 @@ func limitScenes() []scene {
 		{
 			field: "rate_limit", name: "burst",
 			policy: func(p *policyv1.Policy) {
-				p.RateLimit = []*policyv1.RateLimit{{Requests: proto.Uint32(2), Per: durationpb.New(time.Hour), Name: proto.String("hourly")}}
+				p.RateLimit = []*policyv1.RateLimit{{Requests: proto.Uint32(2), Per: durationpb.New(time.Hour), Name: new("hourly")}}
 			},
 			play: func(t *testing.T, s *stage) {
 				s.want(t, codes.OK)
@@ -283,7 +283,7 @@ func faultScenes() []scene {
 				return nil
 			},
 			policy: func(p *policyv1.Policy) {
-				p.Retry = &policyv1.Retry{InitialBackoff: durationpb.New(time.Millisecond), Safe: proto.Bool(true)}
+				p.Retry = &policyv1.Retry{InitialBackoff: durationpb.New(time.Millisecond), Safe: new(true)}
 			},
 			play: func(t *testing.T, s *stage) {
 				s.want(t, codes.OK)
@@ -336,7 +336,7 @@ func keepScenes() []scene {
 		{
 			field: "idempotency", name: "replay", rpcs: []rpc{createProduct},
 			config: func(c *configv1.Config) { c.Expose[0].Select = "shop.catalog.v1.CatalogService.CreateProduct" },
-			policy: func(p *policyv1.Policy) { p.Idempotency = &policyv1.Idempotency{Required: proto.Bool(true)} },
+			policy: func(p *policyv1.Policy) { p.Idempotency = &policyv1.Idempotency{Required: new(true)} },
 			play: func(t *testing.T, s *stage) {
 				s.want(t, codes.InvalidArgument)
 				s.want(t, codes.OK, "idempotency-key", `"one"`)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -49,7 +50,7 @@ type state struct {
 // error.
 func newState(ctx context.Context, file *config.File, reg prometheus.Registerer, log *slog.Logger, version string) (*state, error) {
 	s, c := new(state), file.Config
-	for _, make := range []func() error{
+	for _, begin := range []func() error{
 		func() (err error) { s.metrics, err = metrics.New(reg); return err },
 		func() error { return s.trace(ctx, c.GetTracing(), log, version) },
 		func() (err error) { s.shed, err = shed.New(c.GetShedding(), reg); return at(file, "shedding", err) },
@@ -60,7 +61,7 @@ func newState(ctx context.Context, file *config.File, reg prometheus.Registerer,
 		func() (err error) { s.breakers, err = breaker.New(reg, nil); return err },
 		func() error { return s.keep(c, reg) },
 	} {
-		if err := make(); err != nil {
+		if err := begin(); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
 	}
@@ -150,8 +151,8 @@ func (s *state) keep(c *configv1.Config, reg prometheus.Registerer) error {
 // close ends what runs in the background.
 func (s *state) close() error {
 	var errs []error
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		errs = append(errs, s.closers[i]())
+	for _, end := range slices.Backward(s.closers) {
+		errs = append(errs, end())
 	}
 	return errors.Join(errs...)
 }
