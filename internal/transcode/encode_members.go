@@ -1,6 +1,7 @@
 package transcode
 
 import (
+	"math/bits"
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -385,12 +386,15 @@ func (s *outState) packed(f *outField, pos, to int) int {
 
 // absent writes what stands for the fields that were not met.
 func (s *outState) absent(p *outPlan, m *met) {
-	if !p.absent {
+	for missing := p.absent &^ m.first; missing != 0; missing &= missing - 1 {
+		s.dst = append(s.dst, p.fields[bits.TrailingZeros64(missing)].absent...)
+	}
+	if !p.absentMore {
 		return
 	}
-	for i := range p.fields {
+	for i := 64; i < len(p.fields); i++ {
 		if f := &p.fields[i]; f.absent != nil && s.mark(m, f) {
-			s.dst = append(append(s.dst, f.key...), f.absent...)
+			s.dst = append(s.dst, f.absent...)
 		}
 	}
 }

@@ -22,8 +22,10 @@ type outPlan struct {
 	// words is how many words of 64 bits a set of fields and oneofs takes
 	// beyond the first.
 	words int
-	// absent tells that some field is written though it is not set.
-	absent     bool
+	// absent are those of the first 64 fields that are written though they are
+	// not set; absentMore tells that there are others.
+	absent     uint64
+	absentMore bool
 	oneofs     int
 	extensible bool
 	ext        learned[*outField]
@@ -34,7 +36,7 @@ type outField struct {
 	desc   protoreflect.FieldDescriptor
 	name   string // as the contract says it, for errors
 	key    string // `,"name":`
-	absent []byte // what is written if it is not set: a default or null; nil for nothing
+	absent []byte // what is written if it is not set: key and default, or null; nil for nothing
 	bit    int    // its own or its oneof's in the set of members; -1 for extensions
 	oneof  int    // which of its message's oneofs it is in; -1 outside
 
@@ -121,7 +123,13 @@ func (c *outPlans) compile(md protoreflect.MessageDescriptor) *outPlan {
 		c.fill(f, fds.Get(i))
 		f.bit = i
 		p.index(f)
-		p.absent = p.absent || f.absent != nil
+		switch {
+		case f.absent == nil:
+		case i < 64:
+			p.absent |= 1 << i
+		default:
+			p.absentMore = true
+		}
 	}
 	p.shareBits(md)
 	p.words = (len(p.fields) - 1) / 64
@@ -227,7 +235,7 @@ func (c *outPlans) fill(f *outField, fd protoreflect.FieldDescriptor) {
 	}
 	switch {
 	case c.opts.EmitDefaults && fd.ContainingOneof() == nil:
-		f.absent = unset(f)
+		f.absent = append([]byte(f.key), unset(f)...)
 	case !f.list && !f.isMap:
 		f.implicit = !fd.HasPresence()
 	}
