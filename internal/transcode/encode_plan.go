@@ -34,11 +34,12 @@ type outPlan struct {
 // outField is how one field is written.
 type outField struct {
 	desc   protoreflect.FieldDescriptor
-	name   string // as the contract says it, for errors
-	key    string // `,"name":`
-	absent []byte // what is written if it is not set: key and default, or null; nil for nothing
-	bit    int    // its own or its oneof's in the set of members; -1 for extensions
-	oneof  int    // which of its message's oneofs it is in; -1 outside
+	name   string         // as the contract says it, for errors
+	key    string         // `,"name":`
+	head   [shortKey]byte // the key again, or as much of it as there is room for
+	absent []byte         // what is written if it is not set: key and default, or null; nil for nothing
+	bit    int            // its own or its oneof's in the set of members; -1 for extensions
+	oneof  int            // which of its message's oneofs it is in; -1 outside
 
 	op       inOp
 	wire     protowire.Type
@@ -111,7 +112,8 @@ func (c *outPlans) extension(fd protoreflect.FieldDescriptor) *outField {
 	f := new(outField)
 	c.fill(f, fd)
 	f.name = "[" + string(fd.FullName()) + "]"
-	f.key, f.absent, f.bit, f.implicit = `,"`+f.name+`":`, nil, -1, false
+	f.setKey(`"` + f.name + `"`)
+	f.absent, f.bit, f.implicit = nil, -1, false
 	return f
 }
 
@@ -229,7 +231,7 @@ func (c *outPlans) fill(f *outField, fd protoreflect.FieldDescriptor) {
 	if c.opts.UseProtoNames {
 		name = f.name
 	}
-	f.key = "," + quoteJSON(name) + ":"
+	f.setKey(quoteJSON(name))
 	if ed := fd.Enum(); ed != nil {
 		f.enum = newOutEnum(ed, c.opts.UseEnumNumbers)
 	}
@@ -239,6 +241,14 @@ func (c *outPlans) fill(f *outField, fd protoreflect.FieldDescriptor) {
 	case !f.list && !f.isMap:
 		f.implicit = !fd.HasPresence()
 	}
+}
+
+// shortKey is what most keys fit into, with comma, quotes and colon.
+const shortKey = 32
+
+func (f *outField) setKey(quoted string) {
+	f.key = "," + quoted + ":"
+	copy(f.head[:], f.key)
 }
 
 // enforcesUTF8 reports whether proto.Unmarshal refuses strings that are not

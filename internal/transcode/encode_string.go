@@ -30,17 +30,13 @@ func special(x uint64) uint64 {
 }
 
 // text writes src[from:to] as a string; it must be UTF-8.
-func (s *outState) text(from, to int) bool { return s.member("", from, to) }
-
-// member writes src[from:to] as a string behind a key.
-func (s *outState) member(key string, from, to int) bool {
+func (s *outState) text(from, to int) bool {
 	b := s.src[from:to]
-	s.room(len(key) + len(b) + textRoom)
+	s.room(len(b) + textRoom)
 	n := len(s.dst)
-	d := s.dst[n : n+len(key)+len(b)+textRoom]
-	n += copy(d, key)
-	d[len(key)] = '"'
-	d = d[len(key)+1:]
+	d := s.dst[n : n+len(b)+textRoom]
+	d[0] = '"'
+	d = d[1:]
 	if len(b) < 8 {
 		x := s.tail(from, to)
 		if special(x) != 0 {
