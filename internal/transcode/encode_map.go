@@ -18,7 +18,7 @@ type entry struct {
 
 // mapped writes the entries of a map that stand in a row.
 func (s *outState) mapped(f *outField, pos, end int) int {
-	s.dst = append(s.dst, f.key...)
+	s.key(f)
 	begin, keys := len(s.dst), len(s.keys)
 	set := s.pushSet()
 	for {

@@ -1,6 +1,7 @@
 package transcode
 
 import (
+	"math/bits"
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -82,6 +83,17 @@ func grow[T any](a []T, n int) []T {
 	b := make([]T, len(a), max(len(a)+n, 2*cap(a)))
 	copy(b, a)
 	return b
+}
+
+// key writes the key of a member. Most are short and copied without a call.
+func (s *outState) key(f *outField) {
+	n := len(s.dst)
+	if len(f.key) > shortKey || cap(s.dst)-n < shortKey {
+		s.dst = append(s.dst, f.key...)
+		return
+	}
+	*(*[shortKey]byte)(s.dst[n : n+shortKey]) = f.head
+	s.dst = s.dst[:n+len(f.key)]
 }
 
 // brace closes what was written since begin, each part with a comma before it:
@@ -200,8 +212,8 @@ func (s *outState) eachField(p *outPlan, m *met, pos, end int, group uint32) int
 		tag := uint32(s.src[pos])
 		if tag < 0x80 && tag >= 1<<tagTypeBits {
 			pos++
-		} else if tag, pos = s.tag(pos, end); pos < 0 {
-			return failed
+		} else if tag, pos = s.peek(pos, end); pos < 0 || tag < 1<<tagTypeBits {
+			return s.badTag()
 		}
 		f := p.find(protowire.Number(tag >> tagTypeBits))
 		if f == nil || f.tag != tag {
@@ -251,31 +263,28 @@ func (s *outState) field(f *outField, tag uint32, pos, end int) int {
 	switch {
 	case f.list:
 		return s.list(f, tag, pos, end)
+	case f.op < inString:
 	case f.isMap:
 		return s.mapped(f, pos, end)
 	case f.op >= inMessage:
-		s.dst = append(s.dst, f.key...)
+		s.key(f)
 		return s.child(f, pos, end)
-	case f.op >= inString:
+	default:
 		from, to := s.extent(pos, end)
 		if from < 0 || f.implicit && from == to {
 			return to
 		}
-		if f.op == inString {
-			if !s.member(f.key, from, to) {
-				return failed
-			}
-			return to
+		s.key(f)
+		if !s.textOrBytes(f, from, to) {
+			return failed
 		}
-		s.dst = append(s.dst, f.key...)
-		s.base64(from, to)
 		return to
 	}
 	v, next := s.raw(f, pos, end)
 	if next < 0 || v == 0 && f.implicit {
 		return next
 	}
-	s.dst = append(s.dst, f.key...)
+	s.key(f)
 	s.number(f, v)
 	return next
 }
@@ -313,7 +322,7 @@ func (s *outState) child(f *outField, pos, end int) int {
 
 // list writes the elements of a list that stand in a row.
 func (s *outState) list(f *outField, tag uint32, pos, end int) int {
-	s.dst = append(s.dst, f.key...)
+	s.key(f)
 	begin := len(s.dst)
 	for i := 0; ; i++ {
 		s.room(smallRoom)
@@ -385,12 +394,15 @@ func (s *outState) packed(f *outField, pos, to int) int {
 
 // absent writes what stands for the fields that were not met.
 func (s *outState) absent(p *outPlan, m *met) {
-	if !p.absent {
+	for missing := p.absent &^ m.first; missing != 0; missing &= missing - 1 {
+		s.dst = append(s.dst, p.fields[bits.TrailingZeros64(missing)].absent...)
+	}
+	if !p.absentMore {
 		return
 	}
-	for i := range p.fields {
+	for i := 64; i < len(p.fields); i++ {
 		if f := &p.fields[i]; f.absent != nil && s.mark(m, f) {
-			s.dst = append(append(s.dst, f.key...), f.absent...)
+			s.dst = append(s.dst, f.absent...)
 		}
 	}
 }

@@ -191,7 +191,7 @@ func run(parts []part) int {
 // mergedField writes a field of which the values are in parts.
 func (s *outState) mergedField(f *outField, parts []part) bool {
 	begin := len(s.dst)
-	s.dst = append(s.dst, f.key...)
+	s.key(f)
 	switch {
 	case f.list:
 		return s.mergedList(f, parts)

@@ -22,8 +22,10 @@ type outPlan struct {
 	// words is how many words of 64 bits a set of fields and oneofs takes
 	// beyond the first.
 	words int
-	// absent tells that some field is written though it is not set.
-	absent     bool
+	// absent are those of the first 64 fields that are written though they are
+	// not set; absentMore tells that there are others.
+	absent     uint64
+	absentMore bool
 	oneofs     int
 	extensible bool
 	ext        learned[*outField]
@@ -32,11 +34,12 @@ type outPlan struct {
 // outField is how one field is written.
 type outField struct {
 	desc   protoreflect.FieldDescriptor
-	name   string // as the contract says it, for errors
-	key    string // `,"name":`
-	absent []byte // what is written if it is not set: a default or null; nil for nothing
-	bit    int    // its own or its oneof's in the set of members; -1 for extensions
-	oneof  int    // which of its message's oneofs it is in; -1 outside
+	name   string         // as the contract says it, for errors
+	key    string         // `,"name":`
+	head   [shortKey]byte // the key again, or as much of it as there is room for
+	absent []byte         // what is written if it is not set: key and default, or null; nil for nothing
+	bit    int            // its own or its oneof's in the set of members; -1 for extensions
+	oneof  int            // which of its message's oneofs it is in; -1 outside
 
 	op       inOp
 	wire     protowire.Type
@@ -109,7 +112,8 @@ func (c *outPlans) extension(fd protoreflect.FieldDescriptor) *outField {
 	f := new(outField)
 	c.fill(f, fd)
 	f.name = "[" + string(fd.FullName()) + "]"
-	f.key, f.absent, f.bit, f.implicit = `,"`+f.name+`":`, nil, -1, false
+	f.setKey(`"` + f.name + `"`)
+	f.absent, f.bit, f.implicit = nil, -1, false
 	return f
 }
 
@@ -121,7 +125,13 @@ func (c *outPlans) compile(md protoreflect.MessageDescriptor) *outPlan {
 		c.fill(f, fds.Get(i))
 		f.bit = i
 		p.index(f)
-		p.absent = p.absent || f.absent != nil
+		switch {
+		case f.absent == nil:
+		case i < 64:
+			p.absent |= 1 << i
+		default:
+			p.absentMore = true
+		}
 	}
 	p.shareBits(md)
 	p.words = (len(p.fields) - 1) / 64
@@ -221,16 +231,24 @@ func (c *outPlans) fill(f *outField, fd protoreflect.FieldDescriptor) {
 	if c.opts.UseProtoNames {
 		name = f.name
 	}
-	f.key = "," + quoteJSON(name) + ":"
+	f.setKey(quoteJSON(name))
 	if ed := fd.Enum(); ed != nil {
 		f.enum = newOutEnum(ed, c.opts.UseEnumNumbers)
 	}
 	switch {
 	case c.opts.EmitDefaults && fd.ContainingOneof() == nil:
-		f.absent = unset(f)
+		f.absent = append([]byte(f.key), unset(f)...)
 	case !f.list && !f.isMap:
 		f.implicit = !fd.HasPresence()
 	}
+}
+
+// shortKey is what most keys fit into, with comma, quotes and colon.
+const shortKey = 32
+
+func (f *outField) setKey(quoted string) {
+	f.key = "," + quoted + ":"
+	copy(f.head[:], f.key)
 }
 
 // enforcesUTF8 reports whether proto.Unmarshal refuses strings that are not

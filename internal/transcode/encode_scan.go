@@ -27,10 +27,14 @@ func longVarint(src []byte, pos, end int) (v uint64, next int) {
 func (s *outState) tag(pos, end int) (tag uint32, next int) {
 	tag, next = s.peek(pos, end)
 	if next < 0 || tag < 1<<tagTypeBits {
-		s.fail("has a malformed tag where a field should begin")
-		return 0, failed
+		return 0, s.badTag()
 	}
 	return tag, next
+}
+
+func (s *outState) badTag() int {
+	s.fail("has a malformed tag where a field should begin")
+	return failed
 }
 
 // extent reads the length at pos and returns what it measures: src[from:to].

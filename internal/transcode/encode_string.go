@@ -12,50 +12,72 @@ import (
 const (
 	lows  = 0x0101010101010101
 	highs = 0x8080808080808080
+	// beside makes 0x20 of a quote, and of what is below 0x20 something else that
+	// is: one comparison then finds both.
+	beside = 0x02 * lows
 )
 
 // escaped marks the bytes that a JSON string must escape.
 func escaped(x uint64) uint64 {
-	quote, backslash := x^'"'*lows, x^'\\'*lows
-	return ((x-0x20*lows)&^x | (quote-lows)&^quote | (backslash-lows)&^backslash) & highs
+	low, backslash := x^beside, x^'\\'*lows
+	return ((low-0x21*lows)&^low | (backslash-lows)&^backslash) & highs
 }
 
-// special tells whether there is a byte to escape or of more than one of a
-// character.
-func special(x uint64) bool {
-	return (x|(x-0x20*lows)|((x^'"'*lows)-lows)|((x^'\\'*lows)-lows))&highs != 0
+// special has a high bit set if there is a byte to escape or of more than one of
+// a character.
+func special(x uint64) uint64 {
+	return (x | ((x ^ beside) - 0x21*lows) | ((x ^ '\\'*lows) - lows)) & highs
 }
 
 // text writes src[from:to] as a string; it must be UTF-8.
-func (s *outState) text(from, to int) bool { return s.member("", from, to) }
-
-// member writes src[from:to] as a string behind a key.
-func (s *outState) member(key string, from, to int) bool {
+func (s *outState) text(from, to int) bool {
 	b := s.src[from:to]
-	s.room(len(key) + len(b) + textRoom)
+	s.room(len(b) + textRoom)
 	n := len(s.dst)
-	d := s.dst[n : n+len(key)+len(b)+textRoom]
-	n += copy(d, key)
-	d[len(key)] = '"'
-	d = d[len(key)+1:]
-	i := 0
-	for ; i+8 <= len(b); i += 8 {
-		x := binary.LittleEndian.Uint64(b[i:])
-		if special(x) {
-			return s.hardText(b, i, n)
+	d := s.dst[n : n+len(b)+textRoom]
+	d[0] = '"'
+	d = d[1:]
+	if len(b) < 8 {
+		x := s.tail(from, to)
+		if special(x) != 0 {
+			return s.hardText(b, 0, n)
 		}
-		binary.LittleEndian.PutUint64(d[i:], x)
-	}
-	if i < len(b) {
-		x := s.tail(from+i, to)
-		if special(x) {
-			return s.hardText(b, i, n)
-		}
-		binary.LittleEndian.PutUint64(d[i:], x)
+		binary.LittleEndian.PutUint64(d, x)
+	} else if done := copyPlain(d, b); done < len(b) {
+		return s.hardText(b, done, n)
 	}
 	d[len(b)] = '"'
 	s.dst = s.dst[:n+len(b)+2]
 	return true
+}
+
+// copyPlain copies b, of eight bytes or more, to d, up to something special or a
+// little less, and returns how many bytes it copied.
+func copyPlain(d, b []byte) int {
+	i := 0
+	for ; i+16 <= len(b) && i+16 <= len(d); i += 16 {
+		x, y := binary.LittleEndian.Uint64(b[i:i+8]), binary.LittleEndian.Uint64(b[i+8:i+16])
+		if special(x)|special(y) != 0 {
+			return i
+		}
+		binary.LittleEndian.PutUint64(d[i:i+8], x)
+		binary.LittleEndian.PutUint64(d[i+8:i+16], y)
+	}
+	if i+8 < len(b) {
+		x := binary.LittleEndian.Uint64(b[i:])
+		if special(x) != 0 {
+			return i
+		}
+		binary.LittleEndian.PutUint64(d[i:], x)
+	}
+	if i < len(b) { // the last eight, some of which were copied already
+		x := binary.LittleEndian.Uint64(b[len(b)-8:])
+		if special(x) != 0 {
+			return i
+		}
+		binary.LittleEndian.PutUint64(d[len(b)-8:], x)
+	}
+	return len(b)
 }
 
 // textRoom is the room that a string takes beside its bytes: for the quotes, and
