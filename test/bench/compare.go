@@ -38,7 +38,7 @@ func compare(ctx context.Context, f flags, cases []workload.Case) error {
 		return fmt.Errorf("make a folder for the run: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	if f.gatehouse == "" && slices.Contains(contenders, contender.Gatehouse) {
+	if f.gatehouse == "" && slices.ContainsFunc(contenders, contender.IsGatehouse) {
 		if f.gatehouse, err = build(ctx, dir); err != nil {
 			return err
 		}

@@ -30,8 +30,9 @@ const stopLimit = 10 * time.Second
 
 // target is where the tests send their requests.
 type target struct {
-	http string // base URL of the REST facade
-	grpc string // host and port
+	http  string // base URL of the REST facade
+	grpc  string // host and port
+	admin string // base URL of the admin listener
 }
 
 // newTarget starts etcd and Gatehouse in front of it, with the configuration
@@ -42,7 +43,7 @@ func newTarget(t *testing.T) target {
 	if *direct {
 		return target{http: "http://" + etcd, grpc: etcd}
 	}
-	return startGateway(t, writeExample(t, etcd))
+	return startGateway(t, writeExample(t, etcd)).target
 }
 
 // writeExample writes the example's configuration and image, for an etcd at
@@ -70,9 +71,19 @@ func writeExample(t *testing.T, etcd string) string {
 	return path
 }
 
+// gateway is a process of its own.
+type gateway struct {
+	target
+	cmd    *exec.Cmd
+	output chan string   // what it wrote, once it has ended
+	ended  chan struct{} // closed when it has been waited for
+	asked  bool          // to end
+	killed bool
+}
+
 // startGateway starts `gatehouse serve` on free ports, and ends it with the
 // test, which fails unless the gateway ends in good order.
-func startGateway(t *testing.T, config string) target {
+func startGateway(t *testing.T, config string) *gateway {
 	t.Helper()
 	const free = "127.0.0.1:0"
 	cmd := exec.Command(*program, "serve", "--config", config, "--http", free, "--grpc", free, "--admin", free)
@@ -86,20 +97,19 @@ func startGateway(t *testing.T, config string) target {
 	if err != nil {
 		t.Fatal(err)
 	}
+	g := &gateway{cmd: cmd, output: make(chan string, 1), ended: make(chan struct{})}
 	found := make(chan target, 1)
-	output := make(chan string, 1)
-	go func() { output <- follow(out, found) }()
-	t.Cleanup(func() { stop(t, cmd, output) })
+	go func() { g.output <- follow(out, found) }()
+	t.Cleanup(func() { g.stop(t) })
 	select {
-	case got := <-found:
-		return got
-	case text := <-output:
-		output <- text // for stop
+	case g.target = <-found:
+	case text := <-g.output:
+		g.output <- text // for stop
 		t.Fatal("the gateway did not start")
 	case <-time.After(startLimit):
 		t.Fatalf("the gateway did not say within %v where it serves", startLimit)
 	}
-	return target{}
+	return g
 }
 
 // follow reads the gateway's output to its end, and returns it. It looks for
@@ -110,21 +120,46 @@ func follow(out io.ReadCloser, found chan<- target) string {
 	var all strings.Builder
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		all.WriteString(lines.Text() + "\n")
-		var entry struct{ Msg, HTTP, GRPC string }
+		var entry struct{ Msg, HTTP, GRPC, Admin string }
 		if json.Unmarshal(lines.Bytes(), &entry) == nil && entry.Msg == "serving" {
-			found <- target{http: "http://" + entry.HTTP, grpc: entry.GRPC}
+			found <- target{http: "http://" + entry.HTTP, grpc: entry.GRPC, admin: "http://" + entry.Admin}
 		}
 	}
 	return all.String()
 }
 
-func stop(t *testing.T, cmd *exec.Cmd, output <-chan string) {
+// terminate asks the gateway to end, as an orchestrator does: once, since a
+// second time means at once.
+func (g *gateway) terminate() {
+	if !g.asked {
+		_ = g.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+	}
+	g.asked = true
+}
+
+// kill ends the gateway as a crash would.
+func (g *gateway) kill(t *testing.T) {
 	t.Helper()
-	kill := time.AfterFunc(stopLimit, func() { _ = cmd.Process.Kill() })
+	g.killed = true
+	_ = g.cmd.Process.Kill()
+	g.stop(t)
+}
+
+// stop ends the gateway if it has not been, and wants it to end in good order
+// unless it was killed.
+func (g *gateway) stop(t *testing.T) {
+	t.Helper()
+	select {
+	case <-g.ended:
+		return
+	default:
+		defer close(g.ended)
+	}
+	kill := time.AfterFunc(stopLimit, func() { _ = g.cmd.Process.Kill() })
 	defer kill.Stop()
-	_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
-	text := <-output
-	if err := cmd.Wait(); err != nil {
+	g.terminate()
+	text := <-g.output
+	if err := g.cmd.Wait(); err != nil && !g.killed {
 		t.Errorf("the gateway ended with %v", err)
 	}
 	if t.Failed() {

@@ -1,5 +1,6 @@
-// Package e2e runs Gatehouse as its users do, a process with a configuration
-// file, in front of a backend that nobody here wrote: etcd.
+// Package e2e runs Gatehouse as its users do, processes with a configuration
+// file: one in front of a backend that nobody here wrote, etcd; and several that
+// share a Redis.
 package e2e
 
 import (

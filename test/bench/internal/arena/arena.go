@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/bench/internal/contender"
 	"github.com/gatehouse-dev/gatehouse/test/bench/internal/load"
 	"github.com/gatehouse-dev/gatehouse/test/bench/internal/report"
+	"github.com/gatehouse-dev/gatehouse/test/bench/internal/token"
 	"github.com/gatehouse-dev/gatehouse/test/bench/internal/workload"
 )
 
@@ -39,7 +40,11 @@ func Run(ctx context.Context, o Options) ([]report.Case, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the benchmark's own binary: %w", err)
 	}
-	a := &arena{Options: o, self: self}
+	signed, err := token.Sign(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	a := &arena{Options: o, self: self, token: signed}
 	back, err := a.startBackend(ctx)
 	if err != nil {
 		return nil, err
@@ -60,6 +65,7 @@ func Run(ctx context.Context, o Options) ([]report.Case, error) {
 type arena struct {
 	Options
 	self    string
+	token   token.Signed // of every request
 	backend *backend
 	started int // how many contenders were, to name their files
 }
@@ -71,8 +77,13 @@ func (a *arena) measureCase(ctx context.Context, c workload.Case) (report.Case, 
 	if err != nil {
 		return report.Case{}, err
 	}
+	exchange.HTTP.Token = a.token.Compact
+	contenders := a.contendersOf(c)
+	if len(contenders) == 0 {
+		return report.Case{}, fmt.Errorf("none of the contenders %v takes part in it", a.Contenders)
+	}
 	result := report.Case{Title: c.Title}
-	for _, name := range a.Contenders {
+	for _, name := range contenders {
 		sample, err := a.turn(ctx, name, c, exchange, 0)
 		if err != nil {
 			return report.Case{}, err
@@ -83,16 +94,27 @@ func (a *arena) measureCase(ctx context.Context, c workload.Case) (report.Case, 
 		result.Lines = append(result.Lines, report.Line{Contender: name})
 	}
 	for round := range a.Rounds {
-		for i, name := range a.Contenders {
+		for i, name := range contenders {
 			sample, err := a.turn(ctx, name, c, exchange, result.SteadyRate)
 			if err != nil {
 				return report.Case{}, err
 			}
 			result.Lines[i].Samples = append(result.Lines[i].Samples, sample)
-			a.Progress("%-13s round %d  %-9s %7.1f µs CPU per request, %7.0f requests per second", c.Name, round+1, name, sample.CPU, sample.PerSecond)
+			a.Progress("%-13s round %d  %-18s %7.1f µs CPU per request, %7.0f requests per second", c.Name, round+1, name, sample.CPU, sample.PerSecond)
 		}
 	}
 	return result, nil
+}
+
+// contendersOf are those that take part in a case.
+func (a *arena) contendersOf(c workload.Case) []string {
+	var names []string
+	for _, name := range a.Contenders {
+		if contender.TakesPart(name, c) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // turn starts a contender, checks and warms it up, measures it and stops it.
@@ -109,6 +131,11 @@ func (a *arena) turn(ctx context.Context, name string, c workload.Case, x worklo
 	length, err := a.check(ctx, running, x)
 	if err != nil {
 		return report.Sample{}, fmt.Errorf("%s: %w", name, err)
+	}
+	if name == contender.Policies {
+		if err := running.checkPolicies(ctx, x); err != nil {
+			return report.Sample{}, running.process.Errorf("%w", err)
+		}
 	}
 	client, err := load.Dial(ctx, running.addr, a.Connections, x.HTTP, load.Answer{Status: 200, Length: length})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"reflect"
 	"slices"
 
@@ -51,6 +52,17 @@ func (a *arena) check(ctx context.Context, r *running, x workload.Exchange) (int
 		return 0, fmt.Errorf("the backend received another request than was meant: %.300v", received)
 	}
 	return len(answer), nil
+}
+
+// checkPolicies has a contender turn away a request without a token: policies
+// that are not in force cost nothing.
+func (r *running) checkPolicies(ctx context.Context, x workload.Exchange) error {
+	x.HTTP.Token = ""
+	status, got, err := send(ctx, r.addr, x)
+	if err == nil && status != http.StatusUnauthorized {
+		err = fmt.Errorf("a request without a token is answered with %d, want %d: %.300s", status, http.StatusUnauthorized, got)
+	}
+	return err
 }
 
 // SameMeaning compares two JSON texts. The error says where they differ first.

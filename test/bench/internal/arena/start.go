@@ -36,11 +36,11 @@ func (a *arena) start(ctx context.Context, name string, c workload.Case) (*runni
 	if err != nil {
 		return nil, err
 	}
-	s := contender.Settings{Listen: addrs[0], Backend: a.backend.addr, Case: c}
+	s := contender.Settings{Listen: addrs[0], Backend: a.backend.addr, Case: c, KeySet: a.token.KeySet}
 	program, args := a.self, role(name, s)
-	if name == contender.Gatehouse {
+	if contender.IsGatehouse(name) {
 		config := a.file(name, ".yaml")
-		if err := contender.WriteConfig(config, s, addrs[1], addrs[2]); err != nil {
+		if err := contender.WriteConfig(config, name, s, addrs[1], addrs[2]); err != nil {
 			return nil, err
 		}
 		program, args = a.Gatehouse, []string{"serve", "--config", config}
@@ -68,23 +68,32 @@ func client() *http.Client {
 
 // ask sends the case's request once and returns the body of the answer.
 func ask(ctx context.Context, addr string, x workload.Exchange) ([]byte, error) {
+	status, got, err := send(ctx, addr, x)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("%s %s is answered with %d %s: %.300s", x.HTTP.Method, x.HTTP.Path, status, http.StatusText(status), got)
+	}
+	return got, err
+}
+
+// send sends the case's request once and returns the answer's status and body.
+func send(ctx context.Context, addr string, x workload.Exchange) (status int, got []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, x.HTTP.Method, "http://"+addr+x.HTTP.Path, body(x.HTTP.Body))
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	if len(x.HTTP.Body) > 0 {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	if x.HTTP.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+x.HTTP.Token)
+	}
 	resp, err := client().Do(req)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	got, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s %s is answered with %s: %.300s", x.HTTP.Method, x.HTTP.Path, resp.Status, got)
-	}
-	return got, err
+	got, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, got, err
 }
 
 // backend is the program behind the contenders.

@@ -18,18 +18,27 @@ import (
 // The contenders, by the names under which they are reported.
 const (
 	Gatehouse = "gatehouse"
+	Policies  = "gatehouse-policies" // the same binary, with policies
 	Facade    = "facade"
 	Floor     = "floor"
 )
 
 // Names returns the contenders in the order in which they take turns.
-func Names() []string { return []string{Gatehouse, Facade, Floor} }
+func Names() []string { return []string{Gatehouse, Policies, Facade, Floor} }
+
+// IsGatehouse tells whether a contender is the gateway's binary, whose
+// configuration [WriteConfig] writes. All others are roles.
+func IsGatehouse(name string) bool { return name == Gatehouse || name == Policies }
+
+// TakesPart tells whether a contender is measured in a case.
+func TakesPart(name string, c workload.Case) bool { return name != Policies || c.Policies }
 
 // Settings is what a role is told.
 type Settings struct {
 	Listen  string // host:port to serve on
 	Backend string // host:port of the backend
 	Case    workload.Case
+	KeySet  []byte // of the token that every request carries; roles ignore both
 }
 
 // Run plays a role until ctx ends.

@@ -22,6 +22,7 @@ import (
 type Request struct {
 	Method, Path string
 	Body         []byte
+	Token        string // a bearer token; empty for none
 }
 
 // Answer is what every response must be.
@@ -82,6 +83,9 @@ func (c *Client) Close() {
 func encode(host string, r Request) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: application/json\r\n", r.Method, r.Path, host)
+	if r.Token != "" {
+		b.WriteString("Authorization: Bearer " + r.Token + "\r\n")
+	}
 	if len(r.Body) > 0 {
 		b.WriteString("Content-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(r.Body)) + "\r\n")
 	}

@@ -67,11 +67,11 @@ func TestRequestArrivesWhole(t *testing.T) {
 	var bad atomic.Value
 	addr := serve(t, func(_ http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
-		if err != nil || string(b) != body || r.Method != "POST" || r.RequestURI != "/v1/x?y=1" || r.Header.Get("Content-Type") != "application/json" {
+		if err != nil || string(b) != body || r.Method != "POST" || r.RequestURI != "/v1/x?y=1" || r.Header.Get("Content-Type") != "application/json" || r.Header.Get("Authorization") != "Bearer abc.def" {
 			bad.Store(r.Method + " " + r.RequestURI + " " + string(b))
 		}
 	})
-	c := dial(t, addr, load.Request{Method: "POST", Path: "/v1/x?y=1", Body: []byte(body)}, load.Answer{Status: 200})
+	c := dial(t, addr, load.Request{Method: "POST", Path: "/v1/x?y=1", Body: []byte(body), Token: "abc.def"}, load.Answer{Status: 200})
 	if _, err := c.Closed(t.Context(), 10*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}

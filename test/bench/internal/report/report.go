@@ -81,6 +81,8 @@ func label(name string) string {
 	switch name {
 	case contender.Gatehouse:
 		return "Gatehouse"
+	case contender.Policies:
+		return "Gatehouse, policies"
 	case contender.Facade:
 		return "Generated facade"
 	case contender.Floor:

@@ -31,6 +31,7 @@ const style = `
   .soft { fill: #59636e; }
   .page { fill: #ffffff; }
   .gatehouse { fill: #1a7f5a; }
+  .gatehouse-policies { fill: #5aa888; }
   .facade { fill: #b35900; }
   .floor { fill: #818b98; }
   .reach { stroke: #1f2328; stroke-width: 1.5; }
@@ -39,6 +40,7 @@ const style = `
     .soft { fill: #9198a1; }
     .page { fill: #0d1117; }
     .gatehouse { fill: #3fb98a; }
+    .gatehouse-policies { fill: #2b7d5f; }
     .facade { fill: #e0883a; }
     .floor { fill: #656c76; }
     .reach { stroke: #e6edf3; }
@@ -98,7 +100,7 @@ func (c Case) drawBar(b *strings.Builder, l Line, y int, longest float64) {
 
 // remark stands behind a bar's number.
 func (c Case) remark(l Line) string {
-	if l.Contender != contender.Gatehouse || c.share(l) == "" {
+	if !contender.IsGatehouse(l.Contender) || c.share(l) == "" {
 		return ""
 	}
 	return fmt.Sprintf(` <tspan class="soft">%s of the facade's</tspan>`, c.share(l))
@@ -107,7 +109,7 @@ func (c Case) remark(l Line) string {
 // class is the name under which a contender has its colour.
 func class(name string) string {
 	switch name {
-	case contender.Gatehouse, contender.Facade:
+	case contender.Gatehouse, contender.Policies, contender.Facade:
 		return name
 	default:
 		return contender.Floor

@@ -21,6 +21,9 @@ type Case struct {
 	Name   string // on the command line
 	Title  string // in the report
 	Routes int    // how many routes are bound beside the shop's own
+	// Policies tells whether it is measured too what policies cost: that is the
+	// same whatever a call carries, so one case shows it.
+	Policies bool
 
 	products int // in the answer, or
 	lines    int // in the request
@@ -29,7 +32,7 @@ type Case struct {
 // Cases returns all cases, in the order of the report.
 func Cases() []Case {
 	return []Case{
-		{Name: "response-1k", Title: "1 KB response", products: 1},
+		{Name: "response-1k", Title: "1 KB response", products: 1, Policies: true},
 		{Name: "response-8k", Title: "8 KB response", products: 10},
 		{Name: "response-85k", Title: "85 KB response", products: 100},
 		{Name: "request-85k", Title: "85 KB request", lines: 585},
