@@ -45,7 +45,7 @@ func rehearse(tb testing.TB, guarded bool) *rehearsal {
 	if guarded {
 		policy = &policyv1.Policy{
 			Auth:      &policyv1.Auth{Accept: []string{"idp"}},
-			RateLimit: []*policyv1.RateLimit{{Requests: proto.Uint32(1_000_000_000), Key: proto.String("caller.id")}},
+			RateLimit: []*policyv1.RateLimit{{Requests: proto.Uint32(1_000_000_000), Key: new("caller.id")}},
 			Timeout:   durationpb.New(10 * time.Second),
 			Retry:     &policyv1.Retry{},
 			Breaker:   &policyv1.Breaker{},

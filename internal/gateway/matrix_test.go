@@ -197,7 +197,7 @@ func authScenes(withKeys func(*configv1.Config)) []scene {
 		},
 		{
 			field: "auth", name: "condition", config: withKeys,
-			policy: rule(func(a *policyv1.Auth) { a.Allow = proto.String(`headers["x-tenant"] == "blue" && caller.id == "ada"`) }),
+			policy: rule(func(a *policyv1.Auth) { a.Allow = new(`headers["x-tenant"] == "blue" && caller.id == "ada"`) }),
 			play: func(t *testing.T, s *stage) {
 				s.want(t, codes.PermissionDenied, "x-api-key", "key-of-ada", "x-tenant", "red")
 				s.want(t, codes.PermissionDenied, "x-api-key", "key-of-ada")
