@@ -42,6 +42,7 @@ type builder struct {
 	overrides map[string][]override // full method name -> rules of the configuration
 	ruleless  map[int][]string      // exposure -> RPCs of which nobody said who may call them
 	forwarded []string              // metadata in which any RPC forwards claims
+	shared    sharedLimits
 }
 
 // source is one upstream's contract with the plans made from it.
@@ -51,7 +52,7 @@ type source struct {
 }
 
 func (b *builder) build(ctx context.Context) (*edge.Table, error) {
-	b.methods, b.schemas, b.ruleless = map[string]*call.Method{}, map[string]*source{}, map[int][]string{}
+	b.methods, b.schemas, b.ruleless, b.shared = map[string]*call.Method{}, map[string]*source{}, map[int][]string{}, sharedLimits{}
 	if err := b.readSchemas(ctx); err != nil {
 		return nil, err
 	}

@@ -37,6 +37,7 @@ type rpc struct {
 	expressions expressions
 	fixed       []byte   // what fallback serves, as wire bytes
 	forwarded   []string // the metadata in which any RPC forwards claims
+	shared      sharedLimits
 }
 
 func (r *rpc) unary() bool { return !r.desc.IsStreamingClient() && !r.desc.IsStreamingServer() }

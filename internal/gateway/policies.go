@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 
@@ -73,6 +74,9 @@ const networkKey = "peer.network"
 func (p *parts) limitsFor(r *rpc) (interceptors.Interceptor, error) {
 	limits := make([]ratelimit.Limit, 0, len(r.policy.GetRateLimit()))
 	for i, l := range r.policy.GetRateLimit() {
+		if err := r.shared.agree(l, r.name); err != nil {
+			return interceptors.Interceptor{}, fmt.Errorf("[%d].name: %w", i, err)
+		}
 		limit := ratelimit.Limit{Policy: l}
 		if l.GetKey() != networkKey {
 			var err error
@@ -83,6 +87,33 @@ func (p *parts) limitsFor(r *rpc) (interceptors.Interceptor, error) {
 		limits = append(limits, limit)
 	}
 	return p.limits.For(r.name, limits)
+}
+
+// sharedLimits are the limits of a table that have a name, with the RPC that
+// named each first.
+type sharedLimits map[string]sharedLimit
+
+type sharedLimit struct {
+	limit *policyv1.RateLimit
+	rpc   string
+}
+
+// agree refuses two limits that have one name, and so one state, but not the
+// same size: a caller could leave the debt of one at the other.
+func (s sharedLimits) agree(l *policyv1.RateLimit, rpc string) error {
+	if l.GetName() == "" || l.GetUnlimited() {
+		return nil
+	}
+	before, ok := s[l.GetName()]
+	if !ok {
+		s[l.GetName()] = sharedLimit{l, rpc}
+		return nil
+	}
+	o := before.limit
+	if o.GetRequests() != l.GetRequests() || o.GetBurst() != l.GetBurst() || !proto.Equal(o.GetPer(), l.GetPer()) || o.GetStore() != l.GetStore() {
+		return fmt.Errorf("%q is the limit of %s too, with other requests, per, burst or store; give it the same, or another name", l.GetName(), before.rpc)
+	}
+	return nil
 }
 
 // keyOf compiles a key; an empty one is the same for all calls.
@@ -113,7 +144,7 @@ func (p *parts) fallbackFor(r *rpc) (interceptors.Interceptor, error) {
 func (b *builder) newRPC(e *exposed, policy *policyv1.Policy, rules []*rule) (*rpc, error) {
 	r := &rpc{
 		name: fullMethod(e.method), desc: e.method, upstream: e.upstream, policy: policy, budget: b.budgetOf(e.upstream),
-		expressions: expressions{desc: e.method}, forwarded: b.forwarded,
+		expressions: expressions{desc: e.method}, forwarded: b.forwarded, shared: b.shared,
 	}
 	r.safe, r.sideEffects = repeatable(e.method, rules)
 	if policy.GetRetry() != nil && policy.GetRetry().Safe != nil {

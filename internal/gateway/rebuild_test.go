@@ -72,6 +72,37 @@ func TestRebuildRefusesWhatItCannotChange(t *testing.T) {
 	}
 }
 
+// RPCs share a limit by its name; it can have only one size.
+func TestSharedLimitsMustAgree(t *testing.T) {
+	b := &shopBackend{}
+	g := gatewaytest.Start(t, gatewaytest.Config(b.start(t)))
+	limit := func(requests uint32) []*policyv1.RateLimit {
+		return []*policyv1.RateLimit{{Requests: &requests, Name: new("shared"), Key: new("")}}
+	}
+	with := func(second uint32) error {
+		next, err := g.Gateway.Config().With(func(c *configv1.Config) {
+			c.Expose[0].Policy.RateLimit = limit(1)
+			other := proto.CloneOf(c.GetExpose()[0])
+			other.Select, other.Policy.RateLimit = "shop.inventory.v1.*", limit(second)
+			c.Expose = append(c.Expose, other)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g.Gateway.Rebuild(t.Context(), next)
+	}
+	if err := with(2); err == nil || !strings.Contains(err.Error(), `"shared" is the limit of /shop.`) {
+		t.Errorf("error %v, want one that names the limit", err)
+	}
+	if err := with(1); err != nil {
+		t.Fatal(err)
+	}
+	s := &stage{caller: doors()[2].open(t, g), backend: b, rpc: getShelf}
+	s.want(t, codes.OK)
+	s.rpc = watchStock
+	s.want(t, codes.ResourceExhausted)
+}
+
 // Nothing is lost while tables are replaced.
 func TestRebuildUnderLoad(t *testing.T) {
 	b := &shopBackend{}
