@@ -41,6 +41,8 @@ type App struct {
 	Commands []func(*App) *cobra.Command
 	// Version is what `version` prints; "" takes it from the build.
 	Version string
+	// Stdin is what commands read; nil is the process's standard input.
+	Stdin io.Reader
 }
 
 // Main runs the command line of the process and returns its exit code: 0, 1 for
@@ -59,6 +61,7 @@ func (a *App) Main() int {
 func (a *App) Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := a.root()
 	root.SetArgs(args)
+	root.SetIn(a.Stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
@@ -91,7 +94,7 @@ func (a *App) root() *cobra.Command {
 		return wrongUse(c, "%w", err)
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(a.serve(), a.check(), a.routes(), a.version())
+	root.AddCommand(a.serve(), a.check(), a.routes(), a.hash(), a.version())
 	for _, c := range a.Commands {
 		root.AddCommand(c(a))
 	}

@@ -207,6 +207,11 @@ func TestMistakesNeverStart(t *testing.T) {
 		{name: "response body that is no field", config: good + httpRule(`{selector: shop.pricing.v1.PricingService.ListPrices, get: "/v1/prices", response_body: "list"}`), want: []string{"list", "ListPrices"}},
 		{name: "rule of an RPC that is not exposed", config: good + httpRule(`{selector: shop.pricing.v1.PricingService.ListPrice, get: "/v1/prices"}`), want: []string{"ListPrice", "ListPrices"}},
 		{name: "policy that cannot be", config: swap("timeout: 2s", "timeout: -2s"), want: []string{"gatehouse.yaml:8:", "timeout"}},
+		{name: "RPC that nobody may call", config: good + exposure("GetShelf", "auth: {public: false}"), want: []string{"gatehouse.yaml:10:", "expose[2].policy.auth: ", "nobody says who may call", "shop.catalog.v1.CatalogService.GetShelf", "public: true"}},
+		{name: "authenticator that is none", config: good + exposure("GetShelf", "auth: {accept: [staf]}") + staff, want: []string{"gatehouse.yaml:10:", "expose[2].policy.auth: ", "accept[0]: ", `"staf"`, `"staff"`}},
+		{name: "condition that is none", config: good + exposure("GetShelf", "auth: {accept: [staff], allow: 'caller.id == head[0]'}") + staff, want: []string{"gatehouse.yaml:10:", "expose[2].policy.auth: ", "allow: column 14: ", "'head'", "'headers'"}},
+		{name: "cache of what has side effects", config: good + exposure("DeleteProduct", "auth: {public: true}, cache: {ttl: 1s}"), want: []string{"gatehouse.yaml:10:", "expose[2].policy.cache: ", "shop.catalog.v1.CatalogService.DeleteProduct", "side effects", "NO_SIDE_EFFECTS"}},
+		{name: "redis that is not there", config: good + exposure("GetShelf", "auth: {public: true}, rate_limit: [{requests: 1, store: redis}]"), want: []string{"gatehouse.yaml:10:", "expose[2].policy.rate_limit: ", "rate_limit[0].store: redis is not configured", "local"}},
 		{name: "certificate that is not there", config: swap(`http: {address: "127.0.0.1:0"`, `http: {address: "127.0.0.1:0", tls: {cert_file: no.pem, key_file: no.key}`), want: []string{"gatehouse.yaml:2:", "no.pem"}},
 		{name: "certificate that is none", config: swap(`http: {address: "127.0.0.1:0"`, `http: {address: "127.0.0.1:0", tls: {cert_file: `+garbage+`, key_file: `+garbage+`}`), want: []string{garbage}},
 		{name: "authorities that are none", config: swap("schema: {linked: true}", "tls: {ca_file: "+garbage+"}, schema: {linked: true}"), want: []string{garbage, "PEM"}},
@@ -236,6 +241,14 @@ func TestMistakesNeverStart(t *testing.T) {
 			})
 		}
 	}
+}
+
+// staff is an authenticator.
+const staff = "authenticators: [{name: staff, mtls: {names: [staff.example.com]}}]\n"
+
+// exposure is one of an RPC of the catalog, with a policy of its own.
+func exposure(rpc, policy string) string {
+	return "  - {select: shop.catalog.v1.CatalogService." + rpc + ", upstream: shop, policy: {" + policy + "}}\n"
 }
 
 // httpRule is an exposure with a binding of its own.

@@ -3,14 +3,15 @@ package main
 import (
 	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
 )
 
 // The demo's API keys. They open nothing but the demo.
@@ -19,10 +20,13 @@ const (
 	warehouseKey = "demo-warehouse" // may change the stock only
 )
 
+// customer is who the demo's token is for: one of those who have bought before.
+const customer = "bjorn-lund"
+
 // credentials are what the demo's clients show, made anew at each start.
 type credentials struct {
 	dir   string // of the files that the configuration names
-	token string // of the customer Ada
+	token string // of the customer
 }
 
 // newCredentials writes the staff's keys and the key set of an issuer, and has
@@ -33,29 +37,36 @@ func newCredentials(now time.Time) (*credentials, error) {
 		return nil, fmt.Errorf("a folder for the demo's credentials: %w", err)
 	}
 	c := &credentials{dir: dir}
+	if err := c.make(now); err != nil {
+		return nil, errors.Join(err, c.remove())
+	}
+	return c, nil
+}
+
+func (c *credentials) make(now time.Time) error {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	key := map[string]string{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": "demo", "x": encoded(public)}
 	jwks, err := json.Marshal(map[string]any{"keys": []any{key}})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	keys := fmt.Sprintf("- {id: staff, sha256: %s, scopes: [catalog.write, pricing.write, inventory.write]}\n- {id: warehouse, sha256: %s, scopes: [inventory.write]}\n",
-		hashed(staffKey), hashed(warehouseKey))
+	keys := fmt.Sprintf("- {id: staff, sha256: %s, scopes: [catalog.write, pricing.write, inventory.write]}\n"+
+		"- {id: warehouse, sha256: %s, scopes: [inventory.write]}\n", auth.HashKey(staffKey), auth.HashKey(warehouseKey))
 	for name, text := range map[string][]byte{"jwks.json": jwks, "keys.yaml": []byte(keys)} {
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
-			return nil, err
+		if err := os.WriteFile(filepath.Join(c.dir, name), text, 0o600); err != nil {
+			return err
 		}
 	}
 	c.token, err = sign(private, map[string]any{
-		"iss": "https://id.shop.example", "aud": "shop", "sub": "ada-lovelace", "exp": now.Add(24 * time.Hour).Unix(),
+		"iss": "https://id.shop.example", "aud": "shop", "sub": customer, "exp": now.Add(24 * time.Hour).Unix(),
 	})
-	return c, err
+	return err
 }
 
-func (c *credentials) remove() { _ = os.RemoveAll(c.dir) }
+func (c *credentials) remove() error { return os.RemoveAll(c.dir) }
 
 // sign makes a token (RFC 7519).
 func sign(key ed25519.PrivateKey, claims map[string]any) (string, error) {
@@ -68,8 +79,3 @@ func sign(key ed25519.PrivateKey, claims map[string]any) (string, error) {
 }
 
 func encoded(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
-
-func hashed(key string) string {
-	sum := sha256.Sum256([]byte(key))
-	return hex.EncodeToString(sum[:])
-}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -34,7 +35,7 @@ func demo(app *cmd.App) *cobra.Command {
 		Args: cmd.NoArgs,
 	}
 	addresses := cmd.AddressFlags(c)
-	c.RunE = func(c *cobra.Command, _ []string) error {
+	c.RunE = func(c *cobra.Command, _ []string) (err error) {
 		backends, err := startShop()
 		if err != nil {
 			return err
@@ -44,7 +45,7 @@ func demo(app *cmd.App) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		defer known.remove()
+		defer func() { err = errors.Join(err, known.remove()) }()
 		text := strings.ReplaceAll(backends.names.Replace(demoConfig), "DIR", known.dir)
 		file, err := config.Parse("demo.yaml", []byte(text))
 		if err != nil {
@@ -92,38 +93,14 @@ func (b *backends) stop() {
 	}
 }
 
+//go:embed demo.txt
+var demoText string
+
 // greet tells where things are and what to try.
 func greet(w io.Writer, s *server.Server, b *backends, c *credentials) {
-	fmt.Fprintf(w, `Gatehouse is in front of a shop of five gRPC services:
-%[1]s
-
-  REST, gRPC http://%[2]s
-  gRPC       %[3]s
-  admin      http://%[4]s (/readyz /metrics /routes /breakers /openapi.json)
-
-Try in another terminal: list, get, a mistake, a stream, and gRPC.
-
-  curl 'http://%[2]s/v1/shelves?pageSize=2'
-  curl http://%[2]s/v1/products/enamel-mug-blue/reviews/205
-  curl 'http://%[2]s/v1/shelves?pagesize=2'
-  curl -N 'http://%[2]s/v1/warehouses/kassel/stock/nordkap-tunnel-tent-2-persons:watch?since=2026-01-01T00:00:00Z&max_movements=3'
-  grpcurl -plaintext -d '{"name": "shelves/tents"}' %[3]s shop.catalog.v1.CatalogService/GetShelf
-
-The policies of the contract at work: nobody (401), a key without the scope (403), one with it, a customer's token.
-
-  curl -i -X PATCH http://%[2]s/v1/products/enamel-mug-blue --json '{"displayName": "Mug"}'
-  curl -i -X PATCH http://%[2]s/v1/products/enamel-mug-blue --json '{"displayName": "Mug"}' -H 'x-api-key: %[5]s'
-  curl -i -X PATCH http://%[2]s/v1/products/enamel-mug-blue --json '{"displayName": "Mug"}' -H 'x-api-key: %[6]s'
-  curl http://%[2]s/v1/customers/ada-lovelace/orders -H 'authorization: Bearer %[7]s'
-
-Too many searches (429 from the sixth on), a failure that is tried again, and a breaker that opens.
-
-  for i in 1 2 3 4 5 6; do curl -si 'http://%[2]s/v1/products:search?query=tent' | grep -iE '^HTTP|^ratelimit|^retry'; done
-  curl -i http://%[2]s/v1/products/enamel-mug-blue/reviews/205 -H 'x-demo-fault: once'
-  for i in 1 2 3 4; do curl -i http://%[2]s/v1/products/enamel-mug-blue/reviews/205 -H 'x-demo-fault: always'; done
-  curl http://%[4]s/breakers
-
-Stop with Ctrl-C.
-
-`, strings.Join(b.lines, "\n"), s.Address("http"), s.Address("grpc"), s.Address("admin"), warehouseKey, staffKey, c.token)
+	text := strings.NewReplacer(
+		"BACKENDS", strings.Join(b.lines, "\n"), "HTTP", s.Address("http"), "GRPC", s.Address("grpc"), "ADMIN", s.Address("admin"),
+		"CUSTOMER", customer, "TOKEN", c.token, "STAFF", staffKey, "WAREHOUSE", warehouseKey,
+	)
+	_, _ = text.WriteString(w, demoText)
 }

@@ -54,12 +54,12 @@ var arrows = []row{
 	{pattern: "cmd/gatehouse/shop", ours: []string{"gen"}},
 	{
 		pattern: "cmd",
-		ours:    []string{"gen", "internal/*", "interceptors", "cmd/*", "cmd/gatehouse/shop"},
+		ours:    []string{"gen", "internal/*", "interceptors", "interceptors/auth", "cmd/*", "cmd/gatehouse/shop"},
 		http:    true,
 	},
 	{
 		pattern: "cmd/*",
-		ours:    []string{"gen", "internal/*", "interceptors", "cmd", "cmd/*", "cmd/gatehouse/shop"},
+		ours:    []string{"gen", "internal/*", "interceptors", "interceptors/auth", "cmd", "cmd/*", "cmd/gatehouse/shop"},
 		http:    true,
 	},
 	{pattern: "gen", ours: []string{"gen"}, http: true},

@@ -71,11 +71,11 @@ func shell(t *testing.T, dir, line string) (string, error) {
 
 // process is a running gateway.
 type process struct {
-	http, grpc string // where it listens
-	greeting   string // what it printed until it was ready
+	http, grpc, admin string // where it listens
+	greeting          string // what it printed until it was ready
 }
 
-var serving = regexp.MustCompile(`msg=serving http=(\S+) grpc=(\S+) admin=\S+`)
+var serving = regexp.MustCompile(`msg=serving http=(\S+) grpc=(\S+) admin=(\S+)`)
 
 // start runs a gateway's binary on free ports, waits until it has printed a
 // line with ready in it, and ends it with the test, when it must exit with 0.
@@ -126,7 +126,7 @@ func readyProcess(t *testing.T, printed <-chan string) *process {
 		if m == nil {
 			t.Fatalf("it does not serve:\n%s", text)
 		}
-		return &process{http: m[1], grpc: m[2], greeting: text}
+		return &process{http: m[1], grpc: m[2], admin: m[3], greeting: text}
 	case <-time.After(time.Minute):
 		t.Fatal("it does not serve after a minute")
 		return nil

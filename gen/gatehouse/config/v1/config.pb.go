@@ -667,7 +667,8 @@ func (x *Shedding) GetMaxLimit() uint32 {
 // Answers is the memory in which answers are kept.
 type Answers struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How much is kept at most, in bytes; the answers used longest ago go first.
+	// How much is kept at most, in bytes; those least likely to be asked for
+	// again go first. One that takes more than a sixteenth of it is not kept.
 	// Default: `64MiB`.
 	MaxBytes      *int64 `protobuf:"varint,1,opt,name=max_bytes,json=maxBytes,proto3,oneof" json:"max_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields

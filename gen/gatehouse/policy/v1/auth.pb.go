@@ -37,7 +37,8 @@ type Auth struct {
 	// let in if one of them knows its credential. A credential that is there and
 	// wrong is refused, whatever else the call carries.
 	Accept []string `protobuf:"bytes,2,rep,name=accept,proto3" json:"accept,omitempty"`
-	// Callers without any credential are let in too, as nobody.
+	// Callers without any credential are let in too, as nobody. Not together with
+	// `scopes`, which nobody has.
 	// Default: `false`.
 	Anonymous *bool `protobuf:"varint,3,opt,name=anonymous,proto3,oneof" json:"anonymous,omitempty"`
 	// Scopes that the caller must have, all of them: of a token's `scope` or
@@ -49,8 +50,12 @@ type Auth struct {
 	// Default: none.
 	Allow *string `protobuf:"bytes,5,opt,name=allow,proto3,oneof" json:"allow,omitempty"`
 	// Claims of the caller that go to the backend: the key of the metadata, and
-	// the claim whose value it takes, a dotted path (`"x-user": "sub"`). What
-	// clients send under these keys is dropped, also where nothing replaces it.
+	// the claim whose value it takes (`"x-user": "sub"`). A claim within a claim
+	// has a dotted path; one whose own name has the dots wins over it. Strings,
+	// numbers and booleans go as they are, lists and objects as JSON. A string
+	// that is not printable ASCII goes only under a key that ends in `-bin`. What
+	// clients send under these keys is dropped, on every RPC, also where nothing
+	// replaces it.
 	Forward       map[string]string `protobuf:"bytes,6,rep,name=forward,proto3" json:"forward,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -493,7 +498,8 @@ func (x *ApiKeys) GetFile() string {
 }
 
 // Mtls knows callers by the certificate that they showed. The listener must ask
-// for one (`tls.client_ca_file`).
+// for one (`tls.client_ca_file`). Any one entry of the three lists must fit, and
+// there must be at least one.
 type Mtls struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Distinguished names of subjects (RFC 4514), as in `CN=billing,O=Example`.
@@ -561,8 +567,9 @@ func (x *Mtls) GetSpiffeIds() []string {
 // Basic knows callers by a name and a password.
 type Basic struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The users, a file in the form of htpasswd with bcrypt hashes. It is read
-	// anew when it changes.
+	// The users, a file in the form of htpasswd with bcrypt hashes. A third field
+	// has the user's scopes: `name:hash:read write`. The file is read anew when it
+	// changes.
 	File string `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
 	// What a browser shows when it asks.
 	// Default: `gatehouse`.

@@ -80,7 +80,7 @@ func (Store) EnumDescriptor() ([]byte, []int) {
 type OnFailure int32
 
 const (
-	// The default, `open`.
+	// The policy's own default.
 	OnFailure_ON_FAILURE_UNSPECIFIED OnFailure = 0
 	// The call goes on; a limit is kept in this process alone meanwhile.
 	OnFailure_ON_FAILURE_OPEN OnFailure = 1
@@ -129,19 +129,20 @@ func (OnFailure) EnumDescriptor() ([]byte, []int) {
 	return file_gatehouse_policy_v1_limits_proto_rawDescGZIP(), []int{1}
 }
 
-// Priority tells which calls are shed first when the gateway is overloaded.
+// Priority tells which calls are shed first when the gateway is overloaded: each
+// has its share of the calls that may be in flight.
 type Priority int32
 
 const (
 	// The default, `normal`.
 	Priority_PRIORITY_UNSPECIFIED Priority = 0
-	// Shed first: batches, prefetching.
+	// Shed first, from seven tenths of the limit on: batches, prefetching.
 	Priority_PRIORITY_SHEDDABLE Priority = 1
-	// In between.
+	// From eight tenths on.
 	Priority_PRIORITY_NORMAL Priority = 2
-	// Shed late.
+	// From nine tenths on.
 	Priority_PRIORITY_HIGH Priority = 3
-	// Shed last: what the business lives on.
+	// Shed last, when the limit is reached: what the business lives on.
 	Priority_PRIORITY_CRITICAL Priority = 4
 )
 
@@ -273,7 +274,7 @@ type RateLimit struct {
 	Cost *uint32 `protobuf:"varint,6,opt,name=cost,proto3,oneof" json:"cost,omitempty"`
 	// The name of the limit, in the header RateLimit and in metrics. RPCs whose
 	// limits have the same name share them.
-	// Default: the RPC's full name, with a number if it has several.
+	// Default: the RPC's full name, with a number from the second limit on.
 	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Where it is counted.
 	// Default: `local`.
@@ -393,7 +394,7 @@ type Concurrency struct {
 	// pass go first.
 	// Default: `0`.
 	Queue *uint32 `protobuf:"varint,4,opt,name=queue,proto3,oneof" json:"queue,omitempty"`
-	// How long a call may wait. One whose deadline passes before is not queued.
+	// How long a call may wait. One whose deadline is sooner is not queued.
 	// Default: `100ms`.
 	MaxWait       *durationpb.Duration `protobuf:"bytes,5,opt,name=max_wait,json=maxWait,proto3" json:"max_wait,omitempty"`
 	unknownFields protoimpl.UnknownFields

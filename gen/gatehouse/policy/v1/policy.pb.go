@@ -50,10 +50,10 @@ type Policy struct {
 	Timeout *durationpb.Duration `protobuf:"bytes,1,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	// Who may call. Required: an RPC without a rule is an error.
 	Auth *Auth `protobuf:"bytes,2,opt,name=auth,proto3" json:"auth,omitempty"`
-	// How many calls may come in a time. Several limits may hold at once; a call
-	// must pass all.
+	// How many calls may come in a time. Up to eight limits may hold at once; a
+	// call must pass all, and one that is refused takes nothing from any.
 	RateLimit []*RateLimit `protobuf:"bytes,3,rep,name=rate_limit,json=rateLimit,proto3" json:"rate_limit,omitempty"`
-	// How many calls may run at once.
+	// How many calls may run at once: one cap of each scope at most.
 	Concurrency []*Concurrency `protobuf:"bytes,4,rep,name=concurrency,proto3" json:"concurrency,omitempty"`
 	// Which calls are shed first when the gateway is overloaded (`shedding` in the
 	// configuration).
@@ -238,12 +238,12 @@ var File_gatehouse_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_gatehouse_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	" gatehouse/policy/v1/policy.proto\x12\x13gatehouse.policy.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egatehouse/policy/v1/auth.proto\x1a gatehouse/policy/v1/limits.proto\x1a$gatehouse/policy/v1/resilience.proto\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\x9a\x05\n" +
+	" gatehouse/policy/v1/policy.proto\x12\x13gatehouse.policy.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egatehouse/policy/v1/auth.proto\x1a gatehouse/policy/v1/limits.proto\x1a$gatehouse/policy/v1/resilience.proto\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xa4\x05\n" +
 	"\x06Policy\x12C\n" +
 	"\atimeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\atimeout\x12-\n" +
-	"\x04auth\x18\x02 \x01(\v2\x19.gatehouse.policy.v1.AuthR\x04auth\x12=\n" +
+	"\x04auth\x18\x02 \x01(\v2\x19.gatehouse.policy.v1.AuthR\x04auth\x12G\n" +
 	"\n" +
-	"rate_limit\x18\x03 \x03(\v2\x1e.gatehouse.policy.v1.RateLimitR\trateLimit\x12B\n" +
+	"rate_limit\x18\x03 \x03(\v2\x1e.gatehouse.policy.v1.RateLimitB\b\xbaH\x05\x92\x01\x02\x10\bR\trateLimit\x12B\n" +
 	"\vconcurrency\x18\x04 \x03(\v2 .gatehouse.policy.v1.ConcurrencyR\vconcurrency\x12H\n" +
 	"\bpriority\x18\x05 \x01(\x0e2\x1d.gatehouse.policy.v1.PriorityB\b\xbaH\x05\x82\x01\x02\x10\x01H\x00R\bpriority\x88\x01\x01\x12'\n" +
 	"\x02ip\x18\x06 \x01(\v2\x17.gatehouse.policy.v1.IpR\x02ip\x120\n" +

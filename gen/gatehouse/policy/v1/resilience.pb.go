@@ -322,8 +322,10 @@ func (x *Hedge) GetDelay() *durationpb.Duration {
 }
 
 // RetryBudget bounds retries and hedges to an upstream together (gRFC A6,
-// throttling): each failed attempt takes one token, each success gives
-// `token_ratio` back, and at half of the tokens or below nothing is repeated.
+// throttling): each failed attempt, and each hedge, takes one token, each success
+// gives `token_ratio` back, and at half of the tokens or below nothing is
+// repeated. So retries end when more than about `token_ratio` of the attempts
+// fail for long, by default a tenth.
 type RetryBudget struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many tokens there are at most, and at first.
@@ -644,8 +646,10 @@ type Cache struct {
 	Ttl *durationpb.Duration `protobuf:"bytes,2,opt,name=ttl,proto3" json:"ttl,omitempty"`
 	// An expression (CEL) that tells who may be given the same answer: callers
 	// for whom it gives the same value. Over `caller`, `headers`, `peer` and
-	// `method`. `""` is everybody, and lets shared caches on the way keep the
-	// answer too.
+	// `method`; a call for which it cannot be told passes by the cache. `""` is
+	// everybody, whatever credentials for the backend a call carries, and lets
+	// shared caches on the way keep the answer too: where a backend answers by
+	// such credentials, it must be set, as to `headers["authorization"]`.
 	// Default: `[caller.authenticator, caller.id]`; `""` for an RPC that is public.
 	Vary          *string `protobuf:"bytes,3,opt,name=vary,proto3,oneof" json:"vary,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -705,7 +709,12 @@ func (x *Cache) GetVary() string {
 
 // Idempotency answers a repeated call with the answer of the first
 // (draft-ietf-httpapi-idempotency-key-header). Clients name a call with the
-// header Idempotency-Key, of the caller's own choice.
+// header Idempotency-Key: 1 to 255 printable characters of their own choice. It
+// names the call of one caller, or where nobody is known of one client address,
+// to one RPC. The answer of the backend is kept, also if it is an error, but
+// for CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE, ABORTED, RESOURCE_EXHAUSTED,
+// UNAUTHENTICATED and PERMISSION_DENIED: these, and what the gateway itself
+// refuses, free the key for another try.
 type Idempotency struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The header means nothing, whatever a wider source says.

@@ -1893,8 +1893,7 @@ const file_shop_catalog_v1_catalog_proto_rawDesc = "" +
 	"\rUpdateProduct\x12%.shop.catalog.v1.UpdateProductRequest\x1a\x18.shop.catalog.v1.Product\"J\xa2\xd4\x18\x18\x12\x16\x12\x05staff\"\rcatalog.write\x82\xd3\xe4\x93\x02(:\aproduct2\x1d/v1/{product.name=products/*}\x12\x8c\x01\n" +
 	"\rDeleteProduct\x12%.shop.catalog.v1.DeleteProductRequest\x1a\x16.google.protobuf.Empty\"<\xa2\xd4\x18\x18\x12\x16\x12\x05staff\"\rcatalog.write\x82\xd3\xe4\x93\x02\x17*\x15/v1/{name=products/*}\x90\x02\x02\x12\x98\x01\n" +
 	"\x0eArchiveProduct\x12&.shop.catalog.v1.ArchiveProductRequest\x1a\x18.shop.catalog.v1.Product\"D\xa2\xd4\x18\x18\x12\x16\x12\x05staff\"\rcatalog.write\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/v1/{name=products/*}:archive\x12\xaf\x01\n" +
-	"\x0eSearchProducts\x12&.shop.catalog.v1.SearchProductsRequest\x1a'.shop.catalog.v1.SearchProductsResponse\"L\xa2\xd4\x18\x10\x1a\x0e\x10\x05\x1a\x02\b\n" +
-	":\x06search\x82\xd3\xe4\x93\x02/Z\x18:\x01*\"\x13/v1/products:search\x12\x13/v1/products:search\x90\x02\x01\x12m\n" +
+	"\x0eSearchProducts\x12&.shop.catalog.v1.SearchProductsRequest\x1a'.shop.catalog.v1.SearchProductsResponse\"L\xa2\xd4\x18\x10\x1a\x0e\x10\x05\x1a\x02\b\x1e:\x06search\x82\xd3\xe4\x93\x02/Z\x18:\x01*\"\x13/v1/products:search\x12\x13/v1/products:search\x90\x02\x01\x12m\n" +
 	"\bGetMedia\x12 .shop.catalog.v1.GetMediaRequest\x1a\x14.google.api.HttpBody\")\x82\xd3\xe4\x93\x02 \x12\x1e/v1/{name=products/*/media/**}\x90\x02\x01\x12\x9a\x01\n" +
 	"\vUploadMedia\x12#.shop.catalog.v1.UploadMediaRequest\x1a\x16.shop.catalog.v1.Media\"N\xa2\xd4\x18\x18\x12\x16\x12\x05staff\"\rcatalog.write\x82\xd3\xe4\x93\x02):\acontent\x1a\x1e/v1/{name=products/*/media/**}\x90\x02\x02B\xa4\x01\x92AS\x12Q\n" +
 	"\bThe shop\x12AThe demo contract of Gatehouse: an outdoor shop in five services.2\x02v1\xa2\xd4\x18\b\n" +

@@ -923,7 +923,7 @@ const file_shop_reviews_v1_reviews_proto_rawDesc = "" +
 	"\fDeleteReview\x12$.shop.reviews.v1.DeleteReviewRequest\x1a\x16.google.protobuf.Empty\"B\xa2\xd4\x18\x14\x12\x12\x12\tcustomers\x12\x05staff\x82\xd3\xe4\x93\x02!*\x1f/v1/{name=products/*/reviews/*}\x90\x02\x02\x12\x97\x01\n" +
 	"\x10GetRatingSummary\x12(.shop.reviews.v1.GetRatingSummaryRequest\x1a\x1e.shop.reviews.v1.RatingSummary\"9\xa2\xd4\x18\aJ\x05\x12\x03\b\x90\x1c\x82\xd3\xe4\x93\x02%\x12#/v1/{name=products/*/ratingSummary}\x90\x02\x01\x12h\n" +
 	"\x0fModerateReviews\x12'.shop.reviews.v1.ModerateReviewsRequest\x1a(.shop.reviews.v1.ModerateReviewsResponse(\x010\x01B\\\xa2\xd4\x18\x16\n" +
-	"\x02\b\x02\x12\x02\b\x01:\x02\x10\x03B\b\x10\x02H\x05R\x02\b\x05Z@github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v1;reviewsv1b\x06proto3"
+	"\x02\b\x02\x12\x02\b\x01:\x02\x10\x03B\b\x10\x02H\bR\x02\b\x03Z@github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v1;reviewsv1b\x06proto3"
 
 var (
 	file_shop_reviews_v1_reviews_proto_rawDescOnce sync.Once
