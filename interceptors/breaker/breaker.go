@@ -139,7 +139,7 @@ func (b *Breakers) make(k key) *breaker {
 type State struct {
 	Upstream string `json:"upstream"`
 	Method   string `json:"method,omitempty"` // "" for all RPCs of the upstream
-	Kind     string `json:"kind"`             // "adaptive" or "three_state"
+	Kind     string `json:"kind"`             // "adaptive" or "three-state"
 	// State is "closed", "open" or "half-open"; for an adaptive one "passing"
 	// or "refusing".
 	State string `json:"state"`

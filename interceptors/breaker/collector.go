@@ -26,7 +26,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	for _, s := range c.breakers.States() {
 		u := user{s.Upstream, s.Method}
 		refusals[u] = max(refusals[u], s.Refusal)
-		if s.Kind == "three_state" {
+		if s.Kind == "three-state" {
 			states[u] = max(states[u], number(s.State))
 		}
 	}

@@ -140,7 +140,7 @@ func (t *threeState) report(s *State, now time.Time) {
 	t.tick(now)
 	t.window.advance(now)
 	sum := t.window.sum()
-	s.Kind, s.State, s.Since = "three_state", t.state.String(), t.since
+	s.Kind, s.State, s.Since = "three-state", t.state.String(), t.since
 	s.Requests, s.Failures, s.Slow = sum.begun, sum.failed, sum.slow
 	if t.state == open || t.state == halfOpen && t.admitted == t.probes {
 		s.Refusal = 1

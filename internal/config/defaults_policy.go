@@ -59,12 +59,6 @@ func completePolicy(p *policyv1.Policy) {
 		byName[m.ProtoReflect().Descriptor().FullName()] = m
 	}
 	completeIn(p.ProtoReflect(), byName)
-	if cache := p.GetCache(); cache != nil && cache.Vary == nil {
-		cache.Vary = new("[caller.authenticator, caller.id]")
-		if p.GetAuth().GetPublic() {
-			cache.Vary = new("")
-		}
-	}
 	for _, l := range p.GetRateLimit() {
 		if l.Burst == nil && l.Requests != nil {
 			l.Burst = new(l.GetRequests())

@@ -126,7 +126,7 @@ func (r *rpc) keyOf(text string) (keyFunc, error) {
 
 func (p *parts) cacheFor(r *rpc) (interceptors.Interceptor, error) {
 	conf := r.policy.GetCache()
-	var vary keyFunc
+	var vary keyFunc // nil, where the policy does not say: by who calls
 	if conf.GetVary() != "" {
 		var err error
 		if vary, err = r.expressions.key(conf.GetVary()); err != nil {

@@ -646,11 +646,11 @@ type Cache struct {
 	Ttl *durationpb.Duration `protobuf:"bytes,2,opt,name=ttl,proto3" json:"ttl,omitempty"`
 	// An expression (CEL) that tells who may be given the same answer: callers
 	// for whom it gives the same value. Over `caller`, `headers`, `peer` and
-	// `method`; a call for which it cannot be told passes by the cache. `""` is
-	// everybody, whatever credentials for the backend a call carries, and lets
-	// shared caches on the way keep the answer too: where a backend answers by
-	// such credentials, it must be set, as to `headers["authorization"]`.
-	// Default: `[caller.authenticator, caller.id]`; `""` for an RPC that is public.
+	// `method`. `""` is everybody, whatever credentials they carry, and lets
+	// shared caches on the way keep the answer too.
+	// Default: who calls. Those of whom nothing is known share, but for calls with
+	// an `authorization` or `cookie` that no policy has looked at, which pass by
+	// the cache.
 	Vary          *string `protobuf:"bytes,3,opt,name=vary,proto3,oneof" json:"vary,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
