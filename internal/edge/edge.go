@@ -72,8 +72,7 @@ func Handler(s *Settings) func(grpc http.Handler) http.Handler {
 	return func(grpc http.Handler) http.Handler {
 		rest, grpc := newREST(s), &grpcOverHTTP{s, grpc}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.ProtoMajor < 2 { // the connection had other requests, and their bounds
-				s.liftWriting(w)
+			if r.ProtoMajor < 2 { // the time to take an earlier answer ended with it, by net/http
 				s.boundUnread(w, r)
 				endAfterFraming(w, r)
 			}
