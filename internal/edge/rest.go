@@ -68,6 +68,11 @@ func (e *rest) serve(s *restStream, m *httprule.Match[*Route]) error {
 	defer cancel()
 	s.ctx = metadata.NewOutgoingContext(ctx, md)
 	if s.route.Method.Stream.ClientStreams {
+		if s.r.ProtoMajor < 2 {
+			// An answer that comes before the upload has ended leaves net/http
+			// reading: another request on the connection would get in its way.
+			s.w.Header()["Connection"] = headerClose
+		}
 		defer s.endUpload()
 	}
 	return call.Forward(s.route.Method, s)
