@@ -57,9 +57,10 @@ type Vary func(ctx context.Context) (string, error)
 // An answer is kept for p.ttl under the method, the bytes of the request and
 // what vary says. If the policy's own expression is empty (`""`), all share and
 // vary is not called. If vary is nil, the caller is what tells: authenticator
-// and id; those of whom nothing is known share. A call that carries a
-// credential which no policy has looked at (authorization, cookie) then passes
-// by the cache, and so does one for which vary fails.
+// and id; those of whom nothing is known share. In both cases a call that
+// carries a credential which no policy has looked at (authorization, cookie)
+// passes by the cache, for the backend may answer it differently. So does one
+// for which vary fails.
 //
 // Only OK is kept, and only if the backend's cache-control does not say no-store,
 // no-cache or private; its max-age, if it is shorter, counts. An answer that
@@ -179,7 +180,8 @@ func (c *one) identify() (known bool, _ error) {
 func (c *one) who() (_ answers.Who, known bool) {
 	switch {
 	case c.rpc.public:
-		return answers.Who{Kind: "all"}, true
+		_, known := answers.CallerOf(c.ctx)
+		return answers.Who{Kind: "all"}, known
 	case c.rpc.vary == nil:
 		return answers.CallerOf(c.ctx)
 	}

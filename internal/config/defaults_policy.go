@@ -51,6 +51,9 @@ func defaultsOf() []proto.Message {
 	}
 }
 
+// DefaultVary has a cache tell callers apart by who they are.
+const DefaultVary = "[caller.authenticator, caller.id]"
+
 // completePolicy fills in what the parts of a policy leave out.
 func completePolicy(p *policyv1.Policy) {
 	fill(p, DefaultPolicy())
@@ -60,7 +63,7 @@ func completePolicy(p *policyv1.Policy) {
 	}
 	completeIn(p.ProtoReflect(), byName)
 	if cache := p.GetCache(); cache != nil && cache.Vary == nil {
-		cache.Vary = new("[caller.authenticator, caller.id]")
+		cache.Vary = new(DefaultVary)
 		if p.GetAuth().GetPublic() {
 			cache.Vary = new("")
 		}

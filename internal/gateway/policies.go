@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
 	"github.com/gatehouse-dev/gatehouse/interceptors/ratelimit"
+	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/expr"
 )
 
@@ -96,7 +97,9 @@ func (r *rpc) keyOf(text string) (keyFunc, error) {
 func (p *parts) cacheFor(r *rpc) (interceptors.Interceptor, error) {
 	conf := r.policy.GetCache()
 	var vary keyFunc
-	if conf.GetVary() != "" {
+	// By default the caller is what tells, for which the cache has code of its
+	// own: it knows the credentials that nobody has looked at.
+	if conf.GetVary() != "" && conf.GetVary() != config.DefaultVary {
 		var err error
 		if vary, err = r.expressions.key(conf.GetVary()); err != nil {
 			return interceptors.Interceptor{}, fmt.Errorf("vary: %w", err)
