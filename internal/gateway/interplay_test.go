@@ -452,7 +452,7 @@ func TestHedgesUnderACacheAreOneAnswer(t *testing.T) {
 	})
 }
 
-// Attempts are told to the backend, to whom keeps the log, and to the metrics.
+// Attempts are told to the backend.
 func TestAttemptsAreSeen(t *testing.T) {
 	var said []string
 	atEveryDoor(t, scene{
@@ -472,4 +472,18 @@ func TestAttemptsAreSeen(t *testing.T) {
 			}
 		},
 	})
+}
+
+// Attempts are told in the log and in metrics.
+func TestAttemptsAreLoggedAndCounted(t *testing.T) {
+	b := &shopBackend{fail: failsFirst(2)}
+	g := gatewaytest.Start(t, gatewaytest.Config(b.start(t), func(c *configv1.Config) {
+		c.Expose[0].Policy.Retry = &policyv1.Retry{InitialBackoff: durationpb.New(time.Microsecond), Safe: new(true)}
+	}))
+	s := &stage{caller: doors()[0].open(t, g), backend: b, rpc: getShelf}
+	s.want(t, codes.OK)
+	gatewaytest.Eventually(t, "a line with 3 attempts", func() bool { return strings.Contains(g.Log.String(), "attempts=3") })
+	if n := sumOf(t, g, "gatehouse_retry_attempts_total"); n != 3 {
+		t.Errorf("%v attempts were counted, want 3", n)
+	}
 }
