@@ -73,9 +73,9 @@ func (r *rule) authorise(ctx context.Context, c *call.Call, caller *call.Caller)
 		return nil
 	}
 	ok, err := r.allow(ctx)
-	switch refusal, own := errors.AsType[*call.Error](err); {
-	case own: // such as of a request that cannot be read
-		return refusal
+	switch _, own := errors.AsType[*call.Error](err); {
+	case own: // such as of a request that cannot be read; the edge may have wrapped more around it
+		return err
 	case err != nil && ctx.Err() != nil:
 		return r.refuse(c, ctx.Err())
 	case err != nil || !ok:

@@ -2,7 +2,6 @@ package call
 
 import (
 	"context"
-	"io"
 	"time"
 
 	"google.golang.org/grpc"
@@ -48,7 +47,9 @@ func (t *Table) Invoke(ctx context.Context, method string, args, reply any, opts
 }
 
 // NewStream begins a streaming call from inside the process. The call ends when
-// its last message or its status has been received, or when ctx ends.
+// its last message or its status has been received, or when ctx ends. Where
+// there is one request only the chain begins with it, for policies may look into
+// it.
 func (t *Table) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	m := t.methods[method]
 	ctx, c := enter(ctx, m)
@@ -57,13 +58,19 @@ func (t *Table) NewStream(ctx context.Context, desc *grpc.StreamDesc, method str
 		c.Finish(err)
 		return nil, err
 	}
-	up, err := m.Conn.NewStream(ctx, desc, method, opts...)
-	if err != nil {
-		c.Finish(err)
-		return &refusedStream{ctx: ctx, err: err, trailer: c.Header()}, nil
+	begin := func() grpc.ClientStream {
+		up, err := m.Conn.NewStream(ctx, desc, method, opts...)
+		if err != nil {
+			c.Finish(err)
+			return &refusedStream{ctx: ctx, err: err, trailer: c.Header()}
+		}
+		stop := context.AfterFunc(ctx, func() { c.Finish(context.Cause(ctx)) })
+		return &inProcess{ClientStream: up, method: m, call: c, single: !desc.ServerStreams, stop: stop}
 	}
-	stop := context.AfterFunc(ctx, func() { c.Finish(context.Cause(ctx)) })
-	return &inProcess{ClientStream: up, method: m, call: c, single: !desc.ServerStreams, stop: stop}, nil
+	if desc.ClientStreams {
+		return begin(), nil
+	}
+	return &oneRequest{ctx: ctx, call: c, table: t, begin: begin, begun: make(chan struct{})}, nil
 }
 
 // addTo gives the gateway's own headers to a caller that asked for headers.
@@ -108,81 +115,3 @@ func (m *Method) decode(answer *Message, into any) error {
 	}
 	return nil
 }
-
-// inProcess is a stream as the caller inside the process sees it.
-type inProcess struct {
-	grpc.ClientStream
-	method *Method
-	call   *Call
-	single bool // the answer is one message
-	stop   func() bool
-}
-
-// Header gives the backend's headers and the gateway's own.
-func (s *inProcess) Header() (metadata.MD, error) {
-	header, err := s.ClientStream.Header()
-	return metadata.Join(header, s.call.Header()), err
-}
-
-func (s *inProcess) SendMsg(v any) error {
-	msg, free, err := encoded(v)
-	if err != nil {
-		return err
-	}
-	defer free()
-	s.call.In.Add(msg.Len())
-	return s.ClientStream.SendMsg(msg)
-}
-
-func (s *inProcess) RecvMsg(v any) error {
-	err := s.receive(v)
-	if err != nil || s.single {
-		s.stop()
-		s.call.Finish(outcome(err))
-	}
-	return err
-}
-
-func (s *inProcess) receive(v any) error {
-	msg, own := v.(*Message)
-	if !own {
-		msg = new(Message)
-		defer msg.Free()
-	}
-	if err := s.ClientStream.RecvMsg(msg); err != nil {
-		return err
-	}
-	s.call.Out.Add(msg.Len())
-	if own {
-		return nil
-	}
-	return s.method.decode(msg, v)
-}
-
-// refusedStream is a stream that ended before it began. As with a client of
-// grpc-go its status comes with the first message that is looked for, and what
-// else the gateway has to say with the trailer.
-type refusedStream struct {
-	ctx     context.Context // ClientStream has a Context method
-	err     error
-	trailer metadata.MD
-}
-
-var _ grpc.ClientStream = (*refusedStream)(nil)
-
-func (s *refusedStream) Header() (metadata.MD, error) { return nil, s.err }
-func (s *refusedStream) Trailer() metadata.MD         { return s.trailer }
-func (s *refusedStream) CloseSend() error             { return nil }
-func (s *refusedStream) Context() context.Context     { return s.ctx }
-func (s *refusedStream) SendMsg(any) error            { return nil }
-func (s *refusedStream) RecvMsg(any) error            { return s.err }
-
-// outcome reads the end of a stream as success.
-func outcome(err error) error {
-	if err == io.EOF {
-		return nil
-	}
-	return err
-}
-
-var _ grpc.ClientStream = (*inProcess)(nil)

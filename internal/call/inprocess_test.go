@@ -83,7 +83,7 @@ func TestInvokeInProcess(t *testing.T) {
 func TestStreamInProcess(t *testing.T) {
 	var o told
 	outer := &call.Call{RequestID: "r", Peer: "p"}
-	stream, err := o.table("answer", nil).NewStream(call.With(t.Context(), outer), &grpc.StreamDesc{ServerStreams: true}, "/s/m")
+	stream, err := o.table("answer", nil).NewStream(call.With(t.Context(), outer), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, "/s/m")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,12 +109,66 @@ func TestAbandonedStreamInProcessEnds(t *testing.T) {
 	var o told
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	if _, err := o.table("answer", nil).NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, "/s/m"); err != nil {
+	stream, err := o.table("answer", nil).NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, "/s/m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.SendMsg(wrapperspb.String("hi")); err != nil {
 		t.Fatal(err)
 	}
 	o.last.After(func(err error) { done <- err })
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("told %v, want %v", err, context.Canceled)
+	}
+}
+
+// Where there is one request, policies may look into it.
+func TestAnswersInProcessBeginWithTheRequest(t *testing.T) {
+	var o told
+	stream, err := o.table("answer", nil).NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true}, "/s/m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.last != nil {
+		t.Error("the chain began without the request")
+	}
+	if err := stream.SendMsg(wrapperspb.String("hi")); err != nil {
+		t.Fatal(err)
+	}
+	if msg, err := o.last.Request(); err != nil || msg.Len() != 4 {
+		t.Errorf("policies see %v, %v; want the request", msg, err)
+	}
+	if err := stream.SendMsg(wrapperspb.String("hi")); err == nil {
+		t.Error("a second request was taken")
+	}
+	var reply wrapperspb.StringValue
+	if err := stream.RecvMsg(&reply); err != nil || reply.GetValue() != "answer" {
+		t.Errorf("got %v, %v", &reply, err)
+	}
+}
+
+func TestAnswersInProcessWithoutARequest(t *testing.T) {
+	var o told
+	ctx, cancel := context.WithCancel(t.Context())
+	stream, err := o.table("answer", nil).NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, "/s/m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.SendMsg(wrapperspb.String("\xff")); call.CodeOf(err) != codes.InvalidArgument {
+		t.Errorf("got %v, want INVALID_ARGUMENT", err)
+	}
+	if len(o.ends) != 1 {
+		t.Errorf("observers were told %v, want of the refusal", o.ends)
+	}
+	cancel()
+	if err := stream.RecvMsg(new(wrapperspb.StringValue)); call.CodeOf(err) != codes.Canceled {
+		t.Errorf("got %v, want CANCELLED", err)
+	}
+	if _, err := stream.Header(); call.CodeOf(err) != codes.Canceled {
+		t.Errorf("got %v, want CANCELLED", err)
+	}
+	if stream.Trailer() != nil || stream.CloseSend() != nil || stream.Context().Err() == nil {
+		t.Error("a stream that never began is not over")
 	}
 }

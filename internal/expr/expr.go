@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
@@ -33,18 +34,17 @@ const (
 // about one, a regular expression over a header a few dozen.
 const costLimit = 100_000
 
-// Env is what the expressions of one RPC may name. It is immutable and safe for
-// concurrent use.
+// Env is what the expressions of one RPC may name. It is safe for concurrent use.
 type Env struct {
-	cel   *cel.Env
-	input protoreflect.MessageDescriptor // nil: no request to look into
-	why   string                         // there is none
+	cel         *cel.Env                       // without the request: what is the same for all RPCs
+	withRequest func() (*cel.Env, error)       // made when it is needed, for it takes memory
+	input       protoreflect.MessageDescriptor // nil: no request to look into
+	why         string                         // there is none
 }
 
-// NewEnv returns the names for an RPC. Expressions about an RPC whose requests
-// are a stream, or whose contract is not known, cannot name `request`.
-func NewEnv(md protoreflect.MethodDescriptor) (*Env, error) {
-	options := []cel.EnvOption{
+// common is made once, for it holds the library of CEL.
+var common = sync.OnceValues(func() (*cel.Env, error) {
+	return cel.NewEnv(
 		cel.Variable(callerID, cel.StringType),
 		cel.Variable(callerAuthenticator, cel.StringType),
 		cel.Variable(callerClaims, cel.MapType(cel.StringType, cel.DynType)),
@@ -54,8 +54,17 @@ func NewEnv(md protoreflect.MethodDescriptor) (*Env, error) {
 		cel.Variable(headers, cel.MapType(cel.StringType, cel.StringType)),
 		cel.Variable(method, cel.StringType),
 		ext.Strings(), ext.Sets(),
+	)
+})
+
+// NewEnv returns the names for an RPC. Expressions about an RPC whose requests
+// are a stream, or whose contract is not known, cannot name `request`.
+func NewEnv(md protoreflect.MethodDescriptor) (*Env, error) {
+	base, err := common()
+	if err != nil {
+		return nil, fmt.Errorf("cel: %w", err)
 	}
-	e := &Env{}
+	e := &Env{cel: base}
 	switch {
 	case md == nil:
 		e.why = "the contract of the RPC is not known"
@@ -63,17 +72,30 @@ func NewEnv(md protoreflect.MethodDescriptor) (*Env, error) {
 		e.why = "its requests are a stream"
 	default:
 		e.input = md.Input()
-		files, err := filesOf(md.Input().ParentFile())
-		if err != nil {
-			return nil, err
-		}
-		options = append(options, cel.TypeDescs(files), cel.Variable(request, cel.ObjectType(string(md.Input().FullName()))))
-	}
-	var err error
-	if e.cel, err = cel.NewEnv(options...); err != nil {
-		return nil, fmt.Errorf("cel: %w", err)
+		e.withRequest = sync.OnceValues(e.extend)
 	}
 	return e, nil
+}
+
+// extend adds the request, and the types that it takes.
+func (e *Env) extend() (*cel.Env, error) {
+	files, err := filesOf(e.input.ParentFile())
+	if err != nil {
+		return nil, err
+	}
+	with, err := e.cel.Extend(cel.TypeDescs(files), cel.Variable(request, cel.ObjectType(string(e.input.FullName()))))
+	if err != nil {
+		return nil, fmt.Errorf("cel: %w", err)
+	}
+	return with, nil
+}
+
+// envFor is enough for an expression.
+func (e *Env) envFor(text string) (*cel.Env, error) {
+	if e.input == nil || !strings.Contains(text, request) {
+		return e.cel, nil
+	}
+	return e.withRequest()
 }
 
 // filesOf is a file with all that it imports.
@@ -128,14 +150,18 @@ func (e *Env) Key(text string) (*Program, error) {
 }
 
 func (e *Env) compile(text, want string, fits func(*cel.Type) bool) (*Program, error) {
-	checked, issues := e.cel.Compile(text)
+	env, err := e.envFor(text)
+	if err != nil {
+		return nil, err
+	}
+	checked, issues := env.Compile(text)
 	if err := issues.Err(); err != nil {
 		return nil, e.explain(issues)
 	}
 	if !fits(checked.OutputType()) {
 		return nil, fmt.Errorf("%q gives %s; want %s", text, cel.FormatCELType(checked.OutputType()), want)
 	}
-	program, err := e.cel.Program(checked, cel.CostLimit(costLimit), cel.EvalOptions(cel.OptOptimize))
+	program, err := env.Program(checked, cel.CostLimit(costLimit), cel.EvalOptions(cel.OptOptimize))
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", text, err)
 	}

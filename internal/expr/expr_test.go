@@ -239,3 +239,16 @@ func BenchmarkCondition(b *testing.B) {
 		}
 	}
 }
+
+// A gateway has hundreds of RPCs, most of them with a limit by who calls.
+func TestNamesCostLittleWithoutTheRequest(t *testing.T) {
+	md := rpc(t, "GetShelf")
+	made := testing.AllocsPerRun(100, func() {
+		if _, err := expr.NewEnv(md); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if made > 10 {
+		t.Errorf("the names of one RPC take %v allocations, want at most 10", made)
+	}
+}

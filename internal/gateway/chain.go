@@ -57,11 +57,12 @@ func (p *parts) chain(r *rpc) ([]interceptors.Interceptor, error) {
 	})
 	c.add("timeout", timeout.New(r.policy.GetTimeout().AsDuration()), nil) // bounds all that follows, every attempt together
 	// What answers in the backend's place: a call that is answered here is not tried.
+	c.addIf("cache", on(r.policy.GetCache()), func() (interceptors.Interceptor, error) { return p.cacheFor(r) })
+	c.addIf("fallback", on(r.policy.GetFallback()), func() (interceptors.Interceptor, error) { return p.fallbackFor(r) })
+	// Inside of the fallback: what that serves is not the answer to the call, and must not be replayed as such.
 	c.addIf("idempotency", on(r.policy.GetIdempotency()), func() (interceptors.Interceptor, error) {
 		return p.idempotency.For(r.name, !r.unary(), r.policy.GetIdempotency())
 	})
-	c.addIf("cache", on(r.policy.GetCache()), func() (interceptors.Interceptor, error) { return p.cacheFor(r) })
-	c.addIf("fallback", on(r.policy.GetFallback()), func() (interceptors.Interceptor, error) { return p.fallbackFor(r) })
 	// What follows happens once for each attempt.
 	c.addIf("retry", on(r.policy.GetRetry()), func() (interceptors.Interceptor, error) {
 		return p.retries.For(retry.Method{

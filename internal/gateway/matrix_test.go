@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,10 +33,15 @@ type shopBackend struct {
 	gate chan struct{}
 	// arrived is told of each call.
 	arrived chan struct{}
+	// see, if not nil, looks at each call.
+	see func(ctx context.Context)
 }
 
 func (b *shopBackend) run(ctx context.Context) error {
 	n := b.calls.Add(1)
+	if b.see != nil {
+		b.see(ctx)
+	}
 	if b.arrived != nil {
 		b.arrived <- struct{}{}
 	}
@@ -78,8 +84,9 @@ type scene struct {
 	policy func(p *policyv1.Policy)
 	config func(c *configv1.Config)
 	fail   func(n int64) error // what the backend ends its n-th call with
-	gated  bool                // the backend waits in each call
-	rpcs   []rpc               // default: one unary RPC and one stream
+	see    func(ctx context.Context)
+	gated  bool  // the backend waits in each call
+	rpcs   []rpc // default: one unary RPC and one stream
 	// play makes the calls and looks at what came.
 	play func(t *testing.T, s *stage)
 }
@@ -157,15 +164,25 @@ var down = status.Error(codes.Unavailable, "down")
 
 func scenes(t *testing.T) []scene {
 	t.Helper()
-	keys := filepath.Join(t.TempDir(), "keys.yaml")
-	text := "- {id: ada, sha256: " + auth.HashKey("key-of-ada") + ", scopes: [read]}\n"
-	if err := os.WriteFile(keys, []byte(text), 0o600); err != nil {
+	return slices.Concat(authScenes(keysOf(t, "ada")), limitScenes(), faultScenes(), keepScenes())
+}
+
+// keysOf lets people in by API keys, ada by "key-of-ada".
+func keysOf(t *testing.T, ids ...string) func(*configv1.Config) {
+	t.Helper()
+	var text strings.Builder
+	for _, id := range ids {
+		fmt.Fprintf(&text, "- {id: %s, sha256: %s, scopes: [read], claims: {team: of-%s}}\n", id, auth.HashKey("key-of-"+id), id)
+	}
+	file := filepath.Join(t.TempDir(), "keys.yaml")
+	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	withKeys := func(c *configv1.Config) {
-		c.Authenticators = []*policyv1.Authenticator{{Name: "keys", Kind: &policyv1.Authenticator_ApiKeys{ApiKeys: &policyv1.ApiKeys{File: keys}}}}
+	return func(c *configv1.Config) {
+		c.Authenticators = append(c.Authenticators, &policyv1.Authenticator{
+			Name: "keys", Kind: &policyv1.Authenticator_ApiKeys{ApiKeys: &policyv1.ApiKeys{File: file}},
+		})
 	}
-	return slices.Concat(authScenes(withKeys), limitScenes(), faultScenes(), keepScenes())
 }
 
 func authScenes(withKeys func(*configv1.Config)) []scene {
