@@ -32,6 +32,7 @@ help: ## Print the targets
 
 .PHONY: demo
 demo: ## Run the shop and the gateway in front of it, in one process
+	@echo "Building bin/gatehouse; the first time takes a minute or two."
 	@go build -o bin/gatehouse ./cmd/gatehouse && exec bin/gatehouse demo
 
 .PHONY: build

@@ -35,6 +35,9 @@ func (a *App) check() *cobra.Command {
 			return err
 		}
 		defer func() { _ = g.Close() }()
+		for _, warning := range g.Warnings() {
+			fmt.Fprintln(c.ErrOrStderr(), "warning:", warning)
+		}
 		if *show {
 			return printMerged(c.OutOrStdout(), g)
 		}

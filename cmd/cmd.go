@@ -203,6 +203,9 @@ func (a *App) Serve(ctx context.Context, o gateway.Options, ready func(*server.S
 		return err
 	}
 	g.Log().Info("serving", "http", srv.Address("http"), "grpc", srv.Address("grpc"), "admin", srv.Address("admin"), "rpcs", len(g.Policies()))
+	for _, warning := range g.Warnings() {
+		g.Log().Warn(warning)
+	}
 	if ready != nil {
 		ready(srv)
 	}

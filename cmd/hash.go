@@ -28,7 +28,7 @@ func (a *App) hash() *cobra.Command {
 		Short: "Make an API key, or hash one, for a file of `api_keys`",
 		Long: "Make a random API key and the line for a file of keys (`api_keys.file`), which has\n" +
 			"its SHA-256 only: the key is shown this once. With --stdin, print the line of a key\n" +
-			"that there is already. NAME is who it is for.",
+			"that there is already. Put the name of who gets the key in the place of NAME.",
 		Example: "  gatehouse hash\n" +
 			"  gatehouse hash --stdin < key.txt",
 		Args: NoArgs,

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -99,7 +100,7 @@ func parseKeyList(data []byte, authenticator string) (*keyList, error) {
 		if err == io.EOF {
 			return nil, errors.New("it is empty: want a list of keys, [] for none")
 		}
-		return nil, err
+		return nil, fmt.Errorf("want a list of {id, sha256, scopes, expires, claims}: %s", plainYAML(err))
 	}
 	if err := d.Decode(new(any)); err != io.EOF {
 		return nil, errors.New("something follows the list of keys")
@@ -120,6 +121,17 @@ func parseKeyList(data []byte, authenticator string) (*keyList, error) {
 		list[k.sum], ids[e.ID] = k, true
 	}
 	return &list, nil
+}
+
+// plainYAML is what the decoder says, on one line and without our types.
+func plainYAML(err error) string {
+	text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "yaml: "), "unmarshal errors:\n")
+	text = strings.NewReplacer(" in type auth.keyEntry", "", " into []auth.keyEntry", "", " into auth.keyEntry", "", "cannot unmarshal", "cannot be").Replace(text)
+	lines := strings.Split(text, "\n")
+	for i, l := range lines {
+		lines[i] = strings.TrimSpace(l)
+	}
+	return strings.Join(lines, "; ")
 }
 
 func (e *keyEntry) parse(authenticator string) (*apiKey, error) {

@@ -81,7 +81,7 @@ func TestWrongKeyFiles(t *testing.T) {
 	sum := auth.HashKey("a")
 	for _, tc := range []struct{ name, text, want string }{
 		{"empty", "", "it is empty"},
-		{"not a list", "id: a", "cannot unmarshal"},
+		{"not a list", "id: a", "want a list of"},
 		{"unknown field", "- {id: a, sha256: " + sum + ", scope: [a]}", "field scope not found"},
 		{"field twice", "- {id: a, sha256: " + sum + ", id: b}", "already defined"},
 		{"no id", "- {sha256: " + sum + "}", "key 1 (\"\"): id"},

@@ -117,7 +117,7 @@ func (k *Keys) For(method string, streaming bool, p *policyv1.Idempotency) (inte
 	}
 	if p.GetStore() == policyv1.Store_STORE_REDIS {
 		if k.redis == nil {
-			return interceptors.Interceptor{}, errors.New("idempotency.store: redis is not configured: want `local`, or `redis` in the configuration")
+			return interceptors.Interceptor{}, errors.New("idempotency.store: redis is not configured; add redis: {addresses: [\"127.0.0.1:6379\"]} at the top, or take store: local")
 		}
 		g.shared = &remote{redis: k.redis}
 	}

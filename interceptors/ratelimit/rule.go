@@ -65,7 +65,7 @@ func (l *Limits) compile(method string, index int, limit Limit) (*rule, error) {
 		return nil, fmt.Errorf("burst: %d: want at least what one call costs, %d, or none could ever pass", r.burst, max(r.cost, 1))
 	}
 	if r.shared && l.redis == nil {
-		return nil, errors.New("store: redis is not configured: want `local`, or `redis` in the configuration")
+		return nil, errors.New("store: redis is not configured; add redis: {addresses: [\"127.0.0.1:6379\"]} at the top, or take store: local")
 	}
 	if err := r.measure(p); err != nil {
 		return nil, err

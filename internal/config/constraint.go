@@ -21,7 +21,10 @@ func (c *checker) constraints() {
 	}
 	for _, v := range invalid.Violations {
 		// A oneof is no field in YAML.
-		path := strings.TrimSuffix(protovalidate.FieldPathString(v.Proto.GetField()), ".source")
+		path := protovalidate.FieldPathString(v.Proto.GetField())
+		for _, oneof := range [...]string{".source", ".kind", ".keys"} {
+			path = strings.TrimSuffix(path, oneof)
+		}
 		c.fail(path, "%s", c.violation(path, v))
 	}
 }
@@ -32,6 +35,9 @@ func (c *checker) violation(path string, v *protovalidate.Violation) string {
 	switch rule := v.Proto.GetRuleId(); {
 	case rule == "required", rule == "repeated.min_items", rule == "string.min_len":
 		problem = "required"
+	case rule == "string.in":
+		list := strings.TrimPrefix(problem, "must be in list ")
+		return c.quoted(path, v.FieldValue.String()) + " is not allowed; give one of " + strings.Trim(list, "[]")
 	case strings.HasPrefix(rule, "string."):
 		problem = c.quoted(path, v.FieldValue.String()) + " is not allowed"
 	case rule == "bool.const":
@@ -63,6 +69,14 @@ func hintFor(path string) string {
 		return "give lower-case letters, digits, \"-\", \"_\" and \".\", at most 63, the first a letter or digit"
 	case "upstreams.target":
 		return "give a gRPC target such as \"dns:///catalog:9000\""
+	case "authenticators":
+		return "give one of {jwt: {issuer: ..., audiences: [...], jwks_url: ...}}, {api_keys: {file: ...}}, {mtls: {spiffe_ids: [...]}}, {basic: {file: ...}}"
+	case "authenticators.jwt":
+		return "give one of discovery: true, jwks_url: URL, jwks_file: FILE"
+	case "authenticators.jwt.audiences":
+		return "give what tokens for this gateway have in their claim aud, such as [shop]"
+	case "cors.allow_origins":
+		return "give the origins of the pages, such as [\"https://shop.example.com\"]"
 	case "upstreams.schema":
 		return "give one of {image: FILE}, {reflection: true}, {linked: true}"
 	case "upstreams.schema.image":

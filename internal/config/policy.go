@@ -21,6 +21,9 @@ type Effective struct {
 	// "gatehouse.yaml:14:7 expose[0].policy", "option of rpc
 	// shop.catalog.v1.CatalogService.GetProduct" or "default".
 	Origin map[string]string
+	// Overruled names the source whose rule of who may call was replaced by
+	// another's, if that rule was not public; "" for none.
+	Overruled string
 }
 
 // source is one place that may say something about an RPC.
@@ -114,7 +117,11 @@ func (e *Effective) mergeInto(to, from protoreflect.Message, path string, s sour
 		at := joinPath(path, string(field.Name()))
 		whole := field.Message() != nil && field.Message().FullName() == authName
 		switch {
-		case isGroup(field) && whole && to.Has(field), !isGroup(field) && taken(to, field):
+		case whole && to.Has(field):
+			if auth, ok := v.Message().Interface().(*policyv1.Auth); ok && !auth.GetPublic() && !proto.Equal(auth, to.Get(field).Message().Interface()) {
+				e.Overruled = s.name
+			}
+		case !isGroup(field) && taken(to, field):
 			// a source before had it
 		case isGroup(field):
 			e.mergeInto(to.Mutable(field).Message(), v.Message(), at, s)

@@ -128,6 +128,11 @@ type Program struct {
 // then read before it is decided.
 func (p *Program) NeedsRequest() bool { return p.names[request] }
 
+// NamesCaller reports whether the expression depends on who calls.
+func (p *Program) NamesCaller() bool {
+	return p.names[callerID] || p.names[callerAuthenticator] || p.names[callerClaims] || p.names[callerScopes]
+}
+
 // Condition compiles an expression that must be a bool.
 func (e *Env) Condition(text string) (*Program, error) {
 	return e.compile(text, "a condition (bool)", func(t *cel.Type) bool { return t.IsExactType(cel.BoolType) })

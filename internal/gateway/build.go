@@ -41,6 +41,7 @@ type builder struct {
 	policies  []MethodPolicy
 	overrides map[string][]override // full method name -> rules of the configuration
 	ruleless  map[int][]string      // exposure -> RPCs of which nobody said who may call them
+	overruled map[int][]string      // exposure -> RPCs whose contract says otherwise who may call them
 	forwarded []string              // metadata in which any RPC forwards claims
 	shared    sharedLimits
 }
@@ -52,7 +53,8 @@ type source struct {
 }
 
 func (b *builder) build(ctx context.Context) (*edge.Table, error) {
-	b.methods, b.schemas, b.ruleless, b.shared = map[string]*call.Method{}, map[string]*source{}, map[int][]string{}, sharedLimits{}
+	b.methods, b.schemas, b.shared = map[string]*call.Method{}, map[string]*source{}, sharedLimits{}
+	b.ruleless, b.overruled = map[int][]string{}, map[int][]string{}
 	if err := b.readSchemas(ctx); err != nil {
 		return nil, err
 	}
@@ -127,6 +129,9 @@ func (b *builder) merge(chosen []*exposed) error {
 		if !hasRule(effective.Policy.GetAuth()) {
 			b.ruleless[e.index] = append(b.ruleless[e.index], string(e.method.FullName()))
 		}
+		if effective.Overruled != "" {
+			b.overruled[e.index] = append(b.overruled[e.index], string(e.method.FullName()))
+		}
 		b.policies = append(b.policies, MethodPolicy{Method: fullMethod(e.method), Effective: effective})
 	}
 	b.forwarded = forwardedBy(b.policies)
@@ -185,20 +190,32 @@ func hasRule(auth *policyv1.Auth) bool { return auth.GetPublic() || len(auth.Get
 // denyByDefault refuses a configuration that serves an RPC without a word on who
 // may call it.
 func (b *builder) denyByDefault() error {
-	const most = 8
 	var errs []error
 	for _, i := range slices.Sorted(maps.Keys(b.ruleless)) {
-		names := b.ruleless[i]
-		more := ""
-		if len(names) > most {
-			more = fmt.Sprintf(" and %d more", len(names)-most)
-			names = names[:most]
-		}
 		errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d].policy.auth", i),
-			"nobody says who may call %s%s; set auth here or in the contract, such as {accept: [NAME OF AN AUTHENTICATOR]} or {public: true}",
-			strings.Join(names, ", "), more))
+			"nobody says who may call %s; set auth here or in the contract, such as {accept: [NAME OF AN AUTHENTICATOR]} or {public: true}",
+			several(b.ruleless[i])))
 	}
 	return errors.Join(errs...)
+}
+
+// warnings tell of what is right and may yet not be meant.
+func (b *builder) warnings() []string {
+	var list []string
+	for _, i := range slices.Sorted(maps.Keys(b.overruled)) {
+		list = append(list, b.file.Errorf(fmt.Sprintf("expose[%d].policy.auth", i),
+			"takes the place of what the contract says who may call %s", several(b.overruled[i])).Error())
+	}
+	return list
+}
+
+// several lists names, as many as one can read.
+func several(names []string) string {
+	const most = 8
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
 // bind compiles one HTTP binding of m.

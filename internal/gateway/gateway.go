@@ -62,6 +62,7 @@ type served struct {
 	routes   []RouteInfo
 	policies []MethodPolicy
 	contract *contract
+	warnings []string
 }
 
 // New connects to the upstreams, reads their contracts and builds the table. A
@@ -110,7 +111,7 @@ func (g *Gateway) build(ctx context.Context, file *config.File) error {
 	if err != nil {
 		return err
 	}
-	g.served.Store(&served{file: file, routes: b.routes, policies: b.policies, contract: b.contract})
+	g.served.Store(&served{file: file, routes: b.routes, policies: b.policies, contract: b.contract, warnings: b.warnings()})
 	g.current.Store(table)
 	return nil
 }
@@ -178,6 +179,9 @@ type MethodPolicy struct {
 
 // Policies lists the policy of every RPC that is served.
 func (g *Gateway) Policies() []MethodPolicy { return g.served.Load().policies }
+
+// Warnings tell what of the configuration is right and may yet not be meant.
+func (g *Gateway) Warnings() []string { return g.served.Load().warnings }
 
 // Config is the configuration in force.
 func (g *Gateway) Config() *config.File { return g.served.Load().file }

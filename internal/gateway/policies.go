@@ -3,7 +3,9 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -13,6 +15,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
 	"github.com/gatehouse-dev/gatehouse/interceptors/ratelimit"
+	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/expr"
 )
 
@@ -33,15 +36,19 @@ func (e *expressions) names() (*expr.Env, error) {
 
 // key compiles an expression that tells calls apart.
 func (e *expressions) key(text string) (keyFunc, error) {
-	env, err := e.names()
-	if err != nil {
-		return nil, err
-	}
-	program, err := env.Key(text)
+	program, err := e.keyProgram(text)
 	if err != nil {
 		return nil, err
 	}
 	return program.Key, nil
+}
+
+func (e *expressions) keyProgram(text string) (*expr.Program, error) {
+	env, err := e.names()
+	if err != nil {
+		return nil, err
+	}
+	return env.Key(text)
 }
 
 // condition compiles an expression that decides.
@@ -80,7 +87,7 @@ func (p *parts) limitsFor(r *rpc) (interceptors.Interceptor, error) {
 		limit := ratelimit.Limit{Policy: l}
 		if l.GetKey() != networkKey {
 			var err error
-			if limit.Key, err = r.keyOf(l.GetKey()); err != nil {
+			if limit.Key, err = r.limitKey(l.GetKey()); err != nil {
 				return interceptors.Interceptor{}, fmt.Errorf("[%d].key: %w", i, err)
 			}
 		}
@@ -116,12 +123,19 @@ func (s sharedLimits) agree(l *policyv1.RateLimit, rpc string) error {
 	return nil
 }
 
-// keyOf compiles a key; an empty one is the same for all calls.
-func (r *rpc) keyOf(text string) (keyFunc, error) {
+// limitKey compiles the key of a limit; an empty one is the same for all calls.
+func (r *rpc) limitKey(text string) (keyFunc, error) {
 	if text == "" {
 		text = `""`
 	}
-	return r.expressions.key(text)
+	program, err := r.expressions.keyProgram(text)
+	if err != nil {
+		return nil, err
+	}
+	if program.NamesCaller() && r.policy.GetAuth().GetPublic() {
+		return nil, fmt.Errorf("%s names the caller, and on a public RPC nobody is known: all would share the limit; say who may call (auth.accept), or take peer.network", text)
+	}
+	return program.Key, nil
 }
 
 func (p *parts) cacheFor(r *rpc) (interceptors.Interceptor, error) {
@@ -147,8 +161,15 @@ func (b *builder) newRPC(e *exposed, policy *policyv1.Policy, rules []*rule) (*r
 		expressions: expressions{desc: e.method}, forwarded: b.forwarded, shared: b.shared,
 	}
 	r.safe, r.sideEffects = repeatable(e.method, rules)
-	if policy.GetRetry() != nil && policy.GetRetry().Safe != nil {
-		r.safe = policy.GetRetry().GetSafe()
+	if again := policy.GetRetry(); again != nil {
+		if again.Safe == nil {
+			again.Safe = &r.safe // shown as what is in force
+			e.effective.Origin["retry.safe"] = "default"
+		}
+		r.safe = again.GetSafe()
+	}
+	if err := adaptiveAlone(e.effective); err != nil {
+		return nil, err
 	}
 	if text := policy.GetFallback().GetResponse(); text != "" && on(policy.GetFallback()) {
 		decoder, err := b.schemas[e.upstream].plans.Decoder(e.method.Output())
@@ -160,6 +181,20 @@ func (b *builder) newRPC(e *exposed, policy *policyv1.Policy, rules []*rule) (*r
 		}
 	}
 	return r, nil
+}
+
+// adaptiveAlone refuses settings of the three-state breaker for one that has no
+// states.
+func adaptiveAlone(e *config.Effective) error {
+	if !on(e.Policy.GetBreaker()) || e.Policy.GetBreaker().GetKind() != policyv1.Breaker_KIND_ADAPTIVE {
+		return nil
+	}
+	for _, field := range [...]string{"failure_ratio", "slow_call", "slow_ratio", "open_time", "probes"} {
+		if path := "breaker." + field; e.Origin[path] != "default" {
+			return &policyError{path, errors.New("only for kind: three-state; say that too, or leave this out")}
+		}
+	}
+	return nil
 }
 
 func (b *builder) budgetOf(upstream string) *policyv1.RetryBudget {
@@ -213,13 +248,36 @@ func forwardedBy(policies []MethodPolicy) []string {
 func (b *builder) wrongPolicy(e *exposed, err error) error {
 	var errs []error
 	for _, one := range flattened(err) {
-		field, text := "", one
+		path, text := fmt.Sprintf("expose[%d].policy", e.index), one.Error()
 		if p, ok := errors.AsType[*policyError](one); ok {
-			field, text = "."+p.field, p.err
+			field, rest := p.place()
+			path, text = path+"."+field, rest
 		}
-		errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d].policy%s", e.index, field), "%s: %v", e.method.FullName(), text))
+		errs = append(errs, b.file.Errorf(path, "%s (of %s)", text, e.method.FullName()))
 	}
 	return errors.Join(errs...)
+}
+
+// inside is how errors of policies begin that know which part of the policy's
+// field is wrong: "rate_limit[0].burst: ", "[0].key: " or "accept[1]: ".
+var inside = regexp.MustCompile(`^((?:\[\d+\])?[a-z_]*(?:\[\d+\])?(?:\.[a-z_]+)*(?:\["[^"]*"\])?): `)
+
+// place is the path of what is wrong, below the policy, and the rest of the text.
+func (e *policyError) place() (path, text string) {
+	text = e.err.Error()
+	m := inside.FindStringSubmatch(text)
+	if m == nil || m[1] == "" {
+		return e.field, text
+	}
+	text = strings.TrimPrefix(text, m[0])
+	switch part := m[1]; {
+	case part == e.field, strings.HasPrefix(part, e.field+"."), strings.HasPrefix(part, e.field+"["):
+		return part, text
+	case part[0] == '[':
+		return e.field + part, text
+	default:
+		return e.field + "." + part, text
+	}
 }
 
 // flattened are the errors that were joined.

@@ -36,7 +36,7 @@ func policiesOf(e *config.Effective) map[string]string {
 	}
 	note("rate_limit", strings.Join(limits, ","), len(limits) > 0)
 	note("concurrency", strings.Join(caps, ","), len(caps) > 0)
-	note("retry", strconv.FormatUint(uint64(p.GetRetry().GetAttempts()), 10), on(p.GetRetry()))
+	note("retry", strconv.FormatUint(uint64(p.GetRetry().GetAttempts()), 10), on(p.GetRetry()) && p.GetRetry().GetSafe())
 	note("breaker", name(p.GetBreaker().GetKind().String()), on(p.GetBreaker()))
 	fallback := "response"
 	if p.GetFallback().GetLastGood() != nil {
