@@ -70,6 +70,7 @@ type Server struct {
 	inner   *grpc.Server // behind the HTTP listener
 	open    map[string]net.Listener
 	ready   atomic.Bool
+	running atomic.Int64 // requests of the HTTP listener
 }
 
 // Listen opens all listeners, or none: an address that is taken is an error
@@ -129,7 +130,7 @@ func (s *Server) build() {
 	o := &s.options
 	s.native = o.NewGRPC(grpcOptions(o)...)
 	s.inner = o.NewGRPC(innerOptions(o)...)
-	s.web = httpServer(o, o.HTTP, o.NewHTTP(s.inner))
+	s.web = httpServer(o, o.HTTP, s.counted(o.NewHTTP(s.inner)))
 	s.admin = httpServer(o, o.AdminOn, o.Admin.Handler(s.Ready))
 }
 
@@ -187,6 +188,7 @@ func (s *Server) drain() {
 		if err := s.web.Shutdown(ctx); err != nil {
 			s.options.Log.Warn("calls were cut off at the end of the drain", "listener", "http")
 			_ = s.web.Close()
+			s.awaitHandlers()
 		}
 		s.inner.Stop()
 	})
@@ -196,6 +198,28 @@ func (s *Server) drain() {
 		s.options.OnDrained()
 	}
 	s.options.Log.Info("drained")
+}
+
+// counted has drain know of the requests that run: net/http does not wait for
+// those that it cuts off.
+func (s *Server) counted(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.running.Add(1)
+		defer s.running.Add(-1)
+		h.ServeHTTP(w, r)
+	})
+}
+
+// cutOffTime is how long a call that was cut off may take to end, and to be
+// logged.
+const cutOffTime = 2 * time.Second
+
+// awaitHandlers waits for what was cut off to end.
+func (s *Server) awaitHandlers() {
+	const often = 2 * time.Millisecond
+	for waited := time.Duration(0); s.running.Load() > 0 && waited < cutOffTime; waited += often {
+		time.Sleep(often)
+	}
 }
 
 // stopGRPC lets calls finish until ctx ends, then cuts them off.
