@@ -171,7 +171,8 @@ func TestUnknownUsersTakeAsLong(t *testing.T) {
 		return best
 	}
 	known, unknown := took("alice"), took("nobody")
-	if known > 3*unknown || unknown > 3*known {
+	const noise = 20 // without a hash to compare with, it would be ten thousand
+	if known > noise*unknown || unknown > noise*known {
 		t.Errorf("a known user takes %v, an unknown one %v", known, unknown)
 	}
 }
