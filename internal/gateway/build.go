@@ -172,7 +172,7 @@ func (b *builder) add(e *exposed) error {
 
 // guard puts the chain of policies in front of m's upstream.
 func (b *builder) guard(m *call.Method, e *exposed, rules []*rule) error {
-	r, err := b.newRPC(e, e.effective.Policy, rules)
+	r, err := b.newRPC(e, rules)
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ func rehearse(tb testing.TB, guarded bool) *rehearsal {
 		tb.Fatal(err)
 	}
 	b := &builder{file: file, parts: &parts{state: s, log: log}, shared: sharedLimits{}}
-	r, err := b.newRPC(&exposed{method: desc, upstream: "shop", effective: effective}, effective.Policy, nil)
+	r, err := b.newRPC(&exposed{method: desc, upstream: "shop", effective: effective}, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -155,7 +155,8 @@ func (p *parts) fallbackFor(r *rpc) (interceptors.Interceptor, error) {
 }
 
 // newRPC gathers what the policies of an RPC must know.
-func (b *builder) newRPC(e *exposed, policy *policyv1.Policy, rules []*rule) (*rpc, error) {
+func (b *builder) newRPC(e *exposed, rules []*rule) (*rpc, error) {
+	policy := e.effective.Policy
 	r := &rpc{
 		name: fullMethod(e.method), desc: e.method, upstream: e.upstream, policy: policy, budget: b.budgetOf(e.upstream),
 		expressions: expressions{desc: e.method}, forwarded: b.forwarded, shared: b.shared,
