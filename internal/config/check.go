@@ -145,6 +145,7 @@ func (c *checker) serverTLS(path string, tls *configv1.ServerTls) {
 }
 
 func (c *checker) upstream(path string, u *configv1.Upstream) {
+	c.whereabouts(path, u)
 	c.target(path+".target", u.GetTarget())
 	c.visible(path+".authority", u.GetAuthority(), "catalog.example.com")
 	c.readable(path+".schema.image", u.GetSchema().GetImage())
@@ -157,6 +158,22 @@ func (c *checker) upstream(path string, u *configv1.Upstream) {
 	}
 	if tls.GetKeyFile() != "" && tls.GetCertFile() == "" {
 		c.fail(path+".tls.cert_file", "required with key_file; give the certificate of that key")
+	}
+}
+
+// whereabouts checks that it is said, once, where an upstream is.
+func (c *checker) whereabouts(path string, u *configv1.Upstream) {
+	said := 0
+	for _, one := range [...]bool{u.GetTarget() != "", len(u.GetAddresses()) > 0, u.GetComposed()} {
+		if one {
+			said++
+		}
+	}
+	switch {
+	case said == 0:
+		c.fail(path+".target", "required; give a gRPC target such as \"dns:///catalog:9000\", or addresses, or composed: true")
+	case said > 1:
+		c.fail(path, "says more than once where it is; give one of target, addresses and composed")
 	}
 }
 

@@ -67,8 +67,8 @@ func hintFor(path string) string {
 		return "give the certificate's private key, a file in PEM"
 	case "upstreams.name":
 		return "give lower-case letters, digits, \"-\", \"_\" and \".\", at most 63, the first a letter or digit"
-	case "upstreams.target":
-		return "give a gRPC target such as \"dns:///catalog:9000\""
+	case "upstreams.addresses.address":
+		return "give host:port, such as \"10.0.0.7:9000\""
 	case "authenticators":
 		return "give one of {jwt: {issuer: ..., audiences: [...], jwks_url: ...}}, {api_keys: {file: ...}}, {mtls: {spiffe_ids: [...]}}, {basic: {file: ...}}"
 	case "authenticators.jwt":
