@@ -154,14 +154,21 @@ func (p *policy) copy(ctx context.Context) {
 		return
 	}
 	request.Data.Ref() // the call gives up its own when it ends
-	go p.send(metadata.AppendToOutgoingContext(context.WithoutCancel(ctx), call.Mirrored, "true"), &call.Message{Data: request.Data})
+	go p.send(context.WithoutCancel(ctx), &call.Message{Data: request.Data})
 }
 
 // send makes the copy. It owns request.
 func (p *policy) send(ctx context.Context, request *call.Message) {
 	defer p.mirrors.end(p.upstream)
 	defer request.Free()
-	ctx, cancel := context.WithTimeout(call.With(ctx, nil), p.conf.GetTimeout().AsDuration())
+	md, _ := metadata.FromOutgoingContext(ctx) // a copy
+	if md == nil {
+		md = metadata.MD{}
+	}
+	md.Set(call.Mirrored, "true")
+	// The copy is no call of the gateway's: nothing that happens to it is the call's.
+	ctx = call.With(metadata.NewOutgoingContext(ctx, md), nil)
+	ctx, cancel := context.WithTimeout(ctx, p.conf.GetTimeout().AsDuration())
 	defer cancel()
 	defer context.AfterFunc(p.mirrors.ctx, cancel)()
 	var answer call.Message

@@ -41,7 +41,6 @@ type scene struct {
 	conf   *configv1.Mirror
 	second func(context.Context) error // what the second upstream does
 	got    chan copied
-	main   grpc.ClientConnInterface
 }
 
 var getShelf = mirror.Method{Name: "/s/GetShelf", Unary: true}

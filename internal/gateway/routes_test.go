@@ -59,7 +59,7 @@ func (f *fork) at(t *testing.T, d door, r rpc) *stage {
 func routes(list ...*configv1.Route) gatewaytest.Change {
 	return func(c *configv1.Config) {
 		for _, r := range list {
-			if r.Upstream == "" {
+			if r.GetUpstream() == "" {
 				r.Upstream = "canary"
 			}
 		}
@@ -157,7 +157,7 @@ func TestAnswersOfUpstreamsAreKeptApart(t *testing.T) {
 				return nil
 			}
 			f := (&fork{shop: &shopBackend{fail: downAfter}, canary: &shopBackend{fail: downAfter}}).start(t, only(getShelf), routes(beta()),
-				func(c *configv1.Config) { policy(c.Expose[0].Policy) })
+				func(c *configv1.Config) { policy(c.GetExpose()[0].GetPolicy()) })
 			for _, d := range doors() {
 				s := f.at(t, d, getShelf)
 				for range 2 {
