@@ -107,10 +107,11 @@ func (c *checker) routeHeader(path, key string) {
 }
 
 // notMetadata are headers that concern the exchange with the client and end at the
-// door.
+// door, of one protocol at least.
 var notMetadata = []string{
-	"accept", "accept-encoding", "connection", "content-length", "content-type", "forwarded", "te", "transfer-encoding", "upgrade",
-	"user-agent", "x-real-ip",
+	"accept", "accept-encoding", "connection", "content-encoding", "content-language", "content-length", "content-location",
+	"content-md5", "content-range", "content-type", "expect", "forwarded", "if-match", "if-modified-since", "if-none-match",
+	"if-range", "if-unmodified-since", "keep-alive", "range", "te", "transfer-encoding", "upgrade", "user-agent", "x-real-ip",
 }
 
 // prefixPattern is a prefix of paths: whole segments, of characters that need no
