@@ -42,6 +42,7 @@ type builder struct {
 	overrides map[string][]override // full method name -> rules of the configuration
 	ruleless  map[int][]string      // exposure -> RPCs of which nobody said who may call them
 	overruled map[int][]string      // exposure -> RPCs whose contract says otherwise who may call them
+	unmatched map[string][]string   // route that asks for claims -> public RPCs, whose callers have none
 	forwarded []string              // metadata in which any RPC forwards claims
 	shared    sharedLimits
 }
@@ -54,7 +55,7 @@ type source struct {
 
 func (b *builder) build(ctx context.Context) (*edge.Table, error) {
 	b.methods, b.schemas, b.shared = map[string]*call.Method{}, map[string]*source{}, sharedLimits{}
-	b.ruleless, b.overruled = map[int][]string{}, map[int][]string{}
+	b.ruleless, b.overruled, b.unmatched = map[int][]string{}, map[int][]string{}, map[string][]string{}
 	if err := b.readSchemas(ctx); err != nil {
 		return nil, err
 	}

@@ -135,6 +135,9 @@ func (b *builder) unreachable() []string {
 	warn := func(path, format string, args ...any) {
 		list = append(list, b.file.Errorf(path, format, args...).Error())
 	}
+	for _, path := range slices.Sorted(maps.Keys(b.unmatched)) {
+		warn(path+".claims", "on a public RPC nobody is known, so no call comes here of %s", several(b.unmatched[path]))
+	}
 	for i, x := range b.file.Config.GetExpose() {
 		all := slices.IndexFunc(x.GetRoutes(), takesAll)
 		if all < 0 {

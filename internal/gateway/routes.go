@@ -120,6 +120,9 @@ func (b *builder) routeOf(r *rpc, e *exposed, conf *configv1.Route, path string)
 	if err := b.hasSame(conf.GetUpstream(), e.method); err != nil {
 		return route, &routeError{path + ".upstream", err}
 	}
+	if len(conf.GetClaims()) > 0 && r.policy.GetAuth().GetPublic() {
+		b.unmatched[path] = append(b.unmatched[path], string(e.method.FullName()))
+	}
 	var err error
 	if text := conf.GetWhen(); text != "" {
 		if route.When, err = r.expressions.condition(text); err != nil {

@@ -313,8 +313,9 @@ func TestRoutesAreListed(t *testing.T) {
 func TestRoutesThatNoCallReachesAreToldOf(t *testing.T) {
 	for want, list := range map[string][]*configv1.Route{
 		"": {beta(), {Percent: new(50.0)}},
-		"expose[0].routes[0]: takes all calls, so none goes to upstream \"shop\"": {{}},
-		"expose[0].routes[2]: no call comes here: routes[1] takes all":            {beta(), {}, beta()},
+		"expose[0].routes[0].claims: on a public RPC nobody is known, so no call comes here of shop.catalog.v1.CatalogService.GetShelf": {{Claims: map[string]string{"a": "b"}}},
+		"expose[0].routes[0]: takes all calls, so none goes to upstream \"shop\"":                                                       {{}},
+		"expose[0].routes[2]: no call comes here: routes[1] takes all":                                                                  {beta(), {}, beta()},
 	} {
 		f := new(fork).start(t, only(getShelf), routes(list...))
 		if got := strings.Join(f.g.Gateway.Warnings(), "\n"); got != want {

@@ -1,6 +1,8 @@
 package gateway_test
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -9,10 +11,13 @@ import (
 	"google.golang.org/grpc/codes"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/gateway"
 	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
@@ -172,5 +177,89 @@ func TestMistakesInRoutes(t *testing.T) {
 				t.Errorf("error %v, want %q", err, tc.want)
 			}
 		})
+	}
+}
+
+// imageOf writes the contract of the catalog as change makes it.
+func imageOf(t *testing.T, change func(*descriptorpb.FileDescriptorProto)) *configv1.Schema {
+	t.Helper()
+	set := new(descriptorpb.FileDescriptorSet)
+	seen := map[string]bool{}
+	var add func(protoreflect.FileDescriptor)
+	add = func(f protoreflect.FileDescriptor) {
+		if seen[f.Path()] {
+			return
+		}
+		seen[f.Path()] = true
+		for i := range f.Imports().Len() {
+			add(f.Imports().Get(i))
+		}
+		file := protodesc.ToFileDescriptorProto(f)
+		if f == catalogv1.File_shop_catalog_v1_catalog_proto {
+			change(file)
+		}
+		set.File = append(set.File, file)
+	}
+	add(catalogv1.File_shop_catalog_v1_catalog_proto)
+	wire, err := proto.Marshal(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "catalog.binpb")
+	if err := os.WriteFile(path, wire, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return &configv1.Schema{Source: &configv1.Schema_Image{Image: path}}
+}
+
+// Calls go only to upstreams that understand them as the exposure's own does.
+func TestContractsOfRoutesMustAgree(t *testing.T) {
+	message := func(f *descriptorpb.FileDescriptorProto, name string) *descriptorpb.DescriptorProto {
+		i := slices.IndexFunc(f.GetMessageType(), func(m *descriptorpb.DescriptorProto) bool { return m.GetName() == name })
+		return f.GetMessageType()[i]
+	}
+	for _, tc := range []struct {
+		name   string
+		change func(*descriptorpb.FileDescriptorProto)
+		want   string
+	}{
+		{"the same", func(*descriptorpb.FileDescriptorProto) {}, ""},
+		{"a new field", func(f *descriptorpb.FileDescriptorProto) {
+			m := message(f, "Shelf")
+			m.Field = append(m.Field, &descriptorpb.FieldDescriptorProto{
+				Name: new("colour"), Number: new(int32(999)), Type: descriptorpb.FieldDescriptorProto_TYPE_STRING.Enum(),
+				Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
+			})
+		}, ""},
+		{"another type", func(f *descriptorpb.FileDescriptorProto) {
+			message(f, "GetShelfRequest").Field[0].Type = descriptorpb.FieldDescriptorProto_TYPE_BYTES.Enum()
+		}, "its requests differ: field shop.catalog.v1.GetShelfRequest.name is a bytes there, not a string"},
+		{"no such RPC", func(f *descriptorpb.FileDescriptorProto) {
+			for _, s := range f.GetService() {
+				s.Method = slices.DeleteFunc(s.Method, func(m *descriptorpb.MethodDescriptorProto) bool { return m.GetName() == "GetShelf" })
+			}
+		}, `upstream "canary" has no shop.catalog.v1.CatalogService.GetShelf in its contract`},
+	} {
+		for field, use := range map[string]gatewaytest.Change{
+			"expose[0].routes[0].upstream": routes(beta()), "expose[0].mirror.upstream": mirrored(),
+		} {
+			t.Run(tc.name+" of "+field, func(t *testing.T) {
+				file, err := config.New(gatewaytest.Config("127.0.0.1:1", only(getShelf), func(c *configv1.Config) {
+					canary := upstreamAt("canary", "127.0.0.1:1")
+					canary.Schema = imageOf(t, tc.change)
+					c.Upstreams = append(c.Upstreams, canary)
+				}, use))
+				if err != nil {
+					t.Fatal(err)
+				}
+				g, err := gateway.New(t.Context(), gateway.Options{Config: file})
+				if err == nil {
+					err = g.Close()
+				}
+				if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), field) || !strings.Contains(err.Error(), tc.want)) {
+					t.Errorf("error %v, want %q", err, tc.want)
+				}
+			})
+		}
 	}
 }
