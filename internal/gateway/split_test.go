@@ -236,7 +236,7 @@ func TestContractsOfRoutesMustAgree(t *testing.T) {
 		}, "its requests differ: field shop.catalog.v1.GetShelfRequest.name is a bytes there, not a string"},
 		{"no such RPC", func(f *descriptorpb.FileDescriptorProto) {
 			for _, s := range f.GetService() {
-				s.Method = slices.DeleteFunc(s.Method, func(m *descriptorpb.MethodDescriptorProto) bool { return m.GetName() == "GetShelf" })
+				s.Method = slices.DeleteFunc(s.GetMethod(), func(m *descriptorpb.MethodDescriptorProto) bool { return m.GetName() == "GetShelf" })
 			}
 		}, `upstream "canary" has no shop.catalog.v1.CatalogService.GetShelf in its contract`},
 	} {
