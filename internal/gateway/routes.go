@@ -87,21 +87,23 @@ func (b *builder) fieldOf(name string) string {
 func (b *builder) link(r *rpc, e *exposed) (grpc.ClientConnInterface, error) {
 	if !r.routed {
 		list, err := b.parts.chain(r)
-		return interceptors.Chain(b.upstreams[r.upstream].Conn(), list...), err
+		return b.linked(r, list), err
 	}
 	outer, outerErr := b.parts.ofCall(r)
 	rest, restErr := b.target(r)
 	routes, routesErr := b.routesOf(r, e)
-	if err := errors.Join(outerErr, restErr, routesErr); err != nil {
-		return nil, err
-	}
-	return interceptors.Chain(routing.New(routes, rest, rand.Float64), outer...), nil
+	return interceptors.Chain(routing.New(routes, rest, rand.Float64), outer...), errors.Join(outerErr, restErr, routesErr)
 }
 
 // target is an upstream inside of the policies that are its own.
 func (b *builder) target(r *rpc) (routing.Target, error) {
 	list, err := b.parts.ofUpstream(r)
-	return routing.Target{Upstream: r.upstream, Conn: interceptors.Chain(b.upstreams[r.upstream].Conn(), list...)}, err
+	return routing.Target{Upstream: r.upstream, Conn: b.linked(r, list)}, err
+}
+
+// linked puts policies in front of r's upstream.
+func (b *builder) linked(r *rpc, list []interceptors.Interceptor) grpc.ClientConnInterface {
+	return interceptors.Chain(b.upstreams[r.upstream].Conn(), list...)
 }
 
 func (b *builder) routesOf(r *rpc, e *exposed) ([]routing.Route, error) {
