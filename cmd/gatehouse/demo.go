@@ -67,24 +67,46 @@ type backends struct {
 	lines   []string
 }
 
+// canary is the service that runs a second time, as the next version of it would,
+// and what the configuration calls its address.
+const (
+	canary        = "catalog"
+	canaryAddress = "CANARY"
+)
+
 // startShop serves each of the shop's services from a server of its own.
 func startShop() (*backends, error) {
 	b := &backends{}
 	var names []string
 	for _, backend := range shop.New(time.Now).Backends() {
-		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+		address, err := b.serve(backend)
 		if err != nil {
-			b.stop()
-			return nil, fmt.Errorf("backend %s: %w", backend.Name, err)
+			return nil, err
 		}
-		srv := backend.NewServer(grpc.UnaryInterceptor(faults))
-		go func() { _ = srv.Serve(l) }() // ends with stop
-		b.servers = append(b.servers, srv)
-		names = append(names, strings.ToUpper(backend.Name), l.Addr().String())
-		b.lines = append(b.lines, fmt.Sprintf("  %-10s %s", backend.Name, l.Addr()))
+		names = append(names, strings.ToUpper(backend.Name), address)
+		b.lines = append(b.lines, fmt.Sprintf("  %-10s %s", backend.Name, address))
+		if backend.Name == canary {
+			if address, err = b.serve(backend); err != nil {
+				return nil, err
+			}
+			names = append(names, canaryAddress, address)
+		}
 	}
 	b.names = strings.NewReplacer(names...)
 	return b, nil
+}
+
+// serve begins a server of backend. After an error none is left.
+func (b *backends) serve(backend shop.Backend) (address string, _ error) {
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		b.stop()
+		return "", fmt.Errorf("backend %s: %w", backend.Name, err)
+	}
+	srv := backend.NewServer(grpc.UnaryInterceptor(faults))
+	go func() { _ = srv.Serve(l) }() // ends with stop
+	b.servers = append(b.servers, srv)
+	return l.Addr().String(), nil
 }
 
 func (b *backends) stop() {

@@ -147,6 +147,7 @@ func (c *checker) serverTLS(path string, tls *configv1.ServerTls) {
 func (c *checker) upstream(path string, u *configv1.Upstream) {
 	c.whereabouts(path, u)
 	c.replicas(path, u)
+	c.prefixes(path, u)
 	c.target(path+".target", u.GetTarget())
 	c.visible(path+".authority", u.GetAuthority(), "catalog.example.com")
 	c.readable(path+".schema.image", u.GetSchema().GetImage())
@@ -224,19 +225,7 @@ func (c *checker) place(path string) string {
 
 func (c *checker) exposure(i int, e *configv1.Exposure) {
 	path := fmt.Sprintf("expose[%d]", i)
-	var known []string
-	found := false
-	for j, u := range c.file.Config.GetUpstreams() {
-		known = append(known, c.file.shown(fmt.Sprintf("upstreams[%d].name", j), u.GetName()))
-		found = found || u.GetName() == e.GetUpstream()
-	}
-	if u := e.GetUpstream(); u != "" && !found {
-		hint := DidYouMean(u, known)
-		if hint == "" {
-			hint = "; known are " + strings.Join(known, ", ")
-		}
-		c.fail(path+".upstream", "no upstream is named %s%s", c.quoted(path+".upstream", u), hint)
-	}
+	c.knownUpstream(path+".upstream", e.GetUpstream())
 	for j, other := range c.file.Config.GetExpose()[:i] {
 		if other.GetSelect() == e.GetSelect() && other.GetUpstream() == e.GetUpstream() && e.GetSelect() != "" {
 			c.fail(path+".select", "%s is exposed already, of the same upstream, by expose[%d] on %s; join the two",
@@ -245,6 +234,7 @@ func (c *checker) exposure(i int, e *configv1.Exposure) {
 		}
 	}
 	c.httpRules(path, e)
+	c.routing(path, e)
 }
 
 func (c *checker) httpRules(path string, e *configv1.Exposure) {

@@ -46,6 +46,7 @@ func (e *rest) requestMetadata(s *restStream) (metadata.MD, error) {
 			md[key] = append(md[key], v)
 		}
 	}
+	s.call.Host = r.Host
 	md["x-forwarded-host"] = []string{r.Host}
 	md["x-forwarded-proto"] = scheme(r)
 	e.stamp(md, s.call, s.lineage, r.RemoteAddr, r.Header["X-Forwarded-For"])
@@ -157,7 +158,7 @@ func (s *restStream) writeHeaders(contentType string) {
 	}
 	for key, values := range s.call.Header() {
 		if !strings.HasPrefix(key, "grpc-") { // which HTTP has names of its own for
-			setHeader(h, key, values)
+			setHeader(h, key, httpValues(key, values))
 		}
 	}
 	said := [...]string{contentType, s.call.RequestID}

@@ -42,6 +42,7 @@ type builder struct {
 	overrides map[string][]override // full method name -> rules of the configuration
 	ruleless  map[int][]string      // exposure -> RPCs of which nobody said who may call them
 	overruled map[int][]string      // exposure -> RPCs whose contract says otherwise who may call them
+	unmatched map[string][]string   // route that asks for claims -> public RPCs, whose callers have none
 	forwarded []string              // metadata in which any RPC forwards claims
 	shared    sharedLimits
 }
@@ -54,7 +55,7 @@ type source struct {
 
 func (b *builder) build(ctx context.Context) (*edge.Table, error) {
 	b.methods, b.schemas, b.shared = map[string]*call.Method{}, map[string]*source{}, sharedLimits{}
-	b.ruleless, b.overruled = map[int][]string{}, map[int][]string{}
+	b.ruleless, b.overruled, b.unmatched = map[int][]string{}, map[int][]string{}, map[string][]string{}
 	if err := b.readSchemas(ctx); err != nil {
 		return nil, err
 	}
@@ -65,7 +66,7 @@ func (b *builder) build(ctx context.Context) (*edge.Table, error) {
 	if err := b.addOverrides(chosen); err != nil {
 		return nil, err
 	}
-	if err := b.merge(chosen); err != nil {
+	if err := errors.Join(b.merge(chosen), b.checkRewrites()); err != nil {
 		return nil, err
 	}
 	var errs []error
@@ -141,7 +142,7 @@ func (b *builder) merge(chosen []*exposed) error {
 // add compiles one RPC: its chain and its bindings.
 func (b *builder) add(e *exposed) error {
 	name := fullMethod(e.method)
-	rules, err := b.rulesOf(e.method)
+	rules, err := b.rulesOf(e)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -159,6 +160,7 @@ func (b *builder) add(e *exposed) error {
 		}
 	}
 	info := RouteInfo{Method: name, Upstream: m.Upstream, Exposure: fmt.Sprintf("expose[%d]", e.index), Policies: policiesOf(e.effective)}
+	info.Routes, info.Mirror = b.ways(e)
 	if len(rules) == 0 {
 		b.routes = append(b.routes, info)
 	}
@@ -176,12 +178,8 @@ func (b *builder) guard(m *call.Method, e *exposed, rules []*rule) error {
 	if err != nil {
 		return err
 	}
-	list, err := b.parts.chain(r)
-	if err != nil {
-		return err
-	}
-	m.Conn = interceptors.Chain(b.upstreams[e.upstream].Conn(), list...)
-	return nil
+	m.Conn, err = b.link(r, e)
+	return err
 }
 
 // hasRule reports whether it is said who may call.
@@ -206,7 +204,7 @@ func (b *builder) warnings() []string {
 		list = append(list, b.file.Errorf(fmt.Sprintf("expose[%d].policy.auth", i),
 			"takes the place of what the contract says who may call %s", several(b.overruled[i])).Error())
 	}
-	return list
+	return append(list, b.unreachable()...)
 }
 
 // several lists names, as many as one can read.

@@ -66,6 +66,8 @@ func TestDemoDoesWhatItSays(t *testing.T) {
 		{"sleep 4; for i in 1 2 3; do", `^(200\n){3}.*GetReview".*\n.*\n *"state": "closed"`},
 		{"/ratingSummary", `^\{"name":"products/enamel-mug-blue/ratingSummary",`},
 		{"/ratingSummary -H 'x-demo-fault: always'", `(?s)^HTTP/1.1 200 OK\r\nAge: \d\r\n.*\nGatehouse-Degraded: fallback; code=UNAVAILABLE\r\n.*"name":"products/enamel-mug-blue/ratingSummary"`},
+		{"for v in ada bob", `(?s)^ada: X-Served-By: catalog\r\nbob: X-Served-By: catalog\r\neve: .*hal: X-Served-By: catalog-next\r\n.*GetShelf",status="OK",upstream="catalog"} 5\n.*upstream="catalog-next"} 1\n`},
+		{"x-visitor: hal", `(?s)\nx-served-by: catalog-next\n.*"displayName": "Tents and shelters"`},
 	}
 	if len(offers) != len(outcomes) {
 		t.Fatalf("the demo offers %d commands, and this test knows %d:\n%s", len(offers), len(outcomes), strings.Join(offers, "\n"))

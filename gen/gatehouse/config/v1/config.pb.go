@@ -1666,7 +1666,8 @@ type Upstream struct {
 	// Default: `0s`, which sets no bound.
 	MaxStreamAge *durationpb.Duration `protobuf:"bytes,16,opt,name=max_stream_age,json=maxStreamAge,proto3" json:"max_stream_age,omitempty"`
 	// What is taken from the front of all HTTP paths of its contract: with `/api`,
-	// `/api/v1/products` is served as `/v1/products`.
+	// `/api/v1/products` is served as `/v1/products`. A path that is served and
+	// not below it is an error. Paths of `http` rules are taken as written.
 	StripPrefix string `protobuf:"bytes,17,opt,name=strip_prefix,json=stripPrefix,proto3" json:"strip_prefix,omitempty"`
 	// What is put in front of all HTTP paths of its contract, after
 	// `strip_prefix`: with `/shop`, `/v1/products` is served as
@@ -2418,8 +2419,10 @@ type Exposure struct {
 	// one RPC.
 	Http []*annotations.HttpRule `protobuf:"bytes,4,rep,name=http,proto3" json:"http,omitempty"`
 	// Other upstreams for some of the calls: the first route that matches is
-	// taken; if none does, `upstream`. It is chosen when the caller is known,
-	// before answers are cached and attempts repeated.
+	// taken; if none does, `upstream`. It is chosen when the caller is known and
+	// limits have been looked at. Cache, fallback, retries, breaker and caps of
+	// scope `upstream` are those of the upstream that was chosen; keys of
+	// idempotency are the same for all.
 	Routes []*Route `protobuf:"bytes,5,rep,name=routes,proto3" json:"routes,omitempty"`
 	// An upstream that gets copies of calls. Its answers are dropped.
 	Mirror *Mirror `protobuf:"bytes,6,opt,name=mirror,proto3" json:"mirror,omitempty"`
@@ -2509,28 +2512,35 @@ func (x *Exposure) GetMetadata() *Rewrite {
 }
 
 // Route sends calls that match to an upstream of their own. A call matches if
-// all that is said matches.
+// all that is said matches, whatever protocol it came by. Metadata is what the
+// client sent, before it is changed.
 type Route struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the upstream. Its contract must have the RPC, with the same
-	// messages.
+	// messages; either may have fields that the other does not have.
 	Upstream string `protobuf:"bytes,1,opt,name=upstream,proto3" json:"upstream,omitempty"`
 	// The host that the client asked for, one of these: `shop.example.com`, or all
-	// that end so: `*.example.com`.
+	// that end so: `*.example.com`. Ports and case do not matter. Calls from inside
+	// the process have none.
 	Hosts []string `protobuf:"bytes,2,rep,name=hosts,proto3" json:"hosts,omitempty"`
-	// Metadata, that is headers, each with the value it must have; `*` is any.
+	// Metadata, that is headers, each with the value it must have; `*` is any. What
+	// was sent several times is one value, joined by ", ".
 	Headers map[string]string `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Claims of the caller, each with the value it must have; `*` is any. A list
-	// matches if it has the value.
+	// matches if it has the value. A claim within a claim has a dotted path, as in
+	// `auth.forward`.
 	Claims map[string]string `protobuf:"bytes,4,rep,name=claims,proto3" json:"claims,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// An expression that decides, as in `policy.auth.allow`.
+	// An expression that decides, as in `policy.auth.allow`. Where it cannot, as
+	// about a header that was not sent, the call does not match.
 	When string `protobuf:"bytes,5,opt,name=when,proto3" json:"when,omitempty"`
 	// How many of a hundred of those that match so far.
 	// Default: `100`.
 	Percent *float64 `protobuf:"fixed64,6,opt,name=percent,proto3,oneof" json:"percent,omitempty"`
 	// The key by which `percent` chooses, an expression as in
-	// `policy.rate_limit.key`: the same key, the same upstream. Default: each call
-	// by itself.
+	// `policy.rate_limit.key`: the same key, the same upstream, on all protocols,
+	// replicas and RPCs with a route to it, also when `percent` grows. A call
+	// without a key, or with an empty one, is chosen by itself. Default: each call
+	// is.
 	StickyBy string `protobuf:"bytes,7,opt,name=sticky_by,json=stickyBy,proto3" json:"sticky_by,omitempty"`
 	// What is changed in the metadata of these calls, after the exposure's own.
 	Metadata      *Rewrite `protobuf:"bytes,8,opt,name=metadata,proto3" json:"metadata,omitempty"`
@@ -2625,10 +2635,15 @@ func (x *Route) GetMetadata() *Rewrite {
 }
 
 // Mirror sends copies of calls to a second upstream. Only unary calls are
-// copied, and only those that have no side effects.
+// copied, and only those that have no side effects, as their contract says it or
+// their HTTP method means it. Copied is what is sent to the first upstream, once,
+// so nothing that is answered from a cache; not what a route sends to the mirror
+// itself. A copy has the call's metadata, credentials included, as `metadata` of
+// the exposure changes it, and `gatehouse-mirrored: true`.
 type Mirror struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name of the upstream.
+	// The name of the upstream. Its contract must have the RPCs that are copied,
+	// with the same messages.
 	Upstream string `protobuf:"bytes,1,opt,name=upstream,proto3" json:"upstream,omitempty"`
 	// How many of a hundred calls are copied.
 	// Default: `100`.
@@ -2639,7 +2654,7 @@ type Mirror struct {
 	// How long a copy may take.
 	// Default: `5s`.
 	Timeout *durationpb.Duration `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`
-	// How many copies may be under way at once; more are not made.
+	// How many copies may be under way to that upstream at once; more are not made.
 	// Default: `100`.
 	MaxConcurrent *uint32 `protobuf:"varint,5,opt,name=max_concurrent,json=maxConcurrent,proto3,oneof" json:"max_concurrent,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2714,9 +2729,12 @@ func (x *Mirror) GetMaxConcurrent() uint32 {
 // Rewrite changes metadata, which over HTTP are headers.
 type Rewrite struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Of the request, as the backend gets it.
+	// Of the request, as the backend gets it. Policies and routes see what the
+	// client sent.
 	Request *Changes `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// Of the answer, as the client gets it.
+	// Of the answer, as the client gets it, also where it comes from a cache or
+	// tells an error. What is set and added goes into the header; on gRPC, into the
+	// trailer of a call that fails.
 	Response      *Changes `protobuf:"bytes,2,opt,name=response,proto3" json:"response,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2767,7 +2785,8 @@ func (x *Rewrite) GetResponse() *Changes {
 }
 
 // Changes of metadata, made in this order. Keys are in lower case; those of the
-// protocols and of the gateway itself cannot be changed.
+// protocols and of the gateway itself, such as those of `auth.forward`, cannot be
+// changed. The value of a key that ends in `-bin` is base64.
 type Changes struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Keys to take away.
