@@ -15,6 +15,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/cmd"
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/shop"
+	_ "github.com/gatehouse-dev/gatehouse/gen/shop/pages/v1" // served by composition; the others come with the shop
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/gateway"
 	"github.com/gatehouse-dev/gatehouse/internal/server"
@@ -103,7 +104,7 @@ func (b *backends) serve(backend shop.Backend) (address string, _ error) {
 		b.stop()
 		return "", fmt.Errorf("backend %s: %w", backend.Name, err)
 	}
-	srv := backend.NewServer(grpc.UnaryInterceptor(faults))
+	srv := backend.NewServer(grpc.UnaryInterceptor(faultsOf(backend.Name)))
 	go func() { _ = srv.Serve(l) }() // ends with stop
 	b.servers = append(b.servers, srv)
 	return l.Addr().String(), nil

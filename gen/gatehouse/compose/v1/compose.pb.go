@@ -184,7 +184,7 @@ type Step struct {
 	// How many items there may be at most. More are an error.
 	// Default: `100`.
 	MaxItems *uint32 `protobuf:"varint,6,opt,name=max_items,json=maxItems,proto3,oneof" json:"max_items,omitempty"`
-	// The RPC that answers for many items in one call, in the place of `call`.
+	// How `call` answers for many items at once, where it does.
 	Batch *Batch `protobuf:"bytes,7,opt,name=batch,proto3" json:"batch,omitempty"`
 	// The field of the answer that is wanted. Default: all of it.
 	Take string `protobuf:"bytes,8,opt,name=take,proto3" json:"take,omitempty"`
@@ -321,7 +321,8 @@ func (x *Step) GetTimeout() *durationpb.Duration {
 // Batch is an RPC that answers for many items at once.
 type Batch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The repeated field of its request that takes what `for_each` gives.
+	// The repeated field of its request. What `request` says of it is worked out
+	// for each item, and gathered there.
 	Items string `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
 	// The repeated field of its answer, one element for each item, in their order.
 	Answers string `protobuf:"bytes,2,opt,name=answers,proto3" json:"answers,omitempty"`
