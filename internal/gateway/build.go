@@ -44,6 +44,8 @@ type builder struct {
 	overruled map[int][]string      // exposure -> RPCs whose contract says otherwise who may call them
 	forwarded []string              // metadata in which any RPC forwards claims
 	shared    sharedLimits
+	versions  versions
+	chains    map[string][]string // full name on the wire -> the policies in its chain, the outermost first
 }
 
 // source is one upstream's contract with the plans made from it.
@@ -54,7 +56,7 @@ type source struct {
 
 func (b *builder) build(ctx context.Context) (*edge.Table, error) {
 	b.methods, b.schemas, b.shared = map[string]*call.Method{}, map[string]*source{}, sharedLimits{}
-	b.ruleless, b.overruled = map[int][]string{}, map[int][]string{}
+	b.ruleless, b.overruled, b.chains = map[int][]string{}, map[int][]string{}, map[string][]string{}
 	if err := b.readSchemas(ctx); err != nil {
 		return nil, err
 	}
@@ -63,6 +65,9 @@ func (b *builder) build(ctx context.Context) (*edge.Table, error) {
 		return nil, err
 	}
 	if err := b.addOverrides(chosen); err != nil {
+		return nil, err
+	}
+	if err := b.readVersions(chosen); err != nil {
 		return nil, err
 	}
 	if err := b.merge(chosen); err != nil {
@@ -180,6 +185,7 @@ func (b *builder) guard(m *call.Method, e *exposed, rules []*rule) error {
 	if err != nil {
 		return err
 	}
+	b.chains[m.Name] = namesOf(list)
 	m.Conn = interceptors.Chain(b.upstreams[e.upstream].Conn(), list...)
 	return nil
 }
@@ -229,10 +235,15 @@ func (b *builder) bind(m *call.Method, r *rule, info RouteInfo) error {
 		return err
 	}
 	route := &edge.Route{Method: m, Binding: r.verb + " " + r.path, View: view, Body: r.body != ""}
+	info.Verb, info.Path, info.Body, info.ResponseBody = r.verb, r.path, r.body, r.responseBody
+	if v := b.versions.of(m.Desc); v.edge != nil {
+		if template, err = b.bindVersion(v, template, route, r, &info); err != nil {
+			return err
+		}
+	}
 	if err := b.router.Add(r.verb, template, r.origin+" of "+m.Name, route); err != nil {
 		return err
 	}
-	info.Verb, info.Path, info.Body, info.ResponseBody = r.verb, r.path, r.body, r.responseBody
 	b.routes = append(b.routes, info)
 	return nil
 }
@@ -249,9 +260,15 @@ func (b *builder) table() (*edge.Table, error) {
 		methods = append(methods, m)
 	}
 	refused := &call.Method{Conn: interceptors.Chain(call.Refuser{}, b.parts.observers("")...)}
+	routes := b.router.Build()
+	versions, err := b.buildVersions(routes)
+	if err != nil {
+		return nil, err
+	}
 	return &edge.Table{
 		Table:       call.NewTable(methods, refused),
-		Routes:      b.router.Build(),
+		Routes:      routes,
+		Versions:    versions,
 		Errors:      errorBodies,
 		WrapStreams: b.file.Config.GetJson().GetWrapStreams(),
 		Reserved:    edge.Reserve(b.forwarded...),

@@ -219,5 +219,7 @@ type RouteInfo struct {
 	Method       string            `json:"method"`
 	Upstream     string            `json:"upstream"`
 	Exposure     string            `json:"exposure"`
+	Version      string            `json:"version,omitempty"`   // as in "v2 of reviews"
+	OpenPath     string            `json:"open_path,omitempty"` // the path that leaves the version open
 	Policies     map[string]string `json:"policies"`
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/breaker"
 	"github.com/gatehouse-dev/gatehouse/interceptors/cache"
 	"github.com/gatehouse-dev/gatehouse/interceptors/concurrency"
+	"github.com/gatehouse-dev/gatehouse/interceptors/deprecation"
 	"github.com/gatehouse-dev/gatehouse/interceptors/fallback"
 	"github.com/gatehouse-dev/gatehouse/interceptors/idempotency"
 	"github.com/gatehouse-dev/gatehouse/interceptors/metrics"
@@ -41,6 +42,7 @@ type state struct {
 	fallback    *fallback.Fallbacks
 	retries     *retry.Retries
 	breakers    *breaker.Breakers
+	deprecated  *deprecation.Deprecations
 	redis       *redis.Store // nil: none
 
 	closers []func() error
@@ -59,6 +61,7 @@ func newState(ctx context.Context, file *config.File, reg prometheus.Registerer,
 		func() (err error) { s.caps, err = concurrency.New(reg); return err },
 		func() (err error) { s.retries, err = retry.New(reg, nil); return err },
 		func() (err error) { s.breakers, err = breaker.New(reg, nil); return err },
+		func() (err error) { s.deprecated, err = deprecation.New(reg); return err },
 		func() error { return s.keep(c, reg) },
 	} {
 		if err := begin(); err != nil {

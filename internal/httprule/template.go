@@ -58,6 +58,18 @@ func (t *Template) Path() string {
 	return bare.format()
 }
 
+// Example returns a path that matches the template, and no word of another: its
+// variables are "~".
+func (t *Template) Example() string {
+	some := Template{segments: slices.Clone(t.segments), verb: t.verb}
+	for i, s := range some.segments {
+		if s.kind != literal {
+			some.segments[i] = segment{literal: "~"}
+		}
+	}
+	return some.format()
+}
+
 // Verb returns the custom verb, without its colon and decoded; "" if none.
 func (t *Template) Verb() string { return t.verb }
 
