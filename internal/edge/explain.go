@@ -25,12 +25,10 @@ type Reading struct {
 	Template *httprule.Template
 	// Vars are the values of its variables.
 	Vars []string
-	// Query is the query string.
-	Query string
+	// Path and Query are the parts of the target, as sent.
+	Path, Query string
 	// VersionBy is what named the version, "" where the route has none.
 	VersionBy string
-	// Header are what the answer says of the version.
-	Header metadata.MD
 	// Err is why the request is refused at the door; nil if it is not.
 	Err error
 	// Status is the HTTP status under which Err is told; 0 over gRPC.
@@ -62,7 +60,7 @@ func (s *Settings) ReadHTTP(ctx context.Context, method, target string, header m
 	if err == nil {
 		cancel()
 	}
-	out := &Reading{Route: m.Value, Vars: m.Vars, Query: r.URL.RawQuery, VersionBy: m.by, Header: x.call.Header()}
+	out := &Reading{Route: m.Value, Vars: m.Vars, Path: sentPath(r.URL), Query: r.URL.RawQuery, VersionBy: m.by}
 	if m.Value != nil {
 		out.Method, out.Template = m.Value.Method, m.Route.Template
 	}

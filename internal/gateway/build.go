@@ -45,7 +45,7 @@ type builder struct {
 	forwarded []string              // metadata in which any RPC forwards claims
 	shared    sharedLimits
 	versions  versions
-	chains    map[string][]string // full name on the wire -> the policies in its chain, the outermost first
+	infos     map[string]*methodInfo // by full name on the wire
 }
 
 // source is one upstream's contract with the plans made from it.
@@ -56,7 +56,7 @@ type source struct {
 
 func (b *builder) build(ctx context.Context) (*edge.Table, error) {
 	b.methods, b.schemas, b.shared = map[string]*call.Method{}, map[string]*source{}, sharedLimits{}
-	b.ruleless, b.overruled, b.chains = map[int][]string{}, map[int][]string{}, map[string][]string{}
+	b.ruleless, b.overruled, b.infos = map[int][]string{}, map[int][]string{}, map[string]*methodInfo{}
 	if err := b.readSchemas(ctx); err != nil {
 		return nil, err
 	}
@@ -158,6 +158,9 @@ func (b *builder) add(e *exposed) error {
 		StreamIdle: b.file.Config.GetLimits().GetStreamIdleTimeout().AsDuration(),
 	}
 	b.methods[name] = m
+	if b.infos[name], err = b.newInfo(e); err != nil {
+		return err
+	}
 	if hasRule(e.effective.Policy.GetAuth()) {
 		if err := b.guard(m, e, rules); err != nil {
 			return b.wrongPolicy(e, err)
@@ -185,7 +188,7 @@ func (b *builder) guard(m *call.Method, e *exposed, rules []*rule) error {
 	if err != nil {
 		return err
 	}
-	b.chains[m.Name] = namesOf(list)
+	b.infos[m.Name].chain = namesOf(list)
 	m.Conn = interceptors.Chain(b.upstreams[e.upstream].Conn(), list...)
 	return nil
 }

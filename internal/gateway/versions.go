@@ -197,12 +197,3 @@ func (b *builder) buildVersions(routes *httprule.Router[*edge.Route]) (*edge.Ver
 	})
 	return v, errors.Join(errs...)
 }
-
-// namesOf lists policies.
-func namesOf(list []interceptors.Interceptor) []string {
-	names := make([]string, 0, len(list))
-	for _, i := range list {
-		names = append(names, i.Name)
-	}
-	return names
-}
