@@ -1,11 +1,13 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc/metadata"
@@ -43,6 +45,8 @@ type Reading struct {
 type Nearby struct {
 	Binding, Method string
 	Why             []string
+
+	apart int
 }
 
 // ReadHTTP reads a request without a body, by the table in force. The target
@@ -110,18 +114,28 @@ const few = 3
 func (s *Settings) nearest(t *Table, method, path string) []Nearby {
 	var found []Nearby
 	for _, n := range t.Routes.Nearest(method, path, few) {
-		found = append(found, Nearby{Binding: n.Route.Value.Binding, Method: n.Route.Value.Method.Name, Why: n.Why})
+		found = append(found, Nearby{Binding: n.Route.Value.Binding, Method: n.Route.Value.Method.Name, Why: n.Why, apart: n.Apart})
 	}
-	if t.Versions == nil {
-		return found
+	if t.Versions != nil {
+		for _, n := range t.Versions.open.Nearest(method, path, few) {
+			found = append(found, nearbyOpen(n))
+		}
 	}
-	for _, n := range t.Versions.open.Nearest(method, path, few) {
-		p := n.Route.Value
-		found = append(found, Nearby{
-			Binding: n.Route.Method + " " + p.template, Method: fmt.Sprintf("of %q in %s", p.api.Name, namesOf(p.versions)), Why: n.Why,
-		})
+	slices.SortStableFunc(found, func(a, b Nearby) int { return cmp.Compare(a.apart, b.apart) })
+	return found[:min(few, len(found))]
+}
+
+// nearbyOpen is a path that some versions have. One without a difference is not
+// in the version that was asked for.
+func nearbyOpen(n httprule.Near[*openPath]) Nearby {
+	p := n.Route.Value
+	have := namesOf(p.versions)
+	if len(n.Why) == 0 {
+		n.Why = []string{"it is only in " + have}
 	}
-	return found
+	return Nearby{
+		Binding: n.Route.Method + " " + p.template, Method: fmt.Sprintf("%q in %s", p.api.Name, have), Why: n.Why, apart: n.Apart,
+	}
 }
 
 // ReadGRPC reads the head of a call of an RPC, by the table in force.

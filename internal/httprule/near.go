@@ -12,8 +12,8 @@ type Near[T any] struct {
 	Route *Route[T]
 	// Why are the differences, each a sentence for people.
 	Why []string
-
-	apart int
+	// Apart is how far the request is from it, in steps of about one letter.
+	Apart int
 }
 
 // Nearest returns at most so many routes, the nearest first, of those that are
@@ -35,14 +35,14 @@ func (r *Router[T]) Nearest(method, escapedPath string, most int) []Near[T] {
 		if !serves(route.Method, method) {
 			why, apart = append(why, fmt.Sprintf("%s is served here, not %s", route.Method, method)), apart+1
 		}
-		found = append(found, Near[T]{Route: route, Why: why, apart: apart})
+		found = append(found, Near[T]{Route: route, Why: why, Apart: apart})
 	}
 	slices.SortStableFunc(found, func(a, b Near[T]) int {
-		return cmp.Or(cmp.Compare(a.apart, b.apart), strings.Compare(a.Route.Template.text, b.Route.Template.text),
+		return cmp.Or(cmp.Compare(a.Apart, b.Apart), strings.Compare(a.Route.Template.text, b.Route.Template.text),
 			strings.Compare(a.Route.Method, b.Route.Method))
 	})
 	found = found[:min(most, len(found))]
-	return slices.DeleteFunc(found, func(n Near[T]) bool { return n.apart > found[0].apart+alike })
+	return slices.DeleteFunc(found, func(n Near[T]) bool { return n.Apart > found[0].Apart+alike })
 }
 
 // How far apart things are, in steps of about one letter.
