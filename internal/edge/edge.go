@@ -22,7 +22,7 @@ type Table struct {
 	Routes *httprule.Router[*Route]
 	// Versions are asked for what Routes do not have.
 	Versions *Versions
-	Errors *Errors
+	Errors   *Errors
 	// WrapStreams writes each message of a stream as {"result": ...}, as
 	// grpc-gateway does.
 	WrapStreams bool
