@@ -144,6 +144,7 @@ func (s *Settings) ReadGRPC(name string, header map[string][]string) *Reading {
 	for key, values := range header {
 		in[strings.ToLower(key)] = values
 	}
-	m, err := (&native{s}).admit(s.Table.Load(), in, name)
-	return &Reading{Method: m, Err: err}
+	table := s.Table.Load()
+	_, err := (&native{s}).admit(table, in, name)
+	return &Reading{Method: table.Method(name), Err: err}
 }

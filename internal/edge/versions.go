@@ -191,11 +191,11 @@ func (s *restStream) routeTo(m *match) error {
 // another.
 func (s *restStream) agree(m *match) error {
 	v := m.Value.Version
-	chosen := choice{version: v, by: byPath}
+	m.by = byPath
+	chosen := choice{version: v, by: m.by}
 	if err := v.API.named(&chosen, s.r.Method, s.r.Header); err != nil {
 		return err
 	}
-	m.by = chosen.by
 	s.call.AddHeader(v.API.Header, v.Name)
 	return nil
 }

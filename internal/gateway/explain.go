@@ -128,9 +128,7 @@ func (g *Gateway) Explain(ctx context.Context, method, target string, header map
 		return nil, err
 	}
 	e := &Explanation{Request: method + " " + target, Refusal: refusalOf(r)}
-	if e.Path, err = httprule.Canonical(r.Path); err != nil {
-		e.Path = "" // which the refusal tells
-	}
+	e.Path, _ = httprule.Canonical(r.Path) // what is wrong with it, the refusal tells
 	for _, n := range r.Nearest {
 		e.Nearest = append(e.Nearest, NearMiss{Binding: n.Binding, RPC: strings.TrimPrefix(n.Method, "/"), Why: n.Why})
 	}

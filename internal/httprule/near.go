@@ -51,6 +51,7 @@ const (
 	lone      = 6 // one too many, or a word too few
 	unbound   = 4 // a variable or a verb too few
 	farApart  = 3 // for each segment of a path, on average: more is another path
+	renamed   = 3 // another verb
 	unrelated = 1 << 20
 	tooMany   = 3 // differences to mend
 	alike     = 4 // what is so much farther than the nearest is not told
@@ -118,7 +119,7 @@ func (c *comparison) verb() (segs []string, why []string, apart int) {
 	case want == "":
 		return segs, []string{fmt.Sprintf("the path ends in %q, the binding does not", ":"+have)}, unbound
 	default:
-		return segs, []string{fmt.Sprintf("the path ends in %q, the binding in %q", ":"+have, ":"+want)}, min(another, letters(have, want))
+		return segs, []string{fmt.Sprintf("the path ends in %q, the binding in %q", ":"+have, ":"+want)}, min(renamed, letters(have, want))
 	}
 }
 
