@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -48,6 +49,9 @@ func demo(app *cmd.App) *cobra.Command {
 		}
 		defer func() { err = errors.Join(err, known.remove()) }()
 		text := strings.ReplaceAll(backends.names.Replace(demoConfig), "DIR", known.dir)
+		if err := os.WriteFile(known.config(), []byte(text), 0o600); err != nil { // for who wants it explained
+			return err
+		}
 		file, err := config.Parse("demo.yaml", []byte(text))
 		if err != nil {
 			return err
@@ -123,7 +127,7 @@ var demoText string
 func greet(w io.Writer, s *server.Server, b *backends, c *credentials) {
 	text := strings.NewReplacer(
 		"BACKENDS", strings.Join(b.lines, "\n"), "HTTP", s.Address("http"), "GRPC", s.Address("grpc"), "ADMIN", s.Address("admin"),
-		"CUSTOMER", customer, "TOKEN", c.token, "STAFF", staffKey, "WAREHOUSE", warehouseKey,
+		"EXPLAIN", os.Args[0]+" explain", "FILE", c.config(), "CUSTOMER", customer, "TOKEN", c.token, "STAFF", staffKey, "WAREHOUSE", warehouseKey,
 	)
 	_, _ = text.WriteString(w, demoText)
 }

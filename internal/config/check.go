@@ -39,6 +39,7 @@ func (f *File) check() Errors {
 	for i, e := range f.Config.GetExpose() {
 		c.exposure(i, e)
 	}
+	c.versions(f.Config.GetVersions())
 	c.readable("openapi.file", f.Config.GetOpenapi().GetFile())
 	return c.errors
 }

@@ -87,6 +87,16 @@ func hintFor(path string) string {
 		return "give an RPC (shop.catalog.v1.CatalogService.GetProduct), a service, all below a package (shop.catalog.v1.*), or \"*\""
 	case "expose.upstream":
 		return "give the name of one of the upstreams"
+	case "versions.name":
+		return "give the name of the API, such as products"
+	case "versions.list":
+		return "give the versions, such as {name: v1, select: [\"shop.catalog.v1.*\"]}"
+	case "versions.list.name":
+		return "give letters, digits, \"-\", \"_\" and \".\", at most 63, the first a letter or digit, such as v1"
+	case "versions.list.select":
+		return "give what belongs to it, such as [\"shop.catalog.v1.*\"]"
+	case "versions.list.deprecation.date":
+		return "give the day since when, such as \"2026-01-31\""
 	case "json.allow_query":
 		return "give the name of a parameter, or a prefix ending in \"*\" such as \"utm_*\""
 	}

@@ -45,6 +45,8 @@ type builder struct {
 	unmatched map[string][]string   // route that asks for claims -> public RPCs, whose callers have none
 	forwarded []string              // metadata in which any RPC forwards claims
 	shared    sharedLimits
+	versions  versions
+	infos     map[string]*methodInfo // by full name on the wire
 }
 
 // source is one upstream's contract with the plans made from it.
@@ -56,6 +58,7 @@ type source struct {
 func (b *builder) build(ctx context.Context) (*edge.Table, error) {
 	b.methods, b.schemas, b.shared = map[string]*call.Method{}, map[string]*source{}, sharedLimits{}
 	b.ruleless, b.overruled, b.unmatched = map[int][]string{}, map[int][]string{}, map[string][]string{}
+	b.infos = map[string]*methodInfo{}
 	if err := b.readSchemas(ctx); err != nil {
 		return nil, err
 	}
@@ -64,6 +67,9 @@ func (b *builder) build(ctx context.Context) (*edge.Table, error) {
 		return nil, err
 	}
 	if err := b.addOverrides(chosen); err != nil {
+		return nil, err
+	}
+	if err := b.readVersions(chosen); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(b.merge(chosen), b.checkRewrites()); err != nil {
@@ -154,6 +160,9 @@ func (b *builder) add(e *exposed) error {
 		StreamIdle: b.file.Config.GetLimits().GetStreamIdleTimeout().AsDuration(),
 	}
 	b.methods[name] = m
+	if b.infos[name], err = b.newInfo(e); err != nil {
+		return err
+	}
 	if hasRule(e.effective.Policy.GetAuth()) {
 		if err := b.guard(m, e, rules); err != nil {
 			return b.wrongPolicy(e, err)
@@ -227,10 +236,15 @@ func (b *builder) bind(m *call.Method, r *rule, info RouteInfo) error {
 		return err
 	}
 	route := &edge.Route{Method: m, Binding: r.verb + " " + r.path, View: view, Body: r.body != ""}
+	info.Verb, info.Path, info.Body, info.ResponseBody = r.verb, r.path, r.body, r.responseBody
+	if v := b.versions.of(m.Desc); v.edge != nil {
+		if template, err = b.bindVersion(v, template, route, r, &info); err != nil {
+			return err
+		}
+	}
 	if err := b.router.Add(r.verb, template, r.origin+" of "+m.Name, route); err != nil {
 		return err
 	}
-	info.Verb, info.Path, info.Body, info.ResponseBody = r.verb, r.path, r.body, r.responseBody
 	b.routes = append(b.routes, info)
 	return nil
 }
@@ -247,9 +261,15 @@ func (b *builder) table() (*edge.Table, error) {
 		methods = append(methods, m)
 	}
 	refused := &call.Method{Conn: interceptors.Chain(call.Refuser{}, b.parts.observers("")...)}
+	routes := b.router.Build()
+	versions, err := b.buildVersions(routes)
+	if err != nil {
+		return nil, err
+	}
 	return &edge.Table{
 		Table:       call.NewTable(methods, refused),
-		Routes:      b.router.Build(),
+		Routes:      routes,
+		Versions:    versions,
 		Errors:      errorBodies,
 		WrapStreams: b.file.Config.GetJson().GetWrapStreams(),
 		Reserved:    edge.Reserve(b.forwarded...),

@@ -63,6 +63,7 @@ type served struct {
 	policies []MethodPolicy
 	contract *contract
 	warnings []string
+	infos    map[string]*methodInfo
 }
 
 // New connects to the upstreams, reads their contracts and builds the table. A
@@ -111,7 +112,7 @@ func (g *Gateway) build(ctx context.Context, file *config.File) error {
 	if err != nil {
 		return err
 	}
-	g.served.Store(&served{file: file, routes: b.routes, policies: b.policies, contract: b.contract, warnings: b.warnings()})
+	g.served.Store(&served{file: file, routes: b.routes, policies: b.policies, contract: b.contract, warnings: b.warnings(), infos: b.infos})
 	g.current.Store(table)
 	return nil
 }

@@ -160,6 +160,7 @@ func (b *builder) newRPC(e *exposed, rules []*rule) (*rpc, error) {
 	r := &rpc{
 		name: fullMethod(e.method), desc: e.method, policy: policy,
 		expressions: expressions{desc: e.method}, forwarded: b.forwarded, shared: b.shared,
+		version: b.versions.of(e.method),
 	}
 	r.safe, r.sideEffects = repeatable(e.method, rules)
 	if again := policy.GetRetry(); again != nil {

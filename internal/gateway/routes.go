@@ -87,18 +87,20 @@ func (b *builder) fieldOf(name string) string {
 func (b *builder) link(r *rpc, e *exposed) (grpc.ClientConnInterface, error) {
 	if !r.routed {
 		list, err := b.parts.chain(r)
+		b.infos[r.name].chain = namesOf(list)
 		return b.linked(r, list), err
 	}
 	outer, outerErr := b.parts.ofCall(r)
-	rest, restErr := b.target(r)
+	rest, names, restErr := b.target(r)
+	b.infos[r.name].chain = append(namesOf(outer), names...)
 	routes, routesErr := b.routesOf(r, e)
 	return interceptors.Chain(routing.New(routes, rest, rand.Float64), outer...), errors.Join(outerErr, restErr, routesErr)
 }
 
-// target is an upstream inside of the policies that are its own.
-func (b *builder) target(r *rpc) (routing.Target, error) {
+// target is an upstream inside of the policies that are its own, which it names.
+func (b *builder) target(r *rpc) (routing.Target, []string, error) {
 	list, err := b.parts.ofUpstream(r)
-	return routing.Target{Upstream: r.upstream, Conn: b.linked(r, list)}, err
+	return routing.Target{Upstream: r.upstream, Conn: b.linked(r, list)}, namesOf(list), err
 }
 
 // linked puts policies in front of r's upstream.
@@ -150,7 +152,7 @@ func (b *builder) routeOf(r *rpc, e *exposed, conf *configv1.Route, path string)
 	}
 	other := *r
 	other.toUpstream = to
-	route.Target, err = b.target(&other)
+	route.Target, _, err = b.target(&other)
 	return route, err
 }
 

@@ -225,5 +225,7 @@ type RouteInfo struct {
 	Routes       []string          `json:"routes,omitempty"` // other upstreams, in their order, each with the calls that go there
 	Mirror       string            `json:"mirror,omitempty"`
 	Exposure     string            `json:"exposure"`
+	Version      string            `json:"version,omitempty"`   // as in "v2 of reviews"
+	OpenPath     string            `json:"open_path,omitempty"` // the path that leaves the version open
 	Policies     map[string]string `json:"policies"`
 }

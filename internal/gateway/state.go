@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/breaker"
 	"github.com/gatehouse-dev/gatehouse/interceptors/cache"
 	"github.com/gatehouse-dev/gatehouse/interceptors/concurrency"
+	"github.com/gatehouse-dev/gatehouse/interceptors/deprecation"
 	"github.com/gatehouse-dev/gatehouse/interceptors/fallback"
 	"github.com/gatehouse-dev/gatehouse/interceptors/idempotency"
 	"github.com/gatehouse-dev/gatehouse/interceptors/metrics"
@@ -43,6 +44,7 @@ type state struct {
 	retries     *retry.Retries
 	breakers    *breaker.Breakers
 	mirrors     *mirror.Mirrors
+	deprecated  *deprecation.Deprecations
 	redis       *redis.Store // nil: none
 
 	closers []func() error
@@ -61,6 +63,7 @@ func newState(ctx context.Context, file *config.File, reg prometheus.Registerer,
 		func() (err error) { s.caps, err = concurrency.New(reg); return err },
 		func() (err error) { s.retries, err = retry.New(reg, nil); return err },
 		func() (err error) { s.breakers, err = breaker.New(reg, nil); return err },
+		func() (err error) { s.deprecated, err = deprecation.New(reg); return err },
 		func() error { return s.keep(c, reg) },
 		func() error { return s.copy(reg) },
 	} {

@@ -585,9 +585,10 @@ func (x *Config) GetCompose() []*v11.Composition {
 }
 
 // Versions is one API in several versions, each a package of its own. A client
-// chooses one by the path (`/v2/products`), or, on the path without a version
-// (`/products`), by a header or a parameter of the media type that it accepts.
-// On gRPC the full name of the RPC says it.
+// names one in the path (`/v2/products`), or, on the path without a version
+// (`/products`), in a header or in a parameter of the media type: of `accept`,
+// and of `content-type` where there is a body. Who names several must name the
+// same one. On gRPC the full name of the RPC says it.
 type Versions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the API, for errors and `gatehouse explain`.
@@ -595,12 +596,12 @@ type Versions struct {
 	// The header that names the version.
 	// Default: `x-api-version`.
 	Header string `protobuf:"bytes,2,opt,name=header,proto3" json:"header,omitempty"`
-	// The parameter of the media type in `accept` that names the version, as in
+	// The parameter of the media type that names the version, as in
 	// `application/json; version=v2`.
 	// Default: `version`.
 	MediaTypeParameter string `protobuf:"bytes,3,opt,name=media_type_parameter,json=mediaTypeParameter,proto3" json:"media_type_parameter,omitempty"`
-	// The version of a client that names none. Default: none; such a path is not
-	// found.
+	// The version of a client that names none. Default: none; a client that names
+	// none is refused, and told which there are.
 	Default string `protobuf:"bytes,4,opt,name=default,proto3" json:"default,omitempty"`
 	// The versions, the newest last.
 	List          []*Version `protobuf:"bytes,5,rep,name=list,proto3" json:"list,omitempty"`
@@ -676,9 +677,12 @@ func (x *Versions) GetList() []*Version {
 // Version is one version of an API.
 type Version struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name, which is also the first segment of its paths: `v1`.
+	// The name, exactly as clients give it, which is also the segment of its
+	// paths that names it: `v1` in `/v1/products`. A path of the contract without
+	// that segment gets it in front.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// What belongs to it, as `select` of exposures has it.
+	// What belongs to it, as `select` of exposures has it. An RPC belongs to one
+	// version.
 	Select []string `protobuf:"bytes,2,rep,name=select,proto3" json:"select,omitempty"`
 	// That it will go away. Default: it will not.
 	Deprecation   *Deprecation `protobuf:"bytes,3,opt,name=deprecation,proto3" json:"deprecation,omitempty"`
@@ -737,16 +741,23 @@ func (x *Version) GetDeprecation() *Deprecation {
 	return nil
 }
 
-// Deprecation tells clients that they should move on, on every protocol.
+// Deprecation tells clients that they should move on, on every protocol and
+// with every answer, refusals included: in the headers `deprecation`, `sunset`
+// and `link`.
 type Deprecation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Since when, or from when on (RFC 9745): `2026-01-31` or RFC 3339.
+	// Since when, or from when on (RFC 9745): `2026-01-31`, which begins at
+	// midnight UTC, or `2026-01-31T12:00:00Z`.
 	Date string `protobuf:"bytes,1,opt,name=date,proto3" json:"date,omitempty"`
-	// When it will stop to be served (RFC 8594): `2027-01-31` or RFC 3339.
+	// When it will stop to be served (RFC 8594), in the same form, not before
+	// `date`. It is served until it is taken out of the configuration. Default:
+	// nobody knows.
 	Sunset string `protobuf:"bytes,2,opt,name=sunset,proto3" json:"sunset,omitempty"`
-	// A page that tells more, as `rel="deprecation"`.
+	// A page that tells more, as `rel="deprecation"`: a URL, or a path of this
+	// gateway.
 	Link string `protobuf:"bytes,3,opt,name=link,proto3" json:"link,omitempty"`
-	// What to use instead, as `rel="successor-version"`.
+	// What to use instead, as `rel="successor-version"`: a URL, or a path of this
+	// gateway.
 	Successor     string `protobuf:"bytes,4,opt,name=successor,proto3" json:"successor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
