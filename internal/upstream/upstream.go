@@ -3,7 +3,6 @@
 package upstream
 
 import (
-	"crypto/tls"
 	"fmt"
 	"time"
 
@@ -24,8 +23,9 @@ type Options struct {
 	// Target is any gRPC target: "dns:///catalog:9000", "unix:/run/catalog",
 	// "passthrough:///10.0.0.1:9000", "xds:///catalog".
 	Target    string
-	Authority string      // what the backend is told it is called; "" for the target's
-	TLS       *tls.Config // nil: in the clear
+	Authority string // what the backend is told it is called; "" for the target's
+	// Credentials are TLS; nil: in the clear.
+	Credentials credentials.TransportCredentials
 	// KeepaliveTime is how long a connection with calls on it may be silent
 	// before it is pinged. Servers end connections that are pinged more often
 	// than they like; grpc-go's default is once in five minutes.
@@ -36,7 +36,6 @@ type Options struct {
 	ConnectTimeout   time.Duration // for one attempt to connect
 	MaxReceive       int           // bytes of one message
 	UserAgent        string
-	Required         bool // the gateway is not ready without it
 	// Dial adds to what the connections are made with.
 	Dial []grpc.DialOption
 }
@@ -79,8 +78,8 @@ func Dial(o Options) (*Upstream, error) {
 		grpc.WithStaticConnWindowSize(connWindow),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(call.Codec{}), grpc.MaxCallRecvMsgSize(o.MaxReceive)),
 	}
-	if o.TLS != nil {
-		opts = append(opts, grpc.WithTransportCredentials(credentials.NewTLS(o.TLS)))
+	if o.Credentials != nil {
+		opts = append(opts, grpc.WithTransportCredentials(o.Credentials))
 	}
 	if o.Authority != "" {
 		opts = append(opts, grpc.WithAuthority(o.Authority))
