@@ -3,11 +3,15 @@ package gateway
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"os"
 	"time"
 
+	"google.golang.org/grpc/connectivity"
+
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/schema"
+	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
 
 // Follow reloads whenever the configuration, a contract or a certificate has
@@ -89,9 +93,7 @@ func (g *Gateway) contractsChanged(ctx context.Context) bool {
 		if !u.GetSchema().GetReflection() {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(ctx, reflectTimeout)
-		set, err := schema.Reflect(ctx, now.upstreams[u.GetName()].Raw())
-		cancel()
+		set, err := ask(ctx, now.upstreams[u.GetName()])
 		switch {
 		case err != nil:
 			g.reload.unread.Inc()
@@ -101,6 +103,16 @@ func (g *Gateway) contractsChanged(ctx context.Context) bool {
 		}
 	}
 	return false
+}
+
+// ask does not wait for a backend that is away.
+func ask(ctx context.Context, up *upstream.Upstream) (*schema.Set, error) {
+	if state := up.State(); state != connectivity.Ready {
+		return nil, fmt.Errorf("its connection is %v", state)
+	}
+	ctx, cancel := context.WithTimeout(ctx, reflectTimeout)
+	defer cancel()
+	return schema.Reflect(ctx, up.Raw())
 }
 
 // settled is how old a file must be for its time to tell of every change: clocks

@@ -23,7 +23,6 @@ import (
 type lease struct {
 	links map[string]*link // by the upstream's name
 	auth  *ways
-	over  *time.Timer // of a table that was replaced: ends what is left then
 	// names are the RPCs and upstreams of which metrics tell.
 	names names
 }
@@ -34,6 +33,7 @@ type link struct {
 	up     *upstream.Upstream
 	tls    *certs.Client // nil: in the clear
 	tables int
+	over   *time.Timer // runs since no table in force has it: ends what is left then
 	closed bool
 }
 
@@ -143,18 +143,14 @@ func (g *Gateway) giveBack(l *lease) error {
 	return errors.Join(errs...)
 }
 
-// cutOff ends the connections of a table that was replaced long ago, but for those
-// that the table in force has too. Calls on them end with UNAVAILABLE.
-func (g *Gateway) cutOff(l *lease) {
+// cutOff ends a connection that no table in force has for long. Calls on it end
+// with UNAVAILABLE.
+func (g *Gateway) cutOff(k *link) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	now := g.lease
-	for name, one := range l.links {
-		if now.links[name] == one || one.closed {
-			continue
-		}
-		g.parts.log.Warn("calls on an upstream that was changed or removed have not ended in time, and are ended", "upstream", name)
-		_ = one.close() // there is nobody to tell
+	if !k.closed {
+		g.parts.log.Warn("calls on an upstream that was changed or removed have not ended in time, and are ended", "upstream", k.conf.GetName())
+		_ = k.close() // there is nobody to tell
 	}
 }
 
@@ -163,6 +159,9 @@ func (k *link) close() error {
 		return nil
 	}
 	k.closed = true
+	if k.over != nil {
+		k.over.Stop()
+	}
 	err := k.up.Close()
 	if k.tls != nil {
 		k.tls.Release()
@@ -178,8 +177,8 @@ func (w *ways) close() error {
 	return w.known.Close()
 }
 
-// replace has what a table needs given up behind its last call, or when it is
-// over.
+// replace has what a table needs given up behind its last call. What the next one
+// does not need is given up after the bound in any case, where there is one.
 func (g *Gateway) replace(old *edge.Table, next *lease, bound time.Duration) {
 	g.mu.Lock()
 	l := g.lease
@@ -189,8 +188,10 @@ func (g *Gateway) replace(old *edge.Table, next *lease, bound time.Duration) {
 		return
 	}
 	g.retired[l] = true
-	if bound > 0 {
-		l.over = time.AfterFunc(bound, func() { g.cutOff(l) })
+	for name, one := range l.links {
+		if bound > 0 && next.links[name] != one {
+			one.over = time.AfterFunc(bound, func() { g.cutOff(one) })
+		}
 	}
 	g.mu.Unlock()
 	old.Retire(func() {
@@ -214,9 +215,6 @@ func (g *Gateway) end(l *lease) {
 		return
 	}
 	delete(g.retired, l)
-	if l.over != nil {
-		l.over.Stop()
-	}
 	g.collectors.forget(l.names, g.lease.names)
 	if err := g.giveBack(l); err != nil {
 		g.parts.log.Debug("a connection of before did not end well", "error", err)
@@ -229,9 +227,6 @@ func (g *Gateway) closeLeases() error {
 	defer g.mu.Unlock()
 	var errs []error
 	for l := range g.retired {
-		if l.over != nil {
-			l.over.Stop()
-		}
 		errs = append(errs, g.giveBack(l))
 		delete(g.retired, l)
 	}
