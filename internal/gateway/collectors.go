@@ -51,7 +51,8 @@ func (r *collectors) MustRegister(all ...prometheus.Collector) {
 	}
 }
 
-// names are values of labels, by the label: "method", "limit" and "upstream".
+// names are values of labels, by the label: "method", "limit", "upstream" and
+// "authenticator".
 type names map[string]map[string]bool
 
 func (n names) add(label, value string) {
@@ -72,6 +73,9 @@ func namesOf(b *builder) names {
 	}
 	for _, u := range b.file.Config.GetUpstreams() {
 		n.add("upstream", u.GetName())
+	}
+	for _, a := range b.file.Config.GetAuthenticators() {
+		n.add("authenticator", a.GetName())
 	}
 	return n
 }

@@ -1,9 +1,7 @@
 package gateway_test
 
 import (
-	"context"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -103,31 +101,4 @@ func TestSharedLimitsMustAgree(t *testing.T) {
 	s.want(t, codes.OK)
 	s.rpc = watchStock
 	s.want(t, codes.ResourceExhausted)
-}
-
-// Nothing is lost while tables are replaced.
-func TestRebuildUnderLoad(t *testing.T) {
-	b := &shopBackend{}
-	g := gatewaytest.Start(t, gatewaytest.Config(b.start(t)))
-	ctx, stop := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	for _, d := range doors() {
-		caller := d.open(t, g)
-		wg.Go(func() {
-			for ctx.Err() == nil {
-				if got := caller.call(t.Context(), getShelf); got.code != codes.OK {
-					t.Errorf("%s: %v %s", d.name, got.code, got.message)
-					return
-				}
-			}
-		})
-	}
-	file := g.Gateway.Config()
-	for range 20 {
-		if err := g.Gateway.Rebuild(t.Context(), file); err != nil {
-			t.Error(err)
-		}
-	}
-	stop()
-	wg.Wait()
 }
