@@ -11,50 +11,34 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/schema"
 )
 
+// RPC is one that is served, and of which upstream's contract it is.
+type RPC struct {
+	Desc     protoreflect.MethodDescriptor
+	Upstream string
+}
+
 // unbroken refuses contracts that break clients of the table in force, unless the
 // configuration allows it.
 func (b *builder) unbroken() error {
 	if b.before == nil || b.file.Config.GetReload().GetAllowBreaking() {
 		return nil
 	}
-	old := map[protoreflect.FullName]protoreflect.MethodDescriptor{}
-	next := map[protoreflect.FullName]protoreflect.MethodDescriptor{}
-	field := map[protoreflect.FullName]string{}
+	old := make([]RPC, 0, len(b.before.exposed))
+	upstreams := map[protoreflect.FullName]string{}
 	for _, was := range b.before.exposed {
-		name := was.method.FullName()
-		at, gone := b.whereabouts(was)
-		if gone {
-			continue // by the operator's own word
-		}
-		old[name], field[name] = was.method, at
-		if m := b.methodOf(name); m != nil {
-			next[name] = m.Desc
-		}
+		old = append(old, RPC{was.method, was.upstream})
+		upstreams[was.method.FullName()] = was.upstream
 	}
-	changes, err := Breaking(old, next)
+	changes, err := breaks(old, b.schemas, func(name string) *call.Method { return b.methods[name] })
 	if err != nil {
 		return err
 	}
-	var errs []error
+	errs := make([]error, 0, len(changes))
 	for _, c := range changes {
-		errs = append(errs, b.file.Errorf(field[c.RPC], "the contract would break clients: %v; nothing was changed: take it with reload.allow_breaking", c))
+		errs = append(errs, b.file.Errorf(b.schemaField(upstreams[c.RPC]),
+			"the contract would break clients: %v; nothing was changed: take it with reload.allow_breaking", c))
 	}
 	return errors.Join(errs...)
-}
-
-// whereabouts finds where the contract of an RPC that was served is said to come
-// from. It is gone if its upstream is, or if the RPC is not exposed any more though
-// the contract has it.
-func (b *builder) whereabouts(was *exposed) (field string, gone bool) {
-	name := was.method.FullName()
-	if b.methodOf(name) != nil {
-		return b.schemaField(was.upstream), false
-	}
-	s := b.schemas[was.upstream]
-	if s == nil || s.set.Method(name) != nil {
-		return "", true
-	}
-	return b.schemaField(was.upstream), false
 }
 
 func (b *builder) schemaField(upstream string) string {
@@ -66,19 +50,29 @@ func (b *builder) schemaField(upstream string) string {
 	return "upstreams"
 }
 
-// methodOf is an RPC as it will be served; nil if it will not.
-func (b *builder) methodOf(name protoreflect.FullName) *call.Method {
-	return b.methods["/"+string(name.Parent())+"/"+string(name.Name())]
+// Breaks lists what would break clients of old if this gateway took its place.
+func (g *Gateway) Breaks(old []RPC) ([]compat.Change, error) {
+	return breaks(old, g.served.Load().schemas, g.current.Load().Method)
 }
 
-// Breaking lists what breaks clients of old where they meet next, which has no
-// RPC of which the contract has none any more.
-func Breaking(old, next map[protoreflect.FullName]protoreflect.MethodDescriptor) ([]compat.Change, error) {
-	a, err := described(old)
+// breaks compares contracts. What is not exposed any more, or whose upstream is
+// gone, is not looked at: that is the operator's own word, not the contract's.
+func breaks(old []RPC, schemas map[string]*source, served func(name string) *call.Method) ([]compat.Change, error) {
+	var was, is []protoreflect.MethodDescriptor
+	for _, one := range old {
+		if m := served(fullMethod(one.Desc)); m != nil {
+			was, is = append(was, one.Desc), append(is, m.Desc)
+			continue
+		}
+		if s := schemas[one.Upstream]; s != nil && s.set.Method(one.Desc.FullName()) == nil {
+			was = append(was, one.Desc)
+		}
+	}
+	a, err := described(was)
 	if err != nil {
 		return nil, err
 	}
-	z, err := described(next)
+	z, err := described(is)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +80,7 @@ func Breaking(old, next map[protoreflect.FullName]protoreflect.MethodDescriptor)
 }
 
 // described reads the HTTP bindings of RPCs too.
-func described(methods map[protoreflect.FullName]protoreflect.MethodDescriptor) ([]compat.Method, error) {
+func described(methods []protoreflect.MethodDescriptor) ([]compat.Method, error) {
 	list := make([]compat.Method, 0, len(methods))
 	for _, desc := range methods {
 		m := compat.Method{Desc: desc}

@@ -20,6 +20,7 @@ import (
 	promcollectors "github.com/prometheus/client_golang/prometheus/collectors"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/breaker"
@@ -139,6 +140,17 @@ func (c conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method strin
 	table := edge.Enter(&c.current)
 	defer table.Leave() // the stream holds it for itself
 	return table.NewStream(ctx, desc, method, opts...)
+}
+
+// Methods are the descriptors of all RPCs that are served.
+func (g *Gateway) Methods() []protoreflect.MethodDescriptor {
+	var list []protoreflect.MethodDescriptor
+	for _, m := range g.current.Load().Methods() {
+		if m.Desc != nil {
+			list = append(list, m.Desc)
+		}
+	}
+	return list
 }
 
 // Routes lists all that is served.

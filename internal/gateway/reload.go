@@ -209,7 +209,7 @@ func RestartFields(old, next *config.File) []string {
 	for _, part := range parts {
 		n := len(found)
 		for path := range changed {
-			if path == part || strings.HasPrefix(path, part+".") || strings.HasPrefix(path, part+"[") {
+			if top(path) == part {
 				found = append(found, path)
 			}
 		}
@@ -220,6 +220,17 @@ func RestartFields(old, next *config.File) []string {
 	slices.Sort(found)
 	return found
 }
+
+// top is the part of the configuration in which a field is.
+func top(path string) string {
+	if i := strings.IndexAny(path, ".["); i >= 0 {
+		return path[:i]
+	}
+	return path
+}
+
+// TakesRestart tells whether a field cannot be changed while the gateway runs.
+func TakesRestart(path string) bool { return !live[protoreflect.Name(top(path))] }
 
 // Differences are the values that are not the same in both, as {old, new}; "" is
 // none.
