@@ -87,6 +87,25 @@ func (s *Store) Look() error {
 	return errors.Join(errs...)
 }
 
+// State is how a certificate with its key, or a file of authorities, is.
+type State struct {
+	Files   []string  `json:"files"`
+	Ends    time.Time `json:"ends"`              // when the first of the certificates in force does
+	Problem string    `json:"problem,omitempty"` // why the files cannot be used, as they are now
+}
+
+// States lists all that are in use, by their files.
+func (s *Store) States() []State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	states := make([]State, 0, len(s.files))
+	for _, name := range slices.Sorted(maps.Keys(s.files)) {
+		f := s.files[name]
+		states = append(states, State{Files: f.paths, Ends: f.material.ends, Problem: f.problem})
+	}
+	return states
+}
+
 // look logs what comes of it, a problem once. s.mu is held.
 func (s *Store) look(f *source) error {
 	changed, err := f.load()

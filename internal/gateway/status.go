@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 
+	"github.com/gatehouse-dev/gatehouse/internal/certs"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 )
 
@@ -49,6 +50,8 @@ type Status struct {
 	Last    *Attempt  `json:"last_attempt"`
 	// Draining is how many tables of before still have calls that run.
 	Draining int `json:"draining"`
+	// Certificates are those in use, and why one cannot be read anew.
+	Certificates []certs.State `json:"certificates"`
 	// Config are all fields of the configuration with their values, by path; what
 	// was substituted is not shown. Text is the same as YAML.
 	Config map[string]string `json:"values"`
@@ -203,7 +206,7 @@ func (g *Gateway) Status() Status {
 	_ = now.file.Print(&text) // to memory, which does not fail
 	s := Status{
 		File: now.file.Name, SHA256: now.file.SHA256, Since: now.since, Trigger: now.trigger, Last: g.reload.last.Load(),
-		Draining: g.draining(), Config: now.file.Values(), Text: text.String(), Policies: map[string]map[string]string{},
+		Draining: g.draining(), Certificates: g.certs.States(), Config: now.file.Values(), Text: text.String(), Policies: map[string]map[string]string{},
 	}
 	for _, p := range now.policies {
 		s.Policies[p.Method] = p.Effective.Values()
