@@ -20,14 +20,24 @@ func (a *App) check() *cobra.Command {
 		Use:   "check --config FILE",
 		Short: "Check the configuration and the contracts it names, without serving",
 		Long: "Check the configuration and the contracts it names: build all that `serve` would,\n" +
-			"and open no listener. For a contract had by reflection its backend must run.",
+			"and open no listener. For a contract had by reflection its backend must run.\n\n" +
+			"With --against, print what would change of what a gateway serves that runs: routes,\n" +
+			"policies, contracts, and the rest of the configuration. The exit code is 1 if the\n" +
+			"contract would break clients and reload.allow_breaking is not set. Give --http,\n" +
+			"--grpc and --admin as they were given to `serve`.",
+		Example: "  gatehouse check --config gatehouse.yaml\n" +
+			"  gatehouse check --config gatehouse.yaml --against 127.0.0.1:9901",
 		Args: NoArgs,
 	}
-	file := configFlag(c)
+	file, addresses := configFlag(c), AddressFlags(c)
+	against := c.Flags().String("against", "", "print the difference to the gateway whose admin listener is at `ADDRESS`")
 	show := c.Flags().Bool("print", false, "print the merged result: defaults filled in, policies with their origin")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		conf, err := config.Load(*file)
 		if err != nil {
+			return err
+		}
+		if conf, err = addresses.Apply(conf); err != nil {
 			return err
 		}
 		g, err := a.gateway(c.Context(), gateway.Options{Config: conf, LogTo: io.Discard})
@@ -37,6 +47,13 @@ func (a *App) check() *cobra.Command {
 		defer func() { _ = g.Close() }()
 		for _, warning := range g.Warnings() {
 			fmt.Fprintln(c.ErrOrStderr(), "warning:", warning)
+		}
+		if *against != "" {
+			r, err := ask(c.Context(), *against)
+			if err != nil {
+				return err
+			}
+			return compare(c.OutOrStdout(), r, g)
 		}
 		if *show {
 			return printMerged(c.OutOrStdout(), g)

@@ -173,20 +173,25 @@ func (a *App) serve() *cobra.Command {
 		Short: "Serve what the configuration exposes, until SIGTERM or SIGINT",
 		Long: "Serve what the configuration exposes. --http, --grpc and --admin take precedence\n" +
 			"over the addresses in it. On SIGTERM or SIGINT running calls may finish within\n" +
-			"drain.timeout; a second signal ends them at once.",
+			"drain.timeout; a second signal ends them at once. What changes in the configuration,\n" +
+			"in contracts and in certificates is taken while it runs; SIGHUP has it looked at now.",
 		Example: "  gatehouse serve --config gatehouse.yaml",
 		Args:    NoArgs,
 	}
 	file, addresses := configFlag(c), AddressFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		conf, err := config.Load(*file)
+		load := func() (*config.File, []string, error) {
+			conf, files, err := config.Read(*file)
+			if err == nil {
+				conf, err = addresses.Apply(conf)
+			}
+			return conf, files, err
+		}
+		conf, _, err := load()
 		if err != nil {
 			return err
 		}
-		if conf, err = addresses.Apply(conf); err != nil {
-			return err
-		}
-		return a.Serve(c.Context(), gateway.Options{Config: conf, LogTo: c.ErrOrStderr()}, nil)
+		return a.Serve(c.Context(), gateway.Options{Config: conf, Load: load, LogTo: c.ErrOrStderr()}, nil)
 	}
 	return c
 }
@@ -209,7 +214,26 @@ func (a *App) Serve(ctx context.Context, o gateway.Options, ready func(*server.S
 	if ready != nil {
 		ready(srv)
 	}
+	defer follow(ctx, g)()
 	return srv.Serve(ctx)
+}
+
+// follow has the gateway take changes until ctx ends. What it returns waits for
+// the end of that.
+func follow(ctx context.Context, g *gateway.Gateway) (wait func()) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	ctx, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		g.Follow(ctx, hangup)
+	}()
+	return func() {
+		signal.Stop(hangup)
+		stop()
+		<-done
+	}
 }
 
 // gateway builds a gateway with the program's own parts.

@@ -22,8 +22,10 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
@@ -39,16 +41,34 @@ type Options struct {
 	// Registerer gets gatehouse_auth_key_fetches_total{authenticator,outcome};
 	// nil: nobody does.
 	Registerer prometheus.Registerer
+	// Previous are the authenticators that are in force; nil: there are none.
+	// What has not changed since is taken over as it is, with its keys and what it
+	// remembers, and ends when both are closed.
+	Previous *Authenticators
 }
 
 // Authenticators are the ways to know a caller, by their names. They are safe
 // for concurrent use and outlive the tables that are built with them.
 type Authenticators struct {
 	byName  map[string]authenticator
+	all     map[string]*shareable
 	names   []string // as configured
 	secrets []string // headers that carry keys
 	basic   bool     // there are passwords
-	own     *http.Transport
+	own     *transport
+}
+
+// shareable is an authenticator that several tables may have.
+type shareable struct {
+	authenticator
+	conf  *policyv1.Authenticator
+	users atomic.Int32
+}
+
+// transport is one of our own, closed behind its last user.
+type transport struct {
+	*http.Transport
+	users atomic.Int32
 }
 
 // authenticator is one of *jwtIssuer, *apiKeys, *certificates, *basicUsers.
@@ -71,10 +91,16 @@ func New(list []*policyv1.Authenticator, o Options) (*Authenticators, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &Authenticators{byName: map[string]authenticator{}}
+	a := &Authenticators{byName: map[string]authenticator{}, all: map[string]*shareable{}}
 	if o.Transport == nil {
-		a.own = newTransport()
-		o.Transport = a.own
+		if o.Previous != nil {
+			a.own = o.Previous.own
+		}
+		if a.own == nil {
+			a.own = &transport{Transport: newTransport()}
+		}
+		a.own.users.Add(1)
+		o.Transport = a.own.Transport
 	}
 	fetches, err := keyFetches(o.Registerer)
 	if err != nil {
@@ -98,6 +124,9 @@ func (a *Authenticators) add(c *policyv1.Authenticator, o *Options, parts *share
 	if name == "" || a.byName[name] != nil {
 		return fmt.Errorf("name: %q is empty or there twice", name)
 	}
+	if o.Previous.lend(a, c) {
+		return nil
+	}
 	var one authenticator
 	var err error
 	var field string
@@ -107,16 +136,12 @@ func (a *Authenticators) add(c *policyv1.Authenticator, o *Options, parts *share
 		one, err = newJWT(name, kind.Jwt, o, parts)
 	case *policyv1.Authenticator_ApiKeys:
 		field = "api_keys"
-		var k *apiKeys
-		if k, err = newAPIKeys(name, kind.ApiKeys, o); err == nil {
-			a.secrets = append(a.secrets, k.header)
-		}
-		one = k
+		one, err = newAPIKeys(name, kind.ApiKeys, o)
 	case *policyv1.Authenticator_Mtls:
 		field = "mtls"
 		one, err = newMTLS(name, kind.Mtls)
 	case *policyv1.Authenticator_Basic:
-		field, a.basic = "basic", true
+		field = "basic"
 		one, err = newBasic(name, kind.Basic, o)
 	default:
 		return errors.New("kind: one of jwt, api_keys, mtls and basic is needed")
@@ -124,20 +149,41 @@ func (a *Authenticators) add(c *policyv1.Authenticator, o *Options, parts *share
 	if err != nil {
 		return fmt.Errorf("%s.%w", field, err)
 	}
-	a.byName[name] = one
-	a.names = append(a.names, name)
+	a.have(&shareable{authenticator: one, conf: c})
 	return nil
 }
 
-// Close ends what runs in the background. Policies go on with the keys that are
-// known.
+// lend gives one authenticator to another collection, if it is the same there.
+func (a *Authenticators) lend(to *Authenticators, c *policyv1.Authenticator) bool {
+	if a == nil || a.all[c.GetName()] == nil || !proto.Equal(a.all[c.GetName()].conf, c) {
+		return false
+	}
+	to.have(a.all[c.GetName()])
+	return true
+}
+
+func (a *Authenticators) have(one *shareable) {
+	one.users.Add(1)
+	name := one.conf.GetName()
+	a.byName[name], a.all[name] = one.authenticator, one
+	a.names = append(a.names, name)
+	switch kind := one.authenticator.(type) {
+	case *apiKeys:
+		a.secrets = append(a.secrets, kind.header)
+	case *basicUsers:
+		a.basic = true
+	}
+}
+
+// Close ends what runs in the background, unless it was taken over. Policies go on
+// with the keys that are known. It is called once.
 func (a *Authenticators) Close() error {
-	for _, one := range a.byName {
-		if j, ok := one.(*jwtIssuer); ok {
+	for _, one := range a.all {
+		if j, ok := one.authenticator.(*jwtIssuer); ok && one.users.Add(-1) == 0 {
 			j.keys.close()
 		}
 	}
-	if a.own != nil {
+	if a.own != nil && a.own.users.Add(-1) == 0 {
 		a.own.CloseIdleConnections()
 	}
 	return nil

@@ -23,28 +23,26 @@ import (
 	"cmp"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/remember"
 )
 
 // Name is the policy's, as it stands in logs, metrics and refusals.
 const Name = "breaker"
 
 // Breakers are the breakers of one gateway. They outlive tables, so none closes
-// because of a reload. There is at most one for each RPC and setting that was
-// ever declared. Safe for concurrent use.
+// because of a reload. There is one for each RPC and setting of the table in
+// force. Safe for concurrent use.
 type Breakers struct {
 	random  func() float64
 	refused *prometheus.CounterVec
 
-	mu    sync.Mutex
-	all   map[key]*breaker
-	users map[user]*breaker
+	all remember.Map[key, *breaker]
 }
 
 // key is what a breaker is for: with other settings it is another one.
@@ -52,9 +50,6 @@ type key struct {
 	upstream, method string // method is "" where all RPCs are counted together
 	settings         settings
 }
-
-// user is an RPC that has a breaker.
-type user struct{ upstream, method string }
 
 // New makes the collection and registers its collectors with reg:
 //
@@ -68,7 +63,7 @@ func New(reg prometheus.Registerer, random func() float64) (*Breakers, error) {
 	if random == nil {
 		random = rand.Float64
 	}
-	b := &Breakers{random: random, all: map[key]*breaker{}, users: map[user]*breaker{}}
+	b := &Breakers{random: random}
 	b.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "gatehouse_breaker_refusals_total", Help: "Attempts that a breaker refused.",
 	}, []string{"upstream", "method"})
@@ -88,42 +83,22 @@ func (b *Breakers) For(upstream, method string, p *policyv1.Breaker) (intercepto
 	if err != nil {
 		return interceptors.Interceptor{}, err
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	u := user{upstream, method}
 	if p == nil || p.GetDisabled() {
-		b.leave(u)
 		return interceptors.Interceptor{Name: Name}, nil
 	}
 	k := key{upstream: upstream, settings: s}
 	if s.scope == policyv1.Breaker_SCOPE_RPC {
 		k.method = method
 	}
-	br := b.all[k]
-	if br == nil {
-		br = b.make(k)
-	}
-	if b.users[u] != br {
-		b.leave(u)
-		b.users[u] = br
-		br.users++
-		b.all[k] = br
-	}
-	return br.interceptor(), nil
+	return b.all.Get(k, func() *breaker { return b.make(k) }).interceptor(), nil
 }
 
-// leave forgets the breaker of an RPC that is to have another one or none. b.mu
-// is held.
-func (b *Breakers) leave(u user) {
-	old := b.users[u]
-	if old == nil {
-		return
-	}
-	delete(b.users, u)
-	if old.users--; old.users == 0 {
-		delete(b.all, old.key)
-	}
-}
+// Begin says that For is called for a new table from now on.
+func (b *Breakers) Begin() { b.all.Begin() }
+
+// Settle says whether that table was taken. Breakers that none has any more are
+// forgotten.
+func (b *Breakers) Settle(taken bool) { b.all.Settle(taken, nil) }
 
 func (b *Breakers) make(k key) *breaker {
 	br := &breaker{key: k, refusals: refusals{upstream: k.upstream}, counter: b.refused.WithLabelValues(k.upstream, k.method)}
@@ -156,15 +131,9 @@ type State struct {
 
 // States lists all breakers by upstream and method.
 func (b *Breakers) States() []State {
-	b.mu.Lock()
-	all := make([]*breaker, 0, len(b.all))
-	for _, br := range b.all {
-		all = append(all, br)
-	}
-	b.mu.Unlock()
-	states := make([]State, len(all))
-	for i, br := range all {
-		states[i] = br.report(time.Now())
+	states := []State{}
+	for _, br := range b.all.All() {
+		states = append(states, br.report(time.Now()))
 	}
 	slices.SortFunc(states, func(a, b State) int {
 		return cmp.Or(cmp.Compare(a.Upstream, b.Upstream), cmp.Compare(a.Method, b.Method), cmp.Compare(a.Kind, b.Kind))

@@ -277,11 +277,20 @@ func TestStateOutlivesTables(t *testing.T) {
 			t.Errorf("%q: it closed when the table was built again", text)
 		}
 		// Other settings make another breaker, in the place of the old one.
+		b.Begin()
+		connect(t, b, "shop", method, text+" minimum_calls: 60", up.conn())
+		if b.Settle(false); len(b.States()) != 1 || state(t, b).Refusal == 0 {
+			t.Errorf("%q: a table that was refused left something: %+v", text, b.States())
+		}
+		b.Begin()
 		changed := connect(t, b, "shop", method, text+" minimum_calls: 50", up.conn())
+		b.Settle(true)
 		if repeat(t, 10, changed) != 0 || state(t, b).Requests != 10 {
 			t.Errorf("%q: it does not go by its new settings: %+v", text, state(t, b))
 		}
+		b.Begin()
 		connect(t, b, "shop", method, "disabled: true", up.conn())
+		b.Settle(true)
 		if all := b.States(); len(all) != 0 {
 			t.Errorf("%q: one is left after it was disabled: %+v", text, all)
 		}

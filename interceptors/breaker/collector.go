@@ -9,6 +9,9 @@ var (
 		"Probability with which a breaker refuses the next attempt.", []string{"upstream", "method"}, nil)
 )
 
+// labels are of a breaker's metrics.
+type labels struct{ upstream, method string }
+
 // collector tells how breakers are when asked, so that no call pays for it.
 type collector struct{ breakers *Breakers }
 
@@ -22,9 +25,9 @@ func (c collector) Describe(to chan<- *prometheus.Desc) {
 // Collect shows the worse of two breakers with the same labels: those of an
 // upstream whose RPCs were declared with different settings.
 func (c collector) Collect(to chan<- prometheus.Metric) {
-	states, refusals := map[user]float64{}, map[user]float64{}
+	states, refusals := map[labels]float64{}, map[labels]float64{}
 	for _, s := range c.breakers.States() {
-		u := user{s.Upstream, s.Method}
+		u := labels{s.Upstream, s.Method}
 		refusals[u] = max(refusals[u], s.Refusal)
 		if s.Kind == "three-state" {
 			states[u] = max(states[u], number(s.State))
@@ -34,7 +37,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	send(to, refusalDesc, refusals)
 }
 
-func send(to chan<- prometheus.Metric, desc *prometheus.Desc, values map[user]float64) {
+func send(to chan<- prometheus.Metric, desc *prometheus.Desc, values map[labels]float64) {
 	for u, v := range values {
 		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v, u.upstream, u.method)
 	}

@@ -15,7 +15,6 @@ import (
 // breaker is a machine with its lock and what it says.
 type breaker struct {
 	key     key
-	users   int // guarded by Breakers.mu
 	counter prometheus.Counter
 
 	mu       sync.Mutex

@@ -123,9 +123,7 @@ func (collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect is for Prometheus.
 func (c collector) Collect(ch chan<- prometheus.Metric) {
-	c.caps.mu.Lock()
-	defer c.caps.mu.Unlock()
-	for key, r := range c.caps.rooms {
+	for key, r := range c.caps.rooms.All() {
 		runs, waits := r.count()
 		tell(ch, running, runs, key)
 		tell(ch, waiting, waits, key)

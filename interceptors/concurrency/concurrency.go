@@ -10,7 +10,6 @@ package concurrency
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,6 +22,7 @@ import (
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/remember"
 )
 
 const (
@@ -34,8 +34,7 @@ const (
 // Caps counts the calls that run. It outlives tables: calls that began under an
 // old one still count under a new one. It is safe for concurrent use.
 type Caps struct {
-	mu    sync.Mutex
-	rooms map[scoped]room
+	rooms remember.Map[scoped, room]
 }
 
 // scoped names what is counted together.
@@ -59,7 +58,7 @@ type room interface {
 //
 // They are counted when they are asked for, and cost a call nothing.
 func New(reg prometheus.Registerer) (*Caps, error) {
-	c := &Caps{rooms: map[scoped]room{}}
+	c := new(Caps)
 	if err := reg.Register(collector{c}); err != nil {
 		return nil, err
 	}
@@ -143,18 +142,24 @@ func (c *Caps) limit(method, upstream string, one *policyv1.Concurrency) (_ limi
 
 // room is the place where the calls of key are counted, always the same.
 func (c *Caps) room(key scoped) room {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	r, ok := c.rooms[key]
-	if !ok {
+	return c.rooms.Get(key, func() room {
 		if key.scope == "caller" {
-			r = newCallers()
-		} else {
-			r = newGate()
+			return newCallers()
 		}
-		c.rooms[key] = r
-	}
-	return r
+		return newGate()
+	})
+}
+
+// Begin says that For is called for a new table from now on.
+func (c *Caps) Begin() { c.rooms.Begin() }
+
+// Settle says whether that table was taken. What none needs any more is
+// forgotten, but not where calls are counted that run.
+func (c *Caps) Settle(taken bool) {
+	c.rooms.Settle(taken, func(r room) bool {
+		running, waiting := r.count()
+		return running+waiting > 0
+	})
 }
 
 // refusal is made once: there may be many.

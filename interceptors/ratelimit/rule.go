@@ -104,17 +104,24 @@ func (r *rule) measure(p *policyv1.RateLimit) error {
 	return nil
 }
 
+// NameOf is the name of an RPC's limit with that index, as metrics have it.
+func NameOf(method string, index int, p *policyv1.RateLimit) string {
+	if p.Name != nil {
+		return p.GetName()
+	}
+	name := strings.ReplaceAll(strings.TrimPrefix(method, "/"), "/", ".")
+	if index > 0 {
+		name += "#" + strconv.Itoa(index+1)
+	}
+	return name
+}
+
 // baptise names the limit. The default is the RPC's name as the configuration
 // has it, and a number from the second limit on.
 func (r *rule) baptise(method string, index int, p *policyv1.RateLimit) error {
-	r.name = strings.ReplaceAll(strings.TrimPrefix(method, "/"), "/", ".")
-	if index > 0 {
-		r.name += "#" + strconv.Itoa(index+1)
-	}
-	if p.Name != nil {
-		if r.name = p.GetName(); !validName.MatchString(r.name) {
-			return fmt.Errorf("name: %q: want letters, digits, \"_\", \".\" and \"-\", the first a letter or digit", r.name)
-		}
+	r.name = NameOf(method, index, p)
+	if p.Name != nil && !validName.MatchString(r.name) {
+		return fmt.Errorf("name: %q: want letters, digits, \"_\", \".\" and \"-\", the first a letter or digit", r.name)
 	}
 	sum := sha256.Sum256([]byte(r.name))
 	r.digest = id(sum[:len(id{})])

@@ -76,9 +76,7 @@ var tokensDesc = prometheus.NewDesc("gatehouse_retry_budget_tokens",
 func (t tokens) Describe(to chan<- *prometheus.Desc) { to <- tokensDesc }
 
 func (t tokens) Collect(to chan<- prometheus.Metric) {
-	t.retries.mu.Lock()
-	defer t.retries.mu.Unlock()
-	for upstream, b := range t.retries.budgets {
+	for upstream, b := range t.retries.budgets.All() {
 		to <- prometheus.MustNewConstMetric(tokensDesc, prometheus.GaugeValue, float64(b.tokens.Load())/token, upstream)
 	}
 }

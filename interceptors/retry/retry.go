@@ -29,21 +29,24 @@ import (
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/remember"
 )
 
 // Name is the policy's, as it stands in logs and metrics.
 const Name = "retry"
 
 // Retries own what outlives tables: the budget of each upstream, and how long
-// each hedged RPC takes. There is one of each for every name ever declared. Safe
-// for concurrent use.
+// each hedged RPC takes. There is one of each for every name that a table in
+// force has. Safe for concurrent use.
 type Retries struct {
 	random  func() float64
 	metrics metrics
 
-	mu        sync.Mutex
-	budgets   map[string]*budget
-	latencies map[string]*latency
+	budgets   remember.Map[string, *budget]
+	latencies remember.Map[string, *latency]
+
+	mu    sync.Mutex
+	sizes map[string]bounds // of budgets in the table that is being built; nil if none is
 }
 
 // New makes the collection and registers its collectors with reg:
@@ -60,7 +63,7 @@ func New(reg prometheus.Registerer, random func() float64) (*Retries, error) {
 	if random == nil {
 		random = rand.Float64
 	}
-	r := &Retries{random: random, metrics: newMetrics(), budgets: map[string]*budget{}, latencies: map[string]*latency{}}
+	r := &Retries{random: random, metrics: newMetrics()}
 	for _, c := range []prometheus.Collector{r.metrics.attempts, r.metrics.withheld, tokens{r}} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
@@ -142,20 +145,42 @@ type plan struct {
 }
 
 func (r *Retries) budget(upstream string, b bounds) *budget {
+	kept := r.budgets.Get(upstream, func() *budget { return newBudget(b) })
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.budgets[upstream] == nil {
-		r.budgets[upstream] = newBudget(b)
+	if r.sizes != nil {
+		r.sizes[upstream] = b
+	} else {
+		kept.resize(b)
 	}
-	r.budgets[upstream].resize(b)
-	return r.budgets[upstream]
+	return kept
+}
+
+// Begin says that For is called for a new table from now on. Sizes of budgets
+// change when it is taken.
+func (r *Retries) Begin() {
+	r.budgets.Begin()
+	r.latencies.Begin()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sizes = map[string]bounds{}
+}
+
+// Settle says whether that table was taken. What none needs any more is
+// forgotten.
+func (r *Retries) Settle(taken bool) {
+	r.budgets.Settle(taken, nil)
+	r.latencies.Settle(taken, nil)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if taken {
+		for upstream, kept := range r.budgets.All() {
+			kept.resize(r.sizes[upstream])
+		}
+	}
+	r.sizes = nil
 }
 
 func (r *Retries) latency(method string) *latency {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.latencies[method] == nil {
-		r.latencies[method] = new(latency)
-	}
-	return r.latencies[method]
+	return r.latencies.Get(method, func() *latency { return new(latency) })
 }

@@ -94,7 +94,7 @@ func (s *Shedder) adapt(now time.Time) {
 	seconds := now.Sub(s.began).Seconds()
 	peak := float64(max(s.peak.Swap(0), min(s.inFlight.Load(), s.limit.Load())))
 	var l load
-	for _, m := range s.methods {
+	for _, m := range s.methods.All() {
 		if r, ok := m.read(now); ok {
 			m.learn(r, s.follow(peak, r, m.baseline), seconds)
 			if m.baseline > 0 {

@@ -36,6 +36,7 @@ import (
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/remember"
 )
 
 const (
@@ -74,11 +75,12 @@ type Shedder struct {
 	peak     atomic.Int64 // most in flight in this window
 	next     atomic.Int64 // when the window ends, in nanoseconds of the Unix epoch
 
-	mu      sync.Mutex // of what follows; held by whoever ends a window
-	exact   float64    // the limit
-	slow    bool       // the limit was reached by doubling and has met no overload yet
-	began   time.Time  // of the window
-	methods map[string]*method
+	methods remember.Map[string, *method]
+
+	mu    sync.Mutex // of what follows; held by whoever ends a window
+	exact float64    // the limit
+	slow  bool       // the limit was reached by doubling and has met no overload yet
+	began time.Time  // of the window
 }
 
 // New makes the shedder of a gateway, nil meaning none. min_limit is 20 and
@@ -87,7 +89,7 @@ type Shedder struct {
 //	gatehouse_shed_limit
 //	gatehouse_shed_in_flight
 func New(o *configv1.Shedding, reg prometheus.Registerer) (*Shedder, error) {
-	s := &Shedder{enabled: o.GetEnabled(), min: defaultMin, max: defaultMax, methods: map[string]*method{}}
+	s := &Shedder{enabled: o.GetEnabled(), min: defaultMin, max: defaultMax}
 	if !s.enabled {
 		return s, nil
 	}
@@ -167,15 +169,15 @@ func tenths(p policyv1.Priority) int64 {
 
 // method finds what is known of an RPC.
 func (s *Shedder) method(name string) *method {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m, ok := s.methods[name]
-	if !ok {
-		m = new(method)
-		s.methods[name] = m
-	}
-	return m
+	return s.methods.Get(name, func() *method { return new(method) })
 }
+
+// Begin says that For is called for a new table from now on.
+func (s *Shedder) Begin() { s.methods.Begin() }
+
+// Settle says whether that table was taken. What none needs any more is
+// forgotten.
+func (s *Shedder) Settle(taken bool) { s.methods.Settle(taken, nil) }
 
 // set moves the limit, within its bounds.
 func (s *Shedder) set(limit float64) {

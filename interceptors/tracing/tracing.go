@@ -12,7 +12,6 @@ package tracing
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,8 +36,8 @@ type Options struct {
 	// Endpoint is the collector's host:port, for OTLP over gRPC. Without one no
 	// spans are made.
 	Endpoint string
-	// TLS towards the collector; nil is in the clear.
-	TLS *tls.Config
+	// Credentials are TLS towards the collector; nil is in the clear.
+	Credentials credentials.TransportCredentials
 	// SampleRatio is the share of the traces begun here that is recorded, from 0
 	// to 1. A trace begun elsewhere is recorded if it says so.
 	SampleRatio float64
@@ -70,8 +69,8 @@ func New(ctx context.Context, o Options) (*Tracing, error) {
 		return nil, fmt.Errorf("otlp_endpoint: %q: want host:port, such as \"collector:4317\"", o.Endpoint)
 	}
 	creds := otlptracegrpc.WithInsecure()
-	if o.TLS != nil {
-		creds = otlptracegrpc.WithTLSCredentials(credentials.NewTLS(o.TLS))
+	if o.Credentials != nil {
+		creds = otlptracegrpc.WithTLSCredentials(o.Credentials)
 	}
 	exporter, err := otlptracegrpc.New(ctx, otlptracegrpc.WithEndpoint(o.Endpoint), creds)
 	if err != nil {

@@ -38,6 +38,9 @@ var arrows = []row{
 		http:    true,
 	},
 	{pattern: "internal/upstream", ours: []string{"gen", "internal/call"}},
+	{pattern: "internal/remember"},
+	{pattern: "internal/certs"},
+	{pattern: "internal/compat"},
 	{pattern: "internal/schema", ours: []string{"gen"}},
 	{pattern: "internal/config", ours: []string{"gen", "internal/schema"}},
 	{pattern: "interceptors", ours: []string{"gen", "internal/call"}},
@@ -47,7 +50,7 @@ var arrows = []row{
 	{pattern: "interceptors/auth/authtest"},
 	{pattern: "interceptors/auth", ours: []string{"gen", "interceptors", "internal/call"}, http: true}, // fetches keys
 	{pattern: "internal/answers", ours: []string{"gen", "internal/call"}},
-	{pattern: "interceptors/*", ours: []string{"gen", "interceptors", "internal/answers", "internal/call", "internal/redis"}},
+	{pattern: "interceptors/*", ours: []string{"gen", "interceptors", "internal/answers", "internal/call", "internal/redis", "internal/remember"}},
 	{pattern: "internal/server", ours: []string{"gen", "internal/call", "internal/edge"}, http: true},
 	{pattern: "internal/gateway", ours: []string{"gen", "interceptors", "interceptors/*", "internal/*"}},
 	{pattern: "internal/gatewaytest", ours: []string{"gen", "internal/config", "internal/gateway"}, http: true}, // whole gateways, for tests

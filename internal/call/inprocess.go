@@ -58,6 +58,8 @@ func (t *Table) NewStream(ctx context.Context, desc *grpc.StreamDesc, method str
 		c.Finish(err)
 		return nil, err
 	}
+	t.Hold()
+	c.After(func(error) { t.Leave() })
 	begin := func() grpc.ClientStream {
 		up, err := m.Conn.NewStream(ctx, desc, method, opts...)
 		if err != nil {
@@ -70,6 +72,8 @@ func (t *Table) NewStream(ctx context.Context, desc *grpc.StreamDesc, method str
 	if desc.ClientStreams {
 		return begin(), nil
 	}
+	stop := context.AfterFunc(ctx, func() { c.Finish(context.Cause(ctx)) })
+	c.After(func(error) { stop() })
 	return &oneRequest{ctx: ctx, call: c, table: t, begin: begin, begun: make(chan struct{})}, nil
 }
 

@@ -16,6 +16,7 @@ import (
 type Table struct {
 	methods map[string]*Method
 	refused *Method
+	holds   holds
 }
 
 var _ grpc.ClientConnInterface = (*Table)(nil)

@@ -10,11 +10,13 @@
 package config
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -32,13 +34,32 @@ type File struct {
 	// Config has every default filled in, and the paths of files in it are
 	// relative to the working folder.
 	Config *configv1.Config
+	// SHA256 is that of the file's bytes in hexadecimal, "" if there is no file.
+	SHA256 string
 
 	positions map[string]Position // by field path; nil without a file
 	written   map[string]string   // texts as in the file, where substituted
+	files     []string            // of substitutions
 }
 
 // Load reads a configuration file. See [Parse].
 func Load(path string) (*File, error) {
+	f, _, err := Read(path)
+	return f, err
+}
+
+// Read is Load that also tells which files it read or should have read for it,
+// after an error too: when one of them has changed, the outcome may be another.
+func Read(path string) (_ *File, files []string, _ error) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, []string{path}, err
+	}
+	f, files, err := parse(path, data)
+	return f, append(files, path), err
+}
+
+func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: cannot read the configuration: %w", path, unwrapPath(err))
@@ -48,7 +69,7 @@ func Load(path string) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: cannot read the configuration: %w", path, unwrapPath(err))
 	}
-	return Parse(path, data)
+	return data, nil
 }
 
 // Parse reads a configuration. name stands in errors, and its folder is where
@@ -60,6 +81,11 @@ func Load(path string) (*File, error) {
 //
 // The error, if any, is an [Errors].
 func Parse(name string, data []byte) (*File, error) {
+	f, _, err := parse(name, data)
+	return f, err
+}
+
+func parse(name string, data []byte) (_ *File, files []string, _ error) {
 	d := &decoder{
 		name:      name,
 		positions: map[string]Position{},
@@ -69,16 +95,39 @@ func Parse(name string, data []byte) (*File, error) {
 	if root := d.document(data); root != nil {
 		d.message(root, config.ProtoReflect(), "", 0)
 	}
-	f := &File{Name: name, Config: config, positions: d.positions, written: d.written}
+	f := &File{
+		Name: name, Config: config, SHA256: fmt.Sprintf("%x", sha256.Sum256(data)),
+		positions: d.positions, written: d.written, files: d.files,
+	}
 	if len(d.errors) == 0 {
 		resolvePaths(config, filepath.Dir(name))
 		complete(config)
 		d.errors = f.check()
 	}
 	if len(d.errors) > 0 {
-		return nil, d.errors.sorted()
+		return nil, d.files, d.errors.sorted()
 	}
-	return f, nil
+	return f, d.files, nil
+}
+
+// Files are those of which the table is made: the configuration, what it
+// substitutes, contracts and the OpenAPI document. Certificates and the files of
+// authenticators are not among them; whoever uses those follows them.
+func (f *File) Files() []string {
+	all := slices.Clone(f.files)
+	if f.SHA256 != "" {
+		all = append(all, f.Name)
+	}
+	for _, u := range f.Config.GetUpstreams() {
+		if image := u.GetSchema().GetImage(); image != "" {
+			all = append(all, image)
+		}
+	}
+	if doc := f.Config.GetOpenapi().GetFile(); doc != "" {
+		all = append(all, doc)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // New checks and completes a configuration that was made by a program. Errors

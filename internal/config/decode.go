@@ -25,7 +25,8 @@ type decoder struct {
 	errors    Errors
 	positions map[string]Position
 	written   map[string]string
-	budget    int // of nodes still to be entered
+	files     []string // that were put in the place of ${file:PATH}, or should have been
+	budget    int      // of nodes still to be entered
 }
 
 func (d *decoder) report(p Position, path, format string, args ...any) {
@@ -217,7 +218,7 @@ func (d *decoder) scalar(n *yaml.Node, field protoreflect.FieldDescriptor, path 
 		return protoreflect.Value{}, false
 	}
 	if field.Kind() == protoreflect.StringKind {
-		text, err := substitute(n.Value, filepath.Dir(d.name))
+		text, err := substitute(n.Value, filepath.Dir(d.name), func(path string) { d.files = append(d.files, path) })
 		if err != nil {
 			d.fail(at, path, "%v", err)
 			return protoreflect.Value{}, false

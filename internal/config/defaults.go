@@ -47,7 +47,7 @@ func Default() *configv1.Config {
 		Answers:         &configv1.Answers{MaxBytes: proto.Int64(64 << 20)},
 		SecurityHeaders: &configv1.SecurityHeaders{Hsts: durationpb.New(8760 * time.Hour)},
 		Tracing:         &configv1.Tracing{SampleRatio: new(0.01), ServiceName: "gatehouse"},
-		Reload:          &configv1.Reload{Interval: durationpb.New(5 * time.Second), ReflectionInterval: durationpb.New(time.Minute)},
+		Reload:          &configv1.Reload{Interval: durationpb.New(5 * time.Second), ReflectionInterval: durationpb.New(time.Minute), DrainTimeout: durationpb.New(10 * time.Minute)},
 	}
 	profile(c)
 	return c

@@ -55,6 +55,7 @@ var defaults = map[string]string{
 	"tracing.service_name":               "gatehouse",
 	"reload.interval":                    "5s",
 	"reload.reflection_interval":         "1m",
+	"reload.drain_timeout":               "10m",
 	"upstreams.balancing.kind":           "round-robin",
 	"upstreams.balancing.connections":    "1",
 	"upstreams.balancing.slow_start":     "0s",

@@ -14,8 +14,9 @@ import (
 const maxSecretBytes = 64 << 10
 
 // substitute replaces ${NAME} and ${file:PATH} in a string value. What is put
-// in is not looked at again. Errors never tell what was put in.
-func substitute(text, folder string) (string, error) {
+// in is not looked at again. Errors never tell what was put in. seen is told of
+// each file that is asked for.
+func substitute(text, folder string, seen func(path string)) (string, error) {
 	if !strings.Contains(text, "${") {
 		return text, nil
 	}
@@ -35,7 +36,7 @@ func substitute(text, folder string) (string, error) {
 		if !closed {
 			return "", errors.New("${ without }; write ${NAME} for an environment variable, ${file:PATH} for a file's contents, $${ for a plain ${")
 		}
-		value, err := lookUp(name, folder)
+		value, err := lookUp(name, folder, seen)
 		if err != nil {
 			return "", err
 		}
@@ -44,9 +45,11 @@ func substitute(text, folder string) (string, error) {
 	}
 }
 
-func lookUp(name, folder string) (string, error) {
+func lookUp(name, folder string, seen func(path string)) (string, error) {
 	if path, ok := strings.CutPrefix(name, "file:"); ok {
-		value, err := readSecret(inFolder(path, folder))
+		path = inFolder(path, folder)
+		seen(path)
+		value, err := readSecret(path)
 		if err != nil {
 			return "", fmt.Errorf("${%s}: %w", name, err)
 		}

@@ -28,6 +28,10 @@ type Table struct {
 	WrapStreams bool
 	// Reserved are the keys that policies tell backends things under.
 	Reserved Reserved
+	// CORS tells which pages may call; nil is none.
+	CORS *CORS
+	// Security are the headers that tell browsers to be careful; nil is none.
+	Security *SecurityHeaders
 }
 
 // Route is one HTTP binding of one method.
@@ -42,9 +46,22 @@ type Route struct {
 	Version *Version
 }
 
-// Current is the table in force. A request loads it once and is served by that
-// table to its end.
+// Current is the table in force. A request takes it once, by [Enter], and is
+// served by that table to its end.
 type Current = atomic.Pointer[Table]
+
+// Enter takes the table in force for one call, which must end with Leave of the
+// table: until then all that the table needs stays.
+func Enter(c *Current) *Table {
+	for {
+		t := c.Load()
+		t.Hold()
+		if c.Load() == t {
+			return t
+		}
+		t.Leave() // it was replaced meanwhile, and may be given up already
+	}
+}
 
 // Settings are what all edges share. They are fixed when the listeners open.
 type Settings struct {
@@ -63,10 +80,6 @@ type Settings struct {
 	Proxies []netip.Prefix
 	// RequestID makes an identifier for a call that came without one.
 	RequestID func() string
-	// CORS tells which pages may call; nil is none.
-	CORS *CORS
-	// Security are the headers that tell browsers to be careful; nil is none.
-	Security *SecurityHeaders
 }
 
 // Handler serves every protocol that comes over HTTP: it tells them apart by
@@ -80,17 +93,19 @@ func Handler(s *Settings) func(grpc http.Handler) http.Handler {
 				s.boundUnread(w, r)
 				endAfterFraming(w, r)
 			}
-			switch {
-			case s.CORS != nil && isPreflight(r):
-				s.Security.set(w.Header(), r.TLS != nil)
-				rest.preflight(w, r)
-			case isGRPC(r): // which no page can speak: it has no use for what follows
+			if isGRPC(r) && !isPreflight(r) { // which no page can speak: it has no use for what follows
 				grpc.ServeHTTP(w, r)
-			default:
-				s.Security.set(w.Header(), r.TLS != nil)
-				s.CORS.set(w.Header(), r)
-				rest.ServeHTTP(w, r)
+				return
 			}
+			table := Enter(s.Table)
+			defer table.Leave()
+			table.Security.set(w.Header(), r.TLS != nil)
+			if table.CORS != nil && isPreflight(r) {
+				rest.preflight(table, w, r)
+				return
+			}
+			table.CORS.set(w.Header(), r)
+			rest.serveHTTP(table, w, r)
 		})
 	}
 }

@@ -58,7 +58,7 @@ func (s *Settings) ReadHTTP(ctx context.Context, method, target string, header m
 		return nil, err
 	}
 	e, x, m := newREST(s), new(exchange), new(match)
-	e.begin(x, nil, r)
+	e.begin(x, s.Table.Load(), nil, r)
 	st := &x.stream
 	cancel, err := e.prepare(st, m)
 	if err == nil {

@@ -35,16 +35,17 @@ func (e *native) serve(ss grpc.ServerStream) error {
 	c.TLS = tlsOf(ss.Context())
 	l := lineageOf(in["traceparent"], in["tracestate"])
 	e.begin(c, call.GRPC, l, remote, in["x-forwarded-for"], first(in["x-request-id"]))
+	table := Enter(e.Table)
+	defer table.Leave()
 	s := &nativeStream{ServerStream: ss, call: c, lineage: l}
-	err := e.carry(s, in, name, remote)
+	err := e.carry(table, s, in, name, remote)
 	s.finish()
 	c.Finish(err)
 	return call.StatusOf(err).Err()
 }
 
 // carry finds the method and forwards the call.
-func (e *native) carry(s *nativeStream, in metadata.MD, name, remote string) error {
-	table := e.Table.Load()
+func (e *native) carry(table *Table, s *nativeStream, in metadata.MD, name, remote string) error {
 	ctx := call.With(s.lineage.remote(s.ServerStream.Context()), s.call)
 	m, err := e.admit(table, in, name)
 	if err != nil {

@@ -172,7 +172,7 @@ func (s *restStream) writeHeaders(contentType string) {
 // passes tells the backend's headers that go to the client. Which pages may read
 // them is the gateway's to say, where it says it.
 func (s *restStream) passes(key string) bool {
-	return !call.ResponseReserved(key) && (s.settings.CORS == nil || !strings.HasPrefix(key, "access-control-"))
+	return !call.ResponseReserved(key) && (s.table.CORS == nil || !strings.HasPrefix(key, "access-control-"))
 }
 
 // setHeader sets a header in the place of the gateway's own; but what an answer

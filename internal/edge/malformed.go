@@ -57,7 +57,9 @@ func malformed(r *http.Request) error {
 func (e *grpcOverHTTP) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	c := new(call.Call)
 	l := e.beginHTTP(c, call.GRPC, r)
-	err = e.Table.Load().Refuse(call.With(l.remote(r.Context()), c), err)
+	table := Enter(e.Table)
+	defer table.Leave()
+	err = table.Refuse(call.With(l.remote(r.Context()), c), err)
 	st := call.StatusOf(err)
 	h := w.Header()
 	h["Content-Type"] = []string{"application/grpc"}

@@ -14,14 +14,14 @@ import (
 // credentials by definition, and no backend hears of it. Those who look on see
 // it as they see what is refused at the door: a request without a method, whose
 // binding is that of the path.
-func (e *rest) preflight(w http.ResponseWriter, r *http.Request) {
+func (e *rest) preflight(table *Table, w http.ResponseWriter, r *http.Request) {
 	x := new(exchange)
 	c, s := &x.call, &x.stream
-	e.begin(x, w, r)
+	e.begin(x, table, w, r)
 	m := e.matches.Get().(*match) //nolint:forcetypeassert // the pool holds nothing else
 	err := s.table.Refuse(s.ctx, e.ask(s, m))
 	if err == nil {
-		e.CORS.setPreflight(w.Header(), r)
+		table.CORS.setPreflight(w.Header(), r)
 		w.Header()["X-Request-Id"] = []string{c.RequestID}
 		s.commit(http.StatusNoContent)
 	}
@@ -34,7 +34,7 @@ func (e *rest) preflight(w http.ResponseWriter, r *http.Request) {
 // page may make it.
 func (e *rest) ask(s *restStream, m *match) error {
 	r := s.r
-	allowed := e.CORS.set(s.w.Header(), r)
+	allowed := s.table.CORS.set(s.w.Header(), r)
 	if err := e.checkShape(r); err != nil {
 		return err
 	}

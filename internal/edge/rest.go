@@ -30,11 +30,11 @@ type exchange struct {
 	stream restStream
 }
 
-// ServeHTTP serves one request by one table.
-func (e *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// serveHTTP serves one request by one table.
+func (e *rest) serveHTTP(table *Table, w http.ResponseWriter, r *http.Request) {
 	x := new(exchange)
 	c, s := &x.call, &x.stream
-	e.begin(x, w, r)
+	e.begin(x, table, w, r)
 	m := e.matches.Get().(*match) //nolint:forcetypeassert // the pool holds nothing else
 	err := e.serve(s, m)
 	s.finish(err)
@@ -42,11 +42,11 @@ func (e *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.matches.Put(m)
 }
 
-// begin takes the table and notes what is known of the request.
-func (e *rest) begin(x *exchange, w http.ResponseWriter, r *http.Request) {
+// begin notes what is known of the request.
+func (e *rest) begin(x *exchange, table *Table, w http.ResponseWriter, r *http.Request) {
 	c, s := &x.call, &x.stream
 	s.lineage = e.beginHTTP(c, call.REST, r)
-	s.settings, s.table, s.call, s.w, s.r = e.Settings, e.Table.Load(), c, w, r
+	s.settings, s.table, s.call, s.w, s.r = e.Settings, table, c, w, r
 	s.ctx = call.With(s.lineage.remote(r.Context()), c)
 }
 

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -32,11 +33,14 @@ type builder struct {
 	file      *config.File
 	parts     *parts
 	upstreams map[string]*upstream.Upstream
+	before    *served // of the table in force; nil: there is none
+	reread    bool    // ask backends for their contracts, also those that did not change
 
 	schemas   map[string]*source
 	contract  *contract
 	methods   map[string]*call.Method
 	router    httprule.Builder[*edge.Route]
+	exposed   []*exposed
 	routes    []RouteInfo
 	policies  []MethodPolicy
 	overrides map[string][]override // full method name -> rules of the configuration
@@ -49,10 +53,13 @@ type builder struct {
 	infos     map[string]*methodInfo // by full name on the wire
 }
 
-// source is one upstream's contract with the plans made from it.
+// source is a contract with the plans made from it. It is kept from table to
+// table, and shared by upstreams, where the contract is the same.
 type source struct {
-	set   *schema.Set
-	plans *transcode.Compiler
+	set     *schema.Set
+	plans   *transcode.Compiler
+	content string // tells contracts apart
+	options transcode.Options
 }
 
 func (b *builder) build(ctx context.Context) (*edge.Table, error) {
@@ -75,6 +82,7 @@ func (b *builder) build(ctx context.Context) (*edge.Table, error) {
 	if err := errors.Join(b.merge(chosen), b.checkRewrites()); err != nil {
 		return nil, err
 	}
+	b.exposed = chosen
 	var errs []error
 	for _, c := range chosen {
 		errs = append(errs, b.add(c))
@@ -90,27 +98,75 @@ func (b *builder) build(ctx context.Context) (*edge.Table, error) {
 func (b *builder) readSchemas(ctx context.Context) error {
 	var errs []error
 	for i, u := range b.file.Config.GetUpstreams() {
-		set, err := b.readSchema(ctx, u)
+		s, err := b.readSchema(ctx, u)
 		if err != nil {
 			errs = append(errs, b.file.Errorf(fmt.Sprintf("upstreams[%d].schema", i), "the contract of upstream %q cannot be read: %v", u.GetName(), err))
 			continue
 		}
-		b.schemas[u.GetName()] = &source{set: set, plans: transcode.NewCompiler(jsonOptions(b.file.Config), set.Types)}
+		b.schemas[u.GetName()] = s
 	}
 	return errors.Join(errs...)
 }
 
-func (b *builder) readSchema(ctx context.Context, u *configv1.Upstream) (*schema.Set, error) {
+func (b *builder) readSchema(ctx context.Context, u *configv1.Upstream) (*source, error) {
 	switch s := u.GetSchema().GetSource().(type) {
 	case *configv1.Schema_Image:
-		return schema.Image(s.Image)
+		data, err := schema.ReadImage(s.Image)
+		if err != nil {
+			return nil, err
+		}
+		return b.source(fmt.Sprintf("image %x", sha256.Sum256(data)), func() (*schema.Set, error) { return schema.ParseImage(s.Image, data) })
 	case *configv1.Schema_Linked:
-		return schema.Linked()
+		return b.source("linked", schema.Linked)
 	default:
-		ctx, cancel := context.WithTimeout(ctx, reflectTimeout)
-		defer cancel()
-		return schema.Reflect(ctx, b.upstreams[u.GetName()].Raw())
+		return b.reflected(ctx, u)
 	}
+}
+
+// reflected asks a backend for its contract. One that was asked before and does
+// not answer now has not changed it.
+func (b *builder) reflected(ctx context.Context, u *configv1.Upstream) (*source, error) {
+	var known *source
+	if b.before != nil && b.before.upstreams[u.GetName()] == b.upstreams[u.GetName()] {
+		known = b.before.schemas[u.GetName()]
+	}
+	again := func() (*schema.Set, error) { return known.set, nil }
+	if known != nil && !b.reread {
+		return b.source(known.content, again)
+	}
+	ctx, cancel := context.WithTimeout(ctx, reflectTimeout)
+	defer cancel()
+	set, err := schema.Reflect(ctx, b.upstreams[u.GetName()].Raw())
+	switch {
+	case err == nil:
+		return b.source(set.Sum(), func() (*schema.Set, error) { return set, nil })
+	case known != nil:
+		b.parts.log.Warn("a contract cannot be asked for: the last one stays", "upstream", u.GetName(), "error", err)
+		return b.source(known.content, again)
+	default:
+		return nil, err
+	}
+}
+
+// source finds a contract that is known by its content, or reads it.
+func (b *builder) source(content string, read func() (*schema.Set, error)) (*source, error) {
+	options := jsonOptions(b.file.Config)
+	known := []map[string]*source{b.schemas}
+	if b.before != nil {
+		known = append(known, b.before.schemas)
+	}
+	for _, all := range known {
+		for _, s := range all {
+			if s.content == content && s.options == options {
+				return s, nil
+			}
+		}
+	}
+	set, err := read()
+	if err != nil {
+		return nil, err
+	}
+	return &source{set: set, plans: transcode.NewCompiler(options, set.Types), content: content, options: options}, nil
 }
 
 // exposed is one RPC that is to be served, and why.
@@ -260,6 +316,10 @@ func (b *builder) table() (*edge.Table, error) {
 	for _, m := range b.methods {
 		methods = append(methods, m)
 	}
+	cors, err := edge.NewCORS(b.file.Config.GetCors())
+	if err != nil {
+		return nil, b.file.Errorf("cors", "%v", err)
+	}
 	refused := &call.Method{Conn: interceptors.Chain(call.Refuser{}, b.parts.observers("")...)}
 	routes := b.router.Build()
 	versions, err := b.buildVersions(routes)
@@ -273,6 +333,8 @@ func (b *builder) table() (*edge.Table, error) {
 		Errors:      errorBodies,
 		WrapStreams: b.file.Config.GetJson().GetWrapStreams(),
 		Reserved:    edge.Reserve(b.forwarded...),
+		CORS:        cors,
+		Security:    edge.NewSecurityHeaders(b.file.Config.GetSecurityHeaders()),
 	}, nil
 }
 

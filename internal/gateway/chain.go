@@ -10,6 +10,7 @@ import (
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/accesslog"
+	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
 	"github.com/gatehouse-dev/gatehouse/interceptors/ip"
 	"github.com/gatehouse-dev/gatehouse/interceptors/recovery"
 	"github.com/gatehouse-dev/gatehouse/interceptors/retry"
@@ -21,8 +22,9 @@ import (
 type parts struct {
 	*state
 
-	log    *slog.Logger // the gateway's own
-	access *slog.Logger // one line a call; nil for none
+	auth   *auth.Authenticators // of the table that is being built
+	log    *slog.Logger         // the gateway's own
+	access *slog.Logger         // one line a call; nil for none
 	custom []interceptors.Interceptor
 }
 

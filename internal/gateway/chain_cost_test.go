@@ -19,6 +19,7 @@ import (
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
 	"github.com/gatehouse-dev/gatehouse/interceptors/auth/authtest"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/calltest"
@@ -67,7 +68,11 @@ func rehearse(tb testing.TB, guarded bool, routes ...*configv1.Route) *rehearsal
 		tb.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	s, err := newState(tb.Context(), file, prometheus.NewRegistry(), log, "test")
+	s, err := newState(tb.Context(), file, nil, prometheus.NewRegistry(), log, "test")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	known, err := auth.New(file.Config.GetAuthenticators(), auth.Options{Log: log})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -77,7 +82,7 @@ func rehearse(tb testing.TB, guarded bool, routes ...*configv1.Route) *rehearsal
 	if err != nil {
 		tb.Fatal(err)
 	}
-	b := &builder{file: file, parts: &parts{state: s, log: log}, shared: sharedLimits{}}
+	b := &builder{file: file, parts: &parts{state: s, auth: known, log: log}, shared: sharedLimits{}}
 	r, err := b.newRPC(&exposed{method: desc, upstream: "shop", effective: effective}, nil)
 	if err != nil {
 		tb.Fatal(err)

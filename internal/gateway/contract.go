@@ -41,11 +41,37 @@ func newContract(schemas map[string]*source, methods map[string]*call.Method) *c
 }
 
 // register serves reflection, so that grpcurl and its like find their way. It
-// tells of exposed services only.
-func (c *contract) register(srv *grpc.Server) {
+// tells of exposed services only, by the table in force when it is asked.
+func register(srv *grpc.Server, now func() *contract) {
+	c := current(now)
 	o := reflection.ServerOptions{Services: c, DescriptorResolver: c, ExtensionResolver: c}
 	reflectionv1.RegisterServerReflectionServer(srv, reflection.NewServerV1(o))
 	reflectionv1alpha.RegisterServerReflectionServer(srv, reflection.NewServer(o))
+}
+
+// current is the contract in force.
+type current func() *contract
+
+func (c current) GetServiceInfo() map[string]grpc.ServiceInfo { return c().services }
+
+func (c current) FindFileByPath(path string) (protoreflect.FileDescriptor, error) {
+	return c().FindFileByPath(path)
+}
+
+func (c current) FindDescriptorByName(name protoreflect.FullName) (protoreflect.Descriptor, error) {
+	return c().FindDescriptorByName(name)
+}
+
+func (c current) FindExtensionByName(name protoreflect.FullName) (protoreflect.ExtensionType, error) {
+	return c().FindExtensionByName(name)
+}
+
+func (c current) FindExtensionByNumber(message protoreflect.FullName, field protoreflect.FieldNumber) (protoreflect.ExtensionType, error) {
+	return c().FindExtensionByNumber(message, field)
+}
+
+func (c current) RangeExtensionsByMessage(message protoreflect.FullName, f func(protoreflect.ExtensionType) bool) {
+	c().RangeExtensionsByMessage(message, f)
 }
 
 // GetServiceInfo lists the exposed services.

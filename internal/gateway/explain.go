@@ -42,7 +42,7 @@ func (b *builder) newInfo(e *exposed) (*methodInfo, error) {
 }
 
 // namesOf lists policies.
-func namesOf(list []interceptors.Interceptor) []string {
+func policyNames(list []interceptors.Interceptor) []string {
 	names := make([]string, 0, len(list))
 	for _, i := range list {
 		names = append(names, i.Name)

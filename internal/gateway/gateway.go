@@ -10,18 +10,21 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"maps"
 	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
+	promcollectors "github.com/prometheus/client_golang/prometheus/collectors"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/breaker"
+	"github.com/gatehouse-dev/gatehouse/internal/certs"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/server"
@@ -39,116 +42,83 @@ type Options struct {
 	Custom []interceptors.Interceptor
 	// OpenAPI is served at /openapi.json where the configuration names no file.
 	OpenAPI []byte
+	// Load reads the configuration anew, with what flags say of it, and tells which
+	// files it looked at, after an error too. Nil: it cannot change, but contracts
+	// and certificates can.
+	Load func() (*config.File, []string, error)
 }
 
 // Gateway owns what outlives a table: connections, collectors, the log. It is
 // safe for concurrent use.
 type Gateway struct {
-	version   string
-	parts     parts
-	registry  *prometheus.Registry
-	upstreams map[string]*upstream.Upstream
-	current   edge.Current
-	served    atomic.Pointer[served] // beside the table, for those who ask
-	listeners [3]server.Listener     // HTTP, gRPC, admin
-	cors      *edge.CORS
-	openAPI   []byte
-	flush     func() // of the lines of calls
+	version    string
+	parts      parts
+	registry   *prometheus.Registry
+	collectors *collectors
+	certs      *certs.Store
+	current    edge.Current
+	served     atomic.Pointer[served] // beside the table, for those who ask
+	listeners  [3]server.Listener     // HTTP, gRPC, admin
+	openAPI    []byte                 // where the configuration names no file
+	flush      func()                 // of the lines of calls
+	reload     reload
+
+	building sync.Mutex // one table at a time
+	mu       sync.Mutex // of what follows; taken after building
+	lease    *lease     // of the table in force
+	retired  map[*lease]bool
+	behind   sync.WaitGroup // gives up leases
 }
 
 // served is what is known of a table. It is immutable.
 type served struct {
-	file     *config.File
-	routes   []RouteInfo
-	policies []MethodPolicy
-	contract *contract
-	warnings []string
-	infos    map[string]*methodInfo
+	file      *config.File
+	routes    []RouteInfo
+	policies  []MethodPolicy
+	contract  *contract
+	exposed   []*exposed
+	infos     map[string]*methodInfo
+	warnings  []string
+	schemas   map[string]*source
+	upstreams map[string]*upstream.Upstream
+	openAPI   []byte
+	since     time.Time
+	trigger   Trigger
 }
 
 // New connects to the upstreams, reads their contracts and builds the table. A
 // mistake anywhere is an error and no gateway. ctx bounds the reading of
 // contracts by reflection.
 func New(ctx context.Context, o Options) (*Gateway, error) {
-	g := &Gateway{version: o.Version, registry: prometheus.NewRegistry(), upstreams: map[string]*upstream.Upstream{}}
-	g.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), upstreamMetrics{g})
+	g := &Gateway{version: o.Version, registry: prometheus.NewRegistry(), openAPI: o.OpenAPI, retired: map[*lease]bool{}}
+	g.collectors = &collectors{Registerer: g.registry}
+	g.registry.MustRegister(promcollectors.NewGoCollector(), promcollectors.NewProcessCollector(promcollectors.ProcessCollectorOpts{}), upstreamMetrics{g})
 	g.parts, g.flush = newParts(o)
 	var err error
-	if g.openAPI, err = openAPI(o); err != nil {
+	if g.certs, err = certs.New(certs.Options{Log: g.parts.log, Registerer: g.registry}); err != nil {
 		return nil, err
 	}
-	if g.cors, err = edge.NewCORS(o.Config.Config.GetCors()); err != nil {
-		return nil, o.Config.Errorf("cors", "%v", err)
-	}
-	if g.parts.state, err = newState(ctx, o.Config, g.registry, g.parts.log, o.Version); err != nil {
+	if err = g.reload.begin(g, o); err != nil {
 		return nil, err
 	}
-	if g.listeners, err = readListeners(o.Config.Config.GetListeners()); err != nil {
+	if g.parts.state, err = newState(ctx, o.Config, g.certs, g.collectors, g.parts.log, o.Version); err != nil {
+		return nil, err
+	}
+	if g.listeners, err = readListeners(g.certs, o.Config.Config.GetListeners()); err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
-	if err := g.start(ctx, o.Config); err != nil {
+	if _, err := g.take(ctx, o.Config, AtStart); err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
 	return g, nil
 }
 
-// start connects and builds the first table.
-func (g *Gateway) start(ctx context.Context, file *config.File) error {
-	for _, u := range file.Config.GetUpstreams() {
-		up, err := dial(u, g.version, g.parts.tracing.DialOptions())
-		if err != nil {
-			return err
-		}
-		g.upstreams[u.GetName()] = up
-	}
-	return g.build(ctx, file)
-}
-
-// build makes a table beside the one in force and puts it in its place. If it
-// fails, the old one stays.
-func (g *Gateway) build(ctx context.Context, file *config.File) error {
-	b := &builder{file: file, parts: &g.parts, upstreams: g.upstreams}
-	table, err := b.build(ctx)
-	if err != nil {
-		return err
-	}
-	g.served.Store(&served{file: file, routes: b.routes, policies: b.policies, contract: b.contract, warnings: b.warnings(), infos: b.infos})
-	g.current.Store(table)
-	return nil
-}
-
-// Rebuild reads the contracts anew and serves by another configuration from now
-// on: what it exposes, under which policies, and how it looks in JSON. Calls that
-// run are served to their end as they began. What policies remember stays: limits
-// do not refill, breakers do not close. If it fails, nothing has changed.
-//
-// Listeners, limits, log, tracing and what stands outside of tables (upstreams,
-// authenticators, Redis) are as they were when the gateway was made: a
-// configuration that changes upstreams or authenticators is refused.
-func (g *Gateway) Rebuild(ctx context.Context, file *config.File) error {
-	old, next := g.Config().Config, file.Config
-	for field, same := range map[string]bool{
-		"upstreams":      slices.EqualFunc(old.GetUpstreams(), next.GetUpstreams(), sameMessage),
-		"authenticators": slices.EqualFunc(old.GetAuthenticators(), next.GetAuthenticators(), sameMessage),
-		"redis":          proto.Equal(old.GetRedis(), next.GetRedis()),
-	} {
-		if !same {
-			return file.Errorf(field, "a change here takes a new gateway")
-		}
-	}
-	return g.build(ctx, file)
-}
-
-func sameMessage[M proto.Message](a, b M) bool { return proto.Equal(a, b) }
-
 // Close ends the connections to the upstreams and writes what waits to be logged.
 func (g *Gateway) Close() error {
 	g.flush()
-	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(g.upstreams)) {
-		errs = append(errs, g.upstreams[name].Close())
-	}
-	return errors.Join(append(errs, g.parts.close())...)
+	err := g.closeLeases()
+	g.behind.Wait()
+	return errors.Join(err, g.parts.close())
 }
 
 // Breakers lists the state of all circuit breakers.
@@ -162,11 +132,26 @@ func (g *Gateway) Conn() grpc.ClientConnInterface { return conn{g} }
 type conn struct{ *Gateway }
 
 func (c conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
-	return c.current.Load().Invoke(ctx, method, args, reply, opts...)
+	table := edge.Enter(&c.current)
+	defer table.Leave()
+	return table.Invoke(ctx, method, args, reply, opts...)
 }
 
 func (c conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	return c.current.Load().NewStream(ctx, desc, method, opts...)
+	table := edge.Enter(&c.current)
+	defer table.Leave() // the stream holds it for itself
+	return table.NewStream(ctx, desc, method, opts...)
+}
+
+// Methods are the descriptors of all RPCs that are served.
+func (g *Gateway) Methods() []protoreflect.MethodDescriptor {
+	var list []protoreflect.MethodDescriptor
+	for _, m := range g.current.Load().Methods() {
+		if m.Desc != nil {
+			list = append(list, m.Desc)
+		}
+	}
+	return list
 }
 
 // Routes lists all that is served.
@@ -192,15 +177,23 @@ func (g *Gateway) Log() *slog.Logger { return g.parts.log }
 
 // health is the state of the upstreams, for /readyz.
 func (g *Gateway) health() []server.Health {
-	states := make([]server.Health, 0, len(g.upstreams))
-	for _, name := range slices.Sorted(maps.Keys(g.upstreams)) {
-		up := g.upstreams[name]
+	now := g.served.Load()
+	if now == nil {
+		return nil // before the first table
+	}
+	states := make([]server.Health, 0, len(now.upstreams))
+	for _, u := range now.file.Config.GetUpstreams() {
+		up := now.upstreams[u.GetName()]
+		if up == nil {
+			continue // there is no server
+		}
 		status := up.Status()
 		states = append(states, server.Health{
-			Upstream: name, State: status.State.String(), Needed: up.Options.Required, Ready: status.State == connectivity.Ready,
+			Upstream: u.GetName(), State: status.State.String(), Needed: !u.GetOptional(), Ready: status.State == connectivity.Ready,
 			Found: status.Found, Replicas: status.Replicas, Connections: status.Connections, Problem: status.Problem,
 		})
 	}
+	slices.SortFunc(states, func(a, b server.Health) int { return strings.Compare(a.Upstream, b.Upstream) })
 	return states
 }
 

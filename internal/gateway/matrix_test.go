@@ -67,7 +67,9 @@ func (b *shopBackend) run(ctx context.Context) error {
 	return nil
 }
 
-func (b *shopBackend) start(t *testing.T) string {
+func (b *shopBackend) start(t *testing.T) string { t.Helper(); return b.startWith(t) }
+
+func (b *shopBackend) startWith(t *testing.T, opts ...grpc.ServerOption) string {
 	t.Helper()
 	return gatewaytest.Backend(t, gatewaytest.Script{
 		"/shop.catalog.v1.CatalogService/GetShelf": gatewaytest.Unary(func(ctx context.Context, in *catalogv1.GetShelfRequest) (*catalogv1.Shelf, error) {
@@ -83,7 +85,7 @@ func (b *shopBackend) start(t *testing.T) string {
 				}
 				return send(&inventoryv1.WatchStockResponse{Name: in.GetName()})
 			}),
-	})
+	}, opts...)
 }
 
 // scene is one policy at work: what it decides must not depend on the door.

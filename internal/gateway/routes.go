@@ -87,12 +87,12 @@ func (b *builder) fieldOf(name string) string {
 func (b *builder) link(r *rpc, e *exposed) (grpc.ClientConnInterface, error) {
 	if !r.routed {
 		list, err := b.parts.chain(r)
-		b.infos[r.name].chain = namesOf(list)
+		b.infos[r.name].chain = policyNames(list)
 		return b.linked(r, list), err
 	}
 	outer, outerErr := b.parts.ofCall(r)
 	rest, names, restErr := b.target(r)
-	b.infos[r.name].chain = append(namesOf(outer), names...)
+	b.infos[r.name].chain = append(policyNames(outer), names...)
 	routes, routesErr := b.routesOf(r, e)
 	return interceptors.Chain(routing.New(routes, rest, rand.Float64), outer...), errors.Join(outerErr, restErr, routesErr)
 }
@@ -100,7 +100,7 @@ func (b *builder) link(r *rpc, e *exposed) (grpc.ClientConnInterface, error) {
 // target is an upstream inside of the policies that are its own, which it names.
 func (b *builder) target(r *rpc) (routing.Target, []string, error) {
 	list, err := b.parts.ofUpstream(r)
-	return routing.Target{Upstream: r.upstream, Conn: b.linked(r, list)}, namesOf(list), err
+	return routing.Target{Upstream: r.upstream, Conn: b.linked(r, list)}, policyNames(list), err
 }
 
 // linked puts policies in front of r's upstream.

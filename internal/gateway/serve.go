@@ -8,6 +8,7 @@ import (
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/certs"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/server"
 )
@@ -33,7 +34,8 @@ func (g *Gateway) Listen() (*server.Server, error) {
 		Admin: &server.Admin{
 			Metrics: g.registry, Health: g.health,
 			Routes: func() any { return g.Routes() }, Breakers: func() any { return g.Breakers() },
-			OpenAPI: func() []byte { return g.openAPI },
+			OpenAPI: func() []byte { return g.served.Load().openAPI },
+			Config:  func() any { return g.Status() }, Contract: g.Contract,
 		},
 	}
 	o.HTTP, o.GRPC, o.AdminOn = g.listeners[0], g.listeners[1], g.listeners[2]
@@ -42,21 +44,23 @@ func (g *Gateway) Listen() (*server.Server, error) {
 
 // readListeners reads what the listeners need, certificates above all: HTTP,
 // gRPC and admin, in this order. It opens nothing.
-func readListeners(c *configv1.Listeners) (all [3]server.Listener, err error) {
+func readListeners(store *certs.Store, c *configv1.Listeners) (all [3]server.Listener, err error) {
+	web := []string{"h2", "http/1.1"}
 	for i, l := range []struct {
-		name string
-		from interface {
+		name      string
+		protocols []string // of TLS
+		from      interface {
 			GetAddress() string
 			GetDisabled() bool
 			GetTls() *configv1.ServerTls
 		}
-	}{{"http", c.GetHttp()}, {"grpc", c.GetGrpc()}, {"admin", c.GetAdmin()}} {
+	}{{"http", web, c.GetHttp()}, {"grpc", []string{"h2"}, c.GetGrpc()}, {"admin", web, c.GetAdmin()}} {
 		all[i].Name = l.name
 		if l.from.GetDisabled() {
 			continue
 		}
 		all[i].Address = l.from.GetAddress()
-		if all[i].TLS, err = serverTLS(l.from.GetTls()); err != nil {
+		if all[i].TLS, err = serverTLS(store, l.from.GetTls(), l.protocols); err != nil {
 			return all, fmt.Errorf("listeners.%s.tls: %w", l.name, err)
 		}
 	}
@@ -78,6 +82,6 @@ func limitsOf(l *configv1.Limits) server.Limits {
 func (g *Gateway) newGRPC(s *edge.Settings, health *grpcHealth, opts []grpc.ServerOption) *grpc.Server {
 	srv := grpc.NewServer(append(opts, grpc.ForceServerCodecV2(call.Codec{}), grpc.UnknownServiceHandler(edge.GRPC(s)))...)
 	healthv1.RegisterHealthServer(srv, health)
-	g.served.Load().contract.register(srv)
+	register(srv, func() *contract { return g.served.Load().contract })
 	return srv
 }

@@ -2,17 +2,17 @@ package gateway
 
 import (
 	"crypto/tls"
-	"fmt"
 	"os"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/internal/certs"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
-	"github.com/gatehouse-dev/gatehouse/internal/server"
 	"github.com/gatehouse-dev/gatehouse/internal/transcode"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
@@ -38,22 +38,18 @@ func newParts(o Options) (p parts, flush func()) {
 }
 
 // dial connects to one upstream as configured.
-func dial(u *configv1.Upstream, version string, more []grpc.DialOption) (*upstream.Upstream, error) {
-	conf, err := clientTLS(u.GetTls())
-	if err != nil {
-		return nil, fmt.Errorf("upstream %q: %w", u.GetName(), err)
-	}
+func dial(u *configv1.Upstream, secure *certs.Client, version string, more []grpc.DialOption) (*upstream.Upstream, error) {
 	o := upstream.Options{
 		Name:             u.GetName(),
 		Target:           u.GetTarget(),
 		Authority:        u.GetAuthority(),
-		TLS:              conf,
+		Credentials:      credentialsOf(secure),
+		ServerName:       u.GetTls().GetServerName(),
 		KeepaliveTime:    u.GetKeepalive().GetTime().AsDuration(),
 		KeepaliveTimeout: u.GetKeepalive().GetTimeout().AsDuration(),
 		ConnectTimeout:   u.GetConnectTimeout().AsDuration(),
 		MaxReceive:       int(u.GetMaxReceiveBytes()),
 		UserAgent:        "gatehouse/" + version,
-		Required:         !u.GetOptional(),
 		Balancing:        balancing(u.GetBalancing()),
 		Outliers:         outliers(u.GetOutliers()),
 		MaxStreamAge:     u.GetMaxStreamAge().AsDuration(),
@@ -92,14 +88,22 @@ func outliers(o *configv1.Outliers) *upstream.Outliers {
 }
 
 // clientTLS is nil for an upstream in the clear.
-func clientTLS(t *configv1.UpstreamTls) (*tls.Config, error) {
+func clientTLS(store *certs.Store, t *configv1.UpstreamTls) (*certs.Client, error) {
 	if t == nil {
 		return nil, nil // nil is the meaning: no TLS
 	}
-	return server.ClientTLS(t.GetCaFile(), t.GetCertFile(), t.GetKeyFile(), t.GetServerName())
+	return store.Client(certs.ClientFiles{CA: t.GetCaFile(), Cert: t.GetCertFile(), Key: t.GetKeyFile(), ServerName: t.GetServerName()})
 }
 
-func serverTLS(t *configv1.ServerTls) (*tls.Config, error) {
+// credentialsOf is nil for connections in the clear.
+func credentialsOf(c *certs.Client) credentials.TransportCredentials {
+	if c == nil {
+		return nil
+	}
+	return c.Credentials()
+}
+
+func serverTLS(store *certs.Store, t *configv1.ServerTls, protocols []string) (*tls.Config, error) {
 	if t == nil {
 		return nil, nil // nil is the meaning: no TLS
 	}
@@ -107,7 +111,9 @@ func serverTLS(t *configv1.ServerTls) (*tls.Config, error) {
 	if t.GetMinVersion() == configv1.ServerTls_VERSION_1_3 {
 		minVersion = tls.VersionTLS13
 	}
-	return server.OwnTLS(t.GetCertFile(), t.GetKeyFile(), t.GetClientCaFile(), minVersion)
+	return store.Server(certs.ServerFiles{
+		Cert: t.GetCertFile(), Key: t.GetKeyFile(), ClientCA: t.GetClientCaFile(), MinVersion: minVersion, Protocols: protocols,
+	})
 }
 
 // jsonOptions are the transcoder's: a profile, and what is said beside it.
@@ -161,8 +167,6 @@ func (g *Gateway) settings() (*edge.Settings, error) {
 		MaxHeaders: int(limits.GetMaxHeaders()),
 		Stall:      limits.GetStreamIdleTimeout().AsDuration(),
 		RequestID:  newRequestID,
-		Security:   edge.NewSecurityHeaders(g.Config().Config.GetSecurityHeaders()),
-		CORS:       g.cors,
 	}
 	for _, cidr := range g.Config().Config.GetListeners().GetHttp().GetTrustedProxies() {
 		p, err := config.ParseNetwork(cidr)
@@ -175,14 +179,14 @@ func (g *Gateway) settings() (*edge.Settings, error) {
 }
 
 // openAPI is the document at /openapi.json.
-func openAPI(o Options) ([]byte, error) {
-	file := o.Config.Config.GetOpenapi().GetFile()
-	if file == "" {
-		return o.OpenAPI, nil
+func openAPI(file *config.File, otherwise []byte) ([]byte, error) {
+	name := file.Config.GetOpenapi().GetFile()
+	if name == "" {
+		return otherwise, nil
 	}
-	doc, err := os.ReadFile(file)
+	doc, err := os.ReadFile(name)
 	if err != nil {
-		return nil, fmt.Errorf("openapi.file: %w", err)
+		return nil, file.Errorf("openapi.file", "%v", err)
 	}
 	return doc, nil
 }

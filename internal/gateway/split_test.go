@@ -49,7 +49,7 @@ func TestServicesAreSplitAndMerged(t *testing.T) {
 			wantServed(t, f.at(t, d, r).want(t, codes.OK), by)
 		}
 	}
-	services, methods := reflected(t, f.g, "shop.catalog.v1.CatalogService")
+	services, methods := reflectedServices(t, f.g, "shop.catalog.v1.CatalogService")
 	for _, want := range []string{"shop.catalog.v1.CatalogService", "shop.inventory.v1.InventoryService"} {
 		if !slices.Contains(services, want) {
 			t.Errorf("reflection lists %v, want %s", services, want)
@@ -63,7 +63,7 @@ func TestServicesAreSplitAndMerged(t *testing.T) {
 }
 
 // reflected asks the gRPC port for all services, and for the methods of one.
-func reflected(t *testing.T, g *gatewaytest.Gateway, service string) (services, methods []string) {
+func reflectedServices(t *testing.T, g *gatewaytest.Gateway, service string) (services, methods []string) {
 	t.Helper()
 	stream, err := reflectionv1.NewServerReflectionClient(gatewaytest.Dial(t, g.GRPC, nil)).ServerReflectionInfo(t.Context())
 	if err != nil {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,7 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
-	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
 	"github.com/gatehouse-dev/gatehouse/interceptors/breaker"
 	"github.com/gatehouse-dev/gatehouse/interceptors/cache"
 	"github.com/gatehouse-dev/gatehouse/interceptors/concurrency"
@@ -25,6 +25,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/shed"
 	"github.com/gatehouse-dev/gatehouse/interceptors/tracing"
 	"github.com/gatehouse-dev/gatehouse/internal/answers"
+	"github.com/gatehouse-dev/gatehouse/internal/certs"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/redis"
 )
@@ -35,7 +36,6 @@ type state struct {
 	metrics     *metrics.Metrics
 	tracing     *tracing.Tracing
 	shed        *shed.Shedder
-	auth        *auth.Authenticators
 	limits      *ratelimit.Limits
 	caps        *concurrency.Caps
 	idempotency *idempotency.Keys
@@ -50,16 +50,31 @@ type state struct {
 	closers []func() error
 }
 
+// begin says that a table is being built, settle whether it was taken: only then
+// is what it asked for in force, and what no table needs any more forgotten.
+func (s *state) begin() {
+	s.shed.Begin()
+	s.caps.Begin()
+	s.retries.Begin()
+	s.breakers.Begin()
+}
+
+func (s *state) settle(taken bool) {
+	s.shed.Settle(taken)
+	s.caps.Settle(taken)
+	s.retries.Settle(taken)
+	s.breakers.Settle(taken)
+}
+
 // newState makes it all, empty. What it began is ended by close, also after an
 // error.
-func newState(ctx context.Context, file *config.File, reg prometheus.Registerer, log *slog.Logger, version string) (*state, error) {
+func newState(ctx context.Context, file *config.File, store *certs.Store, reg prometheus.Registerer, log *slog.Logger, version string) (*state, error) {
 	s, c := new(state), file.Config
 	for _, begin := range []func() error{
 		func() (err error) { s.metrics, err = metrics.New(reg); return err },
-		func() error { return s.trace(ctx, c.GetTracing(), log, version) },
+		func() error { return s.trace(ctx, c.GetTracing(), store, log, version) },
 		func() (err error) { s.shed, err = shed.New(c.GetShedding(), reg); return at(file, "shedding", err) },
-		func() error { return s.authenticate(file, reg, log) },
-		func() error { return s.share(file, reg, log) },
+		func() error { return s.share(file, store, reg, log) },
 		func() (err error) { s.caps, err = concurrency.New(reg); return err },
 		func() (err error) { s.retries, err = retry.New(reg, nil); return err },
 		func() (err error) { s.breakers, err = breaker.New(reg, nil); return err },
@@ -85,13 +100,13 @@ func at(file *config.File, field string, err error) error {
 // shutdownTime is how long the last spans may take to be sent.
 const shutdownTime = 5 * time.Second
 
-func (s *state) trace(ctx context.Context, c *configv1.Tracing, log *slog.Logger, version string) error {
-	conf, err := clientTLS(c.GetTls())
+func (s *state) trace(ctx context.Context, c *configv1.Tracing, store *certs.Store, log *slog.Logger, version string) error {
+	secure, err := clientTLS(store, c.GetTls())
 	if err != nil {
 		return fmt.Errorf("tracing: %w", err)
 	}
 	s.tracing, err = tracing.New(ctx, tracing.Options{
-		Endpoint: c.GetOtlpEndpoint(), TLS: conf, SampleRatio: c.GetSampleRatio(),
+		Endpoint: c.GetOtlpEndpoint(), Credentials: credentialsOf(secure), SampleRatio: c.GetSampleRatio(),
 		ServiceName: c.GetServiceName(), ServiceVersion: version, Log: log,
 	})
 	if err != nil {
@@ -108,21 +123,16 @@ func (s *state) trace(ctx context.Context, c *configv1.Tracing, log *slog.Logger
 	return nil
 }
 
-func (s *state) authenticate(file *config.File, reg prometheus.Registerer, log *slog.Logger) (err error) {
-	s.auth, err = auth.New(file.Config.GetAuthenticators(), auth.Options{Log: log, Registerer: reg})
-	if err != nil {
-		return at(file, "authenticators", err)
-	}
-	s.closers = append(s.closers, s.auth.Close)
-	return nil
-}
-
 // share makes what replicas may share.
-func (s *state) share(file *config.File, reg prometheus.Registerer, log *slog.Logger) (err error) {
+func (s *state) share(file *config.File, store *certs.Store, reg prometheus.Registerer, log *slog.Logger) (err error) {
 	if c := file.Config.GetRedis(); c != nil {
-		conf, err := clientTLS(c.GetTls())
+		secure, err := clientTLS(store, c.GetTls())
 		if err != nil {
 			return at(file, "redis.tls", err)
+		}
+		var conf func() *tls.Config
+		if secure != nil {
+			conf = secure.Config
 		}
 		s.redis, err = redis.Dial(redis.Options{
 			Addresses: c.GetAddresses(), Username: c.GetUsername(), Password: c.GetPassword(), TLS: conf,

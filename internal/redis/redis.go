@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,7 +50,9 @@ type Options struct {
 	Addresses []string
 	Username  string
 	Password  string
-	TLS       *tls.Config // nil: in the clear
+	// TLS makes the configuration of one handshake, so that certificates may
+	// change; nil: in the clear.
+	TLS func() *tls.Config
 	// Database is the number of the database. A cluster has only 0.
 	Database int
 	// Prefix begins the names of all keys. Empty is DefaultPrefix.
@@ -123,11 +126,11 @@ func Dial(o Options) (*Store, error) {
 // it would retry, redial and wait while a call stands still.
 func universal(o Options) *goredis.UniversalOptions {
 	return &goredis.UniversalOptions{
+		Dialer:                secureDialer(o.TLS),
 		Addrs:                 o.Addresses,
 		Username:              o.Username,
 		Password:              o.Password,
 		DB:                    o.Database,
-		TLSConfig:             o.TLS,
 		MaxRetries:            -1, // none
 		DialerRetries:         1,  // the first is counted
 		DialTimeout:           dialTimeout,
@@ -141,6 +144,17 @@ func universal(o Options) *goredis.UniversalOptions {
 		MaintNotificationsConfig: &maintnotifications.Config{
 			Mode: maintnotifications.ModeDisabled,
 		},
+	}
+}
+
+// secureDialer is nil, which is go-redis's own, for connections in the clear.
+func secureDialer(conf func() *tls.Config) func(ctx context.Context, network, address string) (net.Conn, error) {
+	if conf == nil {
+		return nil
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		d := &tls.Dialer{NetDialer: &net.Dialer{Timeout: dialTimeout}, Config: conf()}
+		return d.DialContext(ctx, network, address)
 	}
 }
 

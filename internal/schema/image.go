@@ -22,23 +22,33 @@ const maxImageBytes = 128 << 20
 // compressed with gzip or not. What it is shows from its contents. Errors name
 // the file, and the symbol within it.
 func Image(path string) (*Set, error) {
-	s, err := image(path)
+	data, err := ReadImage(path)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImage(path, data)
+}
+
+// ReadImage reads the bytes of an image, uncompressed.
+func ReadImage(path string) ([]byte, error) {
+	data, err := readImage(path)
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", path, err)
 	}
-	return s, nil
+	return data, nil
 }
 
-func image(path string) (*Set, error) {
-	data, err := readImage(path)
-	if err != nil {
-		return nil, err
-	}
+// ParseImage reads what [ReadImage] has read. path stands in errors.
+func ParseImage(path string, data []byte) (*Set, error) {
 	files, err := parseImage(data)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("image %s: %w", path, err)
 	}
-	return link(files, "build it with its imports (buf build, protoc --include_imports)")
+	set, err := link(files, "build it with its imports (buf build, protoc --include_imports)")
+	if err != nil {
+		return nil, fmt.Errorf("image %s: %w", path, err)
+	}
+	return set, nil
 }
 
 func readImage(path string) ([]byte, error) {

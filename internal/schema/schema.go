@@ -6,10 +6,16 @@ package schema
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/dynamicpb"
@@ -52,6 +58,23 @@ func newSet(files *protoregistry.Files) *Set {
 		return cmp.Compare(a.FullName(), b.FullName())
 	})
 	return s
+}
+
+// Sum is a hash of all descriptors: two sets with the same sum are the same.
+func (s *Set) Sum() string {
+	paths := map[string]protoreflect.FileDescriptor{}
+	s.Files.RangeFiles(func(file protoreflect.FileDescriptor) bool {
+		paths[file.Path()] = file
+		return true
+	})
+	hash := sha256.New()
+	for _, path := range slices.Sorted(maps.Keys(paths)) {
+		// A message that was made of a descriptor can be written.
+		data, _ := proto.MarshalOptions{AllowPartial: true, Deterministic: true}.Marshal(protodesc.ToFileDescriptorProto(paths[path]))
+		_ = binary.Write(hash, binary.BigEndian, int64(len(data))) // a hash takes all
+		_, _ = hash.Write(data)
+	}
+	return hex.EncodeToString(hash.Sum(nil))
 }
 
 // Services yields the services by full name.

@@ -33,10 +33,13 @@ type Admin struct {
 	Routes   func() any    // what `gatehouse routes --output json` prints
 	Breakers func() any    // the state of circuit breakers
 	OpenAPI  func() []byte // nil: none
+	Config   func() any    // the configuration in force, and how the last reload ended
+	// Contract is a FileDescriptorSet of what is served.
+	Contract func() ([]byte, error)
 }
 
-// Handler serves /livez, /readyz, /metrics, /routes, /breakers and /openapi.json. It must
-// never be reachable from outside.
+// Handler serves /livez, /readyz, /metrics, /routes, /breakers, /config, /contract
+// and /openapi.json. It must never be reachable from outside.
 func (a *Admin) Handler(ready func() bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
@@ -44,6 +47,8 @@ func (a *Admin) Handler(ready func() bool) http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /routes", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, a.Routes()) })
 	mux.HandleFunc("GET /breakers", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, a.Breakers()) })
+	mux.HandleFunc("GET /config", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, a.Config()) })
+	mux.HandleFunc("GET /contract", a.contract)
 	mux.HandleFunc("GET /openapi.json", a.openAPI)
 	return mux
 }
@@ -74,6 +79,16 @@ func (a *Admin) readyz(w http.ResponseWriter, welcome bool) {
 		status = http.StatusServiceUnavailable
 	}
 	writeJSON(w, status, answer)
+}
+
+func (a *Admin) contract(w http.ResponseWriter, _ *http.Request) {
+	set, err := a.Contract()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-protobuf")
+	_, _ = w.Write(set)
 }
 
 func (a *Admin) openAPI(w http.ResponseWriter, _ *http.Request) {

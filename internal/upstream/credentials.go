@@ -12,23 +12,22 @@ import (
 // authority is what backends are told they are called, "" for what the target
 // says.
 func authority(o Options) string {
-	if o.TLS == nil {
+	if o.Credentials == nil {
 		return o.Authority
 	}
-	return cmp.Or(o.Authority, o.TLS.ServerName)
+	return cmp.Or(o.Authority, o.ServerName)
 }
 
 // transport is what connections are made with.
 func transport(o Options) credentials.TransportCredentials {
 	switch {
-	case o.TLS == nil:
+	case o.Credentials == nil:
 		return insecure.NewCredentials()
-	case o.TLS.ServerName == "":
-		return credentials.NewTLS(o.TLS)
+	case o.ServerName == "":
+		return o.Credentials
+	default:
+		return oneName{o.Credentials, o.ServerName}
 	}
-	conf := o.TLS.Clone()
-	conf.ServerName = "" // grpc-go would insist that it is the authority
-	return oneName{credentials.NewTLS(conf), o.TLS.ServerName}
 }
 
 // oneName holds every replica to one name. grpc-go asks for that of the address,
@@ -42,6 +41,13 @@ type oneName struct {
 // ClientHandshake begins TLS.
 func (c oneName) ClientHandshake(ctx context.Context, _ string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	return c.TransportCredentials.ClientHandshake(ctx, c.name, conn)
+}
+
+// Info tells no name, which grpc-go would insist is the authority.
+func (c oneName) Info() credentials.ProtocolInfo {
+	info := c.TransportCredentials.Info()
+	info.ServerName = ""
+	return info
 }
 
 // Clone makes a copy.

@@ -56,7 +56,7 @@ func TestChangedCertificate(t *testing.T) {
 	certificate.Store(&first.Client)
 	var distrust atomic.Bool
 	o := options(all)
-	o.TLS = &tls.Config{
+	o.Credentials = credentials.NewTLS(&tls.Config{
 		RootCAs: first.Pool, MinVersion: tls.VersionTLS12,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate.Load(), nil },
 		VerifyConnection: func(tls.ConnectionState) error {
@@ -65,7 +65,7 @@ func TestChangedCertificate(t *testing.T) {
 			}
 			return nil
 		},
-	}
+	})
 	up := dial(t, o)
 	sees := func(want tls.Certificate) func() bool {
 		return func() bool { return send(t.Context(), up) == nil && bytes.Equal(*shown.Load(), want.Certificate[0]) }
@@ -91,16 +91,16 @@ func TestNamesInCertificates(t *testing.T) {
 	a := gatewaytest.NewAuthority(t)
 	all := fleet(t, 2, gatewaytest.ServerTLS(&tls.Config{Certificates: []tls.Certificate{a.Server}, MinVersion: tls.VersionTLS12}))
 	o := options(all)
-	o.TLS = &tls.Config{RootCAs: a.Pool, MinVersion: tls.VersionTLS12}
+	o.Credentials = credentials.NewTLS(&tls.Config{RootCAs: a.Pool, MinVersion: tls.VersionTLS12})
 	settle(t, dial(t, o), all, 0, 1)
-	o.TLS = &tls.Config{RootCAs: a.Pool, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12}
+	o.Credentials, o.ServerName = credentials.NewTLS(&tls.Config{RootCAs: a.Pool, MinVersion: tls.VersionTLS12}), "127.0.0.1"
 	settle(t, dial(t, o), all, 0, 1)
 	o.Authority = "shop.example.com" // is not what certificates are for, then
 	settle(t, dial(t, o), all, 0, 1)
 	if got := all[0].last().Get(":authority"); !slices.Equal(got, []string{"shop.example.com"}) {
 		t.Errorf("authority = %v", got)
 	}
-	o.TLS = &tls.Config{RootCAs: a.Pool, ServerName: "catalog.example.com", MinVersion: tls.VersionTLS12}
+	o.Credentials, o.ServerName = credentials.NewTLS(&tls.Config{RootCAs: a.Pool, MinVersion: tls.VersionTLS12}), "catalog.example.com"
 	up := dial(t, o)
 	gatewaytest.Eventually(t, "the refusal", func() bool { return fails(t.Context(), up) })
 }

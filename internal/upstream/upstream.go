@@ -7,13 +7,13 @@ package upstream
 
 import (
 	"cmp"
-	"crypto/tls"
 	"errors"
 	"slices"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials"
 	_ "google.golang.org/grpc/encoding/gzip" // so that compressed messages of either side can be read
 	_ "google.golang.org/grpc/health"        // so that replicas can be asked whether they are well
 )
@@ -27,9 +27,11 @@ type Options struct {
 	// Addresses are the replicas, one by one.
 	Addresses []Address
 	Authority string // what the backend is told it is called; "" for the target's
-	// TLS is nil for a connection in the clear. Each handshake asks its
-	// GetClientCertificate and VerifyConnection anew, so certificates may change.
-	TLS *tls.Config
+	// Credentials are TLS; nil for a connection in the clear.
+	Credentials credentials.TransportCredentials
+	// ServerName is what the certificate of every replica must say; "" for the
+	// authority, or the address where there is none.
+	ServerName string
 	// KeepaliveTime is how long a connection with calls on it may be silent
 	// before it is pinged. Servers end connections that are pinged more often
 	// than they like; grpc-go's default is once in five minutes.
@@ -40,7 +42,6 @@ type Options struct {
 	ConnectTimeout   time.Duration // for one attempt to connect
 	MaxReceive       int           // bytes of one message
 	UserAgent        string
-	Required         bool // the gateway is not ready without it
 
 	Balancing Balancing
 	Health    *Health   // nil: replicas are not asked

@@ -825,7 +825,7 @@ func (x *Deprecation) GetSuccessor() string {
 // is refused whole, and the last good one stays.
 type Reload struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Do not look at files; SIGHUP is the only way.
+	// Look at neither files nor contracts; SIGHUP is the only way.
 	// Default: `false`.
 	Disabled bool `protobuf:"varint,1,opt,name=disabled,proto3" json:"disabled,omitempty"`
 	// How often the configuration, images and certificates are looked at.
@@ -838,6 +838,11 @@ type Reload struct {
 	// changed.
 	// Default: `false`.
 	AllowBreaking bool `protobuf:"varint,4,opt,name=allow_breaking,json=allowBreaking,proto3" json:"allow_breaking,omitempty"`
+	// How long calls that began before a change may go on with an upstream that is
+	// changed or gone since. They are ended then, with UNAVAILABLE, so that clients
+	// come again. `0s` sets no bound.
+	// Default: `10m`.
+	DrainTimeout  *durationpb.Duration `protobuf:"bytes,5,opt,name=drain_timeout,json=drainTimeout,proto3" json:"drain_timeout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -898,6 +903,13 @@ func (x *Reload) GetAllowBreaking() bool {
 		return x.AllowBreaking
 	}
 	return false
+}
+
+func (x *Reload) GetDrainTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.DrainTimeout
+	}
+	return nil
 }
 
 // Redis is the store that replicas share.
@@ -2260,8 +2272,8 @@ type Schema_Image struct {
 }
 
 type Schema_Reflection struct {
-	// Ask the upstream by gRPC server reflection (v1, else v1alpha), once, when
-	// the gateway starts. Only `true`.
+	// Ask the upstream by gRPC server reflection (v1, else v1alpha), when the
+	// gateway starts and then every `reload.reflection_interval`. Only `true`.
 	Reflection bool `protobuf:"varint,2,opt,name=reflection,proto3,oneof"`
 }
 
@@ -3378,12 +3390,13 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\x04date\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04date\x12\x16\n" +
 	"\x06sunset\x18\x02 \x01(\tR\x06sunset\x12\x12\n" +
 	"\x04link\x18\x03 \x01(\tR\x04link\x12\x1c\n" +
-	"\tsuccessor\x18\x04 \x01(\tR\tsuccessor\"\xf3\x01\n" +
+	"\tsuccessor\x18\x04 \x01(\tR\tsuccessor\"\xc3\x02\n" +
 	"\x06Reload\x12\x1a\n" +
 	"\bdisabled\x18\x01 \x01(\bR\bdisabled\x12J\n" +
 	"\binterval\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x13\xbaH\x10\xaa\x01\r\"\x04\b\x80\xa3\x052\x05\x10\x80\xad\xe2\x04R\binterval\x12Z\n" +
 	"\x13reflection_interval\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\x12reflectionInterval\x12%\n" +
-	"\x0eallow_breaking\x18\x04 \x01(\bR\rallowBreaking\"\xa8\x02\n" +
+	"\x0eallow_breaking\x18\x04 \x01(\bR\rallowBreaking\x12N\n" +
+	"\rdrain_timeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\fdrainTimeout\"\xa8\x02\n" +
 	"\x05Redis\x12&\n" +
 	"\taddresses\x18\x01 \x03(\tB\b\xbaH\x05\x92\x01\x02\b\x01R\taddresses\x12\x1a\n" +
 	"\busername\x18\x02 \x01(\tR\busername\x12\x1a\n" +
@@ -3738,62 +3751,63 @@ var file_gatehouse_config_v1_config_proto_depIdxs = []int32{
 	9,  // 20: gatehouse.config.v1.Version.deprecation:type_name -> gatehouse.config.v1.Deprecation
 	46, // 21: gatehouse.config.v1.Reload.interval:type_name -> google.protobuf.Duration
 	46, // 22: gatehouse.config.v1.Reload.reflection_interval:type_name -> google.protobuf.Duration
-	27, // 23: gatehouse.config.v1.Redis.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	46, // 24: gatehouse.config.v1.Redis.timeout:type_name -> google.protobuf.Duration
-	46, // 25: gatehouse.config.v1.Cors.max_age:type_name -> google.protobuf.Duration
-	46, // 26: gatehouse.config.v1.SecurityHeaders.hsts:type_name -> google.protobuf.Duration
-	27, // 27: gatehouse.config.v1.Tracing.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	18, // 28: gatehouse.config.v1.Listeners.http:type_name -> gatehouse.config.v1.HttpListener
-	19, // 29: gatehouse.config.v1.Listeners.grpc:type_name -> gatehouse.config.v1.Listener
-	19, // 30: gatehouse.config.v1.Listeners.admin:type_name -> gatehouse.config.v1.Listener
-	20, // 31: gatehouse.config.v1.HttpListener.tls:type_name -> gatehouse.config.v1.ServerTls
-	20, // 32: gatehouse.config.v1.Listener.tls:type_name -> gatehouse.config.v1.ServerTls
-	0,  // 33: gatehouse.config.v1.ServerTls.min_version:type_name -> gatehouse.config.v1.ServerTls.Version
-	26, // 34: gatehouse.config.v1.Upstream.schema:type_name -> gatehouse.config.v1.Schema
-	27, // 35: gatehouse.config.v1.Upstream.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	28, // 36: gatehouse.config.v1.Upstream.keepalive:type_name -> gatehouse.config.v1.Keepalive
-	46, // 37: gatehouse.config.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
-	47, // 38: gatehouse.config.v1.Upstream.retry_budget:type_name -> gatehouse.policy.v1.RetryBudget
-	22, // 39: gatehouse.config.v1.Upstream.addresses:type_name -> gatehouse.config.v1.Address
-	23, // 40: gatehouse.config.v1.Upstream.balancing:type_name -> gatehouse.config.v1.Balancing
-	24, // 41: gatehouse.config.v1.Upstream.health_check:type_name -> gatehouse.config.v1.HealthCheck
-	25, // 42: gatehouse.config.v1.Upstream.outliers:type_name -> gatehouse.config.v1.Outliers
-	46, // 43: gatehouse.config.v1.Upstream.max_stream_age:type_name -> google.protobuf.Duration
-	1,  // 44: gatehouse.config.v1.Balancing.kind:type_name -> gatehouse.config.v1.Balancing.Kind
-	46, // 45: gatehouse.config.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
-	46, // 46: gatehouse.config.v1.Balancing.refresh:type_name -> google.protobuf.Duration
-	46, // 47: gatehouse.config.v1.Outliers.interval:type_name -> google.protobuf.Duration
-	46, // 48: gatehouse.config.v1.Outliers.base_ejection_time:type_name -> google.protobuf.Duration
-	46, // 49: gatehouse.config.v1.Outliers.max_ejection_time:type_name -> google.protobuf.Duration
-	46, // 50: gatehouse.config.v1.Keepalive.time:type_name -> google.protobuf.Duration
-	46, // 51: gatehouse.config.v1.Keepalive.timeout:type_name -> google.protobuf.Duration
-	48, // 52: gatehouse.config.v1.Exposure.policy:type_name -> gatehouse.policy.v1.Policy
-	49, // 53: gatehouse.config.v1.Exposure.http:type_name -> google.api.HttpRule
-	30, // 54: gatehouse.config.v1.Exposure.routes:type_name -> gatehouse.config.v1.Route
-	31, // 55: gatehouse.config.v1.Exposure.mirror:type_name -> gatehouse.config.v1.Mirror
-	32, // 56: gatehouse.config.v1.Exposure.metadata:type_name -> gatehouse.config.v1.Rewrite
-	40, // 57: gatehouse.config.v1.Route.headers:type_name -> gatehouse.config.v1.Route.HeadersEntry
-	41, // 58: gatehouse.config.v1.Route.claims:type_name -> gatehouse.config.v1.Route.ClaimsEntry
-	32, // 59: gatehouse.config.v1.Route.metadata:type_name -> gatehouse.config.v1.Rewrite
-	46, // 60: gatehouse.config.v1.Mirror.timeout:type_name -> google.protobuf.Duration
-	33, // 61: gatehouse.config.v1.Rewrite.request:type_name -> gatehouse.config.v1.Changes
-	33, // 62: gatehouse.config.v1.Rewrite.response:type_name -> gatehouse.config.v1.Changes
-	42, // 63: gatehouse.config.v1.Changes.set:type_name -> gatehouse.config.v1.Changes.SetEntry
-	43, // 64: gatehouse.config.v1.Changes.add:type_name -> gatehouse.config.v1.Changes.AddEntry
-	2,  // 65: gatehouse.config.v1.Json.profile:type_name -> gatehouse.config.v1.Json.Profile
-	3,  // 66: gatehouse.config.v1.Errors.format:type_name -> gatehouse.config.v1.Errors.Format
-	46, // 67: gatehouse.config.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
-	46, // 68: gatehouse.config.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
-	46, // 69: gatehouse.config.v1.Limits.stream_idle_timeout:type_name -> google.protobuf.Duration
-	46, // 70: gatehouse.config.v1.Drain.timeout:type_name -> google.protobuf.Duration
-	46, // 71: gatehouse.config.v1.Drain.delay:type_name -> google.protobuf.Duration
-	4,  // 72: gatehouse.config.v1.Log.level:type_name -> gatehouse.config.v1.Log.Level
-	5,  // 73: gatehouse.config.v1.Log.format:type_name -> gatehouse.config.v1.Log.Format
-	74, // [74:74] is the sub-list for method output_type
-	74, // [74:74] is the sub-list for method input_type
-	74, // [74:74] is the sub-list for extension type_name
-	74, // [74:74] is the sub-list for extension extendee
-	0,  // [0:74] is the sub-list for field type_name
+	46, // 23: gatehouse.config.v1.Reload.drain_timeout:type_name -> google.protobuf.Duration
+	27, // 24: gatehouse.config.v1.Redis.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	46, // 25: gatehouse.config.v1.Redis.timeout:type_name -> google.protobuf.Duration
+	46, // 26: gatehouse.config.v1.Cors.max_age:type_name -> google.protobuf.Duration
+	46, // 27: gatehouse.config.v1.SecurityHeaders.hsts:type_name -> google.protobuf.Duration
+	27, // 28: gatehouse.config.v1.Tracing.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	18, // 29: gatehouse.config.v1.Listeners.http:type_name -> gatehouse.config.v1.HttpListener
+	19, // 30: gatehouse.config.v1.Listeners.grpc:type_name -> gatehouse.config.v1.Listener
+	19, // 31: gatehouse.config.v1.Listeners.admin:type_name -> gatehouse.config.v1.Listener
+	20, // 32: gatehouse.config.v1.HttpListener.tls:type_name -> gatehouse.config.v1.ServerTls
+	20, // 33: gatehouse.config.v1.Listener.tls:type_name -> gatehouse.config.v1.ServerTls
+	0,  // 34: gatehouse.config.v1.ServerTls.min_version:type_name -> gatehouse.config.v1.ServerTls.Version
+	26, // 35: gatehouse.config.v1.Upstream.schema:type_name -> gatehouse.config.v1.Schema
+	27, // 36: gatehouse.config.v1.Upstream.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	28, // 37: gatehouse.config.v1.Upstream.keepalive:type_name -> gatehouse.config.v1.Keepalive
+	46, // 38: gatehouse.config.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
+	47, // 39: gatehouse.config.v1.Upstream.retry_budget:type_name -> gatehouse.policy.v1.RetryBudget
+	22, // 40: gatehouse.config.v1.Upstream.addresses:type_name -> gatehouse.config.v1.Address
+	23, // 41: gatehouse.config.v1.Upstream.balancing:type_name -> gatehouse.config.v1.Balancing
+	24, // 42: gatehouse.config.v1.Upstream.health_check:type_name -> gatehouse.config.v1.HealthCheck
+	25, // 43: gatehouse.config.v1.Upstream.outliers:type_name -> gatehouse.config.v1.Outliers
+	46, // 44: gatehouse.config.v1.Upstream.max_stream_age:type_name -> google.protobuf.Duration
+	1,  // 45: gatehouse.config.v1.Balancing.kind:type_name -> gatehouse.config.v1.Balancing.Kind
+	46, // 46: gatehouse.config.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	46, // 47: gatehouse.config.v1.Balancing.refresh:type_name -> google.protobuf.Duration
+	46, // 48: gatehouse.config.v1.Outliers.interval:type_name -> google.protobuf.Duration
+	46, // 49: gatehouse.config.v1.Outliers.base_ejection_time:type_name -> google.protobuf.Duration
+	46, // 50: gatehouse.config.v1.Outliers.max_ejection_time:type_name -> google.protobuf.Duration
+	46, // 51: gatehouse.config.v1.Keepalive.time:type_name -> google.protobuf.Duration
+	46, // 52: gatehouse.config.v1.Keepalive.timeout:type_name -> google.protobuf.Duration
+	48, // 53: gatehouse.config.v1.Exposure.policy:type_name -> gatehouse.policy.v1.Policy
+	49, // 54: gatehouse.config.v1.Exposure.http:type_name -> google.api.HttpRule
+	30, // 55: gatehouse.config.v1.Exposure.routes:type_name -> gatehouse.config.v1.Route
+	31, // 56: gatehouse.config.v1.Exposure.mirror:type_name -> gatehouse.config.v1.Mirror
+	32, // 57: gatehouse.config.v1.Exposure.metadata:type_name -> gatehouse.config.v1.Rewrite
+	40, // 58: gatehouse.config.v1.Route.headers:type_name -> gatehouse.config.v1.Route.HeadersEntry
+	41, // 59: gatehouse.config.v1.Route.claims:type_name -> gatehouse.config.v1.Route.ClaimsEntry
+	32, // 60: gatehouse.config.v1.Route.metadata:type_name -> gatehouse.config.v1.Rewrite
+	46, // 61: gatehouse.config.v1.Mirror.timeout:type_name -> google.protobuf.Duration
+	33, // 62: gatehouse.config.v1.Rewrite.request:type_name -> gatehouse.config.v1.Changes
+	33, // 63: gatehouse.config.v1.Rewrite.response:type_name -> gatehouse.config.v1.Changes
+	42, // 64: gatehouse.config.v1.Changes.set:type_name -> gatehouse.config.v1.Changes.SetEntry
+	43, // 65: gatehouse.config.v1.Changes.add:type_name -> gatehouse.config.v1.Changes.AddEntry
+	2,  // 66: gatehouse.config.v1.Json.profile:type_name -> gatehouse.config.v1.Json.Profile
+	3,  // 67: gatehouse.config.v1.Errors.format:type_name -> gatehouse.config.v1.Errors.Format
+	46, // 68: gatehouse.config.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
+	46, // 69: gatehouse.config.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
+	46, // 70: gatehouse.config.v1.Limits.stream_idle_timeout:type_name -> google.protobuf.Duration
+	46, // 71: gatehouse.config.v1.Drain.timeout:type_name -> google.protobuf.Duration
+	46, // 72: gatehouse.config.v1.Drain.delay:type_name -> google.protobuf.Duration
+	4,  // 73: gatehouse.config.v1.Log.level:type_name -> gatehouse.config.v1.Log.Level
+	5,  // 74: gatehouse.config.v1.Log.format:type_name -> gatehouse.config.v1.Log.Format
+	75, // [75:75] is the sub-list for method output_type
+	75, // [75:75] is the sub-list for method input_type
+	75, // [75:75] is the sub-list for extension type_name
+	75, // [75:75] is the sub-list for extension extendee
+	0,  // [0:75] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_config_v1_config_proto_init() }

@@ -1,0 +1,252 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/gatehouse-dev/gatehouse/internal/compat"
+	"github.com/gatehouse-dev/gatehouse/internal/gateway"
+	"github.com/gatehouse-dev/gatehouse/internal/schema"
+)
+
+const (
+	askTimeout = 10 * time.Second
+	maxPage    = 256 << 20
+)
+
+// running is what a gateway that runs says of itself.
+type running struct {
+	status gateway.Status
+	routes []gateway.RouteInfo
+	rpcs   []gateway.RPC
+}
+
+// ask asks the admin listener of a gateway, which is host:port or a URL.
+func ask(ctx context.Context, address string) (*running, error) {
+	if !strings.Contains(address, "://") {
+		address = "http://" + address
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	r := new(running)
+	var image []byte
+	for page, read := range map[string]func([]byte) error{
+		"/config": func(b []byte) error { return json.Unmarshal(b, &r.status) },
+		"/routes": func(b []byte) error { return json.Unmarshal(b, &r.routes) },
+		"/contract": func(b []byte) error {
+			image = b
+			return nil
+		},
+	} {
+		b, err := fetch(ctx, strings.TrimSuffix(address, "/")+page)
+		if err == nil {
+			err = read(b)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--against: %s: want the admin listener of a gateway that runs: %w", address, err)
+		}
+	}
+	set, err := schema.ParseImage(address+"/contract", image)
+	if err != nil {
+		return nil, err
+	}
+	r.find(set)
+	return r, nil
+}
+
+func fetch(ctx context.Context, url string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment}
+	defer transport.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: %s", url, resp.Status)
+	}
+	return io.ReadAll(io.LimitReader(resp.Body, maxPage))
+}
+
+// find looks up the descriptors of what is served.
+func (r *running) find(set *schema.Set) {
+	upstreams := map[string]string{}
+	for _, route := range r.routes {
+		upstreams[route.Method] = route.Upstream
+	}
+	for _, method := range slices.Sorted(maps.Keys(upstreams)) {
+		name := protoreflect.FullName(strings.ReplaceAll(strings.TrimPrefix(method, "/"), "/", "."))
+		if m := set.Method(name); m != nil {
+			r.rpcs = append(r.rpcs, gateway.RPC{Desc: m, Upstream: upstreams[method]})
+		}
+	}
+}
+
+// compare prints what would change if g took the place of a gateway that runs. It
+// is an error if that breaks clients and is not allowed.
+func compare(w io.Writer, r *running, g *gateway.Gateway) error {
+	breaking, err := g.Breaks(r.rpcs)
+	if err != nil {
+		return err
+	}
+	d := &differences{w: w}
+	d.section("routes", routeLines(r.routes, g.Routes()))
+	now := g.Status()
+	d.section("policies", policyLines(r.status.Policies, now.Policies))
+	d.section("contract", contractLines(breaking, compat.Changed(descriptors(r.rpcs), g.Methods())))
+	restart := 0
+	var lines []string
+	changed := gateway.Differences(r.status.Config, now.Config)
+	for _, path := range slices.Sorted(maps.Keys(changed)) {
+		line := fmt.Sprintf("~ %s: %s", path, fromTo(changed[path]))
+		if gateway.TakesRestart(path) {
+			restart++
+			line += "  (takes a restart)"
+		} else if strings.HasPrefix(path, "expose[") {
+			continue // shown as routes and policies
+		}
+		lines = append(lines, line)
+	}
+	d.section("configuration", lines)
+	return d.conclude(len(breaking), restart, g.Config().Config.GetReload().GetAllowBreaking())
+}
+
+// differences prints, and remembers whether there were any.
+type differences struct {
+	w    io.Writer
+	some bool
+}
+
+func (d *differences) section(name string, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	d.some = true
+	fmt.Fprintln(d.w, name+":")
+	for _, line := range lines {
+		fmt.Fprintln(d.w, "  "+line)
+	}
+}
+
+func (d *differences) conclude(breaking, restart int, allowed bool) error {
+	switch {
+	case !d.some:
+		fmt.Fprintln(d.w, "no difference")
+	case restart > 0:
+		fmt.Fprintf(d.w, "%s cannot be changed while the gateway runs: a reload would be refused\n", count(restart, "field"))
+	}
+	if breaking > 0 && !allowed {
+		return errors.New(count(breaking, "change") + " of the contract would break clients; set reload.allow_breaking if that is meant")
+	}
+	return nil
+}
+
+func routeLines(old, next []gateway.RouteInfo) []string {
+	key := func(r gateway.RouteInfo) string {
+		if r.Verb == "" {
+			return "- (gRPC only) " + strings.TrimPrefix(r.Method, "/")
+		}
+		return r.Verb + " " + r.Path + " " + strings.TrimPrefix(r.Method, "/")
+	}
+	about := func(r gateway.RouteInfo) string {
+		text := "upstream " + r.Upstream
+		if r.Body != "" {
+			text += ", body " + r.Body
+		}
+		if r.ResponseBody != "" {
+			text += ", response_body " + r.ResponseBody
+		}
+		return text
+	}
+	before, after := map[string]string{}, map[string]string{}
+	for _, r := range old {
+		before[key(r)] = about(r)
+	}
+	for _, r := range next {
+		after[key(r)] = about(r)
+	}
+	return signed(before, after)
+}
+
+// signed are the lines about what one side has and the other has not, or has
+// otherwise.
+func signed(before, after map[string]string) []string {
+	changed := gateway.Differences(before, after)
+	lines := make([]string, 0, len(changed))
+	for _, name := range slices.Sorted(maps.Keys(changed)) {
+		_, was := before[name]
+		_, is := after[name]
+		switch {
+		case !was:
+			lines = append(lines, "+ "+name+"  "+after[name])
+		case !is:
+			lines = append(lines, "- "+name)
+		default:
+			lines = append(lines, "~ "+name+"  "+fromTo(changed[name]))
+		}
+	}
+	return lines
+}
+
+// policyLines are about RPCs that both serve.
+func policyLines(old, next map[string]map[string]string) []string {
+	var lines []string
+	for _, method := range slices.Sorted(maps.Keys(next)) {
+		was, ok := old[method]
+		if !ok {
+			continue
+		}
+		changed := gateway.Differences(was, next[method])
+		for _, path := range slices.Sorted(maps.Keys(changed)) {
+			lines = append(lines, fmt.Sprintf("~ %s %s: %s", strings.TrimPrefix(method, "/"), path, fromTo(changed[path])))
+		}
+	}
+	return lines
+}
+
+func contractLines(breaking []compat.Change, changed []protoreflect.FullName) []string {
+	lines := make([]string, 0, len(breaking)+len(changed))
+	told := map[protoreflect.FullName]bool{}
+	for _, c := range breaking {
+		told[c.At], told[c.At.Parent()] = true, true
+		lines = append(lines, "! "+c.String()+"  breaks clients")
+	}
+	for _, name := range changed {
+		if !told[name] {
+			lines = append(lines, "~ "+string(name)+"  breaks nobody")
+		}
+	}
+	return lines
+}
+
+func descriptors(rpcs []gateway.RPC) []protoreflect.MethodDescriptor {
+	list := make([]protoreflect.MethodDescriptor, 0, len(rpcs))
+	for _, r := range rpcs {
+		list = append(list, r.Desc)
+	}
+	return list
+}
+
+func fromTo(change [2]string) string {
+	shown := func(s string) string {
+		if s == "" {
+			return "(none)"
+		}
+		return s
+	}
+	return shown(change[0]) + " -> " + shown(change[1])
+}

@@ -1,0 +1,103 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/compat"
+	"github.com/gatehouse-dev/gatehouse/internal/schema"
+)
+
+// RPC is one that is served, and of which upstream's contract it is.
+type RPC struct {
+	Desc     protoreflect.MethodDescriptor
+	Upstream string
+}
+
+// unbroken refuses contracts that break clients of the table in force, unless the
+// configuration allows it.
+func (b *builder) unbroken() error {
+	if b.before == nil || b.file.Config.GetReload().GetAllowBreaking() {
+		return nil
+	}
+	old := make([]RPC, 0, len(b.before.exposed))
+	upstreams := map[protoreflect.FullName]string{}
+	for _, was := range b.before.exposed {
+		old = append(old, RPC{was.method, was.upstream})
+		upstreams[was.method.FullName()] = was.upstream
+	}
+	changes, err := breaks(old, b.schemas, func(name string) *call.Method { return b.methods[name] })
+	if err != nil {
+		return err
+	}
+	errs := make([]error, 0, len(changes))
+	for _, c := range changes {
+		errs = append(errs, b.file.Errorf(b.schemaField(upstreams[c.RPC]),
+			"the contract would break clients: %v; nothing was changed: take it with reload.allow_breaking", c))
+	}
+	return errors.Join(errs...)
+}
+
+func (b *builder) schemaField(upstream string) string {
+	for i, u := range b.file.Config.GetUpstreams() {
+		if u.GetName() == upstream {
+			return fmt.Sprintf("upstreams[%d].schema", i)
+		}
+	}
+	return "upstreams"
+}
+
+// Breaks lists what would break clients of old if this gateway took its place.
+func (g *Gateway) Breaks(old []RPC) ([]compat.Change, error) {
+	return breaks(old, g.served.Load().schemas, g.current.Load().Method)
+}
+
+// breaks compares contracts. What is not exposed any more, or whose upstream is
+// gone, is not looked at: that is the operator's own word, not the contract's.
+func breaks(old []RPC, schemas map[string]*source, served func(name string) *call.Method) ([]compat.Change, error) {
+	var was, is []protoreflect.MethodDescriptor
+	for _, one := range old {
+		if m := served(fullMethod(one.Desc)); m != nil {
+			was, is = append(was, one.Desc), append(is, m.Desc)
+			continue
+		}
+		if s := schemas[one.Upstream]; s != nil && s.set.Method(one.Desc.FullName()) == nil {
+			was = append(was, one.Desc)
+		}
+	}
+	a, err := described(was)
+	if err != nil {
+		return nil, err
+	}
+	z, err := described(is)
+	if err != nil {
+		return nil, err
+	}
+	return compat.Check(a, z), nil
+}
+
+// described reads the HTTP bindings of RPCs too.
+func described(methods []protoreflect.MethodDescriptor) ([]compat.Method, error) {
+	list := make([]compat.Method, 0, len(methods))
+	for _, desc := range methods {
+		m := compat.Method{Desc: desc}
+		r, err := schema.HTTPRule(desc)
+		if err != nil {
+			return nil, err
+		}
+		if r != nil {
+			rules, err := flatten(r, "google.api.http")
+			if err != nil {
+				return nil, err
+			}
+			for _, one := range rules {
+				m.Bindings = append(m.Bindings, compat.Binding{Verb: one.verb, Path: one.path, Body: one.body, ResponseBody: one.responseBody})
+			}
+		}
+		list = append(list, m)
+	}
+	return list, nil
+}

@@ -1,0 +1,174 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"time"
+
+	"google.golang.org/grpc/connectivity"
+
+	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/schema"
+	"github.com/gatehouse-dev/gatehouse/internal/upstream"
+)
+
+// Follow reloads whenever the configuration, a contract or a certificate has
+// changed, and when asked to, until ctx ends. Files are looked at every
+// reload.interval: what the system could tell of changes differs from one system
+// and file system to the next, and says nothing on many that are mounted, of which
+// Kubernetes' are, where a folder of links is swapped.
+func (g *Gateway) Follow(ctx context.Context, asked <-chan os.Signal) {
+	changed := make(chan struct{})
+	polled := make(chan struct{})
+	go func() {
+		defer close(polled)
+		g.pollContracts(ctx, changed)
+	}()
+	defer func() { <-polled }()
+	for {
+		conf := g.Config().Config.GetReload()
+		tick := time.NewTimer(conf.GetInterval().AsDuration())
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			return
+		case <-asked:
+			_, _ = g.Reload(ctx, BySignal) // it was logged
+		case <-changed:
+			_, _ = g.Reload(ctx, ByReflection)
+		case <-tick.C:
+			if !conf.GetDisabled() {
+				g.lookAtFiles(ctx)
+			}
+		}
+		tick.Stop()
+	}
+}
+
+func (g *Gateway) lookAtFiles(ctx context.Context) {
+	g.building.Lock()
+	changed := g.reload.changed()
+	g.building.Unlock()
+	if changed {
+		_, _ = g.Reload(ctx, ByFile) // it was logged
+		return
+	}
+	_ = g.certs.Look() // it was logged
+}
+
+// pollContracts asks backends for their contracts. One that does not answer has
+// not changed its own.
+func (g *Gateway) pollContracts(ctx context.Context, changed chan<- struct{}) {
+	for {
+		conf := g.Config().Config.GetReload()
+		wait := conf.GetReflectionInterval().AsDuration()
+		never := conf.GetDisabled() || wait == 0
+		if never {
+			wait = conf.GetInterval().AsDuration() // until that changes
+		}
+		tick := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			return
+		case <-tick.C:
+		}
+		if never || !g.contractsChanged(ctx) {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case changed <- struct{}{}:
+		}
+	}
+}
+
+// contractsChanged tells whether a backend has another contract than it had.
+func (g *Gateway) contractsChanged(ctx context.Context) bool {
+	now := g.served.Load()
+	for _, u := range now.file.Config.GetUpstreams() {
+		if !u.GetSchema().GetReflection() {
+			continue
+		}
+		set, err := ask(ctx, now.upstreams[u.GetName()])
+		switch {
+		case err != nil:
+			g.reload.unread.Inc()
+			g.parts.log.Debug("a contract cannot be asked for: the last one stays", "upstream", u.GetName(), "error", err)
+		case now.schemas[u.GetName()].content != set.Sum():
+			return true
+		}
+	}
+	return false
+}
+
+// ask does not wait for a backend that is away.
+func ask(ctx context.Context, up *upstream.Upstream) (*schema.Set, error) {
+	if state := up.State(); state != connectivity.Ready {
+		return nil, fmt.Errorf("its connection is %v", state)
+	}
+	ctx, cancel := context.WithTimeout(ctx, reflectTimeout)
+	defer cancel()
+	return schema.Reflect(ctx, up.Raw())
+}
+
+// settled is how old a file must be for its time to tell of every change: clocks
+// of file systems tick coarsely.
+const settled = 2 * time.Second
+
+// print is what is known of a file, so that it need not be read to see that it is
+// the same.
+type print struct {
+	info    os.FileInfo // nil: it cannot be read
+	settled bool
+	sum     [sha256.Size]byte
+}
+
+// printOf looks at a file that was as before when it was last looked at. Of what
+// is not there, or is no plain file, it only tells that.
+func printOf(path string, before print) print {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return print{}
+	}
+	if b := before.info; b != nil && before.settled && os.SameFile(b, info) && b.ModTime().Equal(info.ModTime()) && b.Size() == info.Size() {
+		return before
+	}
+	now := print{info: info, settled: time.Since(info.ModTime()) > settled}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return print{}
+	}
+	now.sum = sha256.Sum256(data)
+	return now
+}
+
+// prints are those of all files that matter.
+type prints map[string]print
+
+// look looks at the same files again, and tells whether one has changed.
+func (p prints) look() (now prints, changed bool) {
+	now = make(prints, len(p))
+	for path, before := range p {
+		now[path] = printOf(path, before)
+		changed = changed || (now[path].info == nil) != (before.info == nil) || now[path].sum != before.sum
+	}
+	return now, changed
+}
+
+// filesOf are the files on which the table depends.
+func filesOf(file *config.File, read []string) map[string]bool {
+	all := map[string]bool{}
+	for _, path := range read {
+		all[path] = true
+	}
+	if file != nil {
+		for _, path := range file.Files() {
+			all[path] = true
+		}
+	}
+	return all
+}

@@ -1,0 +1,6 @@
+package gateway_test
+
+import "net"
+
+// listenAt opens an address that was in use before.
+func listenAt(address string) (net.Listener, error) { return net.Listen("tcp", address) }

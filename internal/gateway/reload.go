@@ -1,0 +1,250 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/edge"
+)
+
+// Trigger is why a table was built.
+type Trigger string
+
+// The triggers.
+const (
+	AtStart      Trigger = "start"
+	ByFile       Trigger = "file"       // one of those that the configuration is read from
+	BySignal     Trigger = "signal"     // SIGHUP
+	ByReflection Trigger = "reflection" // a backend tells of another contract than before
+	ByProgram    Trigger = "program"    // Rebuild
+)
+
+// Result is how a reload ended.
+type Result string
+
+// The results.
+const (
+	Taken     Result = "ok"
+	Refused   Result = "refused"
+	Unchanged Result = "unchanged"
+)
+
+// live are the parts of the configuration that can change while the gateway runs.
+// All others take a restart.
+var live = map[protoreflect.Name]bool{
+	"upstreams": true, "expose": true, "json": true, "errors": true, "openapi": true, "authenticators": true,
+	"cors": true, "security_headers": true, "versions": true, "reload": true, "compose": true,
+}
+
+// Rebuild reads the contracts anew and serves by another configuration from now
+// on. Calls that run are served to their end as they began: by the table, the
+// policies and the upstreams of then, whose connections end behind the last of
+// them, or after reload.drain_timeout. What has not changed keeps its connections,
+// and what policies remember stays: limits do not refill, breakers do not close.
+//
+// If it fails, nothing has changed. So it does if the configuration changes what
+// takes a restart (listeners, limits, log, tracing, Redis and the like), and if
+// the contract of an RPC changes in a way that breaks clients, unless
+// reload.allow_breaking is set.
+func (g *Gateway) Rebuild(ctx context.Context, file *config.File) error {
+	_, err := g.attempt(ctx, ByProgram, func() (*config.File, error) { return file, nil })
+	return err
+}
+
+// Reload reads the configuration, the contracts and the certificates anew and
+// serves by them, as Rebuild does. How it ended is logged, counted and shown by
+// Status.
+func (g *Gateway) Reload(ctx context.Context, why Trigger) (Result, error) {
+	// A certificate that is wrong holds nothing up: the one before serves.
+	lookErr := g.certs.Look()
+	result, err := g.attempt(ctx, why, g.reload.read)
+	if why == BySignal && err == nil {
+		err = lookErr // for who asked
+	}
+	return result, err
+}
+
+// attempt takes one configuration and notes how it ended.
+func (g *Gateway) attempt(ctx context.Context, why Trigger, read func() (*config.File, error)) (Result, error) {
+	g.building.Lock()
+	defer g.building.Unlock()
+	g.reload.look()
+	file, err := read()
+	result := Refused
+	if err == nil {
+		result, err = g.take(ctx, file, why)
+	}
+	g.reload.note(why, result, err)
+	return result, err
+}
+
+// take builds a table beside the one in force and puts it in its place. If that
+// fails, the old one stays. g.building is held, but at the start.
+func (g *Gateway) take(ctx context.Context, file *config.File, why Trigger) (Result, error) {
+	before := g.served.Load()
+	var was *lease
+	if before != nil {
+		if err := restart(before.file, file); err != nil {
+			return Refused, err
+		}
+		was = g.lease
+	}
+	needs, err := g.hold(file, was)
+	if err != nil {
+		return Refused, err
+	}
+	b := &builder{file: file, parts: g.partsFor(needs), upstreams: needs.upstreams(), before: before, reread: why != ByFile}
+	g.parts.begin()
+	table, next, err := g.build(ctx, b)
+	needs.names = namesOf(b)
+	if err == nil && before != nil && sameAsBefore(before, next) {
+		g.parts.settle(false)
+		kept := *before
+		kept.file = file // with other positions and comments
+		g.served.Store(&kept)
+		return Unchanged, g.drop(needs)
+	}
+	g.parts.settle(err == nil)
+	if err != nil {
+		return Refused, errors.Join(err, g.drop(needs))
+	}
+	next.trigger = why
+	old := g.current.Load()
+	g.served.Store(next)
+	g.current.Store(table)
+	g.replace(old, needs, file.Config.GetReload().GetDrainTimeout().AsDuration())
+	return Taken, nil
+}
+
+// build makes a table and what is known of it.
+func (g *Gateway) build(ctx context.Context, b *builder) (*edge.Table, *served, error) {
+	table, err := b.build(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := b.unbroken(); err != nil {
+		return nil, nil, err
+	}
+	doc, err := openAPI(b.file, g.openAPI)
+	if err != nil {
+		return nil, nil, err
+	}
+	return table, &served{
+		file: b.file, routes: b.routes, policies: b.policies, contract: b.contract, exposed: b.exposed, infos: b.infos, warnings: b.warnings(),
+		schemas: b.schemas, upstreams: b.upstreams, openAPI: doc, since: time.Now(),
+	}, nil
+}
+
+// sameAsBefore tells a table that would be the one in force.
+func sameAsBefore(old, next *served) bool {
+	if !proto.Equal(old.file.Config, next.file.Config) || string(old.openAPI) != string(next.openAPI) {
+		return false
+	}
+	for name, source := range next.schemas {
+		if old.schemas[name] != source {
+			return false
+		}
+	}
+	return true
+}
+
+// partsFor are the parts for a table with authenticators of its own.
+func (g *Gateway) partsFor(l *lease) *parts {
+	p := g.parts
+	p.auth = l.auth.known
+	return &p
+}
+
+// hold is rent, alone.
+func (g *Gateway) hold(file *config.File, before *lease) (*lease, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.rent(file, before)
+}
+
+// drop gives up what was held for a table that does not come into force.
+func (g *Gateway) drop(l *lease) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.lease != nil {
+		g.collectors.forget(l.names, g.lease.names)
+	}
+	return g.giveBack(l)
+}
+
+// restart refuses a change of what cannot change live, and names each field.
+func restart(old, next *config.File) error {
+	fields := RestartFields(old, next)
+	errs := make([]error, 0, len(fields))
+	for _, field := range fields {
+		errs = append(errs, next.Errorf(field, "a change of this takes a restart (SIGUSR2, or a new process); nothing was changed"))
+	}
+	return errors.Join(errs...)
+}
+
+// RestartFields are the fields that differ and cannot be changed while the gateway
+// runs, sorted.
+func RestartFields(old, next *config.File) []string {
+	a, b := old.Config.ProtoReflect(), next.Config.ProtoReflect()
+	fields := a.Descriptor().Fields()
+	var parts []string
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		if !live[f.Name()] && !a.Get(f).Equal(b.Get(f)) {
+			parts = append(parts, string(f.Name()))
+		}
+	}
+	if len(parts) == 0 {
+		return nil
+	}
+	changed := Differences(old.Values(), next.Values())
+	var found []string
+	for _, part := range parts {
+		n := len(found)
+		for path := range changed {
+			if top(path) == part {
+				found = append(found, path)
+			}
+		}
+		if len(found) == n { // what differs is not shown
+			found = append(found, part)
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// top is the part of the configuration in which a field is.
+func top(path string) string {
+	if i := strings.IndexAny(path, ".["); i >= 0 {
+		return path[:i]
+	}
+	return path
+}
+
+// TakesRestart tells whether a field cannot be changed while the gateway runs.
+func TakesRestart(path string) bool { return !live[protoreflect.Name(top(path))] }
+
+// Differences are the values that are not the same in both, as {old, new}; "" is
+// none.
+func Differences(old, next map[string]string) map[string][2]string {
+	changed := map[string][2]string{}
+	for path, value := range old {
+		if next[path] != value {
+			changed[path] = [2]string{value, next[path]}
+		}
+	}
+	for path, value := range next {
+		if _, ok := old[path]; !ok {
+			changed[path] = [2]string{"", value}
+		}
+	}
+	return changed
+}

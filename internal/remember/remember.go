@@ -1,0 +1,78 @@
+// Package remember holds what policies remember from table to table.
+package remember
+
+import (
+	"iter"
+	"maps"
+	"slices"
+	"sync"
+)
+
+// Map is what is remembered of each key, made when it is first asked for. It
+// outlives tables: the gateway says when a table is begun, all that is asked for
+// until it says how that ended is the table's, and what no table needs any more
+// is forgotten. Who never says so has nothing forgotten.
+//
+// The zero value is ready. It is safe for concurrent use, but for two tables at
+// once.
+type Map[K comparable, V any] struct {
+	mu   sync.Mutex
+	all  map[K]V
+	used map[K]bool // by the table that is being built; nil if none is
+	born map[K]bool // for that table
+}
+
+// Get returns what is remembered of k, and makes it if there is nothing.
+func (m *Map[K, V]) Get(k K, fresh func() V) V {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v, ok := m.all[k]
+	if !ok {
+		if m.all == nil {
+			m.all = map[K]V{}
+		}
+		v = fresh()
+		m.all[k] = v
+	}
+	if m.used != nil {
+		m.used[k] = true
+		m.born[k] = m.born[k] || !ok
+	}
+	return v
+}
+
+// Begin says that a table is being built from now on.
+func (m *Map[K, V]) Begin() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.used, m.born = map[K]bool{}, map[K]bool{}
+}
+
+// Settle says how that ended. If the table is in force now, what it does not use
+// is forgotten, unless busy says that it is needed yet: then the next table asks
+// again. If not, what was made for it is forgotten. busy may be nil.
+func (m *Map[K, V]) Settle(taken bool, busy func(V) bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	maps.DeleteFunc(m.all, func(k K, v V) bool {
+		if taken {
+			return !m.used[k] && (busy == nil || !busy(v))
+		}
+		return m.born[k]
+	})
+	m.used, m.born = nil, nil
+}
+
+// All yields all that is remembered, as it was when asked.
+func (m *Map[K, V]) All() iter.Seq2[K, V] {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.All(maps.Clone(m.all))
+}
+
+// Keys are those of which something is remembered, in no order.
+func (m *Map[K, V]) Keys() []K {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Collect(maps.Keys(m.all))
+}
