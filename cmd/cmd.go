@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -173,26 +174,43 @@ func (a *App) serve() *cobra.Command {
 		Short: "Serve what the configuration exposes, until SIGTERM or SIGINT",
 		Long: "Serve what the configuration exposes. --http, --grpc and --admin take precedence\n" +
 			"over the addresses in it. On SIGTERM or SIGINT running calls may finish within\n" +
-			"drain.timeout; a second signal ends them at once.",
+			"drain.timeout; a second signal ends them at once.\n\n" +
+			"SIGUSR2 starts the program anew, from a file that may be newer, and gives it the\n" +
+			"listening sockets; when that one is ready, this one drains. Sockets that systemd\n" +
+			"passes are used. See docs/RESTART.md.",
 		Example: "  gatehouse serve --config gatehouse.yaml",
 		Args:    NoArgs,
 	}
 	file, addresses := configFlag(c), AddressFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		conf, err := config.Load(*file)
-		if err != nil {
-			return err
-		}
-		if conf, err = addresses.Apply(conf); err != nil {
-			return err
-		}
-		return a.Serve(c.Context(), gateway.Options{Config: conf, LogTo: c.ErrOrStderr()}, nil)
+		return replaceable(c.Context(), func(ctx context.Context, sockets server.Sockets, before before) error {
+			conf, err := config.Load(*file)
+			if err != nil {
+				return err
+			}
+			if conf, err = addresses.Apply(conf); err != nil {
+				return err
+			}
+			return a.serveWith(ctx, gateway.Options{Config: conf, LogTo: c.ErrOrStderr(), Sockets: sockets}, before)
+		})
 	}
 	return c
 }
 
+// before is called when the listeners are open and nobody accepts yet.
+type before func(*slog.Logger, *server.Server) error
+
 // Serve serves until ctx ends. ready is called once when the listeners are open.
-func (a *App) Serve(ctx context.Context, o gateway.Options, ready func(*server.Server)) (err error) {
+func (a *App) Serve(ctx context.Context, o gateway.Options, ready func(*server.Server)) error {
+	return a.serveWith(ctx, o, func(_ *slog.Logger, srv *server.Server) error {
+		if ready != nil {
+			ready(srv)
+		}
+		return nil
+	})
+}
+
+func (a *App) serveWith(ctx context.Context, o gateway.Options, ready before) (err error) {
 	g, err := a.gateway(ctx, o)
 	if err != nil {
 		return err
@@ -206,8 +224,8 @@ func (a *App) Serve(ctx context.Context, o gateway.Options, ready func(*server.S
 	for _, warning := range g.Warnings() {
 		g.Log().Warn(warning)
 	}
-	if ready != nil {
-		ready(srv)
+	if err := ready(g.Log(), srv); err != nil {
+		return errors.Join(err, srv.Close())
 	}
 	return srv.Serve(ctx)
 }

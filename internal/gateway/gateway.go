@@ -39,6 +39,8 @@ type Options struct {
 	Custom []interceptors.Interceptor
 	// OpenAPI is served at /openapi.json where the configuration names no file.
 	OpenAPI []byte
+	// Sockets are listeners that are open already; nil has none.
+	Sockets server.Sockets
 }
 
 // Gateway owns what outlives a table: connections, collectors, the log. It is
@@ -51,6 +53,7 @@ type Gateway struct {
 	current   edge.Current
 	served    atomic.Pointer[served] // beside the table, for those who ask
 	listeners [3]server.Listener     // HTTP, gRPC, admin
+	sockets   server.Sockets         // nil: none
 	cors      *edge.CORS
 	openAPI   []byte
 	flush     func() // of the lines of calls
@@ -69,7 +72,7 @@ type served struct {
 // mistake anywhere is an error and no gateway. ctx bounds the reading of
 // contracts by reflection.
 func New(ctx context.Context, o Options) (*Gateway, error) {
-	g := &Gateway{version: o.Version, registry: prometheus.NewRegistry(), upstreams: map[string]*upstream.Upstream{}}
+	g := &Gateway{version: o.Version, registry: prometheus.NewRegistry(), upstreams: map[string]*upstream.Upstream{}, sockets: o.Sockets}
 	g.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), upstreamMetrics{g})
 	g.parts, g.flush = newParts(o)
 	var err error
