@@ -13,9 +13,10 @@ import (
 // request, or to finish the handshake, while the server drains. It is net/http's.
 const lastWord = 5 * time.Second
 
-// farewell is how long idle connections are kept when another process accepts,
-// at least: a client that sends something meanwhile is told to use another, and
-// none finds its connection gone while its request is under way.
+// farewell is how long idle connections are kept at least once the server is
+// leaving, as long as there are any: a client that sends something meanwhile is
+// told to use another. To close one under a request that is under way is what
+// HTTP/1.1 cannot mend (RFC 9112, 9.3.1).
 const farewell = time.Second
 
 // drain ends the listeners in the order in which clients need them.
@@ -47,7 +48,7 @@ func (s *Server) drainLast() {
 	defer cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.drainGRPC(ctx) })
-	wg.Go(func() { s.drainHTTP(ctx, 0) })
+	wg.Go(func() { s.drainHTTP(ctx, max(0, farewell-s.options.Drain.Delay)) })
 	wg.Wait()
 	s.leave("admin")
 	s.drainAdmin(0)
