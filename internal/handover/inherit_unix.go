@@ -77,15 +77,9 @@ func (i *Inheritance) add(fd int, name string) error {
 }
 
 func (i *Inheritance) connect(fd int) error {
-	f := os.NewFile(uintptr(fd), "handover")
-	defer func() { _ = f.Close() }()
-	c, err := net.FileConn(f)
+	link, err := unixConn(os.NewFile(uintptr(fd), envLink))
 	if err != nil {
-		return fmt.Errorf("%s: %w", envLink, err)
-	}
-	link, ok := c.(*net.UnixConn)
-	if !ok {
-		return fmt.Errorf("%s: want a unix socket, got %s", envLink, c.LocalAddr().Network())
+		return fmt.Errorf("%s: the file descriptor %d %w", envLink, fd, err)
 	}
 	i.link = link
 	return nil

@@ -4,6 +4,7 @@ package handover
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -32,12 +33,24 @@ func pair() (near *net.UnixConn, far *os.File, err error) {
 		return nil, nil, os.NewSyscallError("socketpair", err)
 	}
 	f, far := os.NewFile(uintptr(fds[0]), "near"), os.NewFile(uintptr(fds[1]), "far")
-	c, err := net.FileConn(f)
-	_ = f.Close()
+	near, err = unixConn(f)
 	if err != nil {
 		return nil, nil, errors.Join(err, far.Close())
 	}
-	return c.(*net.UnixConn), far, nil
+	return near, far, nil
+}
+
+// unixConn makes a connection of a file, which it closes.
+func unixConn(f *os.File) (*net.UnixConn, error) {
+	defer func() { _ = f.Close() }()
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil, err
+	}
+	if u, ok := c.(*net.UnixConn); ok {
+		return u, nil
+	}
+	return nil, errors.Join(fmt.Errorf("is of %s: want a unix socket", c.LocalAddr().Network()), c.Close())
 }
 
 // File is a copy of a listener's descriptor, to be passed to a child. It is not

@@ -36,19 +36,28 @@ func Self() (Program, error) {
 		return Program{}, fmt.Errorf("the program's own file: %w", err)
 	}
 	p := Program{Path: running, Args: os.Args[1:], Env: os.Environ()}
-	called, err := exec.LookPath(os.Args[0])
-	if err != nil {
-		return p, nil
-	}
-	if called, err = filepath.Abs(called); err == nil && sameFile(called, running) {
+	if called := calledAs(os.Args[0]); sameFile(called, running) {
 		p.Path = called
 	}
 	return p, nil
 }
 
+// calledAs is the whole path of a command, "" if there is none.
+func calledAs(name string) string {
+	found, err := exec.LookPath(name)
+	if err != nil {
+		return ""
+	}
+	path, err := filepath.Abs(found)
+	if err != nil {
+		return ""
+	}
+	return path
+}
+
 // sameFile guards against an argv[0] that lies.
 func sameFile(a, b string) bool {
-	x, err1 := os.Stat(a)
+	x, err1 := os.Stat(a) //nolint:gosec // nothing is done with it but to compare
 	y, err2 := os.Stat(b)
 	return err1 == nil && err2 == nil && os.SameFile(x, y)
 }
@@ -104,7 +113,7 @@ func (p *Program) Replace(ctx context.Context, sockets []Socket) (*Successor, er
 
 // command passes the sockets, and the link behind them.
 func (p *Program) command(sockets []Socket, link *os.File) *exec.Cmd {
-	cmd := exec.Command(p.Path, p.Args...)
+	cmd := exec.Command(p.Path, p.Args...) //nolint:gosec // as this process was started
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	given := make([]string, 0, len(sockets))
 	for _, s := range sockets {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -93,10 +94,8 @@ func (s *Server) await(ctx context.Context, name string, quiet time.Duration) {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	last, still := time.After(lastWord), time.After(quiet)
-	for waitFresh, waitIdle := true, quiet > 0; ; {
-		if !(waitFresh && l.conns.at[fresh].Load() > 0) && !(waitIdle && l.conns.at[idle].Load() > 0) {
-			return
-		}
+	waitFresh, waitIdle := true, quiet > 0
+	for waitFresh && l.conns.at[fresh].Load() > 0 || waitIdle && l.conns.at[idle].Load() > 0 {
 		select {
 		case <-ctx.Done():
 			return
@@ -175,9 +174,8 @@ func (s *Server) AwaitUpstreams(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("upstreams that are needed are not there: %v", missing)
+			return fmt.Errorf("upstreams that are needed are not there: %s", strings.Join(missing, ", "))
 		case <-tick.C:
 		}
 	}
 }
-
