@@ -113,7 +113,8 @@ func (p *Program) Replace(ctx context.Context, sockets []Socket) (*Successor, er
 
 // command passes the sockets, and the link behind them.
 func (p *Program) command(sockets []Socket, link *os.File) *exec.Cmd {
-	cmd := exec.Command(p.Path, p.Args...) //nolint:gosec // as this process was started
+	// Of no context: it outlives this process.
+	cmd := exec.CommandContext(context.Background(), p.Path, p.Args...) //nolint:gosec // as this process was started
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	given := make([]string, 0, len(sockets))
 	for _, s := range sockets {
