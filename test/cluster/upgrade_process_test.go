@@ -79,6 +79,7 @@ func (b *upgradeBackend) calls(version string) int {
 // upgradable is a gateway whose process changes.
 type upgradable struct {
 	http, grpc string
+	admin      string
 	pid        int
 	program    string // the file, whose content is replaced
 	config     string
@@ -89,8 +90,8 @@ type upgradable struct {
 
 // upLine is a line of a log.
 type upLine struct {
-	Msg, HTTP, GRPC string
-	PID             int
+	Msg, HTTP, GRPC, Admin, Error string
+	PID                           int
 }
 
 // upgradeText keeps the logs for a test that fails.
@@ -110,19 +111,7 @@ func newUpgradable(t *testing.T, program upgradeProgram, backend string) *upgrad
 	adoptOrphans(t)
 	dir := t.TempDir()
 	g := &upgradable{program: filepath.Join(dir, "gatehouse"), config: filepath.Join(dir, "gatehouse.yaml"), lines: make(chan upLine, 1000), text: new(upgradeText)}
-	config := fmt.Sprintf(`listeners: {http: {address: "127.0.0.1:0"}, grpc: {address: "127.0.0.1:0"}, admin: {address: "127.0.0.1:0"}}
-upstreams:
-  - {name: shop, target: "passthrough:///%s", schema: {linked: true}}
-expose:
-  - select: "shop.catalog.v1.*"
-    upstream: shop
-    policy: {auth: {public: true}, timeout: 30s, rate_limit: [{unlimited: true}], cache: {disabled: true}, retry: {disabled: true}, idempotency: {disabled: true}, breaker: {disabled: true}}
-drain: {timeout: 40s}
-log: {format: json, access: false}
-`, backend)
-	if err := os.WriteFile(g.config, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	g.configure(t, upgradeConfig(backend, "127.0.0.1:0"))
 	out, in, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -146,6 +135,28 @@ log: {format: json, access: false}
 	})
 	g.install(t, program)
 	return g
+}
+
+// upgradeConfig is a configuration in which nothing but the gateway's end or
+// beginning can make a call fail.
+func upgradeConfig(backend, admin string) string {
+	return fmt.Sprintf(`listeners: {http: {address: "127.0.0.1:0"}, grpc: {address: "127.0.0.1:0"}, admin: {address: %q}}
+upstreams:
+  - {name: shop, target: "passthrough:///%s", schema: {linked: true}}
+expose:
+  - select: "shop.catalog.v1.*"
+    upstream: shop
+    policy: {auth: {public: true}, timeout: 30s, rate_limit: [{unlimited: true}], cache: {disabled: true}, retry: {disabled: true}, idempotency: {disabled: true}, breaker: {disabled: true}}
+drain: {timeout: 40s}
+log: {format: json, access: false}
+`, admin, backend)
+}
+
+func (g *upgradable) configure(t *testing.T, text string) {
+	t.Helper()
+	if err := os.WriteFile(g.config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // startUpgradable starts a gateway on sockets of its own.
@@ -182,7 +193,7 @@ func (g *upgradable) start(t *testing.T, cmd *exec.Cmd) {
 	g.pid = cmd.Process.Pid
 	_ = cmd.Process.Release() // waited for by number, as its successors are
 	line := g.line(t, "serving")
-	g.http, g.grpc = line.HTTP, line.GRPC
+	g.http, g.grpc, g.admin = line.HTTP, line.GRPC, line.Admin
 }
 
 // openUpgradeSockets opens three listening sockets for gateways to share.
@@ -221,6 +232,9 @@ func (g *upgradable) follow(out io.ReadCloser) {
 	}
 }
 
+// stays is what a gateway says that was not replaced.
+const stays = "no new gateway has taken over: this one stays in service"
+
 // line waits for a message.
 func (g *upgradable) line(t *testing.T, msg string) upLine {
 	t.Helper()
@@ -231,8 +245,8 @@ func (g *upgradable) line(t *testing.T, msg string) upLine {
 			if line.Msg == msg {
 				return line
 			}
-			if strings.HasPrefix(line.Msg, "no new gateway") {
-				t.Fatalf("waiting for %q: %s", msg, line.Msg)
+			if line.Msg == stays {
+				t.Fatalf("waiting for %q: %s: %s", msg, line.Msg, line.Error)
 			}
 		case <-late:
 			t.Fatalf("no gateway said %q within %v", msg, upgradePatience)
