@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gatehouse-dev/gatehouse/internal/config"
+	configfile "github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/handover"
 )
 
@@ -102,7 +102,7 @@ func listeners(t *testing.T, page string) map[string]string {
 	var found map[string]string
 	for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(page, -1) {
 		text := block[1] + "upstreams: [{name: a, target: \"dns:///a:1\", schema: {linked: true}}]\nexpose: [{select: a.b, upstream: a}]\n"
-		file, err := config.Parse("RESTART.md", []byte(text))
+		file, err := configfile.Parse("RESTART.md", []byte(text))
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}
