@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/gatehouse-dev/gatehouse/internal/handover"
@@ -31,6 +32,8 @@ func replaceable(ctx context.Context, serve func(context.Context, server.Sockets
 		return err
 	}
 	ctx, leave := context.WithCancelCause(ctx)
+	var attempts sync.WaitGroup
+	defer attempts.Wait() // one that is under way must not outlive this process
 	defer leave(nil)
 	err = serve(ctx, given, func(log *slog.Logger, srv *server.Server) error {
 		if err := begin(ctx, given, srv); err != nil {
@@ -42,7 +45,7 @@ func replaceable(ctx context.Context, serve func(context.Context, server.Sockets
 				tell(log, handover.NotifyStopping)
 			}
 		})
-		go (&incumbent{self, srv, log, leave}).listen(ctx, asked)
+		attempts.Go(func() { (&incumbent{self, srv, log, leave}).listen(ctx, asked) })
 		return nil
 	})
 	if err != nil {
@@ -91,7 +94,7 @@ func (i *incumbent) listen(ctx context.Context, asked <-chan os.Signal) {
 		if err == nil {
 			i.log.Info("the new gateway has taken over", "pid", next.PID)
 			i.leave(server.ErrHandedOver)
-			i.watch(next)
+			go i.watch(next)
 			return
 		}
 		i.log.Error("no new gateway has taken over: this one stays in service", "error", err)
@@ -102,7 +105,7 @@ func (i *incumbent) listen(ctx context.Context, asked <-chan os.Signal) {
 	}
 }
 
-// watch tells of a successor that has ended before this process has.
+// watch tells of a successor that ends before this process does.
 func (i *incumbent) watch(next *handover.Successor) {
 	if err := <-next.Ended; err != nil {
 		i.log.Error("the new gateway has ended", "pid", next.PID, "error", err)

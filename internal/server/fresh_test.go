@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -72,6 +73,44 @@ func TestDrainAnswersFirstRequests(t *testing.T) {
 		if status, last := overHTTP2(t, c); status != "200" || !last {
 			t.Errorf("%s: status %q, last: %v", name, status, last)
 		}
+	}
+	if err := g.Wait(t); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDrainAnswersFirstRequestsOverTLS: the same behind a handshake, be it made
+// before or after the gateway was asked to end.
+func TestDrainAnswersFirstRequestsOverTLS(t *testing.T) {
+	t.Parallel()
+	a := gatewaytest.NewAuthority(t)
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, taking), secured(a, "", 0)))
+	over := func(protocol string) *tls.Conn {
+		return tls.Client(connect(t, g.HTTP), &tls.Config{RootCAs: a.Pool, ServerName: "127.0.0.1", NextProtos: []string{protocol}})
+	}
+	late, shaken, h2 := over("http/1.1"), over("http/1.1"), over("h2")
+	for _, c := range []*tls.Conn{shaken, h2} { // the gateway has accepted late before these
+		if err := c.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.Stop()
+	refusing(t, g.HTTP)
+	for name, c := range map[string]*tls.Conn{"after the handshake": shaken, "before the handshake": late} {
+		if _, err := io.WriteString(c, "GET /v1/products/boots HTTP/1.1\r\nHost: shop\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != 200 || !resp.Close {
+			t.Errorf("%s: status %d, last: %v", name, resp.StatusCode, resp.Close)
+		}
+	}
+	if status, last := overHTTP2(t, h2); status != "200" || !last {
+		t.Errorf("HTTP/2: status %q, last: %v", status, last)
 	}
 	if err := g.Wait(t); err != nil {
 		t.Error(err)

@@ -159,6 +159,7 @@ func upgradeHTTP(ctx context.Context, to string, n int, late time.Duration) erro
 	if err != nil {
 		return err
 	}
+	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return err
@@ -215,10 +216,9 @@ func (l *upgradeLoad) keep(ctx context.Context, k int) {
 
 // upgradeSum is what has come of a load.
 type upgradeSum struct {
-	took                        time.Duration
-	sent, kept, skipped, inTime int64
-	peak                        int64
-	rate                        int
+	took                      time.Duration
+	sent, kept, skipped, peak int64
+	rate                      int
 }
 
 func (s upgradeSum) String() string {
