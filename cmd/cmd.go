@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -174,7 +175,10 @@ func (a *App) serve() *cobra.Command {
 		Long: "Serve what the configuration exposes. --http, --grpc and --admin take precedence\n" +
 			"over the addresses in it. On SIGTERM or SIGINT running calls may finish within\n" +
 			"drain.timeout; a second signal ends them at once. What changes in the configuration,\n" +
-			"in contracts and in certificates is taken while it runs; SIGHUP has it looked at now.",
+			"in contracts and in certificates is taken while it runs; SIGHUP has it looked at now.\n\n" +
+			"SIGUSR2 starts the program anew, from a file that may be newer, and gives it the\n" +
+			"listening sockets; when that one is ready, this one drains. Sockets that systemd\n" +
+			"passes are used. See docs/RESTART.md.",
 		Example: "  gatehouse serve --config gatehouse.yaml",
 		Args:    NoArgs,
 	}
@@ -187,17 +191,31 @@ func (a *App) serve() *cobra.Command {
 			}
 			return conf, files, err
 		}
-		conf, _, err := load()
-		if err != nil {
-			return err
-		}
-		return a.Serve(c.Context(), gateway.Options{Config: conf, Load: load, LogTo: c.ErrOrStderr()}, nil)
+		return replaceable(c.Context(), func(ctx context.Context, sockets server.Sockets, before before) error {
+			conf, _, err := load()
+			if err != nil {
+				return err
+			}
+			return a.serveWith(ctx, gateway.Options{Config: conf, Load: load, LogTo: c.ErrOrStderr(), Sockets: sockets}, before)
+		})
 	}
 	return c
 }
 
+// before is called when the listeners are open and nobody accepts yet.
+type before func(*slog.Logger, *server.Server) error
+
 // Serve serves until ctx ends. ready is called once when the listeners are open.
-func (a *App) Serve(ctx context.Context, o gateway.Options, ready func(*server.Server)) (err error) {
+func (a *App) Serve(ctx context.Context, o gateway.Options, ready func(*server.Server)) error {
+	return a.serveWith(ctx, o, func(_ *slog.Logger, srv *server.Server) error {
+		if ready != nil {
+			ready(srv)
+		}
+		return nil
+	})
+}
+
+func (a *App) serveWith(ctx context.Context, o gateway.Options, ready before) (err error) {
 	g, err := a.gateway(ctx, o)
 	if err != nil {
 		return err
@@ -207,12 +225,12 @@ func (a *App) Serve(ctx context.Context, o gateway.Options, ready func(*server.S
 	if err != nil {
 		return err
 	}
+	if err := ready(g.Log(), srv); err != nil {
+		return errors.Join(err, srv.Close())
+	}
 	g.Log().Info("serving", "http", srv.Address("http"), "grpc", srv.Address("grpc"), "admin", srv.Address("admin"), "rpcs", len(g.Policies()))
 	for _, warning := range g.Warnings() {
 		g.Log().Warn(warning)
-	}
-	if ready != nil {
-		ready(srv)
 	}
 	defer follow(ctx, g)()
 	return srv.Serve(ctx)

@@ -46,6 +46,7 @@ var arrows = []row{
 	{pattern: "interceptors", ours: []string{"gen", "internal/call"}},
 	{pattern: "internal/expr", ours: []string{"internal/call"}},
 	{pattern: "internal/routing", ours: []string{"gen", "internal/call", "internal/expr"}},
+	{pattern: "internal/handover"},
 	{pattern: "internal/redis", ours: []string{"gen"}},
 	{pattern: "interceptors/auth/authtest"},
 	{pattern: "interceptors/auth", ours: []string{"gen", "interceptors", "internal/call"}, http: true}, // fetches keys

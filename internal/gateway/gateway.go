@@ -46,6 +46,8 @@ type Options struct {
 	// files it looked at, after an error too. Nil: it cannot change, but contracts
 	// and certificates can.
 	Load func() (*config.File, []string, error)
+	// Sockets are listeners that are open already; nil has none.
+	Sockets server.Sockets
 }
 
 // Gateway owns what outlives a table: connections, collectors, the log. It is
@@ -59,6 +61,7 @@ type Gateway struct {
 	current    edge.Current
 	served     atomic.Pointer[served] // beside the table, for those who ask
 	listeners  [3]server.Listener     // HTTP, gRPC, admin
+	sockets    server.Sockets         // nil: none
 	openAPI    []byte                 // where the configuration names no file
 	flush      func()                 // of the lines of calls
 	reload     reload
@@ -90,7 +93,7 @@ type served struct {
 // mistake anywhere is an error and no gateway. ctx bounds the reading of
 // contracts by reflection.
 func New(ctx context.Context, o Options) (*Gateway, error) {
-	g := &Gateway{version: o.Version, registry: prometheus.NewRegistry(), openAPI: o.OpenAPI, retired: map[*lease]bool{}}
+	g := &Gateway{version: o.Version, registry: prometheus.NewRegistry(), openAPI: o.OpenAPI, sockets: o.Sockets, retired: map[*lease]bool{}}
 	g.collectors = &collectors{Registerer: g.registry}
 	g.registry.MustRegister(promcollectors.NewGoCollector(), promcollectors.NewProcessCollector(promcollectors.ProcessCollectorOpts{}), upstreamMetrics{g})
 	g.parts, g.flush = newParts(o)

@@ -48,6 +48,9 @@ func httpServer(o *Options, l Listener, h http.Handler) *http.Server {
 		},
 		// A handshake that failed is not the operator's trouble.
 		ErrorLog: slog.NewLogLogger(o.Log.With("listener", l.Name).Handler(), slog.LevelDebug),
+		// How far each connection is, for the drain.
+		ConnContext: withConn,
+		ConnState:   connState,
 	}
 }
 

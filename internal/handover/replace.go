@@ -1,0 +1,178 @@
+package handover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Program is how this process was started, and how the next one will be.
+type Program struct {
+	Path string // of the file, which may be another by then
+	Args []string
+	Env  []string
+	// Patience is how long a new gateway may take to be ready; 0 is Patience.
+	Patience time.Duration
+}
+
+// Patience is how long a new gateway may take to be ready.
+const Patience = 30 * time.Second
+
+// grace is how long one that is not wanted may take to end by itself.
+const grace = 5 * time.Second
+
+// Self is the running program. Call it when the process starts, before its file
+// is replaced. The path is kept as it was called, for a name that is a link may
+// point to a newer file later, and /proc/self/exe only to the old one.
+func Self() (Program, error) {
+	running, err := os.Executable()
+	if err != nil {
+		return Program{}, fmt.Errorf("the program's own file: %w", err)
+	}
+	p := Program{Path: running, Args: os.Args[1:], Env: os.Environ()}
+	if called := calledAs(os.Args[0]); sameFile(called, running) {
+		p.Path = called
+	}
+	return p, nil
+}
+
+// calledAs is the whole path of a command, "" if there is none.
+func calledAs(name string) string {
+	found, err := exec.LookPath(name)
+	if err != nil {
+		return ""
+	}
+	path, err := filepath.Abs(found)
+	if err != nil {
+		return ""
+	}
+	return path
+}
+
+// sameFile guards against an argv[0] that lies.
+func sameFile(a, b string) bool {
+	x, err1 := os.Stat(a) //nolint:gosec // nothing is done with it but to compare
+	y, err2 := os.Stat(b)
+	return err1 == nil && err2 == nil && os.SameFile(x, y)
+}
+
+// Socket is a listening socket under the name of its listener.
+type Socket struct {
+	Name string
+	File *os.File
+}
+
+// Successor is the process that has taken over.
+type Successor struct {
+	PID int
+	// Ended gives how it ended, should it do so before this process does.
+	Ended <-chan error
+}
+
+// Replace starts the program with the sockets and waits until it says that it
+// can serve. If it does not, it is made to end, and the error says why. When
+// Replace returns without an error, the caller must accept no more.
+//
+// The files of the sockets stay the caller's. ctx ends the attempt.
+func (p *Program) Replace(ctx context.Context, sockets []Socket) (*Successor, error) {
+	if os.Getpid() == 1 {
+		return nil, errors.New("this gateway is process 1, with which its container ends: start another container instead")
+	}
+	near, far, err := pair()
+	if err != nil {
+		return nil, fmt.Errorf("a connection to the new gateway: %w", err)
+	}
+	defer func() { _ = near.Close() }()
+	cmd := p.command(sockets, far)
+	err = cmd.Start()
+	_ = far.Close()
+	if err != nil {
+		return nil, fmt.Errorf("the new gateway cannot be started: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	if err := p.await(ctx, near); err != nil {
+		return nil, refuse(cmd, near, ended, err)
+	}
+	// systemd must know before this process ends, or the service ends with it.
+	if err := Notify(MainPID(cmd.Process.Pid)); err != nil {
+		return nil, refuse(cmd, near, ended, err)
+	}
+	if _, err := near.Write([]byte(lineGo + "\n")); err != nil {
+		_ = Notify(MainPID(os.Getpid()))
+		return nil, refuse(cmd, near, ended, err)
+	}
+	return &Successor{PID: cmd.Process.Pid, Ended: ended}, nil
+}
+
+// command passes the sockets, and the link behind them.
+func (p *Program) command(sockets []Socket, link *os.File) *exec.Cmd {
+	// Of no context: it outlives this process.
+	cmd := exec.CommandContext(context.Background(), p.Path, p.Args...) //nolint:gosec // as this process was started
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	given := make([]string, 0, len(sockets))
+	for _, s := range sockets {
+		given = append(given, s.Name)
+		cmd.ExtraFiles = append(cmd.ExtraFiles, s.File)
+	}
+	cmd.ExtraFiles = append(cmd.ExtraFiles, link)
+	for _, v := range p.Env {
+		switch name, _, _ := strings.Cut(v, "="); name {
+		case envPID, envFDs, envNames, envLink:
+		default:
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
+	cmd.Env = append(cmd.Env,
+		fmt.Sprintf("%s=%d", envFDs, len(sockets)),
+		envNames+"="+strings.Join(given, ":"),
+		fmt.Sprintf("%s=%d:%d", envLink, os.Getpid(), firstFD+len(sockets)))
+	return cmd
+}
+
+func (p *Program) await(ctx context.Context, near *net.UnixConn) error {
+	patience := p.Patience
+	if patience == 0 {
+		patience = Patience
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("the new gateway was not ready within %v", patience))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = near.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	err := readReady(near)
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// refuse makes a process that serves nobody yet end, and says why it must.
+func refuse(cmd *exec.Cmd, near *net.UnixConn, ended <-chan error, why error) error {
+	_, _ = near.Write([]byte(lineNo + "\n")) // it may have gone
+	_ = near.Close()
+	_ = terminate(cmd.Process)
+	select {
+	case err := <-ended:
+		return ending(why, err)
+	case <-time.After(grace):
+	}
+	_ = cmd.Process.Kill()
+	return ending(why, <-ended)
+}
+
+// ending is why, or how the process ended if it said nothing.
+func ending(why, ended error) error {
+	if !isEOF(why) {
+		return why
+	}
+	if ended == nil {
+		return errors.New("the new gateway ended without a word")
+	}
+	return fmt.Errorf("the new gateway ended without a word: %w", ended)
+}

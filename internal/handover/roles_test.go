@@ -1,0 +1,97 @@
+//go:build unix
+
+package handover_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/gatehouse-dev/gatehouse/internal/handover"
+)
+
+// roleEnv says what the test binary is when a test has started it.
+const roleEnv = "HANDOVER_TEST_ROLE"
+
+// roles return the exit code.
+var roles = map[string]func() int{
+	"server":    serveOnce,
+	"failing":   failing,
+	"mute":      func() int { return 3 },
+	"stubborn":  func() int { time.Sleep(time.Minute); return 0 },
+	"talkative": talkative,
+}
+
+// serveOnce takes what it is given, at the addresses that HTTP_ADDRESS and
+// GRPC_ADDRESS tell, and answers one connection on each with the listener's
+// name. What goes wrong is written where the test reads it.
+func serveOnce() int {
+	given, err := handover.Inherit()
+	if err != nil {
+		return fail(given, err)
+	}
+	open := map[string]net.Listener{}
+	for _, l := range []struct{ name, env string }{{"http", "HTTP_ADDRESS"}, {"grpc", "GRPC_ADDRESS"}} {
+		address := os.Getenv(l.env)
+		if address == "" {
+			continue
+		}
+		taken, err := given.Take(l.name, address)
+		if err != nil {
+			return fail(given, err)
+		}
+		if taken == nil {
+			_, _ = fmt.Fprintln(os.Stdout, "nothing for", l.name)
+			continue
+		}
+		open[l.name] = taken
+	}
+	if err := given.Rest(); err != nil {
+		return fail(given, err)
+	}
+	if os.Getenv("LISTEN_FDS")+os.Getenv("LISTEN_PID")+os.Getenv("GATEHOUSE_HANDOVER") != "" {
+		return fail(given, errors.New("the environment still tells of sockets"))
+	}
+	if err := given.Ready(context.Background()); err != nil {
+		return fail(given, err)
+	}
+	var all sync.WaitGroup
+	for name, l := range open {
+		all.Go(func() {
+			if c, err := l.Accept(); err == nil {
+				_, _ = io.WriteString(c, name)
+				_ = c.Close()
+			}
+		})
+	}
+	all.Wait()
+	return 0
+}
+
+func fail(given *handover.Inheritance, err error) int {
+	_, _ = fmt.Fprintln(os.Stdout, "error:", err)
+	given.Failed(err)
+	return 1
+}
+
+func failing() int {
+	given, err := handover.Inherit()
+	if err != nil {
+		return 4
+	}
+	given.Failed(errors.New("gatehouse.yaml:1:1: a mistake\nand another"))
+	return 1
+}
+
+// talkative says what means nothing, in place of "ready".
+func talkative() int {
+	link := os.NewFile(3, "link") // no sockets are before it
+	_, _ = io.WriteString(link, "hello\n")
+	_, _ = io.ReadAll(link)
+	return 0
+}
