@@ -23,8 +23,8 @@ type metric struct {
 	scraped bool // its type is known
 }
 
-// awaited are metrics of a part that is on its way; one that has come is an error
-// here, and moves out.
+// awaited are metrics of parts that are on their way. Once a part is there, which
+// its first metric tells, its metrics must be the gateway's own like all others.
 var awaited = map[string]metric{
 	"gatehouse_reloads_total":                         {labels: []string{"result"}, counts: true, scraped: true},
 	"gatehouse_reload_last_result":                    {scraped: true},
@@ -49,10 +49,10 @@ func exported(t *testing.T) map[string]metric {
 	scrape(t, shop, found)
 	scrape(t, serve(t, configuration(t, build(t, overlay)), shop), found)
 	for name, m := range awaited {
-		if _, ok := found[name]; ok {
-			t.Errorf("%s is exported: it is awaited no more", name)
+		part := regexp.MustCompile(`^gatehouse_[a-z]+`).FindString(name)
+		if !strings.Contains(source(t), `"`+strings.TrimSuffix(part, "s")) {
+			found[name] = m
 		}
-		found[name] = m
 	}
 	found["up"] = metric{scraped: true} // Prometheus's own
 	return found
