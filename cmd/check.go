@@ -89,9 +89,18 @@ func printRoutes(w io.Writer, routes []gateway.RouteInfo) error {
 		if verb == "" {
 			verb, path = "-", "(gRPC only)"
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", verb, path, strings.TrimPrefix(r.Method, "/"), r.Upstream, policies(r.Policies))
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", verb, path, strings.TrimPrefix(r.Method, "/"), upstreams(r), policies(r.Policies))
 	}
 	return tw.Flush()
+}
+
+// upstreams are those that an RPC chooses among, the one for the rest first.
+func upstreams(r gateway.RouteInfo) string {
+	list := append([]string{r.Upstream}, r.Routes...)
+	if r.Mirror != "" {
+		list = append(list, "copies to "+r.Mirror)
+	}
+	return strings.Join(list, ", ")
 }
 
 func policies(set map[string]string) string {

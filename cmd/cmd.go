@@ -94,7 +94,7 @@ func (a *App) root() *cobra.Command {
 		return wrongUse(c, "%w", err)
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(a.serve(), a.check(), a.routes(), a.hash(), a.version())
+	root.AddCommand(a.serve(), a.check(), a.routes(), a.explain(), a.hash(), a.version())
 	for _, c := range a.Commands {
 		root.AddCommand(c(a))
 	}

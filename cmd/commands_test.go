@@ -120,6 +120,24 @@ func TestRoutesTable(t *testing.T) {
 	}
 }
 
+// The upstreams among which an RPC chooses are told.
+func TestRoutesTableTellsUpstreams(t *testing.T) {
+	code, stdout, stderr := run(t, "routes", "--config", write(t, `
+upstreams:
+  - {name: shop, target: "passthrough:///127.0.0.1:1", schema: {linked: true}}
+  - {name: canary, target: "passthrough:///127.0.0.1:1", schema: {linked: true}}
+expose:
+  - select: shop.pricing.v1.PricingService.GetPrice
+    upstream: shop
+    policy: {auth: {public: true}}
+    routes: [{upstream: canary, headers: {x-beta: "1"}}, {upstream: canary, percent: 5}]
+    mirror: {upstream: canary}
+`))
+	if want := " shop, canary (x-beta: 1), canary (5%), copies to canary "; code != 0 || !strings.Contains(stdout, want) {
+		t.Errorf("got %d %q, want %q in\n%s", code, stderr, want, stdout)
+	}
+}
+
 func TestRoutesJSON(t *testing.T) {
 	code, stdout, stderr := run(t, "routes", "--output", "json", "--config", write(t, good))
 	var routes []struct {

@@ -79,3 +79,6 @@ func sign(key ed25519.PrivateKey, claims map[string]any) (string, error) {
 }
 
 func encoded(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+// config is where the demo's configuration is written.
+func (c *credentials) config() string { return filepath.Join(c.dir, "gatehouse.yaml") }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/cmd"
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/shop"
+	_ "github.com/gatehouse-dev/gatehouse/gen/shop/pages/v1" // served by composition; the others come with the shop
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/gateway"
 	"github.com/gatehouse-dev/gatehouse/internal/server"
@@ -47,6 +49,9 @@ func demo(app *cmd.App) *cobra.Command {
 		}
 		defer func() { err = errors.Join(err, known.remove()) }()
 		text := strings.ReplaceAll(backends.names.Replace(demoConfig), "DIR", known.dir)
+		if err := os.WriteFile(known.config(), []byte(text), 0o600); err != nil { // for who wants it explained
+			return err
+		}
 		file, err := config.Parse("demo.yaml", []byte(text))
 		if err != nil {
 			return err
@@ -67,24 +72,46 @@ type backends struct {
 	lines   []string
 }
 
+// canary is the service that runs a second time, as the next version of it would,
+// and what the configuration calls its address.
+const (
+	canary        = "catalog"
+	canaryAddress = "CANARY"
+)
+
 // startShop serves each of the shop's services from a server of its own.
 func startShop() (*backends, error) {
 	b := &backends{}
 	var names []string
 	for _, backend := range shop.New(time.Now).Backends() {
-		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+		address, err := b.serve(backend)
 		if err != nil {
-			b.stop()
-			return nil, fmt.Errorf("backend %s: %w", backend.Name, err)
+			return nil, err
 		}
-		srv := backend.NewServer(grpc.UnaryInterceptor(faults))
-		go func() { _ = srv.Serve(l) }() // ends with stop
-		b.servers = append(b.servers, srv)
-		names = append(names, strings.ToUpper(backend.Name), l.Addr().String())
-		b.lines = append(b.lines, fmt.Sprintf("  %-10s %s", backend.Name, l.Addr()))
+		names = append(names, strings.ToUpper(backend.Name), address)
+		b.lines = append(b.lines, fmt.Sprintf("  %-10s %s", backend.Name, address))
+		if backend.Name == canary {
+			if address, err = b.serve(backend); err != nil {
+				return nil, err
+			}
+			names = append(names, canaryAddress, address)
+		}
 	}
 	b.names = strings.NewReplacer(names...)
 	return b, nil
+}
+
+// serve begins a server of backend. After an error none is left.
+func (b *backends) serve(backend shop.Backend) (address string, _ error) {
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		b.stop()
+		return "", fmt.Errorf("backend %s: %w", backend.Name, err)
+	}
+	srv := backend.NewServer(grpc.UnaryInterceptor(faultsOf(backend.Name)))
+	go func() { _ = srv.Serve(l) }() // ends with stop
+	b.servers = append(b.servers, srv)
+	return l.Addr().String(), nil
 }
 
 func (b *backends) stop() {
@@ -100,7 +127,7 @@ var demoText string
 func greet(w io.Writer, s *server.Server, b *backends, c *credentials) {
 	text := strings.NewReplacer(
 		"BACKENDS", strings.Join(b.lines, "\n"), "HTTP", s.Address("http"), "GRPC", s.Address("grpc"), "ADMIN", s.Address("admin"),
-		"CUSTOMER", customer, "TOKEN", c.token, "STAFF", staffKey, "WAREHOUSE", warehouseKey,
+		"EXPLAIN", os.Args[0]+" explain", "FILE", c.config(), "CUSTOMER", customer, "TOKEN", c.token, "STAFF", staffKey, "WAREHOUSE", warehouseKey,
 	)
 	_, _ = text.WriteString(w, demoText)
 }

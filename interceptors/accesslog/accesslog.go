@@ -63,7 +63,7 @@ func write(ctx context.Context, log *slog.Logger, c *call.Call, err error) {
 // appendKnown adds what not every call has.
 func appendKnown(attrs []slog.Attr, c *call.Call) []slog.Attr {
 	for _, a := range [...]struct{ key, value string }{
-		{"binding", c.Binding}, {"upstream", c.Upstream}, {"trace_id", c.TraceID},
+		{"binding", c.Binding}, {"upstream", c.ServedBy()}, {"trace_id", c.TraceID},
 	} {
 		if a.value != "" {
 			attrs = append(attrs, slog.String(a.key, a.value))

@@ -54,8 +54,9 @@ type Vary func(ctx context.Context) (string, error)
 // For returns the policy of one RPC. It belongs inside of authentication and
 // limits, which decide for each call, and outside of retries and breakers.
 //
-// An answer is kept for p.ttl under the method, the bytes of the request and
-// what vary says. If the policy's own expression is empty (`""`), all share and
+// source names what answers: upstreams that an RPC chooses among have answers of
+// their own. An answer is kept for p.ttl under the method, the source, the bytes
+// of the request and what vary says. If the policy's own expression is empty (`""`), all share and
 // vary is not called. If vary is nil, the caller is what tells: authenticator
 // and id; those of whom nothing is known share. A call that carries a
 // credential which no policy has looked at (authorization, cookie) then passes
@@ -78,7 +79,7 @@ type Vary func(ctx context.Context) (string, error)
 //
 // An RPC that streams or has side effects, and a policy without a ttl, are
 // errors that name the field.
-func (c *Caches) For(method string, unary, sideEffects bool, p *policyv1.Cache, vary Vary) (interceptors.Interceptor, error) {
+func (c *Caches) For(method, source string, unary, sideEffects bool, p *policyv1.Cache, vary Vary) (interceptors.Interceptor, error) {
 	nothing := interceptors.Interceptor{Name: name}
 	switch {
 	case p == nil || p.GetDisabled():
@@ -90,7 +91,7 @@ func (c *Caches) For(method string, unary, sideEffects bool, p *policyv1.Cache, 
 	case p.GetTtl().AsDuration() <= 0:
 		return nothing, errors.New("cache.ttl: want how long an answer is kept, as in 10s")
 	}
-	r := &rpc{caches: c, method: method, ttl: p.GetTtl().AsDuration(), vary: vary, public: p.Vary != nil && isEmpty(p.GetVary())}
+	r := &rpc{caches: c, method: method, source: source, ttl: p.GetTtl().AsDuration(), vary: vary, public: p.Vary != nil && isEmpty(p.GetVary())}
 	for i := range r.results {
 		r.results[i] = c.calls.WithLabelValues(method, resultNames[i])
 	}
@@ -118,6 +119,7 @@ var resultNames = [results]string{"hit", "miss", "shared", "bypass"}
 type rpc struct {
 	caches  *Caches
 	method  string
+	source  string
 	ttl     time.Duration
 	vary    Vary
 	public  bool // all share, caches on the way included
@@ -172,7 +174,7 @@ func (c *one) identify() (known bool, _ error) {
 	if err != nil {
 		return false, err
 	}
-	c.key = answers.KeyOf(request.Data, name, c.rpc.method, who.Kind, who.Authenticator, who.ID)
+	c.key = answers.KeyOf(request.Data, name, c.rpc.method, c.rpc.source, who.Kind, who.Authenticator, who.ID)
 	return true, nil
 }
 

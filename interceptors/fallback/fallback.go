@@ -53,7 +53,8 @@ func New(store *answers.Store, reg prometheus.Registerer) (*Fallbacks, error) {
 // nothing. The answer comes with gatehouse-degraded, as in
 // "fallback; code=UNAVAILABLE".
 //
-// With last_good each good answer to a caller is kept, and served to the same
+// With last_good each good answer of source (the upstream, where an RPC chooses
+// among several) to a caller is kept, and served to the same
 // request of the same caller while it is no older; it comes with age. Callers of
 // whom nothing is known are one, but a credential that no policy has looked at
 // (authorization, cookie) keeps a call out of this, and so does the backend's
@@ -67,8 +68,8 @@ func New(store *answers.Store, reg prometheus.Registerer) (*Fallbacks, error) {
 //
 // last_good for an RPC that streams or has side effects, and a policy that
 // serves nothing, are errors that name the field.
-func (f *Fallbacks) For(method string, unary, sideEffects bool, p *policyv1.Fallback, fixed []byte) (interceptors.Interceptor, error) {
-	r := &rpc{fallbacks: f, method: method}
+func (f *Fallbacks) For(method, source string, unary, sideEffects bool, p *policyv1.Fallback, fixed []byte) (interceptors.Interceptor, error) {
+	r := &rpc{fallbacks: f, method: method, source: source}
 	switch serve := p.GetServe().(type) {
 	case nil:
 		if p == nil || p.GetDisabled() {
@@ -103,6 +104,7 @@ func (f *Fallbacks) For(method string, unary, sideEffects bool, p *policyv1.Fall
 type rpc struct {
 	fallbacks *Fallbacks
 	method    string
+	source    string
 	fixed     *answers.Answer // nil with last_good
 	maxAge    time.Duration
 }
@@ -158,7 +160,7 @@ func (r *rpc) key(ctx context.Context) (answers.Key, bool) {
 	if err != nil {
 		return answers.Key{}, false
 	}
-	return answers.KeyOf(request.Data, name, r.method, who.Kind, who.Authenticator, who.ID), true
+	return answers.KeyOf(request.Data, name, r.method, r.source, who.Kind, who.Authenticator, who.ID), true
 }
 
 // degraded marks and counts an answer that is not the upstream's.

@@ -24,7 +24,11 @@ type Metrics struct {
 	duration *prometheus.HistogramVec
 	inFlight *prometheus.GaugeVec
 	refused  *prometheus.CounterVec
+	routed   routed
 }
+
+// buckets are the bounds of durations, in seconds.
+var buckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 
 // New registers the collectors with reg:
 //
@@ -32,17 +36,20 @@ type Metrics struct {
 //	gatehouse_call_duration_seconds{method,protocol}
 //	gatehouse_calls_in_flight{method}
 //	gatehouse_refusals_total{policy,method,status}
+//	gatehouse_routed_calls_total{method,upstream,status}
+//	gatehouse_routed_call_duration_seconds{method,upstream}
 //
 // A call is counted when its answer has been written. Requests that matched no
 // method have the method "".
 func New(reg prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
+		routed: newRouted(),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gatehouse_calls_total", Help: "Calls answered, by method, protocol and gRPC status.",
 		}, []string{"method", "protocol", "status"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "gatehouse_call_duration_seconds", Help: "Time from a request's acceptance to the end of its answer.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+			Buckets: buckets,
 		}, []string{"method", "protocol"}),
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "gatehouse_calls_in_flight", Help: "Calls running now, by method.",
@@ -51,7 +58,7 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 			Name: "gatehouse_refusals_total", Help: "Calls refused by a policy, by policy, method and gRPC status.",
 		}, []string{"policy", "method", "status"}),
 	}
-	for _, c := range []prometheus.Collector{m.calls, m.duration, m.inFlight, m.refused} {
+	for _, c := range []prometheus.Collector{m.calls, m.duration, m.inFlight, m.refused, m.routed.calls, m.routed.duration} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

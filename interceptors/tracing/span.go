@@ -69,6 +69,9 @@ func (s *spans) begin(ctx context.Context, _ string) (context.Context, func(erro
 	}
 	describeCall(ctx, span, c)
 	return ctx, func(err error) {
+		if chosen := c.ServedBy(); chosen != c.Upstream { // since the call began
+			span.SetAttributes(attribute.String("gatehouse.upstream", chosen))
+		}
 		if status := c.HTTPStatus(); status != 0 {
 			span.SetAttributes(semconv.HTTPResponseStatusCode(status))
 		}

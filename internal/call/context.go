@@ -33,7 +33,8 @@ type Call struct {
 	Method    string    // full method name as asked for; "" if none was found
 	Protocol  Protocol  // what the client spoke
 	Binding   string    // HTTP method and path template, as "GET /v1/{name=products/*}"; "" on gRPC
-	Upstream  string    // name of the upstream; "" if the call has none
+	Upstream  string    // name of the exposure's upstream; "" if the call has none; see ServedBy
+	Host      string    // that the client asked for, as it sent it; "" inside the process
 	Peer      string    // address of the client, as believed
 	RequestID string    // identifies this call in logs on both sides
 	TraceID   string    // of the W3C traceparent; "" if none came
@@ -47,6 +48,7 @@ type Call struct {
 	httpStatus atomic.Int32
 	attempts   atomic.Int32
 	caller     atomic.Pointer[Caller]
+	chosen     atomic.Pointer[string]
 
 	request  func() (*Message, error) // nil where requests are a stream
 	decoding sync.Once
@@ -84,6 +86,19 @@ func (c *Call) SetHTTPStatus(code int) { c.httpStatus.Store(int32(code)) }
 
 // HTTPStatus is the HTTP status that was sent, 0 for none.
 func (c *Call) HTTPStatus() int { return int(c.httpStatus.Load()) }
+
+// SetUpstream tells that another upstream than the exposure's was chosen. It is
+// for what chooses, before the call goes on; name is kept and never written.
+func (c *Call) SetUpstream(name *string) { c.chosen.Store(name) }
+
+// ServedBy is the name of the upstream that serves the call: the one that was
+// chosen, else the exposure's; "" if the call has none.
+func (c *Call) ServedBy() string {
+	if name := c.chosen.Load(); name != nil {
+		return *name
+	}
+	return c.Upstream
+}
 
 // AddAttempt counts an attempt at the upstream.
 func (c *Call) AddAttempt() { c.attempts.Add(1) }

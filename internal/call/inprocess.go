@@ -43,7 +43,7 @@ func (t *Table) Invoke(ctx context.Context, method string, args, reply any, opts
 	if own {
 		return nil
 	}
-	return m.decode(answer, reply)
+	return c.decode(answer, reply)
 }
 
 // NewStream begins a streaming call from inside the process. The call ends when
@@ -65,7 +65,7 @@ func (t *Table) NewStream(ctx context.Context, desc *grpc.StreamDesc, method str
 			return &refusedStream{ctx: ctx, err: err, trailer: c.Header()}
 		}
 		stop := context.AfterFunc(ctx, func() { c.Finish(context.Cause(ctx)) })
-		return &inProcess{ClientStream: up, method: m, call: c, single: !desc.ServerStreams, stop: stop}
+		return &inProcess{ClientStream: up, call: c, single: !desc.ServerStreams, stop: stop}
 	}
 	if desc.ClientStreams {
 		return begin(), nil
@@ -90,7 +90,7 @@ func enter(ctx context.Context, m *Method) (context.Context, *Call) {
 		c.Method, c.Upstream = m.Name, m.Upstream
 	}
 	if outer := From(ctx); outer != nil {
-		c.Peer, c.RequestID, c.TraceID, c.TLS = outer.Peer, outer.RequestID, outer.TraceID, outer.TLS
+		c.Peer, c.Host, c.RequestID, c.TraceID, c.TLS = outer.Peer, outer.Host, outer.RequestID, outer.TraceID, outer.TLS
 	}
 	return With(ctx, c), c
 }
@@ -109,9 +109,9 @@ func encoded(v any) (_ *Message, free func(), _ error) {
 }
 
 // decode reads an answer into a generated message.
-func (m *Method) decode(answer *Message, into any) error {
+func (c *Call) decode(answer *Message, into any) error {
 	if err := (Codec{}).Unmarshal(answer.Data, into); err != nil {
-		return Refuse(Upstream, codes.Internal, "upstream %q gave an answer that is not valid", m.Upstream).Because(err)
+		return Refuse(Upstream, codes.Internal, "upstream %q gave an answer that is not valid", c.ServedBy()).Because(err)
 	}
 	return nil
 }

@@ -13,7 +13,6 @@ import (
 // inProcess is a stream as the caller inside the process sees it.
 type inProcess struct {
 	grpc.ClientStream
-	method *Method
 	call   *Call
 	single bool // the answer is one message
 	stop   func() bool
@@ -57,7 +56,7 @@ func (s *inProcess) receive(v any) error {
 	if own {
 		return nil
 	}
-	return s.method.decode(msg, v)
+	return s.call.decode(msg, v)
 }
 
 // oneRequest is a stream of answers, which begins when its request is there.

@@ -6,12 +6,16 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
+// Mirrored is the key of metadata by which a backend knows the copy of a call,
+// whose answer nobody will see.
+const Mirrored = "gatehouse-mirrored"
+
 // RequestReserved reports whether a key of request metadata belongs to the
 // protocol, to one connection, or to the gateway, so that what a client sends
 // under it never reaches a backend. Keys are in lower case.
 func RequestReserved(key string) bool {
 	switch key {
-	case "forwarded", "x-real-ip":
+	case "forwarded", "x-real-ip", Mirrored:
 		return true
 	}
 	return strings.HasPrefix(key, "grpc-") || strings.HasPrefix(key, "x-forwarded-") || connectionReserved(key)

@@ -39,6 +39,7 @@ func (f *File) check() Errors {
 	for i, e := range f.Config.GetExpose() {
 		c.exposure(i, e)
 	}
+	c.versions(f.Config.GetVersions())
 	c.readable("openapi.file", f.Config.GetOpenapi().GetFile())
 	return c.errors
 }
@@ -145,6 +146,9 @@ func (c *checker) serverTLS(path string, tls *configv1.ServerTls) {
 }
 
 func (c *checker) upstream(path string, u *configv1.Upstream) {
+	c.whereabouts(path, u)
+	c.replicas(path, u)
+	c.prefixes(path, u)
 	c.target(path+".target", u.GetTarget())
 	c.visible(path+".authority", u.GetAuthority(), "catalog.example.com")
 	c.readable(path+".schema.image", u.GetSchema().GetImage())
@@ -157,6 +161,22 @@ func (c *checker) upstream(path string, u *configv1.Upstream) {
 	}
 	if tls.GetKeyFile() != "" && tls.GetCertFile() == "" {
 		c.fail(path+".tls.cert_file", "required with key_file; give the certificate of that key")
+	}
+}
+
+// whereabouts checks that it is said, once, where an upstream is.
+func (c *checker) whereabouts(path string, u *configv1.Upstream) {
+	said := 0
+	for _, one := range [...]bool{u.GetTarget() != "", len(u.GetAddresses()) > 0, u.GetComposed()} {
+		if one {
+			said++
+		}
+	}
+	switch {
+	case said == 0:
+		c.fail(path+".target", "required; give a gRPC target such as \"dns:///catalog:9000\", or addresses, or composed: true")
+	case said > 1:
+		c.fail(path, "says more than once where it is; give one of target, addresses and composed")
 	}
 }
 
@@ -206,19 +226,7 @@ func (c *checker) place(path string) string {
 
 func (c *checker) exposure(i int, e *configv1.Exposure) {
 	path := fmt.Sprintf("expose[%d]", i)
-	var known []string
-	found := false
-	for j, u := range c.file.Config.GetUpstreams() {
-		known = append(known, c.file.shown(fmt.Sprintf("upstreams[%d].name", j), u.GetName()))
-		found = found || u.GetName() == e.GetUpstream()
-	}
-	if u := e.GetUpstream(); u != "" && !found {
-		hint := DidYouMean(u, known)
-		if hint == "" {
-			hint = "; known are " + strings.Join(known, ", ")
-		}
-		c.fail(path+".upstream", "no upstream is named %s%s", c.quoted(path+".upstream", u), hint)
-	}
+	c.knownUpstream(path+".upstream", e.GetUpstream())
 	for j, other := range c.file.Config.GetExpose()[:i] {
 		if other.GetSelect() == e.GetSelect() && other.GetUpstream() == e.GetUpstream() && e.GetSelect() != "" {
 			c.fail(path+".select", "%s is exposed already, of the same upstream, by expose[%d] on %s; join the two",
@@ -227,6 +235,7 @@ func (c *checker) exposure(i int, e *configv1.Exposure) {
 		}
 	}
 	c.httpRules(path, e)
+	c.routing(path, e)
 }
 
 func (c *checker) httpRules(path string, e *configv1.Exposure) {

@@ -67,8 +67,8 @@ func hintFor(path string) string {
 		return "give the certificate's private key, a file in PEM"
 	case "upstreams.name":
 		return "give lower-case letters, digits, \"-\", \"_\" and \".\", at most 63, the first a letter or digit"
-	case "upstreams.target":
-		return "give a gRPC target such as \"dns:///catalog:9000\""
+	case "upstreams.addresses.address":
+		return "give host:port, such as \"10.0.0.7:9000\""
 	case "authenticators":
 		return "give one of {jwt: {issuer: ..., audiences: [...], jwks_url: ...}}, {api_keys: {file: ...}}, {mtls: {spiffe_ids: [...]}}, {basic: {file: ...}}"
 	case "authenticators.jwt":
@@ -87,6 +87,16 @@ func hintFor(path string) string {
 		return "give an RPC (shop.catalog.v1.CatalogService.GetProduct), a service, all below a package (shop.catalog.v1.*), or \"*\""
 	case "expose.upstream":
 		return "give the name of one of the upstreams"
+	case "versions.name":
+		return "give the name of the API, such as products"
+	case "versions.list":
+		return "give the versions, such as {name: v1, select: [\"shop.catalog.v1.*\"]}"
+	case "versions.list.name":
+		return "give letters, digits, \"-\", \"_\" and \".\", at most 63, the first a letter or digit, such as v1"
+	case "versions.list.select":
+		return "give what belongs to it, such as [\"shop.catalog.v1.*\"]"
+	case "versions.list.deprecation.date":
+		return "give the day since when, such as \"2026-01-31\""
 	case "json.allow_query":
 		return "give the name of a parameter, or a prefix ending in \"*\" such as \"utm_*\""
 	}

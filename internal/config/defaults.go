@@ -47,6 +47,7 @@ func Default() *configv1.Config {
 		Answers:         &configv1.Answers{MaxBytes: proto.Int64(64 << 20)},
 		SecurityHeaders: &configv1.SecurityHeaders{Hsts: durationpb.New(8760 * time.Hour)},
 		Tracing:         &configv1.Tracing{SampleRatio: new(0.01), ServiceName: "gatehouse"},
+		Reload:          &configv1.Reload{Interval: durationpb.New(5 * time.Second), ReflectionInterval: durationpb.New(time.Minute)},
 	}
 	profile(c)
 	return c
@@ -62,6 +63,11 @@ func defaultUpstream(limits *configv1.Limits) *configv1.Upstream {
 			Timeout: durationpb.New(3 * time.Second),
 		},
 		RetryBudget: &policyv1.RetryBudget{MaxTokens: proto.Uint32(10), TokenRatio: new(0.1)},
+		Balancing: &configv1.Balancing{
+			Kind: configv1.Balancing_KIND_ROUND_ROBIN, Connections: proto.Uint32(1),
+			SlowStart: durationpb.New(0), Refresh: durationpb.New(30 * time.Second),
+		},
+		MaxStreamAge: durationpb.New(0),
 	}
 }
 
@@ -96,6 +102,16 @@ func complete(c *configv1.Config) {
 	completeParts(c)
 	for _, u := range c.GetUpstreams() {
 		fill(u, defaultUpstream(c.GetLimits()))
+		completeUpstream(u)
+	}
+	for _, e := range c.GetExpose() {
+		completeExposure(e)
+	}
+	for _, v := range c.GetVersions() {
+		completeVersions(v)
+	}
+	for _, composition := range c.GetCompose() {
+		CompleteComposition(composition)
 	}
 	for _, tls := range []*configv1.ServerTls{c.GetListeners().GetHttp().GetTls(), c.GetListeners().GetGrpc().GetTls(), c.GetListeners().GetAdmin().GetTls()} {
 		if tls != nil {

@@ -53,6 +53,13 @@ var defaults = map[string]string{
 	"security_headers.hsts":              "8760h",
 	"tracing.sample_ratio":               "0.01",
 	"tracing.service_name":               "gatehouse",
+	"reload.interval":                    "5s",
+	"reload.reflection_interval":         "1m",
+	"upstreams.balancing.kind":           "round-robin",
+	"upstreams.balancing.connections":    "1",
+	"upstreams.balancing.slow_start":     "0s",
+	"upstreams.balancing.refresh":        "30s",
+	"upstreams.max_stream_age":           "0s",
 }
 
 const withTLS = "listeners: {http: {tls: {cert_file: testdata/files/cert.pem, key_file: testdata/files/cert.pem}}}\n" + minimal

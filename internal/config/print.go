@@ -24,12 +24,31 @@ func (f *File) Print(w io.Writer) error {
 	return e.Close()
 }
 
-// Print writes one line for each field: its path, value, and where it is from.
-func (e *Effective) Print(w io.Writer, indent string) error {
-	return e.print(w, indent, e.Policy.ProtoReflect(), "")
+// Field is one field of a policy in force.
+type Field struct {
+	Path   string `json:"path"`
+	Value  string `json:"value"` // as YAML has it
+	Origin string `json:"origin"`
 }
 
-func (e *Effective) print(w io.Writer, indent string, m protoreflect.Message, path string) error {
+// Print writes one line for each field: its path, value, and where it is from.
+func (e *Effective) Print(w io.Writer, indent string) error {
+	fields, err := e.Fields()
+	if err != nil {
+		return err
+	}
+	for _, f := range fields {
+		if _, err := fmt.Fprintf(w, "%s%s: %s  # %s\n", indent, f.Path, f.Value, f.Origin); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Fields lists the fields that are set, in the order of the schema.
+func (e *Effective) Fields() ([]Field, error) { return e.fields(nil, e.Policy.ProtoReflect(), "") }
+
+func (e *Effective) fields(list []Field, m protoreflect.Message, path string) ([]Field, error) {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
 		field := fields.Get(i)
@@ -38,8 +57,9 @@ func (e *Effective) print(w io.Writer, indent string, m protoreflect.Message, pa
 		}
 		at := joinPath(path, string(field.Name()))
 		if isGroup(field) {
-			if err := e.print(w, indent, m.Get(field).Message(), at); err != nil {
-				return err
+			var err error
+			if list, err = e.fields(list, m.Get(field).Message(), at); err != nil {
+				return nil, err
 			}
 			continue
 		}
@@ -47,14 +67,11 @@ func (e *Effective) print(w io.Writer, indent string, m protoreflect.Message, pa
 		value.Style = yaml.FlowStyle
 		text, err := yaml.Marshal(value)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		_, err = fmt.Fprintf(w, "%s%s: %s  # %s\n", indent, at, strings.TrimSpace(string(text)), e.originOf(at))
-		if err != nil {
-			return err
-		}
+		list = append(list, Field{Path: at, Value: strings.TrimSpace(string(text)), Origin: e.originOf(at)})
 	}
-	return nil
+	return list, nil
 }
 
 // originOf tells where the field at path is from, itself or with what it is in.

@@ -20,7 +20,9 @@ import (
 type Table struct {
 	*call.Table
 	Routes *httprule.Router[*Route]
-	Errors *Errors
+	// Versions are asked for what Routes do not have.
+	Versions *Versions
+	Errors   *Errors
 	// WrapStreams writes each message of a stream as {"result": ...}, as
 	// grpc-gateway does.
 	WrapStreams bool
@@ -36,6 +38,8 @@ type Route struct {
 	View    call.View
 	// Body tells that the binding takes a body.
 	Body bool
+	// Version is the one that the method belongs to; nil is none.
+	Version *Version
 }
 
 // Current is the table in force. A request loads it once and is served by that

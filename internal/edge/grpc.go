@@ -85,6 +85,7 @@ func (e *native) outgoing(table *Table, s *nativeStream, in metadata.MD, remote 
 			out[key] = values
 		}
 	}
+	s.call.Host = first(in[":authority"])
 	out["x-forwarded-host"] = in[":authority"]
 	out["x-forwarded-proto"] = schemeHTTP
 	if p, ok := peer.FromContext(s.ServerStream.Context()); ok && p.AuthInfo != nil {

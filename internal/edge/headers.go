@@ -32,7 +32,7 @@ func (e *rest) requestMetadata(s *restStream) (metadata.MD, error) {
 	named := connectionNamed(r.Header["Connection"])
 	for name, values := range r.Header {
 		key := metadataKey(name)
-		if httpOnly(key) || s.table.Reserved.has(key) || named[key] {
+		if httpOnly(key) || s.table.Reserved.has(key) || named[key] || s.route.Version.owns(key) {
 			continue
 		}
 		if prefixed(name) && r.Header[textproto.CanonicalMIMEHeaderKey(key)] != nil {
@@ -45,6 +45,10 @@ func (e *rest) requestMetadata(s *restStream) (metadata.MD, error) {
 			}
 			md[key] = append(md[key], v)
 		}
+	}
+	s.call.Host = r.Host
+	if v := s.route.Version; v != nil {
+		md[v.API.Header] = v.values
 	}
 	md["x-forwarded-host"] = []string{r.Host}
 	md["x-forwarded-proto"] = scheme(r)
@@ -157,7 +161,7 @@ func (s *restStream) writeHeaders(contentType string) {
 	}
 	for key, values := range s.call.Header() {
 		if !strings.HasPrefix(key, "grpc-") { // which HTTP has names of its own for
-			setHeader(h, key, values)
+			setHeader(h, key, httpValues(key, values))
 		}
 	}
 	said := [...]string{contentType, s.call.RequestID}
@@ -172,12 +176,13 @@ func (s *restStream) passes(key string) bool {
 }
 
 // setHeader sets a header in the place of the gateway's own; but what an answer
-// depends on adds up.
+// depends on adds up, and so do links.
 func setHeader(h http.Header, key string, values []string) {
-	if key == "vary" {
-		values = append(slices.Clip(h["Vary"]), values...)
+	name := textproto.CanonicalMIMEHeaderKey(key)
+	if key == "vary" || key == "link" {
+		values = append(slices.Clip(h[name]), values...)
 	}
-	h[textproto.CanonicalMIMEHeaderKey(key)] = values
+	h[name] = values
 }
 
 func httpValues(key string, values []string) []string {

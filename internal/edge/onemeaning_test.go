@@ -3,6 +3,7 @@ package edge_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
@@ -141,10 +143,10 @@ func (w *witness) judge(t *testing.T, id, request string) string {
 	return called
 }
 
-func startWitness(t *testing.T) (*witness, *gatewaytest.Gateway) {
+func startWitness(t *testing.T, changes ...gatewaytest.Change) (*witness, *gatewaytest.Gateway) {
 	t.Helper()
 	w := newWitness()
-	file, err := config.New(gatewaytest.Config(w.backend(t)))
+	file, err := config.New(gatewaytest.Config(w.backend(t), changes...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,8 +155,10 @@ func startWitness(t *testing.T) (*witness, *gatewaytest.Gateway) {
 
 const get = "/shop.catalog.v1.CatalogService/GetProduct "
 
-// spellings are targets, and what a GET of each means; "" is nothing.
-var spellings = []struct{ target, want string }{
+// spelling is a target, and what a GET of it means; "" is nothing.
+type spelling struct{ target, want string }
+
+var spellings = []spelling{
 	{"/v1/products/boots", get + "products/boots"},
 	{"/v1/products/secret", ""},
 	{"/v1/orders/1", ""},
@@ -294,8 +298,41 @@ var verbs = []struct{ method, header, value string }{
 func TestOneMeaning(t *testing.T) {
 	t.Parallel()
 	w, g := startWitness(t)
+	w.tryAll(t, g, spellings)
+}
+
+// TestOneMeaningOfOpenPaths: a path that leaves its version open has the
+// meaning, in every spelling, that it has with the version, and no other.
+func TestOneMeaningOfOpenPaths(t *testing.T) {
+	t.Parallel()
+	w, g := startWitness(t, func(c *configv1.Config) {
+		c.Versions = []*configv1.Versions{{Name: "catalog", Default: "v1", List: []*configv1.Version{
+			{Name: "v1", Select: []string{"shop.catalog.v1.*"}}, {Name: "v2", Select: []string{"shop.reviews.v2.*"}},
+		}}}
+	})
+	list := slices.Clone(spellings)
+	open := 0
+	for _, s := range spellings {
+		if i := strings.Index(s.target, "/v1/"); i >= 0 && !strings.Contains(s.target, "elsewhere//") {
+			list = append(list, spelling{s.target[:i] + s.target[i+len("/v1"):], s.want})
+			open++
+		}
+	}
+	if open < 70 {
+		t.Errorf("only %d spellings leave the version open", open)
+	}
+	w.tryAll(t, g, append(list,
+		spelling{"/v2/products/boots", ""}, spelling{"/%762/products/boots", ""}, spelling{"/v1/v1/products/boots", ""},
+		spelling{"/v1%2fproducts/boots", ""}, spelling{"/products%2fboots", ""}, spelling{"/./products/boots", ""}, spelling{"//products/boots", ""},
+		spelling{"/v01/products/boots", ""}, spelling{"/v1;/products/boots", ""}, spelling{"/v1%00/products/boots", ""}, spelling{"/v1./products/boots", ""},
+	))
+}
+
+// tryAll sends each spelling with each verb.
+func (w *witness) tryAll(t *testing.T, g *gatewaytest.Gateway, list []spelling) {
+	t.Helper()
 	h2 := newRawH2(t, g.HTTP)
-	for _, tc := range spellings {
+	for _, tc := range list {
 		for _, v := range verbs {
 			request := fmt.Sprintf("%s %q %s", v.method, tc.target, v.header)
 			check := func(proto, id string) {

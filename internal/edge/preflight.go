@@ -7,7 +7,6 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
-	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 )
 
 // preflight answers a browser that asks whether a page may call (Fetch, section
@@ -19,7 +18,7 @@ func (e *rest) preflight(w http.ResponseWriter, r *http.Request) {
 	x := new(exchange)
 	c, s := &x.call, &x.stream
 	e.begin(x, w, r)
-	m := e.matches.Get().(*httprule.Match[*Route]) //nolint:forcetypeassert // the pool holds nothing else
+	m := e.matches.Get().(*match) //nolint:forcetypeassert // the pool holds nothing else
 	err := s.table.Refuse(s.ctx, e.ask(s, m))
 	if err == nil {
 		e.CORS.setPreflight(w.Header(), r)
@@ -33,7 +32,7 @@ func (e *rest) preflight(w http.ResponseWriter, r *http.Request) {
 
 // ask tells whether the request that a preflight announces has a route, and its
 // page may make it.
-func (e *rest) ask(s *restStream, m *httprule.Match[*Route]) error {
+func (e *rest) ask(s *restStream, m *match) error {
 	r := s.r
 	allowed := e.CORS.set(s.w.Header(), r)
 	if err := e.checkShape(r); err != nil {
@@ -46,7 +45,16 @@ func (e *rest) ask(s *restStream, m *httprule.Match[*Route]) error {
 	if len(methods) != 1 || !isToken(methods[0]) {
 		return call.Refuse(call.Client, codes.InvalidArgument, "header access-control-request-method must be one HTTP method")
 	}
-	err := s.table.Routes.Match(methods[0], sentPath(r.URL), m)
+	err := s.table.Routes.Match(methods[0], sentPath(r.URL), &m.Match)
+	if v := s.table.Versions; err != nil && v != nil {
+		switch open := v.preflight(methods[0], sentPath(r.URL), m); {
+		case open == nil:
+			s.call.Binding = "OPTIONS " + m.path.Value.template
+			return nil
+		case isNotFound(err):
+			err = open
+		}
+	}
 	switch {
 	case err == nil:
 		_, path, _ := strings.Cut(m.Value.Binding, " ")

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -16,11 +17,11 @@ import (
 // rest serves the HTTP bindings of the contract.
 type rest struct {
 	*Settings
-	matches sync.Pool // of *httprule.Match[*Route], which do not allocate when used again
+	matches sync.Pool // of *match, which do not allocate when used again
 }
 
 func newREST(s *Settings) *rest {
-	return &rest{Settings: s, matches: sync.Pool{New: func() any { return new(httprule.Match[*Route]) }}}
+	return &rest{Settings: s, matches: sync.Pool{New: func() any { return new(match) }}}
 }
 
 // exchange is all that one request needs, in one allocation.
@@ -34,7 +35,7 @@ func (e *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := new(exchange)
 	c, s := &x.call, &x.stream
 	e.begin(x, w, r)
-	m := e.matches.Get().(*httprule.Match[*Route]) //nolint:forcetypeassert // the pool holds nothing else
+	m := e.matches.Get().(*match) //nolint:forcetypeassert // the pool holds nothing else
 	err := e.serve(s, m)
 	s.finish(err)
 	c.Finish(err)
@@ -50,23 +51,12 @@ func (e *rest) begin(x *exchange, w http.ResponseWriter, r *http.Request) {
 }
 
 // serve finds the binding and carries the call.
-func (e *rest) serve(s *restStream, m *httprule.Match[*Route]) error {
-	if err := e.admit(s, m); err != nil {
-		return s.table.Refuse(s.ctx, err)
-	}
-	s.route, s.vars = m.Value, m.Vars
-	c := s.call
-	c.Method, c.Binding, c.Upstream = s.route.Method.Name, s.route.Binding, s.route.Method.Upstream
-	md, err := e.requestMetadata(s)
-	if err != nil {
-		return s.table.Refuse(s.ctx, err)
-	}
-	ctx, cancel, err := withDeadline(s.ctx, s.r.Header)
+func (e *rest) serve(s *restStream, m *match) error {
+	cancel, err := e.prepare(s, m)
 	if err != nil {
 		return s.table.Refuse(s.ctx, err)
 	}
 	defer cancel()
-	s.ctx = metadata.NewOutgoingContext(ctx, md)
 	if s.route.Method.Stream.ClientStreams {
 		if s.r.ProtoMajor < 2 {
 			// An answer that comes before the upload has ended leaves net/http
@@ -78,15 +68,36 @@ func (e *rest) serve(s *restStream, m *httprule.Match[*Route]) error {
 	return call.Forward(s.route.Method, s)
 }
 
+// prepare finds the binding, and makes metadata and deadline of the header. It
+// refuses all that is refused before the chain begins.
+func (e *rest) prepare(s *restStream, m *match) (context.CancelFunc, error) {
+	if err := e.admit(s, m); err != nil {
+		return nil, err
+	}
+	s.route, s.vars = m.Value, m.Vars
+	c := s.call
+	c.Method, c.Binding, c.Upstream = s.route.Method.Name, s.route.Binding, s.route.Method.Upstream
+	md, err := e.requestMetadata(s)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel, err := withDeadline(s.ctx, s.r.Header)
+	if err != nil {
+		return nil, err
+	}
+	s.ctx = metadata.NewOutgoingContext(ctx, md)
+	return cancel, nil
+}
+
 // admit refuses what can be refused without reading the body, and matches the
 // path. The path is taken as it was sent: decoded it would have lost %2F.
-func (e *rest) admit(s *restStream, m *httprule.Match[*Route]) error {
+func (e *rest) admit(s *restStream, m *match) error {
 	r := s.r
 	if err := e.checkShape(r); err != nil {
 		return err
 	}
-	if err := s.table.Routes.Match(r.Method, sentPath(r.URL), m); err != nil {
-		return s.unmatched(r.Method, err)
+	if err := s.routeTo(m); err != nil {
+		return err
 	}
 	if r.ContentLength > e.MaxBody {
 		return tooLarge(e.MaxBody)

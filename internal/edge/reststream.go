@@ -142,7 +142,7 @@ func (s *restStream) SendMsg(m any) error {
 	b, contentType, raw, err := s.route.View.AppendResponse(*out, wire.ReadOnlyData())
 	if err != nil {
 		return call.Refuse(call.Upstream, codes.Internal,
-			"upstream %q gave an answer that is not valid: %v", s.route.Method.Upstream, err)
+			"upstream %q gave an answer that is not valid: %v", s.call.ServedBy(), err)
 	}
 	*out = b
 	if !stream {

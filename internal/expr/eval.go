@@ -199,3 +199,6 @@ func headersOf(ctx context.Context) map[string]string {
 	}
 	return out
 }
+
+// IsEmptyKey tells a key that is the empty text, which names nobody.
+func IsEmptyKey(key string) bool { return key == "s" }

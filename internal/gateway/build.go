@@ -42,8 +42,11 @@ type builder struct {
 	overrides map[string][]override // full method name -> rules of the configuration
 	ruleless  map[int][]string      // exposure -> RPCs of which nobody said who may call them
 	overruled map[int][]string      // exposure -> RPCs whose contract says otherwise who may call them
+	unmatched map[string][]string   // route that asks for claims -> public RPCs, whose callers have none
 	forwarded []string              // metadata in which any RPC forwards claims
 	shared    sharedLimits
+	versions  versions
+	infos     map[string]*methodInfo // by full name on the wire
 }
 
 // source is one upstream's contract with the plans made from it.
@@ -54,7 +57,8 @@ type source struct {
 
 func (b *builder) build(ctx context.Context) (*edge.Table, error) {
 	b.methods, b.schemas, b.shared = map[string]*call.Method{}, map[string]*source{}, sharedLimits{}
-	b.ruleless, b.overruled = map[int][]string{}, map[int][]string{}
+	b.ruleless, b.overruled, b.unmatched = map[int][]string{}, map[int][]string{}, map[string][]string{}
+	b.infos = map[string]*methodInfo{}
 	if err := b.readSchemas(ctx); err != nil {
 		return nil, err
 	}
@@ -65,7 +69,10 @@ func (b *builder) build(ctx context.Context) (*edge.Table, error) {
 	if err := b.addOverrides(chosen); err != nil {
 		return nil, err
 	}
-	if err := b.merge(chosen); err != nil {
+	if err := b.readVersions(chosen); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(b.merge(chosen), b.checkRewrites()); err != nil {
 		return nil, err
 	}
 	var errs []error
@@ -141,7 +148,7 @@ func (b *builder) merge(chosen []*exposed) error {
 // add compiles one RPC: its chain and its bindings.
 func (b *builder) add(e *exposed) error {
 	name := fullMethod(e.method)
-	rules, err := b.rulesOf(e.method)
+	rules, err := b.rulesOf(e)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -153,12 +160,16 @@ func (b *builder) add(e *exposed) error {
 		StreamIdle: b.file.Config.GetLimits().GetStreamIdleTimeout().AsDuration(),
 	}
 	b.methods[name] = m
+	if b.infos[name], err = b.newInfo(e); err != nil {
+		return err
+	}
 	if hasRule(e.effective.Policy.GetAuth()) {
 		if err := b.guard(m, e, rules); err != nil {
 			return b.wrongPolicy(e, err)
 		}
 	}
 	info := RouteInfo{Method: name, Upstream: m.Upstream, Exposure: fmt.Sprintf("expose[%d]", e.index), Policies: policiesOf(e.effective)}
+	info.Routes, info.Mirror = b.ways(e)
 	if len(rules) == 0 {
 		b.routes = append(b.routes, info)
 	}
@@ -176,12 +187,8 @@ func (b *builder) guard(m *call.Method, e *exposed, rules []*rule) error {
 	if err != nil {
 		return err
 	}
-	list, err := b.parts.chain(r)
-	if err != nil {
-		return err
-	}
-	m.Conn = interceptors.Chain(b.upstreams[e.upstream].Conn(), list...)
-	return nil
+	m.Conn, err = b.link(r, e)
+	return err
 }
 
 // hasRule reports whether it is said who may call.
@@ -206,7 +213,7 @@ func (b *builder) warnings() []string {
 		list = append(list, b.file.Errorf(fmt.Sprintf("expose[%d].policy.auth", i),
 			"takes the place of what the contract says who may call %s", several(b.overruled[i])).Error())
 	}
-	return list
+	return append(list, b.unreachable()...)
 }
 
 // several lists names, as many as one can read.
@@ -229,10 +236,15 @@ func (b *builder) bind(m *call.Method, r *rule, info RouteInfo) error {
 		return err
 	}
 	route := &edge.Route{Method: m, Binding: r.verb + " " + r.path, View: view, Body: r.body != ""}
+	info.Verb, info.Path, info.Body, info.ResponseBody = r.verb, r.path, r.body, r.responseBody
+	if v := b.versions.of(m.Desc); v.edge != nil {
+		if template, err = b.bindVersion(v, template, route, r, &info); err != nil {
+			return err
+		}
+	}
 	if err := b.router.Add(r.verb, template, r.origin+" of "+m.Name, route); err != nil {
 		return err
 	}
-	info.Verb, info.Path, info.Body, info.ResponseBody = r.verb, r.path, r.body, r.responseBody
 	b.routes = append(b.routes, info)
 	return nil
 }
@@ -249,9 +261,15 @@ func (b *builder) table() (*edge.Table, error) {
 		methods = append(methods, m)
 	}
 	refused := &call.Method{Conn: interceptors.Chain(call.Refuser{}, b.parts.observers("")...)}
+	routes := b.router.Build()
+	versions, err := b.buildVersions(routes)
+	if err != nil {
+		return nil, err
+	}
 	return &edge.Table{
 		Table:       call.NewTable(methods, refused),
-		Routes:      b.router.Build(),
+		Routes:      routes,
+		Versions:    versions,
 		Errors:      errorBodies,
 		WrapStreams: b.file.Config.GetJson().GetWrapStreams(),
 		Reserved:    edge.Reserve(b.forwarded...),

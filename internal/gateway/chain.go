@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/ip"
 	"github.com/gatehouse-dev/gatehouse/interceptors/recovery"
 	"github.com/gatehouse-dev/gatehouse/interceptors/retry"
+	"github.com/gatehouse-dev/gatehouse/interceptors/rewrite"
 	"github.com/gatehouse-dev/gatehouse/interceptors/timeout"
 )
 
@@ -29,33 +30,68 @@ type parts struct {
 type rpc struct {
 	name        string // as on the wire
 	desc        protoreflect.MethodDescriptor
-	upstream    string
 	policy      *policyv1.Policy
-	budget      *policyv1.RetryBudget // of the upstream
-	safe        bool                  // may be repeated without harm
+	safe        bool // may be repeated without harm
 	sideEffects bool
 	expressions expressions
 	fixed       []byte   // what fallback serves, as wire bytes
 	forwarded   []string // the metadata in which any RPC forwards claims
 	shared      sharedLimits
+	version     version // the zero version for none
+	toUpstream
+}
+
+// toUpstream is what differs from one upstream to the next, of those that an RPC
+// chooses among.
+type toUpstream struct {
+	upstream string
+	budget   *policyv1.RetryBudget
+	routed   bool            // the RPC chooses
+	requests rewrite.Changes // of metadata
+	answers  rewrite.Changes
+	replica  keyFunc // the key of ring-hash; nil for none
+	mirror   *mirrorTo
 }
 
 func (r *rpc) unary() bool { return !r.desc.IsStreamingClient() && !r.desc.IsStreamingServer() }
 
-// chain is the ordered list of policies of one RPC, the outermost first. This is
-// the one place where their order is decided. An error names the policy's field.
+// chain is the ordered list of policies of one RPC, the outermost first: first
+// those of the call, then those of its upstream. Where routes choose among
+// several, the choice stands between the two, and each has a list of the second
+// kind. This is the one place where their order is decided. An error names the
+// policy's field.
 func (p *parts) chain(r *rpc) ([]interceptors.Interceptor, error) {
+	outer, err := p.ofCall(r)
+	inner, more := p.ofUpstream(r)
+	return append(outer, inner...), errors.Join(err, more)
+}
+
+// ofCall is the first part: who may call, how often, and for how long.
+func (p *parts) ofCall(r *rpc) ([]interceptors.Interceptor, error) {
 	c := collector{list: p.observers(r.name)}
 	c.add("", recovery.New(p.log), nil) // a panic further in is an answer like any other
+	c.addIf("deprecation", r.version.deprecation != nil, func() (interceptors.Interceptor, error) { return p.deprecationFor(r), nil }) // who is refused is told too
 	// Who is refused without a look at credentials costs least.
 	c.addIf("ip", r.policy.GetIp() != nil, func() (interceptors.Interceptor, error) { return ip.New(r.policy.GetIp()) })
 	c.add("priority", p.shed.For(r.name, r.policy.GetPriority()), nil)
 	c.build("auth", func() (interceptors.Interceptor, error) { return p.authFor(r) })
 	c.addIf("rate_limit", len(r.policy.GetRateLimit()) > 0, func() (interceptors.Interceptor, error) { return p.limitsFor(r) })
 	c.addIf("concurrency", len(r.policy.GetConcurrency()) > 0, func() (interceptors.Interceptor, error) {
-		return p.caps.For(r.name, r.upstream, r.policy.GetConcurrency())
+		return p.caps.For(r.name, r.upstream, r.capsOfCall())
 	})
 	c.add("timeout", timeout.New(r.policy.GetTimeout().AsDuration()), nil) // bounds all that follows, every attempt together
+	return c.list, errors.Join(c.errs...)
+}
+
+// ofUpstream is the second part: what answers in the upstream's place, and how it
+// is asked.
+func (p *parts) ofUpstream(r *rpc) ([]interceptors.Interceptor, error) {
+	var c collector
+	c.addIf("", r.routed, func() (interceptors.Interceptor, error) { return p.metrics.Routed(r.name, r.upstream), nil })
+	c.add("", r.answers.Answers(), nil) // the metadata of all answers, from wherever they come
+	c.addIf("concurrency", r.routed && len(r.policy.GetConcurrency()) > 0, func() (interceptors.Interceptor, error) {
+		return p.caps.For(r.name, r.upstream, r.capsOfUpstream())
+	})
 	// What answers in the backend's place: a call that is answered here is not tried.
 	c.addIf("cache", on(r.policy.GetCache()), func() (interceptors.Interceptor, error) { return p.cacheFor(r) })
 	c.addIf("fallback", on(r.policy.GetFallback()), func() (interceptors.Interceptor, error) { return p.fallbackFor(r) })
@@ -63,6 +99,8 @@ func (p *parts) chain(r *rpc) ([]interceptors.Interceptor, error) {
 	c.addIf("idempotency", on(r.policy.GetIdempotency()), func() (interceptors.Interceptor, error) {
 		return p.idempotency.For(r.name, !r.unary(), r.policy.GetIdempotency())
 	})
+	c.add("", p.mirrorFor(r), nil) // what the upstream is about to be asked, once
+	c.add("", r.toReplica(), nil)  // the same for all attempts
 	// What follows happens once for each attempt.
 	c.addIf("retry", on(r.policy.GetRetry()), func() (interceptors.Interceptor, error) {
 		return p.retries.For(retry.Method{
@@ -73,7 +111,8 @@ func (p *parts) chain(r *rpc) ([]interceptors.Interceptor, error) {
 	c.addIf("breaker", on(r.policy.GetBreaker()), func() (interceptors.Interceptor, error) {
 		return p.breakers.For(r.upstream, r.name, r.policy.GetBreaker())
 	})
-	c.list = append(c.list, p.custom...) // of those who build a gateway of their own
+	c.add("", r.requests.Requests(), nil) // all others see what the client sent
+	c.list = append(c.list, p.custom...)  // of those who build a gateway of their own
 	return c.list, errors.Join(c.errs...)
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -22,6 +23,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/calltest"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/routing"
 )
 
 // rehearsal is one RPC with a chain in front of nothing, and a caller.
@@ -31,7 +33,8 @@ type rehearsal struct {
 }
 
 // rehearse builds the chain of an RPC that has all the usual policies, or none.
-func rehearse(tb testing.TB, guarded bool) *rehearsal {
+// Where it has routes, they and the rest lead to nothing, too.
+func rehearse(tb testing.TB, guarded bool, routes ...*configv1.Route) *rehearsal {
 	tb.Helper()
 	issuer, err := authtest.New("https://id.example", "shop")
 	if err != nil {
@@ -55,7 +58,7 @@ func rehearse(tb testing.TB, guarded bool) *rehearsal {
 		Upstreams: []*configv1.Upstream{{
 			Name: "shop", Target: "passthrough:///127.0.0.1:1", Schema: &configv1.Schema{Source: &configv1.Schema_Linked{Linked: true}},
 		}},
-		Expose: []*configv1.Exposure{{Select: "shop.catalog.v1.CatalogService.GetShelf", Upstream: "shop", Policy: policy}},
+		Expose: []*configv1.Exposure{{Select: "shop.catalog.v1.CatalogService.GetShelf", Upstream: "shop", Policy: policy, Routes: routes}},
 		Authenticators: []*policyv1.Authenticator{{Name: "idp", Kind: &policyv1.Authenticator_Jwt{Jwt: &policyv1.Jwt{
 			Issuer: "https://id.example", Audiences: []string{"shop"}, Keys: &policyv1.Jwt_JwksFile{JwksFile: keys},
 		}}}},
@@ -79,17 +82,26 @@ func rehearse(tb testing.TB, guarded bool) *rehearsal {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	list, err := b.parts.chain(r)
+	outer, err := b.parts.ofCall(r)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	inner, err := b.parts.ofUpstream(r)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	answer := calltest.Bytes("")
-	conn := calltest.Conn{OnInvoke: func(_ context.Context, _ string, _, reply any, _ ...grpc.CallOption) error {
+	var conn grpc.ClientConnInterface = calltest.Conn{OnInvoke: func(_ context.Context, _ string, _, reply any, _ ...grpc.CallOption) error {
 		reply.(*call.Message).Data = answer
 		return nil
 	}}
+	conn = interceptors.Chain(conn, inner...)
+	if len(routes) > 0 {
+		to := routing.Target{Upstream: "shop", Conn: conn}
+		conn = routing.New([]routing.Route{{Target: to, Match: file.Config.GetExpose()[0].GetRoutes()[0]}}, to, rand.Float64)
+	}
 	token := issuer.Sign("ES256", issuer.Claims(time.Now()))
-	return &rehearsal{&call.Method{Name: r.name, Conn: interceptors.Chain(conn, list...)}, token}
+	return &rehearsal{&call.Method{Name: r.name, Conn: interceptors.Chain(conn, outer...)}, token}
 }
 
 var oneRequest = []string{"\n\rshelves/tents"}
@@ -116,6 +128,20 @@ func TestPoliciesAllocateLittle(t *testing.T) {
 	bare, guarded := allocs(false), allocs(true)
 	if cost := guarded - bare; cost > 10 {
 		t.Errorf("authentication, limit, timeout, retry and breaker allocate %v times a call (%v, and %v without), want at most 10", cost, guarded, bare)
+	}
+}
+
+// A choice costs what counts the calls of each upstream, and next to nothing
+// beside it.
+func TestRoutesAllocateLittle(t *testing.T) {
+	allocs := func(routes ...*configv1.Route) float64 {
+		r := rehearse(t, true, routes...)
+		r.call(t)
+		return testing.AllocsPerRun(500, func() { r.call(t) })
+	}
+	flat, routed := allocs(), allocs(&configv1.Route{Upstream: "shop", Hosts: []string{"*.example"}, Headers: map[string]string{"x-beta": "1"}, Percent: new(5.0)})
+	if cost := routed - flat; cost > 2 {
+		t.Errorf("choosing allocates %v times a call (%v, and %v without), want at most 2", cost, routed, flat)
 	}
 }
 

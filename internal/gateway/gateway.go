@@ -63,6 +63,7 @@ type served struct {
 	policies []MethodPolicy
 	contract *contract
 	warnings []string
+	infos    map[string]*methodInfo
 }
 
 // New connects to the upstreams, reads their contracts and builds the table. A
@@ -70,7 +71,7 @@ type served struct {
 // contracts by reflection.
 func New(ctx context.Context, o Options) (*Gateway, error) {
 	g := &Gateway{version: o.Version, registry: prometheus.NewRegistry(), upstreams: map[string]*upstream.Upstream{}}
-	g.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	g.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), upstreamMetrics{g})
 	g.parts, g.flush = newParts(o)
 	var err error
 	if g.openAPI, err = openAPI(o); err != nil {
@@ -111,7 +112,7 @@ func (g *Gateway) build(ctx context.Context, file *config.File) error {
 	if err != nil {
 		return err
 	}
-	g.served.Store(&served{file: file, routes: b.routes, policies: b.policies, contract: b.contract, warnings: b.warnings()})
+	g.served.Store(&served{file: file, routes: b.routes, policies: b.policies, contract: b.contract, warnings: b.warnings(), infos: b.infos})
 	g.current.Store(table)
 	return nil
 }
@@ -194,9 +195,10 @@ func (g *Gateway) health() []server.Health {
 	states := make([]server.Health, 0, len(g.upstreams))
 	for _, name := range slices.Sorted(maps.Keys(g.upstreams)) {
 		up := g.upstreams[name]
-		state := up.State()
+		status := up.Status()
 		states = append(states, server.Health{
-			Upstream: name, State: state.String(), Required: up.Options.Required, Ready: state == connectivity.Ready,
+			Upstream: name, State: status.State.String(), Needed: up.Options.Required, Ready: status.State == connectivity.Ready,
+			Found: status.Found, Replicas: status.Replicas, Connections: status.Connections, Problem: status.Problem,
 		})
 	}
 	return states

@@ -30,6 +30,14 @@ func everything(c *configv1.Config) {
 	p.Retry = &policyv1.Retry{InitialBackoff: durationpb.New(time.Microsecond), Safe: new(true), AttemptTimeout: durationpb.New(200 * time.Millisecond)}
 	p.Breaker = &policyv1.Breaker{Kind: policyv1.Breaker_KIND_THREE_STATE.Enum(), FailureRatio: new(.9), OpenTime: durationpb.New(time.Millisecond)}
 	c.Shedding = &configv1.Shedding{Enabled: true}
+	other := proto.CloneOf(c.GetUpstreams()[0])
+	other.Name = "other"
+	c.Upstreams = append(c.Upstreams, other)
+	base.Routes = []*configv1.Route{{Upstream: "other", Percent: new(30.0), StickyBy: "request.name"}}
+	base.Mirror = &configv1.Mirror{Upstream: "other", Unsafe: true, Percent: new(50.0), Timeout: durationpb.New(time.Millisecond), MaxConcurrent: proto.Uint32(2)}
+	base.Metadata = &configv1.Rewrite{
+		Request: &configv1.Changes{Set: map[string]string{"x-set": "1"}}, Response: &configv1.Changes{Set: map[string]string{"x-set": "1"}},
+	}
 	c.Expose = nil
 	for _, r := range []rpc{getShelf, createProduct, watchStock} {
 		e := proto.Clone(base).(*configv1.Exposure)
@@ -41,6 +49,7 @@ func everything(c *configv1.Config) {
 			e.Policy.Fallback = &policyv1.Fallback{Serve: &policyv1.Fallback_LastGood{LastGood: durationpb.New(time.Minute)}}
 			e.Policy.Cache = &policyv1.Cache{Ttl: durationpb.New(time.Millisecond)}
 		case createProduct:
+			e.Routes[0].StickyBy = "request.product.display_name"
 			e.Policy.Idempotency = &policyv1.Idempotency{}
 		case watchStock:
 			e.Policy.Fallback = fixedAnswer(`{"name": "none"}`)

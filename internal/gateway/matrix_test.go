@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -35,6 +37,8 @@ type shopBackend struct {
 	arrived chan struct{}
 	// see, if not nil, looks at each call.
 	see func(ctx context.Context)
+	// name, if any, is told in the header of good answers.
+	name string
 }
 
 func (b *shopBackend) run(ctx context.Context) error {
@@ -53,7 +57,12 @@ func (b *shopBackend) run(ctx context.Context) error {
 		}
 	}
 	if b.fail != nil {
-		return b.fail(n)
+		if err := b.fail(n); err != nil {
+			return err
+		}
+	}
+	if b.name != "" {
+		_ = grpc.SetHeader(ctx, metadata.Pairs(servedBy, b.name))
 	}
 	return nil
 }

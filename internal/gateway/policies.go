@@ -147,19 +147,20 @@ func (p *parts) cacheFor(r *rpc) (interceptors.Interceptor, error) {
 			return interceptors.Interceptor{}, fmt.Errorf("vary: %w", err)
 		}
 	}
-	return p.cache.For(r.name, r.unary(), r.sideEffects, conf, vary)
+	return p.cache.For(r.name, r.source(), r.unary(), r.sideEffects, conf, vary)
 }
 
 func (p *parts) fallbackFor(r *rpc) (interceptors.Interceptor, error) {
-	return p.fallback.For(r.name, r.unary(), r.sideEffects, r.policy.GetFallback(), r.fixed)
+	return p.fallback.For(r.name, r.source(), r.unary(), r.sideEffects, r.policy.GetFallback(), r.fixed)
 }
 
 // newRPC gathers what the policies of an RPC must know.
 func (b *builder) newRPC(e *exposed, rules []*rule) (*rpc, error) {
 	policy := e.effective.Policy
 	r := &rpc{
-		name: fullMethod(e.method), desc: e.method, upstream: e.upstream, policy: policy, budget: b.budgetOf(e.upstream),
+		name: fullMethod(e.method), desc: e.method, policy: policy,
 		expressions: expressions{desc: e.method}, forwarded: b.forwarded, shared: b.shared,
+		version: b.versions.of(e.method),
 	}
 	r.safe, r.sideEffects = repeatable(e.method, rules)
 	if again := policy.GetRetry(); again != nil {
@@ -170,6 +171,9 @@ func (b *builder) newRPC(e *exposed, rules []*rule) (*rpc, error) {
 		r.safe = again.GetSafe()
 	}
 	if err := adaptiveAlone(e.effective); err != nil {
+		return nil, err
+	}
+	if err := b.direct(r, e); err != nil {
 		return nil, err
 	}
 	if text := policy.GetFallback().GetResponse(); text != "" && on(policy.GetFallback()) {
@@ -193,15 +197,6 @@ func adaptiveAlone(e *config.Effective) error {
 	for _, field := range [...]string{"failure_ratio", "slow_call", "slow_ratio", "open_time", "probes"} {
 		if path := "breaker." + field; e.Origin[path] != "default" {
 			return &policyError{path, errors.New("only for kind: three-state; say that too, or leave this out")}
-		}
-	}
-	return nil
-}
-
-func (b *builder) budgetOf(upstream string) *policyv1.RetryBudget {
-	for _, u := range b.file.Config.GetUpstreams() {
-		if u.GetName() == upstream {
-			return u.GetRetryBudget()
 		}
 	}
 	return nil
@@ -250,7 +245,9 @@ func (b *builder) wrongPolicy(e *exposed, err error) error {
 	var errs []error
 	for _, one := range flattened(err) {
 		path, text := fmt.Sprintf("expose[%d].policy", e.index), one.Error()
-		if p, ok := errors.AsType[*policyError](one); ok {
+		if p, ok := errors.AsType[*routeError](one); ok {
+			path, text = p.path, p.err.Error()
+		} else if p, ok := errors.AsType[*policyError](one); ok {
 			field, rest := p.place()
 			path, text = path+"."+field, rest
 		}

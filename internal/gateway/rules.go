@@ -138,8 +138,9 @@ type override struct {
 }
 
 // rulesOf are the bindings of an RPC: the configuration's if it has any, else
-// the contract's own.
-func (b *builder) rulesOf(m protoreflect.MethodDescriptor) ([]*rule, error) {
+// the contract's own, below the prefix that its upstream has.
+func (b *builder) rulesOf(e *exposed) ([]*rule, error) {
+	m := e.method
 	var rules []*rule
 	for _, o := range b.overrides[string(m.FullName())] {
 		flat, err := flatten(o.rule, "http rule of the configuration")
@@ -158,7 +159,10 @@ func (b *builder) rulesOf(m protoreflect.MethodDescriptor) ([]*rule, error) {
 	if err != nil || r == nil {
 		return nil, err
 	}
-	return flatten(r, "google.api.http")
+	if rules, err = flatten(r, "google.api.http"); err != nil {
+		return nil, err
+	}
+	return b.prefixed(e.upstream, rules)
 }
 
 // wrong tells what is wrong with a rule, and where it is written.
@@ -218,6 +222,10 @@ type RouteInfo struct {
 	ResponseBody string            `json:"response_body,omitempty"` // the contract's own spelling
 	Method       string            `json:"method"`
 	Upstream     string            `json:"upstream"`
+	Routes       []string          `json:"routes,omitempty"` // other upstreams, in their order, each with the calls that go there
+	Mirror       string            `json:"mirror,omitempty"`
 	Exposure     string            `json:"exposure"`
+	Version      string            `json:"version,omitempty"`   // as in "v2 of reviews"
+	OpenPath     string            `json:"open_path,omitempty"` // the path that leaves the version open
 	Policies     map[string]string `json:"policies"`
 }

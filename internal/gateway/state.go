@@ -15,9 +15,11 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/breaker"
 	"github.com/gatehouse-dev/gatehouse/interceptors/cache"
 	"github.com/gatehouse-dev/gatehouse/interceptors/concurrency"
+	"github.com/gatehouse-dev/gatehouse/interceptors/deprecation"
 	"github.com/gatehouse-dev/gatehouse/interceptors/fallback"
 	"github.com/gatehouse-dev/gatehouse/interceptors/idempotency"
 	"github.com/gatehouse-dev/gatehouse/interceptors/metrics"
+	"github.com/gatehouse-dev/gatehouse/interceptors/mirror"
 	"github.com/gatehouse-dev/gatehouse/interceptors/ratelimit"
 	"github.com/gatehouse-dev/gatehouse/interceptors/retry"
 	"github.com/gatehouse-dev/gatehouse/interceptors/shed"
@@ -41,6 +43,8 @@ type state struct {
 	fallback    *fallback.Fallbacks
 	retries     *retry.Retries
 	breakers    *breaker.Breakers
+	mirrors     *mirror.Mirrors
+	deprecated  *deprecation.Deprecations
 	redis       *redis.Store // nil: none
 
 	closers []func() error
@@ -59,7 +63,9 @@ func newState(ctx context.Context, file *config.File, reg prometheus.Registerer,
 		func() (err error) { s.caps, err = concurrency.New(reg); return err },
 		func() (err error) { s.retries, err = retry.New(reg, nil); return err },
 		func() (err error) { s.breakers, err = breaker.New(reg, nil); return err },
+		func() (err error) { s.deprecated, err = deprecation.New(reg); return err },
 		func() error { return s.keep(c, reg) },
+		func() error { return s.copy(reg) },
 	} {
 		if err := begin(); err != nil {
 			return nil, errors.Join(err, s.close())
@@ -146,6 +152,15 @@ func (s *state) keep(c *configv1.Config, reg prometheus.Registerer) error {
 	}
 	s.fallback, err = fallback.New(store, reg)
 	return err
+}
+
+// copy makes what sends copies of calls.
+func (s *state) copy(reg prometheus.Registerer) (err error) {
+	if s.mirrors, err = mirror.New(reg, nil); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.mirrors.Close)
+	return nil
 }
 
 // close ends what runs in the background.

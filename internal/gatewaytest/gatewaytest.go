@@ -31,6 +31,7 @@ import (
 	_ "github.com/gatehouse-dev/gatehouse/gen/shop/orders/v1"
 	_ "github.com/gatehouse-dev/gatehouse/gen/shop/pricing/v1"
 	_ "github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v1"
+	_ "github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v2"
 )
 
 // Patience is how long a test waits for what must come. It is never waited out

@@ -50,6 +50,26 @@ type variable struct {
 // can be, and no "=*". It parses to an equal template.
 func (t *Template) String() string { return t.text }
 
+// Path returns the template without its variables, as in "/shelves/*/books":
+// to a router, templates with the same path are the same.
+func (t *Template) Path() string {
+	bare := *t
+	bare.vars = nil
+	return bare.format()
+}
+
+// Example returns a path that matches the template, and no word of another: its
+// variables are "~".
+func (t *Template) Example() string {
+	some := Template{segments: slices.Clone(t.segments), verb: t.verb}
+	for i, s := range some.segments {
+		if s.kind != literal {
+			some.segments[i] = segment{literal: "~"}
+		}
+	}
+	return some.format()
+}
+
 // Verb returns the custom verb, without its colon and decoded; "" if none.
 func (t *Template) Verb() string { return t.verb }
 

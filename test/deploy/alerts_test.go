@@ -75,6 +75,9 @@ var scenarios = []scenario{
 	{"GatehouseBreakerOpen", "three-state", []string{"gatehouse_breaker_state" + breaker + "2x20", "gatehouse_breaker_refusal_probability" + breaker + "1x20"}, 15 * time.Minute, []string{"upstream=shop"}},
 	{"GatehouseBreakerOpen", "a little", []string{"gatehouse_breaker_refusal_probability" + breaker + "0.1x20", "gatehouse_breaker_state" + breaker + "1x20"}, 15 * time.Minute, nil},
 
+	{"GatehouseUpstreamAway", "from all", []string{`gatehouse_upstream_ready{job="gatehouse", instance="a", upstream="shop"} 1x5 0x15`, `gatehouse_upstream_ready{job="gatehouse", instance="b", upstream="shop"} 0x20`}, 15 * time.Minute, []string{"upstream=shop"}},
+	{"GatehouseUpstreamAway", "from one", []string{`gatehouse_upstream_ready{job="gatehouse", instance="a", upstream="shop"} 1x20`, `gatehouse_upstream_ready{job="gatehouse", instance="b", upstream="shop"} 0x20`}, 15 * time.Minute, nil},
+
 	{"GatehouseRetries", "a third again", []string{attempts + `"first"} 0+90x40`, attempts + `"retry"} 0+30x40`}, 30 * time.Minute, []string{"method=/m"}},
 	{"GatehouseRetries", "a few", []string{attempts + `"first"} 0+90x40`, attempts + `"retry"} 0+3x40`}, 30 * time.Minute, nil},
 

@@ -28,7 +28,7 @@ func (p *process) offers(t *testing.T) []string {
 	return found
 }
 
-var offered = regexp.MustCompile(`^(curl|grpcurl|for|sleep) `)
+var offered = regexp.MustCompile(`^(curl|grpcurl|for|sleep|\S*gatehouse) `)
 
 func TestDemoOffersWhatTheReadmeShows(t *testing.T) {
 	demo := startDemo(t)
@@ -66,6 +66,18 @@ func TestDemoDoesWhatItSays(t *testing.T) {
 		{"sleep 4; for i in 1 2 3; do", `^(200\n){3}.*GetReview".*\n.*\n *"state": "closed"`},
 		{"/ratingSummary", `^\{"name":"products/enamel-mug-blue/ratingSummary",`},
 		{"/ratingSummary -H 'x-demo-fault: always'", `(?s)^HTTP/1.1 200 OK\r\nAge: \d\r\n.*\nGatehouse-Degraded: fallback; code=UNAVAILABLE\r\n.*"name":"products/enamel-mug-blue/ratingSummary"`},
+		{"for v in ada bob", `(?s)^ada: X-Served-By: catalog\r\nbob: X-Served-By: catalog\r\neve: .*hal: X-Served-By: catalog-next\r\n.*GetShelf",status="OK",upstream="catalog"} 5\n.*upstream="catalog-next"} 1\n`},
+		{"x-visitor: hal", `(?s)\nx-served-by: catalog-next\n.*"displayName": "Tents and shelters"`},
+
+		{"/products/enamel-mug-blue/reviews/205", `^\{"name":"products/enamel-mug-blue/reviews/205","score":\{"stars":\d,"of":5\},.*"author":\{"displayName":`},
+		{"-H 'x-api-version: v1'", `^\{"name":"products/enamel-mug-blue/reviews/205","rating":\d,`},
+		{"-H 'accept: application/json; version=v1'", `^\{"name":"products/enamel-mug-blue/reviews/205","rating":\d,`},
+		{"-i http", `(?s)^HTTP/1.1 200 OK\r\n.*\nDeprecation: @1767225600\r\nLink: <https://shop.example/reviews-v2>; rel="deprecation", ` +
+			`</v2/products/-/reviews>; rel="successor-version"\r\n.*\nSunset: Fri, 31 Dec 2027 00:00:00 GMT\r\nX-Api-Version: v1\r\n.*"rating":\d,`},
+		{"grpcurl -plaintext -v", `(?s)\ndeprecation: @1767225600\n.*\nsunset: Fri, 31 Dec 2027 00:00:00 GMT\n.*"rating": \d,`},
+		{"-H 'x-api-version: v9'", `^\{"error":\{"code":400,"message":"header x-api-version names version \\"v9\\" of \\"reviews\\", which has v1, v2",.*"versions":"v1, v2"`},
+		{"/v2/products", `^\{"error":\{"code":400,"message":"the path names version v2 of \\"reviews\\", and header x-api-version version v1: name one"`},
+		{" explain ", `(?s)\npasses the door\n.*\nrpc +shop.reviews.v1.ReviewsService/GetReview\nversion +v1 of reviews, named by header x-api-version\n.*\nupstream +reviews\n`},
 	}
 	if len(offers) != len(outcomes) {
 		t.Fatalf("the demo offers %d commands, and this test knows %d:\n%s", len(offers), len(outcomes), strings.Join(offers, "\n"))

@@ -45,6 +45,7 @@ func newReviews(now func() time.Time, seed *seed, hasProduct func(string) bool) 
 
 // store puts a review where its time belongs, newest first.
 func (r *reviews) store(review *reviewsv1.Review) {
+	review.Reviewer = reviewerOf(review)
 	r.reviews.put(review.GetName(), newestFirst(review.GetCreateTime(), review.GetName()), review)
 }
 

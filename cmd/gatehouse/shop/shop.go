@@ -19,6 +19,7 @@ import (
 	ordersv1 "github.com/gatehouse-dev/gatehouse/gen/shop/orders/v1"
 	pricingv1 "github.com/gatehouse-dev/gatehouse/gen/shop/pricing/v1"
 	reviewsv1 "github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v1"
+	reviewsv2 "github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v2"
 )
 
 // Shop is the five services with their data. It is safe for concurrent use.
@@ -65,6 +66,7 @@ func (s *Shop) Backends() []Backend {
 		}},
 		{"reviews", reviewsv1.ReviewsService_ServiceDesc.ServiceName, func(r grpc.ServiceRegistrar) {
 			reviewsv1.RegisterReviewsServiceServer(r, s.reviews)
+			reviewsv2.RegisterReviewsServiceServer(r, reviewsAgain{reviews: s.reviews})
 		}},
 		{"orders", ordersv1.OrdersService_ServiceDesc.ServiceName, func(r grpc.ServiceRegistrar) {
 			ordersv1.RegisterOrdersServiceServer(r, s.orders)

@@ -12,6 +12,7 @@ package configv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	v11 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/compose/v1"
 	v1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	annotations "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
@@ -79,7 +80,69 @@ func (x ServerTls_Version) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ServerTls_Version.Descriptor instead.
 func (ServerTls_Version) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{10, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{14, 0}
+}
+
+// A way to choose.
+type Balancing_Kind int32
+
+const (
+	// The default.
+	Balancing_KIND_UNSPECIFIED Balancing_Kind = 0
+	// One after the other.
+	Balancing_KIND_ROUND_ROBIN Balancing_Kind = 1
+	// Of two at random, the one with fewer calls.
+	Balancing_KIND_LEAST_REQUEST Balancing_Kind = 2
+	// By the weights of the addresses. Where they have none, by what replicas
+	// report of their load (gRFC A58).
+	Balancing_KIND_WEIGHTED Balancing_Kind = 3
+	// The same key, the same replica, as long as it is there (gRFC A42).
+	Balancing_KIND_RING_HASH Balancing_Kind = 4
+)
+
+// Enum value maps for Balancing_Kind.
+var (
+	Balancing_Kind_name = map[int32]string{
+		0: "KIND_UNSPECIFIED",
+		1: "KIND_ROUND_ROBIN",
+		2: "KIND_LEAST_REQUEST",
+		3: "KIND_WEIGHTED",
+		4: "KIND_RING_HASH",
+	}
+	Balancing_Kind_value = map[string]int32{
+		"KIND_UNSPECIFIED":   0,
+		"KIND_ROUND_ROBIN":   1,
+		"KIND_LEAST_REQUEST": 2,
+		"KIND_WEIGHTED":      3,
+		"KIND_RING_HASH":     4,
+	}
+)
+
+func (x Balancing_Kind) Enum() *Balancing_Kind {
+	p := new(Balancing_Kind)
+	*p = x
+	return p
+}
+
+func (x Balancing_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Balancing_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_gatehouse_config_v1_config_proto_enumTypes[1].Descriptor()
+}
+
+func (Balancing_Kind) Type() protoreflect.EnumType {
+	return &file_gatehouse_config_v1_config_proto_enumTypes[1]
+}
+
+func (x Balancing_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Balancing_Kind.Descriptor instead.
+func (Balancing_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{17, 0}
 }
 
 // A set of defaults for the fields below.
@@ -121,11 +184,11 @@ func (x Json_Profile) String() string {
 }
 
 func (Json_Profile) Descriptor() protoreflect.EnumDescriptor {
-	return file_gatehouse_config_v1_config_proto_enumTypes[1].Descriptor()
+	return file_gatehouse_config_v1_config_proto_enumTypes[2].Descriptor()
 }
 
 func (Json_Profile) Type() protoreflect.EnumType {
-	return &file_gatehouse_config_v1_config_proto_enumTypes[1]
+	return &file_gatehouse_config_v1_config_proto_enumTypes[2]
 }
 
 func (x Json_Profile) Number() protoreflect.EnumNumber {
@@ -134,7 +197,7 @@ func (x Json_Profile) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Json_Profile.Descriptor instead.
 func (Json_Profile) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{16, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{28, 0}
 }
 
 // The form of an error's body.
@@ -179,11 +242,11 @@ func (x Errors_Format) String() string {
 }
 
 func (Errors_Format) Descriptor() protoreflect.EnumDescriptor {
-	return file_gatehouse_config_v1_config_proto_enumTypes[2].Descriptor()
+	return file_gatehouse_config_v1_config_proto_enumTypes[3].Descriptor()
 }
 
 func (Errors_Format) Type() protoreflect.EnumType {
-	return &file_gatehouse_config_v1_config_proto_enumTypes[2]
+	return &file_gatehouse_config_v1_config_proto_enumTypes[3]
 }
 
 func (x Errors_Format) Number() protoreflect.EnumNumber {
@@ -192,7 +255,7 @@ func (x Errors_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Errors_Format.Descriptor instead.
 func (Errors_Format) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{17, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{29, 0}
 }
 
 // How much.
@@ -240,11 +303,11 @@ func (x Log_Level) String() string {
 }
 
 func (Log_Level) Descriptor() protoreflect.EnumDescriptor {
-	return file_gatehouse_config_v1_config_proto_enumTypes[3].Descriptor()
+	return file_gatehouse_config_v1_config_proto_enumTypes[4].Descriptor()
 }
 
 func (Log_Level) Type() protoreflect.EnumType {
-	return &file_gatehouse_config_v1_config_proto_enumTypes[3]
+	return &file_gatehouse_config_v1_config_proto_enumTypes[4]
 }
 
 func (x Log_Level) Number() protoreflect.EnumNumber {
@@ -253,7 +316,7 @@ func (x Log_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Level.Descriptor instead.
 func (Log_Level) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{21, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{33, 0}
 }
 
 // The form of a line.
@@ -293,11 +356,11 @@ func (x Log_Format) String() string {
 }
 
 func (Log_Format) Descriptor() protoreflect.EnumDescriptor {
-	return file_gatehouse_config_v1_config_proto_enumTypes[4].Descriptor()
+	return file_gatehouse_config_v1_config_proto_enumTypes[5].Descriptor()
 }
 
 func (Log_Format) Type() protoreflect.EnumType {
-	return &file_gatehouse_config_v1_config_proto_enumTypes[4]
+	return &file_gatehouse_config_v1_config_proto_enumTypes[5]
 }
 
 func (x Log_Format) Number() protoreflect.EnumNumber {
@@ -306,7 +369,7 @@ func (x Log_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Format.Descriptor instead.
 func (Log_Format) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{21, 1}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{33, 1}
 }
 
 // Config is the whole file. What it does not set has the default named at the
@@ -345,7 +408,15 @@ type Config struct {
 	// Headers that tell browsers to be careful.
 	SecurityHeaders *SecurityHeaders `protobuf:"bytes,15,opt,name=security_headers,json=securityHeaders,proto3" json:"security_headers,omitempty"`
 	// Traces.
-	Tracing       *Tracing `protobuf:"bytes,16,opt,name=tracing,proto3" json:"tracing,omitempty"`
+	Tracing *Tracing `protobuf:"bytes,16,opt,name=tracing,proto3" json:"tracing,omitempty"`
+	// The versions in which APIs are served, and how a client chooses.
+	Versions []*Versions `protobuf:"bytes,17,rep,name=versions,proto3" json:"versions,omitempty"`
+	// How changes of this file, of contracts and of certificates are taken while
+	// the gateway runs.
+	Reload *Reload `protobuf:"bytes,18,opt,name=reload,proto3" json:"reload,omitempty"`
+	// RPCs that the gateway makes of calls of others, where their contracts do not
+	// say it, or say it otherwise.
+	Compose       []*v11.Composition `protobuf:"bytes,19,rep,name=compose,proto3" json:"compose,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -492,6 +563,343 @@ func (x *Config) GetTracing() *Tracing {
 	return nil
 }
 
+func (x *Config) GetVersions() []*Versions {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+func (x *Config) GetReload() *Reload {
+	if x != nil {
+		return x.Reload
+	}
+	return nil
+}
+
+func (x *Config) GetCompose() []*v11.Composition {
+	if x != nil {
+		return x.Compose
+	}
+	return nil
+}
+
+// Versions is one API in several versions, each a package of its own. A client
+// names one in the path (`/v2/products`), or, on the path without a version
+// (`/products`), in a header or in a parameter of the media type: of `accept`,
+// and of `content-type` where there is a body. Who names several must name the
+// same one. On gRPC the full name of the RPC says it.
+type Versions struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the API, for errors and `gatehouse explain`.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The header that names the version.
+	// Default: `x-api-version`.
+	Header string `protobuf:"bytes,2,opt,name=header,proto3" json:"header,omitempty"`
+	// The parameter of the media type that names the version, as in
+	// `application/json; version=v2`.
+	// Default: `version`.
+	MediaTypeParameter string `protobuf:"bytes,3,opt,name=media_type_parameter,json=mediaTypeParameter,proto3" json:"media_type_parameter,omitempty"`
+	// The version of a client that names none. Default: none; a client that names
+	// none is refused, and told which there are.
+	Default string `protobuf:"bytes,4,opt,name=default,proto3" json:"default,omitempty"`
+	// The versions, the newest last.
+	List          []*Version `protobuf:"bytes,5,rep,name=list,proto3" json:"list,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Versions) Reset() {
+	*x = Versions{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Versions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Versions) ProtoMessage() {}
+
+func (x *Versions) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Versions.ProtoReflect.Descriptor instead.
+func (*Versions) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Versions) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Versions) GetHeader() string {
+	if x != nil {
+		return x.Header
+	}
+	return ""
+}
+
+func (x *Versions) GetMediaTypeParameter() string {
+	if x != nil {
+		return x.MediaTypeParameter
+	}
+	return ""
+}
+
+func (x *Versions) GetDefault() string {
+	if x != nil {
+		return x.Default
+	}
+	return ""
+}
+
+func (x *Versions) GetList() []*Version {
+	if x != nil {
+		return x.List
+	}
+	return nil
+}
+
+// Version is one version of an API.
+type Version struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name, exactly as clients give it, which is also the segment of its
+	// paths that names it: `v1` in `/v1/products`. A path of the contract without
+	// that segment gets it in front.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What belongs to it, as `select` of exposures has it. An RPC belongs to one
+	// version.
+	Select []string `protobuf:"bytes,2,rep,name=select,proto3" json:"select,omitempty"`
+	// That it will go away. Default: it will not.
+	Deprecation   *Deprecation `protobuf:"bytes,3,opt,name=deprecation,proto3" json:"deprecation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Version) Reset() {
+	*x = Version{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Version) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Version) ProtoMessage() {}
+
+func (x *Version) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Version.ProtoReflect.Descriptor instead.
+func (*Version) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Version) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Version) GetSelect() []string {
+	if x != nil {
+		return x.Select
+	}
+	return nil
+}
+
+func (x *Version) GetDeprecation() *Deprecation {
+	if x != nil {
+		return x.Deprecation
+	}
+	return nil
+}
+
+// Deprecation tells clients that they should move on, on every protocol and
+// with every answer, refusals included: in the headers `deprecation`, `sunset`
+// and `link`.
+type Deprecation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Since when, or from when on (RFC 9745): `2026-01-31`, which begins at
+	// midnight UTC, or `2026-01-31T12:00:00Z`.
+	Date string `protobuf:"bytes,1,opt,name=date,proto3" json:"date,omitempty"`
+	// When it will stop to be served (RFC 8594), in the same form, not before
+	// `date`. It is served until it is taken out of the configuration. Default:
+	// nobody knows.
+	Sunset string `protobuf:"bytes,2,opt,name=sunset,proto3" json:"sunset,omitempty"`
+	// A page that tells more, as `rel="deprecation"`: a URL, or a path of this
+	// gateway.
+	Link string `protobuf:"bytes,3,opt,name=link,proto3" json:"link,omitempty"`
+	// What to use instead, as `rel="successor-version"`: a URL, or a path of this
+	// gateway.
+	Successor     string `protobuf:"bytes,4,opt,name=successor,proto3" json:"successor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Deprecation) Reset() {
+	*x = Deprecation{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Deprecation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Deprecation) ProtoMessage() {}
+
+func (x *Deprecation) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Deprecation.ProtoReflect.Descriptor instead.
+func (*Deprecation) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Deprecation) GetDate() string {
+	if x != nil {
+		return x.Date
+	}
+	return ""
+}
+
+func (x *Deprecation) GetSunset() string {
+	if x != nil {
+		return x.Sunset
+	}
+	return ""
+}
+
+func (x *Deprecation) GetLink() string {
+	if x != nil {
+		return x.Link
+	}
+	return ""
+}
+
+func (x *Deprecation) GetSuccessor() string {
+	if x != nil {
+		return x.Successor
+	}
+	return ""
+}
+
+// Reload tells how changes are taken. A configuration or contract that is wrong
+// is refused whole, and the last good one stays.
+type Reload struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Do not look at files; SIGHUP is the only way.
+	// Default: `false`.
+	Disabled bool `protobuf:"varint,1,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	// How often the configuration, images and certificates are looked at.
+	// Default: `5s`.
+	Interval *durationpb.Duration `protobuf:"bytes,2,opt,name=interval,proto3" json:"interval,omitempty"`
+	// How often contracts had by reflection are asked for. `0s` never.
+	// Default: `1m`.
+	ReflectionInterval *durationpb.Duration `protobuf:"bytes,3,opt,name=reflection_interval,json=reflectionInterval,proto3" json:"reflection_interval,omitempty"`
+	// Take contracts that break clients of those in force: RPCs gone, types
+	// changed.
+	// Default: `false`.
+	AllowBreaking bool `protobuf:"varint,4,opt,name=allow_breaking,json=allowBreaking,proto3" json:"allow_breaking,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reload) Reset() {
+	*x = Reload{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reload) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reload) ProtoMessage() {}
+
+func (x *Reload) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reload.ProtoReflect.Descriptor instead.
+func (*Reload) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Reload) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+func (x *Reload) GetInterval() *durationpb.Duration {
+	if x != nil {
+		return x.Interval
+	}
+	return nil
+}
+
+func (x *Reload) GetReflectionInterval() *durationpb.Duration {
+	if x != nil {
+		return x.ReflectionInterval
+	}
+	return nil
+}
+
+func (x *Reload) GetAllowBreaking() bool {
+	if x != nil {
+		return x.AllowBreaking
+	}
+	return false
+}
+
 // Redis is the store that replicas share.
 type Redis struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -519,7 +927,7 @@ type Redis struct {
 
 func (x *Redis) Reset() {
 	*x = Redis{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[1]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -531,7 +939,7 @@ func (x *Redis) String() string {
 func (*Redis) ProtoMessage() {}
 
 func (x *Redis) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[1]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -544,7 +952,7 @@ func (x *Redis) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redis.ProtoReflect.Descriptor instead.
 func (*Redis) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{1}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Redis) GetAddresses() []string {
@@ -615,7 +1023,7 @@ type Shedding struct {
 
 func (x *Shedding) Reset() {
 	*x = Shedding{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[2]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -627,7 +1035,7 @@ func (x *Shedding) String() string {
 func (*Shedding) ProtoMessage() {}
 
 func (x *Shedding) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[2]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -640,7 +1048,7 @@ func (x *Shedding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shedding.ProtoReflect.Descriptor instead.
 func (*Shedding) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{2}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Shedding) GetEnabled() bool {
@@ -677,7 +1085,7 @@ type Answers struct {
 
 func (x *Answers) Reset() {
 	*x = Answers{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[3]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -689,7 +1097,7 @@ func (x *Answers) String() string {
 func (*Answers) ProtoMessage() {}
 
 func (x *Answers) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[3]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -702,7 +1110,7 @@ func (x *Answers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answers.ProtoReflect.Descriptor instead.
 func (*Answers) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{3}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Answers) GetMaxBytes() int64 {
@@ -738,7 +1146,7 @@ type Cors struct {
 
 func (x *Cors) Reset() {
 	*x = Cors{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[4]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -750,7 +1158,7 @@ func (x *Cors) String() string {
 func (*Cors) ProtoMessage() {}
 
 func (x *Cors) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[4]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -763,7 +1171,7 @@ func (x *Cors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cors.ProtoReflect.Descriptor instead.
 func (*Cors) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{4}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Cors) GetAllowOrigins() []string {
@@ -817,7 +1225,7 @@ type SecurityHeaders struct {
 
 func (x *SecurityHeaders) Reset() {
 	*x = SecurityHeaders{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[5]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -829,7 +1237,7 @@ func (x *SecurityHeaders) String() string {
 func (*SecurityHeaders) ProtoMessage() {}
 
 func (x *SecurityHeaders) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[5]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -842,7 +1250,7 @@ func (x *SecurityHeaders) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecurityHeaders.ProtoReflect.Descriptor instead.
 func (*SecurityHeaders) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{5}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SecurityHeaders) GetDisabled() bool {
@@ -882,7 +1290,7 @@ type Tracing struct {
 
 func (x *Tracing) Reset() {
 	*x = Tracing{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[6]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -894,7 +1302,7 @@ func (x *Tracing) String() string {
 func (*Tracing) ProtoMessage() {}
 
 func (x *Tracing) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[6]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -907,7 +1315,7 @@ func (x *Tracing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tracing.ProtoReflect.Descriptor instead.
 func (*Tracing) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Tracing) GetOtlpEndpoint() string {
@@ -953,7 +1361,7 @@ type Listeners struct {
 
 func (x *Listeners) Reset() {
 	*x = Listeners{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[7]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -965,7 +1373,7 @@ func (x *Listeners) String() string {
 func (*Listeners) ProtoMessage() {}
 
 func (x *Listeners) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[7]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -978,7 +1386,7 @@ func (x *Listeners) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listeners.ProtoReflect.Descriptor instead.
 func (*Listeners) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Listeners) GetHttp() *HttpListener {
@@ -1022,7 +1430,7 @@ type HttpListener struct {
 
 func (x *HttpListener) Reset() {
 	*x = HttpListener{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[8]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1034,7 +1442,7 @@ func (x *HttpListener) String() string {
 func (*HttpListener) ProtoMessage() {}
 
 func (x *HttpListener) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[8]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1047,7 +1455,7 @@ func (x *HttpListener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpListener.ProtoReflect.Descriptor instead.
 func (*HttpListener) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *HttpListener) GetAddress() string {
@@ -1095,7 +1503,7 @@ type Listener struct {
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[9]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1107,7 +1515,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[9]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1120,7 +1528,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Listener) GetAddress() string {
@@ -1163,7 +1571,7 @@ type ServerTls struct {
 
 func (x *ServerTls) Reset() {
 	*x = ServerTls{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[10]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1175,7 +1583,7 @@ func (x *ServerTls) String() string {
 func (*ServerTls) ProtoMessage() {}
 
 func (x *ServerTls) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[10]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1188,7 +1596,7 @@ func (x *ServerTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerTls.ProtoReflect.Descriptor instead.
 func (*ServerTls) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ServerTls) GetCertFile() string {
@@ -1227,14 +1635,15 @@ type Upstream struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Where it is: any gRPC target, such as `dns:///catalog:9000`,
 	// `unix:/run/catalog.sock`, `passthrough:///10.0.0.7:9000` or
-	// `xds:///catalog`.
+	// `xds:///catalog`. Exactly one of `target`, `addresses` and `composed`.
 	Target string `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
 	// Where its contract comes from.
 	Schema *Schema `protobuf:"bytes,3,opt,name=schema,proto3" json:"schema,omitempty"`
 	// Speak TLS to it; `{}` trusts the system's authorities. Without it, the
 	// connection is in the clear.
 	Tls *UpstreamTls `protobuf:"bytes,4,opt,name=tls,proto3" json:"tls,omitempty"`
-	// The `:authority` sent to it. Default: what the target says.
+	// The `:authority` sent to it. Default: `tls.server_name`, else what the target
+	// says, else, where `addresses` are given, the upstream's name.
 	Authority string `protobuf:"bytes,5,opt,name=authority,proto3" json:"authority,omitempty"`
 	// How a dead connection is noticed.
 	Keepalive *Keepalive `protobuf:"bytes,6,opt,name=keepalive,proto3" json:"keepalive,omitempty"`
@@ -1249,14 +1658,39 @@ type Upstream struct {
 	// Default: `false`.
 	Optional bool `protobuf:"varint,9,opt,name=optional,proto3" json:"optional,omitempty"`
 	// How much of what is sent to it may be repetition.
-	RetryBudget   *v1.RetryBudget `protobuf:"bytes,10,opt,name=retry_budget,json=retryBudget,proto3" json:"retry_budget,omitempty"`
+	RetryBudget *v1.RetryBudget `protobuf:"bytes,10,opt,name=retry_budget,json=retryBudget,proto3" json:"retry_budget,omitempty"`
+	// Where its replicas are, one by one, in the place of `target`.
+	Addresses []*Address `protobuf:"bytes,11,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	// There is no server: all that is exposed of it is composed of other RPCs.
+	// Default: `false`.
+	Composed bool `protobuf:"varint,12,opt,name=composed,proto3" json:"composed,omitempty"`
+	// How calls are spread over its replicas.
+	Balancing *Balancing `protobuf:"bytes,13,opt,name=balancing,proto3" json:"balancing,omitempty"`
+	// Ask each replica whether it is well, and leave out those that are not
+	// (grpc.health.v1). Default: they are not asked.
+	HealthCheck *HealthCheck `protobuf:"bytes,14,opt,name=health_check,json=healthCheck,proto3" json:"health_check,omitempty"`
+	// Leave out replicas whose calls fail more than others' (gRFC A50). Default:
+	// they stay in.
+	Outliers *Outliers `protobuf:"bytes,15,opt,name=outliers,proto3" json:"outliers,omitempty"`
+	// Streams are ended after so long, give or take a tenth, with UNAVAILABLE, so
+	// that clients come again and are spread anew.
+	// Default: `0s`, which sets no bound.
+	MaxStreamAge *durationpb.Duration `protobuf:"bytes,16,opt,name=max_stream_age,json=maxStreamAge,proto3" json:"max_stream_age,omitempty"`
+	// What is taken from the front of all HTTP paths of its contract: with `/api`,
+	// `/api/v1/products` is served as `/v1/products`. A path that is served and
+	// not below it is an error. Paths of `http` rules are taken as written.
+	StripPrefix string `protobuf:"bytes,17,opt,name=strip_prefix,json=stripPrefix,proto3" json:"strip_prefix,omitempty"`
+	// What is put in front of all HTTP paths of its contract, after
+	// `strip_prefix`: with `/shop`, `/v1/products` is served as
+	// `/shop/v1/products`.
+	AddPrefix     string `protobuf:"bytes,18,opt,name=add_prefix,json=addPrefix,proto3" json:"add_prefix,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[11]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1268,7 +1702,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[11]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1281,7 +1715,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Upstream) GetName() string {
@@ -1354,6 +1788,388 @@ func (x *Upstream) GetRetryBudget() *v1.RetryBudget {
 	return nil
 }
 
+func (x *Upstream) GetAddresses() []*Address {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *Upstream) GetComposed() bool {
+	if x != nil {
+		return x.Composed
+	}
+	return false
+}
+
+func (x *Upstream) GetBalancing() *Balancing {
+	if x != nil {
+		return x.Balancing
+	}
+	return nil
+}
+
+func (x *Upstream) GetHealthCheck() *HealthCheck {
+	if x != nil {
+		return x.HealthCheck
+	}
+	return nil
+}
+
+func (x *Upstream) GetOutliers() *Outliers {
+	if x != nil {
+		return x.Outliers
+	}
+	return nil
+}
+
+func (x *Upstream) GetMaxStreamAge() *durationpb.Duration {
+	if x != nil {
+		return x.MaxStreamAge
+	}
+	return nil
+}
+
+func (x *Upstream) GetStripPrefix() string {
+	if x != nil {
+		return x.StripPrefix
+	}
+	return ""
+}
+
+func (x *Upstream) GetAddPrefix() string {
+	if x != nil {
+		return x.AddPrefix
+	}
+	return ""
+}
+
+// Address is one replica.
+type Address struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `host:port` or `unix:/path`.
+	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// Its share of the calls, relative to the others', where balancing is
+	// `weighted`, `ring-hash` or `least-request`.
+	// Default: `1`.
+	Weight        *uint32 `protobuf:"varint,2,opt,name=weight,proto3,oneof" json:"weight,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Address) Reset() {
+	*x = Address{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Address) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Address) ProtoMessage() {}
+
+func (x *Address) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Address.ProtoReflect.Descriptor instead.
+func (*Address) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Address) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Address) GetWeight() uint32 {
+	if x != nil && x.Weight != nil {
+		return *x.Weight
+	}
+	return 0
+}
+
+// Balancing tells how calls are spread over the replicas of an upstream.
+type Balancing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The way to choose.
+	// Default: `round-robin`.
+	Kind Balancing_Kind `protobuf:"varint,1,opt,name=kind,proto3,enum=gatehouse.config.v1.Balancing_Kind" json:"kind,omitempty"`
+	// The key of `ring-hash`, an expression as in `policy.rate_limit.key`, such as
+	// `caller.id` or `headers["x-tenant"]`. Calls without a key go anywhere.
+	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// The connections to each replica. More than one helps where a connection's
+	// bound of streams, or one core of the network's path, is the limit. Calls go
+	// to one after the other; each chooses among the replicas for itself.
+	// Default: `1`.
+	Connections *uint32 `protobuf:"varint,3,opt,name=connections,proto3,oneof" json:"connections,omitempty"`
+	// How long a replica that is new, or was away, gets less than its share: a
+	// tenth at first, then steadily more, so that it can warm up. With
+	// `round-robin`, `least-request`, and `weighted` where addresses have weights.
+	// Default: `0s`, which is its share at once.
+	SlowStart *durationpb.Duration `protobuf:"bytes,4,opt,name=slow_start,json=slowStart,proto3" json:"slow_start,omitempty"`
+	// How often a name in DNS is asked for anew, so that new replicas get calls.
+	// `0s` asks only when a connection ends; otherwise at least `1s`.
+	// Default: `30s`.
+	Refresh       *durationpb.Duration `protobuf:"bytes,5,opt,name=refresh,proto3" json:"refresh,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Balancing) Reset() {
+	*x = Balancing{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Balancing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Balancing) ProtoMessage() {}
+
+func (x *Balancing) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Balancing.ProtoReflect.Descriptor instead.
+func (*Balancing) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Balancing) GetKind() Balancing_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Balancing_KIND_UNSPECIFIED
+}
+
+func (x *Balancing) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Balancing) GetConnections() uint32 {
+	if x != nil && x.Connections != nil {
+		return *x.Connections
+	}
+	return 0
+}
+
+func (x *Balancing) GetSlowStart() *durationpb.Duration {
+	if x != nil {
+		return x.SlowStart
+	}
+	return nil
+}
+
+func (x *Balancing) GetRefresh() *durationpb.Duration {
+	if x != nil {
+		return x.Refresh
+	}
+	return nil
+}
+
+// HealthCheck asks replicas whether they are well. One that does not know the
+// question is taken to be well.
+type HealthCheck struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the service that is asked about. Empty is the server as a whole.
+	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// Do not ask.
+	// Default: `false`.
+	Disabled      bool `protobuf:"varint,2,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HealthCheck) Reset() {
+	*x = HealthCheck{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HealthCheck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HealthCheck) ProtoMessage() {}
+
+func (x *HealthCheck) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
+func (*HealthCheck) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *HealthCheck) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *HealthCheck) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+// Outliers leaves out replicas that fail more than others. Any outcome but OK is
+// a failure, whoever caused it, as gRFC A50 has it.
+type Outliers struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How often they are compared.
+	// Default: `10s`.
+	Interval *durationpb.Duration `protobuf:"bytes,1,opt,name=interval,proto3" json:"interval,omitempty"`
+	// How long one is left out, times how often it was.
+	// Default: `30s`.
+	BaseEjectionTime *durationpb.Duration `protobuf:"bytes,2,opt,name=base_ejection_time,json=baseEjectionTime,proto3" json:"base_ejection_time,omitempty"`
+	// How long one is left out at most.
+	// Default: `5m`.
+	MaxEjectionTime *durationpb.Duration `protobuf:"bytes,3,opt,name=max_ejection_time,json=maxEjectionTime,proto3" json:"max_ejection_time,omitempty"`
+	// How many of a hundred replicas may be left out. While it is fewer, one more
+	// may be: at `10`, one of five. At `100` none may be left.
+	// Default: `10`.
+	MaxEjectionPercent *uint32 `protobuf:"varint,4,opt,name=max_ejection_percent,json=maxEjectionPercent,proto3,oneof" json:"max_ejection_percent,omitempty"`
+	// Leave out one of whose calls so many of a hundred fail. `0` does not.
+	// Default: `85`.
+	FailurePercentage *uint32 `protobuf:"varint,5,opt,name=failure_percentage,json=failurePercentage,proto3,oneof" json:"failure_percentage,omitempty"`
+	// Leave out one whose rate of success is below the mean by so many
+	// thousandths of a standard deviation. `0` does not.
+	// Default: `1900`.
+	SuccessRateStdev *uint32 `protobuf:"varint,6,opt,name=success_rate_stdev,json=successRateStdev,proto3,oneof" json:"success_rate_stdev,omitempty"`
+	// How many calls a replica must have had in an interval to be judged.
+	// Default: `50`.
+	MinimumCalls *uint32 `protobuf:"varint,7,opt,name=minimum_calls,json=minimumCalls,proto3,oneof" json:"minimum_calls,omitempty"`
+	// How many replicas must have had so many. With fewer, nobody is left out.
+	// Default: `5`.
+	MinimumReplicas *uint32 `protobuf:"varint,8,opt,name=minimum_replicas,json=minimumReplicas,proto3,oneof" json:"minimum_replicas,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Outliers) Reset() {
+	*x = Outliers{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Outliers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Outliers) ProtoMessage() {}
+
+func (x *Outliers) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Outliers.ProtoReflect.Descriptor instead.
+func (*Outliers) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Outliers) GetInterval() *durationpb.Duration {
+	if x != nil {
+		return x.Interval
+	}
+	return nil
+}
+
+func (x *Outliers) GetBaseEjectionTime() *durationpb.Duration {
+	if x != nil {
+		return x.BaseEjectionTime
+	}
+	return nil
+}
+
+func (x *Outliers) GetMaxEjectionTime() *durationpb.Duration {
+	if x != nil {
+		return x.MaxEjectionTime
+	}
+	return nil
+}
+
+func (x *Outliers) GetMaxEjectionPercent() uint32 {
+	if x != nil && x.MaxEjectionPercent != nil {
+		return *x.MaxEjectionPercent
+	}
+	return 0
+}
+
+func (x *Outliers) GetFailurePercentage() uint32 {
+	if x != nil && x.FailurePercentage != nil {
+		return *x.FailurePercentage
+	}
+	return 0
+}
+
+func (x *Outliers) GetSuccessRateStdev() uint32 {
+	if x != nil && x.SuccessRateStdev != nil {
+		return *x.SuccessRateStdev
+	}
+	return 0
+}
+
+func (x *Outliers) GetMinimumCalls() uint32 {
+	if x != nil && x.MinimumCalls != nil {
+		return *x.MinimumCalls
+	}
+	return 0
+}
+
+func (x *Outliers) GetMinimumReplicas() uint32 {
+	if x != nil && x.MinimumReplicas != nil {
+		return *x.MinimumReplicas
+	}
+	return 0
+}
+
 // Schema tells where the descriptors of an upstream come from.
 type Schema struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1371,7 +2187,7 @@ type Schema struct {
 
 func (x *Schema) Reset() {
 	*x = Schema{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[12]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1383,7 +2199,7 @@ func (x *Schema) String() string {
 func (*Schema) ProtoMessage() {}
 
 func (x *Schema) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[12]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1396,7 +2212,7 @@ func (x *Schema) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schema.ProtoReflect.Descriptor instead.
 func (*Schema) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Schema) GetSource() isSchema_Source {
@@ -1471,8 +2287,8 @@ type UpstreamTls struct {
 	CertFile string `protobuf:"bytes,2,opt,name=cert_file,json=certFile,proto3" json:"cert_file,omitempty"`
 	// The private key of the gateway's certificate, in PEM.
 	KeyFile string `protobuf:"bytes,3,opt,name=key_file,json=keyFile,proto3" json:"key_file,omitempty"`
-	// The name that the upstream's certificate must have. Default: the host of
-	// the target.
+	// The name that the upstream's certificate must have. Default: `authority`,
+	// else the host of the target, or that of each of the `addresses`.
 	ServerName    string `protobuf:"bytes,4,opt,name=server_name,json=serverName,proto3" json:"server_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1480,7 +2296,7 @@ type UpstreamTls struct {
 
 func (x *UpstreamTls) Reset() {
 	*x = UpstreamTls{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[13]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1492,7 +2308,7 @@ func (x *UpstreamTls) String() string {
 func (*UpstreamTls) ProtoMessage() {}
 
 func (x *UpstreamTls) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[13]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1505,7 +2321,7 @@ func (x *UpstreamTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamTls.ProtoReflect.Descriptor instead.
 func (*UpstreamTls) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *UpstreamTls) GetCaFile() string {
@@ -1554,7 +2370,7 @@ type Keepalive struct {
 
 func (x *Keepalive) Reset() {
 	*x = Keepalive{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[14]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1566,7 +2382,7 @@ func (x *Keepalive) String() string {
 func (*Keepalive) ProtoMessage() {}
 
 func (x *Keepalive) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[14]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1579,7 +2395,7 @@ func (x *Keepalive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keepalive.ProtoReflect.Descriptor instead.
 func (*Keepalive) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Keepalive) GetTime() *durationpb.Duration {
@@ -1612,14 +2428,24 @@ type Exposure struct {
 	// HTTP bindings that take the place of the contract's, RPC by RPC. A
 	// `selector` names the RPC in full; it may be left out where `select` names
 	// one RPC.
-	Http          []*annotations.HttpRule `protobuf:"bytes,4,rep,name=http,proto3" json:"http,omitempty"`
+	Http []*annotations.HttpRule `protobuf:"bytes,4,rep,name=http,proto3" json:"http,omitempty"`
+	// Other upstreams for some of the calls: the first route that matches is
+	// taken; if none does, `upstream`. It is chosen when the caller is known and
+	// limits have been looked at. Cache, fallback, retries, breaker and caps of
+	// scope `upstream` are those of the upstream that was chosen; keys of
+	// idempotency are the same for all.
+	Routes []*Route `protobuf:"bytes,5,rep,name=routes,proto3" json:"routes,omitempty"`
+	// An upstream that gets copies of calls. Its answers are dropped.
+	Mirror *Mirror `protobuf:"bytes,6,opt,name=mirror,proto3" json:"mirror,omitempty"`
+	// What is changed in the metadata of calls.
+	Metadata      *Rewrite `protobuf:"bytes,7,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Exposure) Reset() {
 	*x = Exposure{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[15]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1631,7 +2457,7 @@ func (x *Exposure) String() string {
 func (*Exposure) ProtoMessage() {}
 
 func (x *Exposure) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[15]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1644,7 +2470,7 @@ func (x *Exposure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exposure.ProtoReflect.Descriptor instead.
 func (*Exposure) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Exposure) GetSelect() string {
@@ -1671,6 +2497,366 @@ func (x *Exposure) GetPolicy() *v1.Policy {
 func (x *Exposure) GetHttp() []*annotations.HttpRule {
 	if x != nil {
 		return x.Http
+	}
+	return nil
+}
+
+func (x *Exposure) GetRoutes() []*Route {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
+func (x *Exposure) GetMirror() *Mirror {
+	if x != nil {
+		return x.Mirror
+	}
+	return nil
+}
+
+func (x *Exposure) GetMetadata() *Rewrite {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+// Route sends calls that match to an upstream of their own. A call matches if
+// all that is said matches, whatever protocol it came by. Metadata is what the
+// client sent, before it is changed.
+type Route struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the upstream. Its contract must have the RPC, with the same
+	// messages; either may have fields that the other does not have.
+	Upstream string `protobuf:"bytes,1,opt,name=upstream,proto3" json:"upstream,omitempty"`
+	// The host that the client asked for, one of these: `shop.example.com`, or all
+	// that end so: `*.example.com`. Ports and case do not matter. Calls from inside
+	// the process have none.
+	Hosts []string `protobuf:"bytes,2,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	// Metadata, that is headers, each with the value it must have; `*` is any. What
+	// was sent several times is one value, joined by ", ".
+	Headers map[string]string `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Claims of the caller, each with the value it must have; `*` is any. A list
+	// matches if it has the value. A claim within a claim has a dotted path, as in
+	// `auth.forward`.
+	Claims map[string]string `protobuf:"bytes,4,rep,name=claims,proto3" json:"claims,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// An expression that decides, as in `policy.auth.allow`. Where it cannot, as
+	// about a header that was not sent, the call does not match.
+	When string `protobuf:"bytes,5,opt,name=when,proto3" json:"when,omitempty"`
+	// How many of a hundred of those that match so far.
+	// Default: `100`.
+	Percent *float64 `protobuf:"fixed64,6,opt,name=percent,proto3,oneof" json:"percent,omitempty"`
+	// The key by which `percent` chooses, an expression as in
+	// `policy.rate_limit.key`: the same key, the same upstream, on all protocols,
+	// replicas and RPCs with a route to it, also when `percent` grows. A call
+	// without a key, or with an empty one, is chosen by itself. Default: each call
+	// is.
+	StickyBy string `protobuf:"bytes,7,opt,name=sticky_by,json=stickyBy,proto3" json:"sticky_by,omitempty"`
+	// What is changed in the metadata of these calls, after the exposure's own.
+	Metadata      *Rewrite `protobuf:"bytes,8,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Route) Reset() {
+	*x = Route{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Route) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Route) ProtoMessage() {}
+
+func (x *Route) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Route.ProtoReflect.Descriptor instead.
+func (*Route) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Route) GetUpstream() string {
+	if x != nil {
+		return x.Upstream
+	}
+	return ""
+}
+
+func (x *Route) GetHosts() []string {
+	if x != nil {
+		return x.Hosts
+	}
+	return nil
+}
+
+func (x *Route) GetHeaders() map[string]string {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *Route) GetClaims() map[string]string {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
+func (x *Route) GetWhen() string {
+	if x != nil {
+		return x.When
+	}
+	return ""
+}
+
+func (x *Route) GetPercent() float64 {
+	if x != nil && x.Percent != nil {
+		return *x.Percent
+	}
+	return 0
+}
+
+func (x *Route) GetStickyBy() string {
+	if x != nil {
+		return x.StickyBy
+	}
+	return ""
+}
+
+func (x *Route) GetMetadata() *Rewrite {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+// Mirror sends copies of calls to a second upstream. Only unary calls are
+// copied, and only those that have no side effects, as their contract says it or
+// their HTTP method means it. Copied is what is sent to the first upstream, once,
+// so nothing that is answered from a cache; not what a route sends to the mirror
+// itself. A copy has the call's metadata, credentials included, as `metadata` of
+// the exposure changes it, and `gatehouse-mirrored: true`.
+type Mirror struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the upstream. Its contract must have the RPCs that are copied,
+	// with the same messages.
+	Upstream string `protobuf:"bytes,1,opt,name=upstream,proto3" json:"upstream,omitempty"`
+	// How many of a hundred calls are copied.
+	// Default: `100`.
+	Percent *float64 `protobuf:"fixed64,2,opt,name=percent,proto3,oneof" json:"percent,omitempty"`
+	// Copy calls that have side effects too.
+	// Default: `false`.
+	Unsafe bool `protobuf:"varint,3,opt,name=unsafe,proto3" json:"unsafe,omitempty"`
+	// How long a copy may take.
+	// Default: `5s`.
+	Timeout *durationpb.Duration `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// How many copies may be under way to that upstream at once; more are not made.
+	// Default: `100`.
+	MaxConcurrent *uint32 `protobuf:"varint,5,opt,name=max_concurrent,json=maxConcurrent,proto3,oneof" json:"max_concurrent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Mirror) Reset() {
+	*x = Mirror{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Mirror) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Mirror) ProtoMessage() {}
+
+func (x *Mirror) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Mirror.ProtoReflect.Descriptor instead.
+func (*Mirror) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Mirror) GetUpstream() string {
+	if x != nil {
+		return x.Upstream
+	}
+	return ""
+}
+
+func (x *Mirror) GetPercent() float64 {
+	if x != nil && x.Percent != nil {
+		return *x.Percent
+	}
+	return 0
+}
+
+func (x *Mirror) GetUnsafe() bool {
+	if x != nil {
+		return x.Unsafe
+	}
+	return false
+}
+
+func (x *Mirror) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *Mirror) GetMaxConcurrent() uint32 {
+	if x != nil && x.MaxConcurrent != nil {
+		return *x.MaxConcurrent
+	}
+	return 0
+}
+
+// Rewrite changes metadata, which over HTTP are headers.
+type Rewrite struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the request, as the backend gets it. Policies and routes see what the
+	// client sent.
+	Request *Changes `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// Of the answer, as the client gets it, also where it comes from a cache or
+	// tells an error. What is set and added goes into the header; on gRPC, into the
+	// trailer of a call that fails.
+	Response      *Changes `protobuf:"bytes,2,opt,name=response,proto3" json:"response,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rewrite) Reset() {
+	*x = Rewrite{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rewrite) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rewrite) ProtoMessage() {}
+
+func (x *Rewrite) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rewrite.ProtoReflect.Descriptor instead.
+func (*Rewrite) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Rewrite) GetRequest() *Changes {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *Rewrite) GetResponse() *Changes {
+	if x != nil {
+		return x.Response
+	}
+	return nil
+}
+
+// Changes of metadata, made in this order. Keys are in lower case; those of the
+// protocols and of the gateway itself, such as those of `auth.forward`, cannot be
+// changed. The value of a key that ends in `-bin` is base64.
+type Changes struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Keys to take away.
+	Remove []string `protobuf:"bytes,1,rep,name=remove,proto3" json:"remove,omitempty"`
+	// Keys to have one value, whatever they had.
+	Set map[string]string `protobuf:"bytes,2,rep,name=set,proto3" json:"set,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Values to add to what is there.
+	Add           map[string]string `protobuf:"bytes,3,rep,name=add,proto3" json:"add,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Changes) Reset() {
+	*x = Changes{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Changes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Changes) ProtoMessage() {}
+
+func (x *Changes) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Changes.ProtoReflect.Descriptor instead.
+func (*Changes) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Changes) GetRemove() []string {
+	if x != nil {
+		return x.Remove
+	}
+	return nil
+}
+
+func (x *Changes) GetSet() map[string]string {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
+func (x *Changes) GetAdd() map[string]string {
+	if x != nil {
+		return x.Add
 	}
 	return nil
 }
@@ -1709,7 +2895,7 @@ type Json struct {
 
 func (x *Json) Reset() {
 	*x = Json{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[16]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1721,7 +2907,7 @@ func (x *Json) String() string {
 func (*Json) ProtoMessage() {}
 
 func (x *Json) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[16]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1734,7 +2920,7 @@ func (x *Json) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Json.ProtoReflect.Descriptor instead.
 func (*Json) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Json) GetProfile() Json_Profile {
@@ -1805,7 +2991,7 @@ type Errors struct {
 
 func (x *Errors) Reset() {
 	*x = Errors{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[17]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1817,7 +3003,7 @@ func (x *Errors) String() string {
 func (*Errors) ProtoMessage() {}
 
 func (x *Errors) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[17]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1830,7 +3016,7 @@ func (x *Errors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Errors.ProtoReflect.Descriptor instead.
 func (*Errors) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Errors) GetFormat() Errors_Format {
@@ -1882,7 +3068,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[18]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1894,7 +3080,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[18]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1907,7 +3093,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Limits) GetMaxBodyBytes() int64 {
@@ -1997,7 +3183,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[19]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2009,7 +3195,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[19]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2022,7 +3208,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Drain) GetTimeout() *durationpb.Duration {
@@ -2050,7 +3236,7 @@ type OpenApi struct {
 
 func (x *OpenApi) Reset() {
 	*x = OpenApi{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[20]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2062,7 +3248,7 @@ func (x *OpenApi) String() string {
 func (*OpenApi) ProtoMessage() {}
 
 func (x *OpenApi) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[20]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2075,7 +3261,7 @@ func (x *OpenApi) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenApi.ProtoReflect.Descriptor instead.
 func (*OpenApi) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *OpenApi) GetFile() string {
@@ -2103,7 +3289,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[21]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2115,7 +3301,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[21]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2128,7 +3314,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Log) GetLevel() Log_Level {
@@ -2156,7 +3342,7 @@ var File_gatehouse_config_v1_config_proto protoreflect.FileDescriptor
 
 const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\n" +
-	" gatehouse/config/v1/config.proto\x12\x13gatehouse.config.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egatehouse/policy/v1/auth.proto\x1a gatehouse/policy/v1/policy.proto\x1a$gatehouse/policy/v1/resilience.proto\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\"\xa6\a\n" +
+	" gatehouse/config/v1/config.proto\x12\x13gatehouse.config.v1\x1a\x1bbuf/validate/validate.proto\x1a\"gatehouse/compose/v1/compose.proto\x1a\x1egatehouse/policy/v1/auth.proto\x1a gatehouse/policy/v1/policy.proto\x1a$gatehouse/policy/v1/resilience.proto\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\"\xd3\b\n" +
 	"\x06Config\x12<\n" +
 	"\tlisteners\x18\x01 \x01(\v2\x1e.gatehouse.config.v1.ListenersR\tlisteners\x12E\n" +
 	"\tupstreams\x18\x02 \x03(\v2\x1d.gatehouse.config.v1.UpstreamB\b\xbaH\x05\x92\x01\x02\b\x01R\tupstreams\x12?\n" +
@@ -2174,7 +3360,30 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\aanswers\x18\r \x01(\v2\x1c.gatehouse.config.v1.AnswersR\aanswers\x12-\n" +
 	"\x04cors\x18\x0e \x01(\v2\x19.gatehouse.config.v1.CorsR\x04cors\x12O\n" +
 	"\x10security_headers\x18\x0f \x01(\v2$.gatehouse.config.v1.SecurityHeadersR\x0fsecurityHeaders\x126\n" +
-	"\atracing\x18\x10 \x01(\v2\x1c.gatehouse.config.v1.TracingR\atracing\"\xa8\x02\n" +
+	"\atracing\x18\x10 \x01(\v2\x1c.gatehouse.config.v1.TracingR\atracing\x129\n" +
+	"\bversions\x18\x11 \x03(\v2\x1d.gatehouse.config.v1.VersionsR\bversions\x123\n" +
+	"\x06reload\x18\x12 \x01(\v2\x1b.gatehouse.config.v1.ReloadR\x06reload\x12;\n" +
+	"\acompose\x18\x13 \x03(\v2!.gatehouse.compose.v1.CompositionR\acompose\"\xc6\x01\n" +
+	"\bVersions\x12\x1a\n" +
+	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\x12\x16\n" +
+	"\x06header\x18\x02 \x01(\tR\x06header\x120\n" +
+	"\x14media_type_parameter\x18\x03 \x01(\tR\x12mediaTypeParameter\x12\x18\n" +
+	"\adefault\x18\x04 \x01(\tR\adefault\x12:\n" +
+	"\x04list\x18\x05 \x03(\v2\x1c.gatehouse.config.v1.VersionB\b\xbaH\x05\x92\x01\x02\b\x01R\x04list\"\xad\x01\n" +
+	"\aVersion\x12<\n" +
+	"\x04name\x18\x01 \x01(\tB(\xbaH%\xc8\x01\x01r \x18?2\x1c^[A-Za-z0-9][A-Za-z0-9._-]*$R\x04name\x12 \n" +
+	"\x06select\x18\x02 \x03(\tB\b\xbaH\x05\x92\x01\x02\b\x01R\x06select\x12B\n" +
+	"\vdeprecation\x18\x03 \x01(\v2 .gatehouse.config.v1.DeprecationR\vdeprecation\"s\n" +
+	"\vDeprecation\x12\x1a\n" +
+	"\x04date\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04date\x12\x16\n" +
+	"\x06sunset\x18\x02 \x01(\tR\x06sunset\x12\x12\n" +
+	"\x04link\x18\x03 \x01(\tR\x04link\x12\x1c\n" +
+	"\tsuccessor\x18\x04 \x01(\tR\tsuccessor\"\xf3\x01\n" +
+	"\x06Reload\x12\x1a\n" +
+	"\bdisabled\x18\x01 \x01(\bR\bdisabled\x12J\n" +
+	"\binterval\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x13\xbaH\x10\xaa\x01\r\"\x04\b\x80\xa3\x052\x05\x10\x80\xad\xe2\x04R\binterval\x12Z\n" +
+	"\x13reflection_interval\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\x12reflectionInterval\x12%\n" +
+	"\x0eallow_breaking\x18\x04 \x01(\bR\rallowBreaking\"\xa8\x02\n" +
 	"\x05Redis\x12&\n" +
 	"\taddresses\x18\x01 \x03(\tB\b\xbaH\x05\x92\x01\x02\b\x01R\taddresses\x12\x1a\n" +
 	"\busername\x18\x02 \x01(\tR\busername\x12\x1a\n" +
@@ -2236,10 +3445,10 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\aVersion\x12\x17\n" +
 	"\x13VERSION_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vVERSION_1_2\x10\x01\x12\x0f\n" +
-	"\vVERSION_1_3\x10\x02\"\xb8\x04\n" +
+	"\vVERSION_1_3\x10\x02\"\xd3\a\n" +
 	"\bUpstream\x126\n" +
-	"\x04name\x18\x01 \x01(\tB\"\xbaH\x1f\xc8\x01\x01r\x1a\x18?2\x16^[a-z0-9][a-z0-9_.-]*$R\x04name\x12\x1e\n" +
-	"\x06target\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x06target\x12;\n" +
+	"\x04name\x18\x01 \x01(\tB\"\xbaH\x1f\xc8\x01\x01r\x1a\x18?2\x16^[a-z0-9][a-z0-9_.-]*$R\x04name\x12\x16\n" +
+	"\x06target\x18\x02 \x01(\tR\x06target\x12;\n" +
 	"\x06schema\x18\x03 \x01(\v2\x1b.gatehouse.config.v1.SchemaB\x06\xbaH\x03\xc8\x01\x01R\x06schema\x122\n" +
 	"\x03tls\x18\x04 \x01(\v2 .gatehouse.config.v1.UpstreamTlsR\x03tls\x12\x1c\n" +
 	"\tauthority\x18\x05 \x01(\tR\tauthority\x12<\n" +
@@ -2249,8 +3458,54 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\"\b\x18\xff\xff\xff\xff\a \x00H\x00R\x0fmaxReceiveBytes\x88\x01\x01\x12\x1a\n" +
 	"\boptional\x18\t \x01(\bR\boptional\x12C\n" +
 	"\fretry_budget\x18\n" +
-	" \x01(\v2 .gatehouse.policy.v1.RetryBudgetR\vretryBudgetB\x14\n" +
-	"\x12_max_receive_bytes\"\x88\x01\n" +
+	" \x01(\v2 .gatehouse.policy.v1.RetryBudgetR\vretryBudget\x12:\n" +
+	"\taddresses\x18\v \x03(\v2\x1c.gatehouse.config.v1.AddressR\taddresses\x12\x1a\n" +
+	"\bcomposed\x18\f \x01(\bR\bcomposed\x12<\n" +
+	"\tbalancing\x18\r \x01(\v2\x1e.gatehouse.config.v1.BalancingR\tbalancing\x12C\n" +
+	"\fhealth_check\x18\x0e \x01(\v2 .gatehouse.config.v1.HealthCheckR\vhealthCheck\x129\n" +
+	"\boutliers\x18\x0f \x01(\v2\x1d.gatehouse.config.v1.OutliersR\boutliers\x12I\n" +
+	"\x0emax_stream_age\x18\x10 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x022\x00R\fmaxStreamAge\x12!\n" +
+	"\fstrip_prefix\x18\x11 \x01(\tR\vstripPrefix\x12\x1d\n" +
+	"\n" +
+	"add_prefix\x18\x12 \x01(\tR\taddPrefixB\x14\n" +
+	"\x12_max_receive_bytes\"_\n" +
+	"\aAddress\x12 \n" +
+	"\aaddress\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\aaddress\x12'\n" +
+	"\x06weight\x18\x02 \x01(\rB\n" +
+	"\xbaH\a*\x05\x18\xe8\a(\x01H\x00R\x06weight\x88\x01\x01B\t\n" +
+	"\a_weight\"\xa3\x03\n" +
+	"\tBalancing\x12A\n" +
+	"\x04kind\x18\x01 \x01(\x0e2#.gatehouse.config.v1.Balancing.KindB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04kind\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x120\n" +
+	"\vconnections\x18\x03 \x01(\rB\t\xbaH\x06*\x04\x18@(\x01H\x00R\vconnections\x88\x01\x01\x12G\n" +
+	"\n" +
+	"slow_start\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\r\xbaH\n" +
+	"\xaa\x01\a\"\x03\b\x90\x1c2\x00R\tslowStart\x12C\n" +
+	"\arefresh\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\arefresh\"q\n" +
+	"\x04Kind\x12\x14\n" +
+	"\x10KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10KIND_ROUND_ROBIN\x10\x01\x12\x16\n" +
+	"\x12KIND_LEAST_REQUEST\x10\x02\x12\x11\n" +
+	"\rKIND_WEIGHTED\x10\x03\x12\x12\n" +
+	"\x0eKIND_RING_HASH\x10\x04B\x0e\n" +
+	"\f_connections\"C\n" +
+	"\vHealthCheck\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1a\n" +
+	"\bdisabled\x18\x02 \x01(\bR\bdisabled\"\x86\x05\n" +
+	"\bOutliers\x12?\n" +
+	"\binterval\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\binterval\x12Q\n" +
+	"\x12base_ejection_time\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\x10baseEjectionTime\x12O\n" +
+	"\x11max_ejection_time\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\x0fmaxEjectionTime\x12@\n" +
+	"\x14max_ejection_percent\x18\x04 \x01(\rB\t\xbaH\x06*\x04\x18d(\x01H\x00R\x12maxEjectionPercent\x88\x01\x01\x12;\n" +
+	"\x12failure_percentage\x18\x05 \x01(\rB\a\xbaH\x04*\x02\x18dH\x01R\x11failurePercentage\x88\x01\x01\x12<\n" +
+	"\x12success_rate_stdev\x18\x06 \x01(\rB\t\xbaH\x06*\x04\x18\xa0\x8d\x06H\x02R\x10successRateStdev\x88\x01\x01\x121\n" +
+	"\rminimum_calls\x18\a \x01(\rB\a\xbaH\x04*\x02(\x01H\x03R\fminimumCalls\x88\x01\x01\x127\n" +
+	"\x10minimum_replicas\x18\b \x01(\rB\a\xbaH\x04*\x02(\x01H\x04R\x0fminimumReplicas\x88\x01\x01B\x17\n" +
+	"\x15_max_ejection_percentB\x15\n" +
+	"\x13_failure_percentageB\x15\n" +
+	"\x13_success_rate_stdevB\x10\n" +
+	"\x0e_minimum_callsB\x13\n" +
+	"\x11_minimum_replicas\"\x88\x01\n" +
 	"\x06Schema\x12\x1f\n" +
 	"\x05image\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01H\x00R\x05image\x12)\n" +
 	"\n" +
@@ -2268,12 +3523,55 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\x04time\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\n" +
 	"\xbaH\a\xaa\x01\x042\x02\b\n" +
 	"R\x04time\x12=\n" +
-	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\atimeout\"\xf0\x01\n" +
+	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\atimeout\"\x9d\x03\n" +
 	"\bExposure\x12a\n" +
 	"\x06select\x18\x01 \x01(\tBI\xbaHF\xc8\x01\x01rA2?^(\\*|[A-Za-z_][A-Za-z0-9_]*(\\.[A-Za-z_][A-Za-z0-9_]*)*(\\.\\*)?)$R\x06select\x12\"\n" +
 	"\bupstream\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\bupstream\x123\n" +
 	"\x06policy\x18\x03 \x01(\v2\x1b.gatehouse.policy.v1.PolicyR\x06policy\x12(\n" +
-	"\x04http\x18\x04 \x03(\v2\x14.google.api.HttpRuleR\x04http\"\xdf\x04\n" +
+	"\x04http\x18\x04 \x03(\v2\x14.google.api.HttpRuleR\x04http\x12<\n" +
+	"\x06routes\x18\x05 \x03(\v2\x1a.gatehouse.config.v1.RouteB\b\xbaH\x05\x92\x01\x02\x10@R\x06routes\x123\n" +
+	"\x06mirror\x18\x06 \x01(\v2\x1b.gatehouse.config.v1.MirrorR\x06mirror\x128\n" +
+	"\bmetadata\x18\a \x01(\v2\x1c.gatehouse.config.v1.RewriteR\bmetadata\"\xea\x03\n" +
+	"\x05Route\x12\"\n" +
+	"\bupstream\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\bupstream\x12\x14\n" +
+	"\x05hosts\x18\x02 \x03(\tR\x05hosts\x12A\n" +
+	"\aheaders\x18\x03 \x03(\v2'.gatehouse.config.v1.Route.HeadersEntryR\aheaders\x12>\n" +
+	"\x06claims\x18\x04 \x03(\v2&.gatehouse.config.v1.Route.ClaimsEntryR\x06claims\x12\x12\n" +
+	"\x04when\x18\x05 \x01(\tR\x04when\x126\n" +
+	"\apercent\x18\x06 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00Y@)\x00\x00\x00\x00\x00\x00\x00\x00H\x00R\apercent\x88\x01\x01\x12\x1b\n" +
+	"\tsticky_by\x18\a \x01(\tR\bstickyBy\x128\n" +
+	"\bmetadata\x18\b \x01(\v2\x1c.gatehouse.config.v1.RewriteR\bmetadata\x1a:\n" +
+	"\fHeadersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a9\n" +
+	"\vClaimsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\n" +
+	"\n" +
+	"\b_percent\"\x98\x02\n" +
+	"\x06Mirror\x12\"\n" +
+	"\bupstream\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\bupstream\x126\n" +
+	"\apercent\x18\x02 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00Y@)\x00\x00\x00\x00\x00\x00\x00\x00H\x00R\apercent\x88\x01\x01\x12\x16\n" +
+	"\x06unsafe\x18\x03 \x01(\bR\x06unsafe\x12B\n" +
+	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\r\xbaH\n" +
+	"\xaa\x01\a\"\x03\b\x90\x1c*\x00R\atimeout\x127\n" +
+	"\x0emax_concurrent\x18\x05 \x01(\rB\v\xbaH\b*\x06\x18\xa0\x8d\x06(\x01H\x01R\rmaxConcurrent\x88\x01\x01B\n" +
+	"\n" +
+	"\b_percentB\x11\n" +
+	"\x0f_max_concurrent\"{\n" +
+	"\aRewrite\x126\n" +
+	"\arequest\x18\x01 \x01(\v2\x1c.gatehouse.config.v1.ChangesR\arequest\x128\n" +
+	"\bresponse\x18\x02 \x01(\v2\x1c.gatehouse.config.v1.ChangesR\bresponse\"\x83\x02\n" +
+	"\aChanges\x12\x16\n" +
+	"\x06remove\x18\x01 \x03(\tR\x06remove\x127\n" +
+	"\x03set\x18\x02 \x03(\v2%.gatehouse.config.v1.Changes.SetEntryR\x03set\x127\n" +
+	"\x03add\x18\x03 \x03(\v2%.gatehouse.config.v1.Changes.AddEntryR\x03add\x1a6\n" +
+	"\bSetEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a6\n" +
+	"\bAddEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xdf\x04\n" +
 	"\x04Json\x12E\n" +
 	"\aprofile\x18\x01 \x01(\x0e2!.gatehouse.config.v1.Json.ProfileB\b\xbaH\x05\x82\x01\x02\x10\x01R\aprofile\x12$\n" +
 	"\vproto_names\x18\x02 \x01(\bH\x00R\n" +
@@ -2362,93 +3660,140 @@ func file_gatehouse_config_v1_config_proto_rawDescGZIP() []byte {
 	return file_gatehouse_config_v1_config_proto_rawDescData
 }
 
-var file_gatehouse_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_gatehouse_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_gatehouse_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_gatehouse_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_gatehouse_config_v1_config_proto_goTypes = []any{
 	(ServerTls_Version)(0),       // 0: gatehouse.config.v1.ServerTls.Version
-	(Json_Profile)(0),            // 1: gatehouse.config.v1.Json.Profile
-	(Errors_Format)(0),           // 2: gatehouse.config.v1.Errors.Format
-	(Log_Level)(0),               // 3: gatehouse.config.v1.Log.Level
-	(Log_Format)(0),              // 4: gatehouse.config.v1.Log.Format
-	(*Config)(nil),               // 5: gatehouse.config.v1.Config
-	(*Redis)(nil),                // 6: gatehouse.config.v1.Redis
-	(*Shedding)(nil),             // 7: gatehouse.config.v1.Shedding
-	(*Answers)(nil),              // 8: gatehouse.config.v1.Answers
-	(*Cors)(nil),                 // 9: gatehouse.config.v1.Cors
-	(*SecurityHeaders)(nil),      // 10: gatehouse.config.v1.SecurityHeaders
-	(*Tracing)(nil),              // 11: gatehouse.config.v1.Tracing
-	(*Listeners)(nil),            // 12: gatehouse.config.v1.Listeners
-	(*HttpListener)(nil),         // 13: gatehouse.config.v1.HttpListener
-	(*Listener)(nil),             // 14: gatehouse.config.v1.Listener
-	(*ServerTls)(nil),            // 15: gatehouse.config.v1.ServerTls
-	(*Upstream)(nil),             // 16: gatehouse.config.v1.Upstream
-	(*Schema)(nil),               // 17: gatehouse.config.v1.Schema
-	(*UpstreamTls)(nil),          // 18: gatehouse.config.v1.UpstreamTls
-	(*Keepalive)(nil),            // 19: gatehouse.config.v1.Keepalive
-	(*Exposure)(nil),             // 20: gatehouse.config.v1.Exposure
-	(*Json)(nil),                 // 21: gatehouse.config.v1.Json
-	(*Errors)(nil),               // 22: gatehouse.config.v1.Errors
-	(*Limits)(nil),               // 23: gatehouse.config.v1.Limits
-	(*Drain)(nil),                // 24: gatehouse.config.v1.Drain
-	(*OpenApi)(nil),              // 25: gatehouse.config.v1.OpenApi
-	(*Log)(nil),                  // 26: gatehouse.config.v1.Log
-	(*v1.Authenticator)(nil),     // 27: gatehouse.policy.v1.Authenticator
-	(*durationpb.Duration)(nil),  // 28: google.protobuf.Duration
-	(*v1.RetryBudget)(nil),       // 29: gatehouse.policy.v1.RetryBudget
-	(*v1.Policy)(nil),            // 30: gatehouse.policy.v1.Policy
-	(*annotations.HttpRule)(nil), // 31: google.api.HttpRule
+	(Balancing_Kind)(0),          // 1: gatehouse.config.v1.Balancing.Kind
+	(Json_Profile)(0),            // 2: gatehouse.config.v1.Json.Profile
+	(Errors_Format)(0),           // 3: gatehouse.config.v1.Errors.Format
+	(Log_Level)(0),               // 4: gatehouse.config.v1.Log.Level
+	(Log_Format)(0),              // 5: gatehouse.config.v1.Log.Format
+	(*Config)(nil),               // 6: gatehouse.config.v1.Config
+	(*Versions)(nil),             // 7: gatehouse.config.v1.Versions
+	(*Version)(nil),              // 8: gatehouse.config.v1.Version
+	(*Deprecation)(nil),          // 9: gatehouse.config.v1.Deprecation
+	(*Reload)(nil),               // 10: gatehouse.config.v1.Reload
+	(*Redis)(nil),                // 11: gatehouse.config.v1.Redis
+	(*Shedding)(nil),             // 12: gatehouse.config.v1.Shedding
+	(*Answers)(nil),              // 13: gatehouse.config.v1.Answers
+	(*Cors)(nil),                 // 14: gatehouse.config.v1.Cors
+	(*SecurityHeaders)(nil),      // 15: gatehouse.config.v1.SecurityHeaders
+	(*Tracing)(nil),              // 16: gatehouse.config.v1.Tracing
+	(*Listeners)(nil),            // 17: gatehouse.config.v1.Listeners
+	(*HttpListener)(nil),         // 18: gatehouse.config.v1.HttpListener
+	(*Listener)(nil),             // 19: gatehouse.config.v1.Listener
+	(*ServerTls)(nil),            // 20: gatehouse.config.v1.ServerTls
+	(*Upstream)(nil),             // 21: gatehouse.config.v1.Upstream
+	(*Address)(nil),              // 22: gatehouse.config.v1.Address
+	(*Balancing)(nil),            // 23: gatehouse.config.v1.Balancing
+	(*HealthCheck)(nil),          // 24: gatehouse.config.v1.HealthCheck
+	(*Outliers)(nil),             // 25: gatehouse.config.v1.Outliers
+	(*Schema)(nil),               // 26: gatehouse.config.v1.Schema
+	(*UpstreamTls)(nil),          // 27: gatehouse.config.v1.UpstreamTls
+	(*Keepalive)(nil),            // 28: gatehouse.config.v1.Keepalive
+	(*Exposure)(nil),             // 29: gatehouse.config.v1.Exposure
+	(*Route)(nil),                // 30: gatehouse.config.v1.Route
+	(*Mirror)(nil),               // 31: gatehouse.config.v1.Mirror
+	(*Rewrite)(nil),              // 32: gatehouse.config.v1.Rewrite
+	(*Changes)(nil),              // 33: gatehouse.config.v1.Changes
+	(*Json)(nil),                 // 34: gatehouse.config.v1.Json
+	(*Errors)(nil),               // 35: gatehouse.config.v1.Errors
+	(*Limits)(nil),               // 36: gatehouse.config.v1.Limits
+	(*Drain)(nil),                // 37: gatehouse.config.v1.Drain
+	(*OpenApi)(nil),              // 38: gatehouse.config.v1.OpenApi
+	(*Log)(nil),                  // 39: gatehouse.config.v1.Log
+	nil,                          // 40: gatehouse.config.v1.Route.HeadersEntry
+	nil,                          // 41: gatehouse.config.v1.Route.ClaimsEntry
+	nil,                          // 42: gatehouse.config.v1.Changes.SetEntry
+	nil,                          // 43: gatehouse.config.v1.Changes.AddEntry
+	(*v1.Authenticator)(nil),     // 44: gatehouse.policy.v1.Authenticator
+	(*v11.Composition)(nil),      // 45: gatehouse.compose.v1.Composition
+	(*durationpb.Duration)(nil),  // 46: google.protobuf.Duration
+	(*v1.RetryBudget)(nil),       // 47: gatehouse.policy.v1.RetryBudget
+	(*v1.Policy)(nil),            // 48: gatehouse.policy.v1.Policy
+	(*annotations.HttpRule)(nil), // 49: google.api.HttpRule
 }
 var file_gatehouse_config_v1_config_proto_depIdxs = []int32{
-	12, // 0: gatehouse.config.v1.Config.listeners:type_name -> gatehouse.config.v1.Listeners
-	16, // 1: gatehouse.config.v1.Config.upstreams:type_name -> gatehouse.config.v1.Upstream
-	20, // 2: gatehouse.config.v1.Config.expose:type_name -> gatehouse.config.v1.Exposure
-	21, // 3: gatehouse.config.v1.Config.json:type_name -> gatehouse.config.v1.Json
-	22, // 4: gatehouse.config.v1.Config.errors:type_name -> gatehouse.config.v1.Errors
-	23, // 5: gatehouse.config.v1.Config.limits:type_name -> gatehouse.config.v1.Limits
-	24, // 6: gatehouse.config.v1.Config.drain:type_name -> gatehouse.config.v1.Drain
-	25, // 7: gatehouse.config.v1.Config.openapi:type_name -> gatehouse.config.v1.OpenApi
-	26, // 8: gatehouse.config.v1.Config.log:type_name -> gatehouse.config.v1.Log
-	27, // 9: gatehouse.config.v1.Config.authenticators:type_name -> gatehouse.policy.v1.Authenticator
-	6,  // 10: gatehouse.config.v1.Config.redis:type_name -> gatehouse.config.v1.Redis
-	7,  // 11: gatehouse.config.v1.Config.shedding:type_name -> gatehouse.config.v1.Shedding
-	8,  // 12: gatehouse.config.v1.Config.answers:type_name -> gatehouse.config.v1.Answers
-	9,  // 13: gatehouse.config.v1.Config.cors:type_name -> gatehouse.config.v1.Cors
-	10, // 14: gatehouse.config.v1.Config.security_headers:type_name -> gatehouse.config.v1.SecurityHeaders
-	11, // 15: gatehouse.config.v1.Config.tracing:type_name -> gatehouse.config.v1.Tracing
-	18, // 16: gatehouse.config.v1.Redis.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	28, // 17: gatehouse.config.v1.Redis.timeout:type_name -> google.protobuf.Duration
-	28, // 18: gatehouse.config.v1.Cors.max_age:type_name -> google.protobuf.Duration
-	28, // 19: gatehouse.config.v1.SecurityHeaders.hsts:type_name -> google.protobuf.Duration
-	18, // 20: gatehouse.config.v1.Tracing.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	13, // 21: gatehouse.config.v1.Listeners.http:type_name -> gatehouse.config.v1.HttpListener
-	14, // 22: gatehouse.config.v1.Listeners.grpc:type_name -> gatehouse.config.v1.Listener
-	14, // 23: gatehouse.config.v1.Listeners.admin:type_name -> gatehouse.config.v1.Listener
-	15, // 24: gatehouse.config.v1.HttpListener.tls:type_name -> gatehouse.config.v1.ServerTls
-	15, // 25: gatehouse.config.v1.Listener.tls:type_name -> gatehouse.config.v1.ServerTls
-	0,  // 26: gatehouse.config.v1.ServerTls.min_version:type_name -> gatehouse.config.v1.ServerTls.Version
-	17, // 27: gatehouse.config.v1.Upstream.schema:type_name -> gatehouse.config.v1.Schema
-	18, // 28: gatehouse.config.v1.Upstream.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	19, // 29: gatehouse.config.v1.Upstream.keepalive:type_name -> gatehouse.config.v1.Keepalive
-	28, // 30: gatehouse.config.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
-	29, // 31: gatehouse.config.v1.Upstream.retry_budget:type_name -> gatehouse.policy.v1.RetryBudget
-	28, // 32: gatehouse.config.v1.Keepalive.time:type_name -> google.protobuf.Duration
-	28, // 33: gatehouse.config.v1.Keepalive.timeout:type_name -> google.protobuf.Duration
-	30, // 34: gatehouse.config.v1.Exposure.policy:type_name -> gatehouse.policy.v1.Policy
-	31, // 35: gatehouse.config.v1.Exposure.http:type_name -> google.api.HttpRule
-	1,  // 36: gatehouse.config.v1.Json.profile:type_name -> gatehouse.config.v1.Json.Profile
-	2,  // 37: gatehouse.config.v1.Errors.format:type_name -> gatehouse.config.v1.Errors.Format
-	28, // 38: gatehouse.config.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
-	28, // 39: gatehouse.config.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
-	28, // 40: gatehouse.config.v1.Limits.stream_idle_timeout:type_name -> google.protobuf.Duration
-	28, // 41: gatehouse.config.v1.Drain.timeout:type_name -> google.protobuf.Duration
-	28, // 42: gatehouse.config.v1.Drain.delay:type_name -> google.protobuf.Duration
-	3,  // 43: gatehouse.config.v1.Log.level:type_name -> gatehouse.config.v1.Log.Level
-	4,  // 44: gatehouse.config.v1.Log.format:type_name -> gatehouse.config.v1.Log.Format
-	45, // [45:45] is the sub-list for method output_type
-	45, // [45:45] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	17, // 0: gatehouse.config.v1.Config.listeners:type_name -> gatehouse.config.v1.Listeners
+	21, // 1: gatehouse.config.v1.Config.upstreams:type_name -> gatehouse.config.v1.Upstream
+	29, // 2: gatehouse.config.v1.Config.expose:type_name -> gatehouse.config.v1.Exposure
+	34, // 3: gatehouse.config.v1.Config.json:type_name -> gatehouse.config.v1.Json
+	35, // 4: gatehouse.config.v1.Config.errors:type_name -> gatehouse.config.v1.Errors
+	36, // 5: gatehouse.config.v1.Config.limits:type_name -> gatehouse.config.v1.Limits
+	37, // 6: gatehouse.config.v1.Config.drain:type_name -> gatehouse.config.v1.Drain
+	38, // 7: gatehouse.config.v1.Config.openapi:type_name -> gatehouse.config.v1.OpenApi
+	39, // 8: gatehouse.config.v1.Config.log:type_name -> gatehouse.config.v1.Log
+	44, // 9: gatehouse.config.v1.Config.authenticators:type_name -> gatehouse.policy.v1.Authenticator
+	11, // 10: gatehouse.config.v1.Config.redis:type_name -> gatehouse.config.v1.Redis
+	12, // 11: gatehouse.config.v1.Config.shedding:type_name -> gatehouse.config.v1.Shedding
+	13, // 12: gatehouse.config.v1.Config.answers:type_name -> gatehouse.config.v1.Answers
+	14, // 13: gatehouse.config.v1.Config.cors:type_name -> gatehouse.config.v1.Cors
+	15, // 14: gatehouse.config.v1.Config.security_headers:type_name -> gatehouse.config.v1.SecurityHeaders
+	16, // 15: gatehouse.config.v1.Config.tracing:type_name -> gatehouse.config.v1.Tracing
+	7,  // 16: gatehouse.config.v1.Config.versions:type_name -> gatehouse.config.v1.Versions
+	10, // 17: gatehouse.config.v1.Config.reload:type_name -> gatehouse.config.v1.Reload
+	45, // 18: gatehouse.config.v1.Config.compose:type_name -> gatehouse.compose.v1.Composition
+	8,  // 19: gatehouse.config.v1.Versions.list:type_name -> gatehouse.config.v1.Version
+	9,  // 20: gatehouse.config.v1.Version.deprecation:type_name -> gatehouse.config.v1.Deprecation
+	46, // 21: gatehouse.config.v1.Reload.interval:type_name -> google.protobuf.Duration
+	46, // 22: gatehouse.config.v1.Reload.reflection_interval:type_name -> google.protobuf.Duration
+	27, // 23: gatehouse.config.v1.Redis.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	46, // 24: gatehouse.config.v1.Redis.timeout:type_name -> google.protobuf.Duration
+	46, // 25: gatehouse.config.v1.Cors.max_age:type_name -> google.protobuf.Duration
+	46, // 26: gatehouse.config.v1.SecurityHeaders.hsts:type_name -> google.protobuf.Duration
+	27, // 27: gatehouse.config.v1.Tracing.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	18, // 28: gatehouse.config.v1.Listeners.http:type_name -> gatehouse.config.v1.HttpListener
+	19, // 29: gatehouse.config.v1.Listeners.grpc:type_name -> gatehouse.config.v1.Listener
+	19, // 30: gatehouse.config.v1.Listeners.admin:type_name -> gatehouse.config.v1.Listener
+	20, // 31: gatehouse.config.v1.HttpListener.tls:type_name -> gatehouse.config.v1.ServerTls
+	20, // 32: gatehouse.config.v1.Listener.tls:type_name -> gatehouse.config.v1.ServerTls
+	0,  // 33: gatehouse.config.v1.ServerTls.min_version:type_name -> gatehouse.config.v1.ServerTls.Version
+	26, // 34: gatehouse.config.v1.Upstream.schema:type_name -> gatehouse.config.v1.Schema
+	27, // 35: gatehouse.config.v1.Upstream.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	28, // 36: gatehouse.config.v1.Upstream.keepalive:type_name -> gatehouse.config.v1.Keepalive
+	46, // 37: gatehouse.config.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
+	47, // 38: gatehouse.config.v1.Upstream.retry_budget:type_name -> gatehouse.policy.v1.RetryBudget
+	22, // 39: gatehouse.config.v1.Upstream.addresses:type_name -> gatehouse.config.v1.Address
+	23, // 40: gatehouse.config.v1.Upstream.balancing:type_name -> gatehouse.config.v1.Balancing
+	24, // 41: gatehouse.config.v1.Upstream.health_check:type_name -> gatehouse.config.v1.HealthCheck
+	25, // 42: gatehouse.config.v1.Upstream.outliers:type_name -> gatehouse.config.v1.Outliers
+	46, // 43: gatehouse.config.v1.Upstream.max_stream_age:type_name -> google.protobuf.Duration
+	1,  // 44: gatehouse.config.v1.Balancing.kind:type_name -> gatehouse.config.v1.Balancing.Kind
+	46, // 45: gatehouse.config.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	46, // 46: gatehouse.config.v1.Balancing.refresh:type_name -> google.protobuf.Duration
+	46, // 47: gatehouse.config.v1.Outliers.interval:type_name -> google.protobuf.Duration
+	46, // 48: gatehouse.config.v1.Outliers.base_ejection_time:type_name -> google.protobuf.Duration
+	46, // 49: gatehouse.config.v1.Outliers.max_ejection_time:type_name -> google.protobuf.Duration
+	46, // 50: gatehouse.config.v1.Keepalive.time:type_name -> google.protobuf.Duration
+	46, // 51: gatehouse.config.v1.Keepalive.timeout:type_name -> google.protobuf.Duration
+	48, // 52: gatehouse.config.v1.Exposure.policy:type_name -> gatehouse.policy.v1.Policy
+	49, // 53: gatehouse.config.v1.Exposure.http:type_name -> google.api.HttpRule
+	30, // 54: gatehouse.config.v1.Exposure.routes:type_name -> gatehouse.config.v1.Route
+	31, // 55: gatehouse.config.v1.Exposure.mirror:type_name -> gatehouse.config.v1.Mirror
+	32, // 56: gatehouse.config.v1.Exposure.metadata:type_name -> gatehouse.config.v1.Rewrite
+	40, // 57: gatehouse.config.v1.Route.headers:type_name -> gatehouse.config.v1.Route.HeadersEntry
+	41, // 58: gatehouse.config.v1.Route.claims:type_name -> gatehouse.config.v1.Route.ClaimsEntry
+	32, // 59: gatehouse.config.v1.Route.metadata:type_name -> gatehouse.config.v1.Rewrite
+	46, // 60: gatehouse.config.v1.Mirror.timeout:type_name -> google.protobuf.Duration
+	33, // 61: gatehouse.config.v1.Rewrite.request:type_name -> gatehouse.config.v1.Changes
+	33, // 62: gatehouse.config.v1.Rewrite.response:type_name -> gatehouse.config.v1.Changes
+	42, // 63: gatehouse.config.v1.Changes.set:type_name -> gatehouse.config.v1.Changes.SetEntry
+	43, // 64: gatehouse.config.v1.Changes.add:type_name -> gatehouse.config.v1.Changes.AddEntry
+	2,  // 65: gatehouse.config.v1.Json.profile:type_name -> gatehouse.config.v1.Json.Profile
+	3,  // 66: gatehouse.config.v1.Errors.format:type_name -> gatehouse.config.v1.Errors.Format
+	46, // 67: gatehouse.config.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
+	46, // 68: gatehouse.config.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
+	46, // 69: gatehouse.config.v1.Limits.stream_idle_timeout:type_name -> google.protobuf.Duration
+	46, // 70: gatehouse.config.v1.Drain.timeout:type_name -> google.protobuf.Duration
+	46, // 71: gatehouse.config.v1.Drain.delay:type_name -> google.protobuf.Duration
+	4,  // 72: gatehouse.config.v1.Log.level:type_name -> gatehouse.config.v1.Log.Level
+	5,  // 73: gatehouse.config.v1.Log.format:type_name -> gatehouse.config.v1.Log.Format
+	74, // [74:74] is the sub-list for method output_type
+	74, // [74:74] is the sub-list for method input_type
+	74, // [74:74] is the sub-list for extension type_name
+	74, // [74:74] is the sub-list for extension extendee
+	0,  // [0:74] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_config_v1_config_proto_init() }
@@ -2456,26 +3801,31 @@ func file_gatehouse_config_v1_config_proto_init() {
 	if File_gatehouse_config_v1_config_proto != nil {
 		return
 	}
-	file_gatehouse_config_v1_config_proto_msgTypes[1].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[2].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[3].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[5].OneofWrappers = []any{}
 	file_gatehouse_config_v1_config_proto_msgTypes[6].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[11].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[12].OneofWrappers = []any{
+	file_gatehouse_config_v1_config_proto_msgTypes[7].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[10].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[15].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[16].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[17].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[19].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[20].OneofWrappers = []any{
 		(*Schema_Image)(nil),
 		(*Schema_Reflection)(nil),
 		(*Schema_Linked)(nil),
 	}
-	file_gatehouse_config_v1_config_proto_msgTypes[16].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[18].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[21].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[24].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[25].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[28].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[30].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[33].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gatehouse_config_v1_config_proto_rawDesc), len(file_gatehouse_config_v1_config_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   22,
+			NumEnums:      6,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

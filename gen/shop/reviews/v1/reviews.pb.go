@@ -82,7 +82,7 @@ func (x ModerateReviewsResponse_Verdict) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ModerateReviewsResponse_Verdict.Descriptor instead.
 func (ModerateReviewsResponse_Verdict) EnumDescriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{10, 0}
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{14, 0}
 }
 
 // Review is what one customer thinks of one product.
@@ -112,7 +112,9 @@ type Review struct {
 	// When it was written.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When it was last changed.
-	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	// The author as a reviewer, `reviewers/{reviewer}`.
+	Reviewer      string `protobuf:"bytes,12,opt,name=reviewer,proto3" json:"reviewer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -235,6 +237,13 @@ func (x *Review) GetUpdateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Review) GetReviewer() string {
+	if x != nil {
+		return x.Reviewer
+	}
+	return ""
+}
+
 type isReview_Author interface {
 	isReview_Author()
 }
@@ -253,6 +262,79 @@ func (*Review_Customer) isReview_Author() {}
 
 func (*Review_Nickname) isReview_Author() {}
 
+// Reviewer is someone who writes reviews.
+type Reviewer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The resource name, `reviewers/{reviewer}`.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The name that is shown: a customer's, or the nickname.
+	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// How many reviews there are of theirs.
+	ReviewCount int32 `protobuf:"varint,3,opt,name=review_count,json=reviewCount,proto3" json:"review_count,omitempty"`
+	// The mean of the ratings that they gave.
+	MeanRating    float64 `protobuf:"fixed64,4,opt,name=mean_rating,json=meanRating,proto3" json:"mean_rating,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reviewer) Reset() {
+	*x = Reviewer{}
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reviewer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reviewer) ProtoMessage() {}
+
+func (x *Reviewer) ProtoReflect() protoreflect.Message {
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reviewer.ProtoReflect.Descriptor instead.
+func (*Reviewer) Descriptor() ([]byte, []int) {
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Reviewer) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Reviewer) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
+}
+
+func (x *Reviewer) GetReviewCount() int32 {
+	if x != nil {
+		return x.ReviewCount
+	}
+	return 0
+}
+
+func (x *Reviewer) GetMeanRating() float64 {
+	if x != nil {
+		return x.MeanRating
+	}
+	return 0
+}
+
 // RatingSummary counts the ratings of one product.
 type RatingSummary struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -270,7 +352,7 @@ type RatingSummary struct {
 
 func (x *RatingSummary) Reset() {
 	*x = RatingSummary{}
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[1]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -282,7 +364,7 @@ func (x *RatingSummary) String() string {
 func (*RatingSummary) ProtoMessage() {}
 
 func (x *RatingSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[1]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -295,7 +377,7 @@ func (x *RatingSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RatingSummary.ProtoReflect.Descriptor instead.
 func (*RatingSummary) Descriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{1}
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *RatingSummary) GetName() string {
@@ -345,7 +427,7 @@ type ListReviewsRequest struct {
 
 func (x *ListReviewsRequest) Reset() {
 	*x = ListReviewsRequest{}
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[2]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -357,7 +439,7 @@ func (x *ListReviewsRequest) String() string {
 func (*ListReviewsRequest) ProtoMessage() {}
 
 func (x *ListReviewsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[2]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -370,7 +452,7 @@ func (x *ListReviewsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReviewsRequest.ProtoReflect.Descriptor instead.
 func (*ListReviewsRequest) Descriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{2}
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListReviewsRequest) GetParent() string {
@@ -421,7 +503,7 @@ type ListReviewsResponse struct {
 
 func (x *ListReviewsResponse) Reset() {
 	*x = ListReviewsResponse{}
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[3]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -433,7 +515,7 @@ func (x *ListReviewsResponse) String() string {
 func (*ListReviewsResponse) ProtoMessage() {}
 
 func (x *ListReviewsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[3]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -446,7 +528,7 @@ func (x *ListReviewsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReviewsResponse.ProtoReflect.Descriptor instead.
 func (*ListReviewsResponse) Descriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{3}
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListReviewsResponse) GetReviews() []*Review {
@@ -474,7 +556,7 @@ type GetReviewRequest struct {
 
 func (x *GetReviewRequest) Reset() {
 	*x = GetReviewRequest{}
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[4]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -486,7 +568,7 @@ func (x *GetReviewRequest) String() string {
 func (*GetReviewRequest) ProtoMessage() {}
 
 func (x *GetReviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[4]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -499,7 +581,7 @@ func (x *GetReviewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReviewRequest.ProtoReflect.Descriptor instead.
 func (*GetReviewRequest) Descriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{4}
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetReviewRequest) GetName() string {
@@ -525,7 +607,7 @@ type CreateReviewRequest struct {
 
 func (x *CreateReviewRequest) Reset() {
 	*x = CreateReviewRequest{}
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[5]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -537,7 +619,7 @@ func (x *CreateReviewRequest) String() string {
 func (*CreateReviewRequest) ProtoMessage() {}
 
 func (x *CreateReviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[5]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -550,7 +632,7 @@ func (x *CreateReviewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateReviewRequest.ProtoReflect.Descriptor instead.
 func (*CreateReviewRequest) Descriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{5}
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CreateReviewRequest) GetParent() string {
@@ -588,7 +670,7 @@ type UpdateReviewRequest struct {
 
 func (x *UpdateReviewRequest) Reset() {
 	*x = UpdateReviewRequest{}
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[6]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -600,7 +682,7 @@ func (x *UpdateReviewRequest) String() string {
 func (*UpdateReviewRequest) ProtoMessage() {}
 
 func (x *UpdateReviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[6]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -613,7 +695,7 @@ func (x *UpdateReviewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateReviewRequest.ProtoReflect.Descriptor instead.
 func (*UpdateReviewRequest) Descriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{6}
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *UpdateReviewRequest) GetReview() *Review {
@@ -641,7 +723,7 @@ type DeleteReviewRequest struct {
 
 func (x *DeleteReviewRequest) Reset() {
 	*x = DeleteReviewRequest{}
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[7]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -653,7 +735,7 @@ func (x *DeleteReviewRequest) String() string {
 func (*DeleteReviewRequest) ProtoMessage() {}
 
 func (x *DeleteReviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[7]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -666,7 +748,7 @@ func (x *DeleteReviewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteReviewRequest.ProtoReflect.Descriptor instead.
 func (*DeleteReviewRequest) Descriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{7}
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DeleteReviewRequest) GetName() string {
@@ -687,7 +769,7 @@ type GetRatingSummaryRequest struct {
 
 func (x *GetRatingSummaryRequest) Reset() {
 	*x = GetRatingSummaryRequest{}
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[8]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -699,7 +781,7 @@ func (x *GetRatingSummaryRequest) String() string {
 func (*GetRatingSummaryRequest) ProtoMessage() {}
 
 func (x *GetRatingSummaryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[8]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -712,7 +794,7 @@ func (x *GetRatingSummaryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRatingSummaryRequest.ProtoReflect.Descriptor instead.
 func (*GetRatingSummaryRequest) Descriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{8}
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetRatingSummaryRequest) GetName() string {
@@ -720,6 +802,144 @@ func (x *GetRatingSummaryRequest) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+// GetReviewerRequest names a reviewer.
+type GetReviewerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The reviewer, `reviewers/{reviewer}`.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReviewerRequest) Reset() {
+	*x = GetReviewerRequest{}
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReviewerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReviewerRequest) ProtoMessage() {}
+
+func (x *GetReviewerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReviewerRequest.ProtoReflect.Descriptor instead.
+func (*GetReviewerRequest) Descriptor() ([]byte, []int) {
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GetReviewerRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// BatchGetReviewersRequest names reviewers.
+type BatchGetReviewersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The reviewers, `reviewers/{reviewer}`; 1 to 100 of them.
+	Names         []string `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetReviewersRequest) Reset() {
+	*x = BatchGetReviewersRequest{}
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchGetReviewersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchGetReviewersRequest) ProtoMessage() {}
+
+func (x *BatchGetReviewersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetReviewersRequest.ProtoReflect.Descriptor instead.
+func (*BatchGetReviewersRequest) Descriptor() ([]byte, []int) {
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *BatchGetReviewersRequest) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+// BatchGetReviewersResponse holds the reviewers asked for.
+type BatchGetReviewersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The reviewers, in the order of the names.
+	Reviewers     []*Reviewer `protobuf:"bytes,1,rep,name=reviewers,proto3" json:"reviewers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetReviewersResponse) Reset() {
+	*x = BatchGetReviewersResponse{}
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchGetReviewersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchGetReviewersResponse) ProtoMessage() {}
+
+func (x *BatchGetReviewersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetReviewersResponse.ProtoReflect.Descriptor instead.
+func (*BatchGetReviewersResponse) Descriptor() ([]byte, []int) {
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *BatchGetReviewersResponse) GetReviewers() []*Reviewer {
+	if x != nil {
+		return x.Reviewers
+	}
+	return nil
 }
 
 // ModerateReviewsRequest is one draft.
@@ -735,7 +955,7 @@ type ModerateReviewsRequest struct {
 
 func (x *ModerateReviewsRequest) Reset() {
 	*x = ModerateReviewsRequest{}
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[9]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -747,7 +967,7 @@ func (x *ModerateReviewsRequest) String() string {
 func (*ModerateReviewsRequest) ProtoMessage() {}
 
 func (x *ModerateReviewsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[9]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -760,7 +980,7 @@ func (x *ModerateReviewsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModerateReviewsRequest.ProtoReflect.Descriptor instead.
 func (*ModerateReviewsRequest) Descriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{9}
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ModerateReviewsRequest) GetDraftId() uint64 {
@@ -792,7 +1012,7 @@ type ModerateReviewsResponse struct {
 
 func (x *ModerateReviewsResponse) Reset() {
 	*x = ModerateReviewsResponse{}
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[10]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -804,7 +1024,7 @@ func (x *ModerateReviewsResponse) String() string {
 func (*ModerateReviewsResponse) ProtoMessage() {}
 
 func (x *ModerateReviewsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[10]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -817,7 +1037,7 @@ func (x *ModerateReviewsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModerateReviewsResponse.ProtoReflect.Descriptor instead.
 func (*ModerateReviewsResponse) Descriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{10}
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ModerateReviewsResponse) GetDraftId() uint64 {
@@ -845,7 +1065,7 @@ var File_shop_reviews_v1_reviews_proto protoreflect.FileDescriptor
 
 const file_shop_reviews_v1_reviews_proto_rawDesc = "" +
 	"\n" +
-	"\x1dshop/reviews/v1/reviews.proto\x12\x0fshop.reviews.v1\x1a gatehouse/policy/v1/policy.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x04\n" +
+	"\x1dshop/reviews/v1/reviews.proto\x12\x0fshop.reviews.v1\x1a gatehouse/policy/v1/policy.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc2\x04\n" +
 	"\x06Review\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x12\x1c\n" +
 	"\x06rating\x18\x02 \x01(\x05B\x04\xe2A\x01\x02R\x06rating\x12\x1a\n" +
@@ -860,10 +1080,19 @@ const file_shop_reviews_v1_reviews_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampB\x04\xe2A\x01\x03R\n" +
 	"createTime\x12A\n" +
 	"\vupdate_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampB\x04\xe2A\x01\x03R\n" +
-	"updateTime:R\xeaAO\n" +
+	"updateTime\x12>\n" +
+	"\breviewer\x18\f \x01(\tB\"\xe2A\x01\x03\xfaA\x1b\n" +
+	"\x19shop.example.com/ReviewerR\breviewer:R\xeaAO\n" +
 	"\x17shop.example.com/Review\x12#products/{product}/reviews/{review}*\areviews2\x06reviewB\b\n" +
 	"\x06authorB\b\n" +
-	"\x06_reply\"\xc5\x02\n" +
+	"\x06_reply\"\xd6\x01\n" +
+	"\bReviewer\x12\x18\n" +
+	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x12!\n" +
+	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12!\n" +
+	"\freview_count\x18\x03 \x01(\x05R\vreviewCount\x12\x1f\n" +
+	"\vmean_rating\x18\x04 \x01(\x01R\n" +
+	"meanRating:I\xeaAF\n" +
+	"\x19shop.example.com/Reviewer\x12\x14reviewers/{reviewer}*\treviewers2\breviewer\"\xc5\x02\n" +
 	"\rRatingSummary\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x03R\x05count\x12\x12\n" +
@@ -900,7 +1129,15 @@ const file_shop_reviews_v1_reviews_proto_rawDesc = "" +
 	"\x17shop.example.com/ReviewR\x04name\"V\n" +
 	"\x17GetRatingSummaryRequest\x12;\n" +
 	"\x04name\x18\x01 \x01(\tB'\xe2A\x01\x02\xfaA \n" +
-	"\x1eshop.example.com/RatingSummaryR\x04name\"G\n" +
+	"\x1eshop.example.com/RatingSummaryR\x04name\"L\n" +
+	"\x12GetReviewerRequest\x126\n" +
+	"\x04name\x18\x01 \x01(\tB\"\xe2A\x01\x02\xfaA\x1b\n" +
+	"\x19shop.example.com/ReviewerR\x04name\"T\n" +
+	"\x18BatchGetReviewersRequest\x128\n" +
+	"\x05names\x18\x01 \x03(\tB\"\xe2A\x01\x02\xfaA\x1b\n" +
+	"\x19shop.example.com/ReviewerR\x05names\"T\n" +
+	"\x19BatchGetReviewersResponse\x127\n" +
+	"\treviewers\x18\x01 \x03(\v2\x19.shop.reviews.v1.ReviewerR\treviewers\"G\n" +
 	"\x16ModerateReviewsRequest\x12\x19\n" +
 	"\bdraft_id\x18\x01 \x01(\x04R\adraftId\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\"\x81\x02\n" +
@@ -914,14 +1151,16 @@ const file_shop_reviews_v1_reviews_proto_rawDesc = "" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fVERDICT_PUBLISH\x10\x01\x12\x12\n" +
 	"\x0eVERDICT_REVISE\x10\x02\x12\x12\n" +
-	"\x0eVERDICT_REJECT\x10\x032\xdc\a\n" +
+	"\x0eVERDICT_REJECT\x10\x032\xde\t\n" +
 	"\x0eReviewsService\x12\x84\x01\n" +
 	"\vListReviews\x12#.shop.reviews.v1.ListReviewsRequest\x1a$.shop.reviews.v1.ListReviewsResponse\"*\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{parent=products/*}/reviews\x90\x02\x01\x12s\n" +
 	"\tGetReview\x12!.shop.reviews.v1.GetReviewRequest\x1a\x17.shop.reviews.v1.Review\"*\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{name=products/*/reviews/*}\x90\x02\x01\x12\x96\x01\n" +
 	"\fCreateReview\x12$.shop.reviews.v1.CreateReviewRequest\x1a\x17.shop.reviews.v1.Review\"G\xa2\xd4\x18\x14\x12\x12\x12\tcustomers\x12\x05staff\x82\xd3\xe4\x93\x02):\x06review\"\x1f/v1/{parent=products/*}/reviews\x12\x9d\x01\n" +
 	"\fUpdateReview\x12$.shop.reviews.v1.UpdateReviewRequest\x1a\x17.shop.reviews.v1.Review\"N\xa2\xd4\x18\x14\x12\x12\x12\tcustomers\x12\x05staff\x82\xd3\xe4\x93\x020:\x06review2&/v1/{review.name=products/*/reviews/*}\x12\x90\x01\n" +
 	"\fDeleteReview\x12$.shop.reviews.v1.DeleteReviewRequest\x1a\x16.google.protobuf.Empty\"B\xa2\xd4\x18\x14\x12\x12\x12\tcustomers\x12\x05staff\x82\xd3\xe4\x93\x02!*\x1f/v1/{name=products/*/reviews/*}\x90\x02\x02\x12\x97\x01\n" +
-	"\x10GetRatingSummary\x12(.shop.reviews.v1.GetRatingSummaryRequest\x1a\x1e.shop.reviews.v1.RatingSummary\"9\xa2\xd4\x18\aJ\x05\x12\x03\b\x90\x1c\x82\xd3\xe4\x93\x02%\x12#/v1/{name=products/*/ratingSummary}\x90\x02\x01\x12h\n" +
+	"\x10GetRatingSummary\x12(.shop.reviews.v1.GetRatingSummaryRequest\x1a\x1e.shop.reviews.v1.RatingSummary\"9\xa2\xd4\x18\aJ\x05\x12\x03\b\x90\x1c\x82\xd3\xe4\x93\x02%\x12#/v1/{name=products/*/ratingSummary}\x90\x02\x01\x12p\n" +
+	"\vGetReviewer\x12#.shop.reviews.v1.GetReviewerRequest\x1a\x19.shop.reviews.v1.Reviewer\"!\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/{name=reviewers/*}\x90\x02\x01\x12\x8d\x01\n" +
+	"\x11BatchGetReviewers\x12).shop.reviews.v1.BatchGetReviewersRequest\x1a*.shop.reviews.v1.BatchGetReviewersResponse\"!\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/reviewers:batchGet\x90\x02\x01\x12h\n" +
 	"\x0fModerateReviews\x12'.shop.reviews.v1.ModerateReviewsRequest\x1a(.shop.reviews.v1.ModerateReviewsResponse(\x010\x01B\\\xa2\xd4\x18\x16\n" +
 	"\x02\b\x02\x12\x02\b\x01:\x02\x10\x03B\b\x10\x02H\bR\x02\b\x03Z@github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v1;reviewsv1b\x06proto3"
 
@@ -938,53 +1177,62 @@ func file_shop_reviews_v1_reviews_proto_rawDescGZIP() []byte {
 }
 
 var file_shop_reviews_v1_reviews_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_shop_reviews_v1_reviews_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_shop_reviews_v1_reviews_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_shop_reviews_v1_reviews_proto_goTypes = []any{
 	(ModerateReviewsResponse_Verdict)(0), // 0: shop.reviews.v1.ModerateReviewsResponse.Verdict
 	(*Review)(nil),                       // 1: shop.reviews.v1.Review
-	(*RatingSummary)(nil),                // 2: shop.reviews.v1.RatingSummary
-	(*ListReviewsRequest)(nil),           // 3: shop.reviews.v1.ListReviewsRequest
-	(*ListReviewsResponse)(nil),          // 4: shop.reviews.v1.ListReviewsResponse
-	(*GetReviewRequest)(nil),             // 5: shop.reviews.v1.GetReviewRequest
-	(*CreateReviewRequest)(nil),          // 6: shop.reviews.v1.CreateReviewRequest
-	(*UpdateReviewRequest)(nil),          // 7: shop.reviews.v1.UpdateReviewRequest
-	(*DeleteReviewRequest)(nil),          // 8: shop.reviews.v1.DeleteReviewRequest
-	(*GetRatingSummaryRequest)(nil),      // 9: shop.reviews.v1.GetRatingSummaryRequest
-	(*ModerateReviewsRequest)(nil),       // 10: shop.reviews.v1.ModerateReviewsRequest
-	(*ModerateReviewsResponse)(nil),      // 11: shop.reviews.v1.ModerateReviewsResponse
-	nil,                                  // 12: shop.reviews.v1.RatingSummary.HistogramEntry
-	(*timestamppb.Timestamp)(nil),        // 13: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),        // 14: google.protobuf.FieldMask
-	(*emptypb.Empty)(nil),                // 15: google.protobuf.Empty
+	(*Reviewer)(nil),                     // 2: shop.reviews.v1.Reviewer
+	(*RatingSummary)(nil),                // 3: shop.reviews.v1.RatingSummary
+	(*ListReviewsRequest)(nil),           // 4: shop.reviews.v1.ListReviewsRequest
+	(*ListReviewsResponse)(nil),          // 5: shop.reviews.v1.ListReviewsResponse
+	(*GetReviewRequest)(nil),             // 6: shop.reviews.v1.GetReviewRequest
+	(*CreateReviewRequest)(nil),          // 7: shop.reviews.v1.CreateReviewRequest
+	(*UpdateReviewRequest)(nil),          // 8: shop.reviews.v1.UpdateReviewRequest
+	(*DeleteReviewRequest)(nil),          // 9: shop.reviews.v1.DeleteReviewRequest
+	(*GetRatingSummaryRequest)(nil),      // 10: shop.reviews.v1.GetRatingSummaryRequest
+	(*GetReviewerRequest)(nil),           // 11: shop.reviews.v1.GetReviewerRequest
+	(*BatchGetReviewersRequest)(nil),     // 12: shop.reviews.v1.BatchGetReviewersRequest
+	(*BatchGetReviewersResponse)(nil),    // 13: shop.reviews.v1.BatchGetReviewersResponse
+	(*ModerateReviewsRequest)(nil),       // 14: shop.reviews.v1.ModerateReviewsRequest
+	(*ModerateReviewsResponse)(nil),      // 15: shop.reviews.v1.ModerateReviewsResponse
+	nil,                                  // 16: shop.reviews.v1.RatingSummary.HistogramEntry
+	(*timestamppb.Timestamp)(nil),        // 17: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),        // 18: google.protobuf.FieldMask
+	(*emptypb.Empty)(nil),                // 19: google.protobuf.Empty
 }
 var file_shop_reviews_v1_reviews_proto_depIdxs = []int32{
-	13, // 0: shop.reviews.v1.Review.create_time:type_name -> google.protobuf.Timestamp
-	13, // 1: shop.reviews.v1.Review.update_time:type_name -> google.protobuf.Timestamp
-	12, // 2: shop.reviews.v1.RatingSummary.histogram:type_name -> shop.reviews.v1.RatingSummary.HistogramEntry
+	17, // 0: shop.reviews.v1.Review.create_time:type_name -> google.protobuf.Timestamp
+	17, // 1: shop.reviews.v1.Review.update_time:type_name -> google.protobuf.Timestamp
+	16, // 2: shop.reviews.v1.RatingSummary.histogram:type_name -> shop.reviews.v1.RatingSummary.HistogramEntry
 	1,  // 3: shop.reviews.v1.ListReviewsResponse.reviews:type_name -> shop.reviews.v1.Review
 	1,  // 4: shop.reviews.v1.CreateReviewRequest.review:type_name -> shop.reviews.v1.Review
 	1,  // 5: shop.reviews.v1.UpdateReviewRequest.review:type_name -> shop.reviews.v1.Review
-	14, // 6: shop.reviews.v1.UpdateReviewRequest.update_mask:type_name -> google.protobuf.FieldMask
-	0,  // 7: shop.reviews.v1.ModerateReviewsResponse.verdict:type_name -> shop.reviews.v1.ModerateReviewsResponse.Verdict
-	3,  // 8: shop.reviews.v1.ReviewsService.ListReviews:input_type -> shop.reviews.v1.ListReviewsRequest
-	5,  // 9: shop.reviews.v1.ReviewsService.GetReview:input_type -> shop.reviews.v1.GetReviewRequest
-	6,  // 10: shop.reviews.v1.ReviewsService.CreateReview:input_type -> shop.reviews.v1.CreateReviewRequest
-	7,  // 11: shop.reviews.v1.ReviewsService.UpdateReview:input_type -> shop.reviews.v1.UpdateReviewRequest
-	8,  // 12: shop.reviews.v1.ReviewsService.DeleteReview:input_type -> shop.reviews.v1.DeleteReviewRequest
-	9,  // 13: shop.reviews.v1.ReviewsService.GetRatingSummary:input_type -> shop.reviews.v1.GetRatingSummaryRequest
-	10, // 14: shop.reviews.v1.ReviewsService.ModerateReviews:input_type -> shop.reviews.v1.ModerateReviewsRequest
-	4,  // 15: shop.reviews.v1.ReviewsService.ListReviews:output_type -> shop.reviews.v1.ListReviewsResponse
-	1,  // 16: shop.reviews.v1.ReviewsService.GetReview:output_type -> shop.reviews.v1.Review
-	1,  // 17: shop.reviews.v1.ReviewsService.CreateReview:output_type -> shop.reviews.v1.Review
-	1,  // 18: shop.reviews.v1.ReviewsService.UpdateReview:output_type -> shop.reviews.v1.Review
-	15, // 19: shop.reviews.v1.ReviewsService.DeleteReview:output_type -> google.protobuf.Empty
-	2,  // 20: shop.reviews.v1.ReviewsService.GetRatingSummary:output_type -> shop.reviews.v1.RatingSummary
-	11, // 21: shop.reviews.v1.ReviewsService.ModerateReviews:output_type -> shop.reviews.v1.ModerateReviewsResponse
-	15, // [15:22] is the sub-list for method output_type
-	8,  // [8:15] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	18, // 6: shop.reviews.v1.UpdateReviewRequest.update_mask:type_name -> google.protobuf.FieldMask
+	2,  // 7: shop.reviews.v1.BatchGetReviewersResponse.reviewers:type_name -> shop.reviews.v1.Reviewer
+	0,  // 8: shop.reviews.v1.ModerateReviewsResponse.verdict:type_name -> shop.reviews.v1.ModerateReviewsResponse.Verdict
+	4,  // 9: shop.reviews.v1.ReviewsService.ListReviews:input_type -> shop.reviews.v1.ListReviewsRequest
+	6,  // 10: shop.reviews.v1.ReviewsService.GetReview:input_type -> shop.reviews.v1.GetReviewRequest
+	7,  // 11: shop.reviews.v1.ReviewsService.CreateReview:input_type -> shop.reviews.v1.CreateReviewRequest
+	8,  // 12: shop.reviews.v1.ReviewsService.UpdateReview:input_type -> shop.reviews.v1.UpdateReviewRequest
+	9,  // 13: shop.reviews.v1.ReviewsService.DeleteReview:input_type -> shop.reviews.v1.DeleteReviewRequest
+	10, // 14: shop.reviews.v1.ReviewsService.GetRatingSummary:input_type -> shop.reviews.v1.GetRatingSummaryRequest
+	11, // 15: shop.reviews.v1.ReviewsService.GetReviewer:input_type -> shop.reviews.v1.GetReviewerRequest
+	12, // 16: shop.reviews.v1.ReviewsService.BatchGetReviewers:input_type -> shop.reviews.v1.BatchGetReviewersRequest
+	14, // 17: shop.reviews.v1.ReviewsService.ModerateReviews:input_type -> shop.reviews.v1.ModerateReviewsRequest
+	5,  // 18: shop.reviews.v1.ReviewsService.ListReviews:output_type -> shop.reviews.v1.ListReviewsResponse
+	1,  // 19: shop.reviews.v1.ReviewsService.GetReview:output_type -> shop.reviews.v1.Review
+	1,  // 20: shop.reviews.v1.ReviewsService.CreateReview:output_type -> shop.reviews.v1.Review
+	1,  // 21: shop.reviews.v1.ReviewsService.UpdateReview:output_type -> shop.reviews.v1.Review
+	19, // 22: shop.reviews.v1.ReviewsService.DeleteReview:output_type -> google.protobuf.Empty
+	3,  // 23: shop.reviews.v1.ReviewsService.GetRatingSummary:output_type -> shop.reviews.v1.RatingSummary
+	2,  // 24: shop.reviews.v1.ReviewsService.GetReviewer:output_type -> shop.reviews.v1.Reviewer
+	13, // 25: shop.reviews.v1.ReviewsService.BatchGetReviewers:output_type -> shop.reviews.v1.BatchGetReviewersResponse
+	15, // 26: shop.reviews.v1.ReviewsService.ModerateReviews:output_type -> shop.reviews.v1.ModerateReviewsResponse
+	18, // [18:27] is the sub-list for method output_type
+	9,  // [9:18] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_shop_reviews_v1_reviews_proto_init() }
@@ -1002,7 +1250,7 @@ func file_shop_reviews_v1_reviews_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_shop_reviews_v1_reviews_proto_rawDesc), len(file_shop_reviews_v1_reviews_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   12,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,49 @@
+package metrics
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/codes"
+
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// routed are the collectors of RPCs that choose among upstreams.
+type routed struct {
+	calls    *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+}
+
+func newRouted() routed {
+	return routed{
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatehouse_routed_calls_total", Help: "Calls of RPCs with routes, by method, the upstream that was chosen, and gRPC status.",
+		}, []string{"method", "upstream", "status"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "gatehouse_routed_call_duration_seconds", Help: "Time that the chosen upstream and its policies took for a call of an RPC with routes.",
+			Buckets: buckets,
+		}, []string{"method", "upstream"}),
+	}
+}
+
+// Routed returns the policy that counts the calls of one RPC that go to one of
+// its upstreams, so that a canary can be compared with what it may replace. It
+// belongs inside of what chooses: calls that were refused before are not counted.
+func (m *Metrics) Routed(method, upstream string) interceptors.Interceptor {
+	timer := m.routed.duration.WithLabelValues(method, upstream)
+	counters := new([codes.Unauthenticated + 1]atomic.Pointer[prometheus.Counter])
+	return interceptors.Around("metrics", func(ctx context.Context, _ string) (context.Context, func(error), error) {
+		begin := time.Now()
+		return ctx, func(err error) {
+			code := known(call.CodeOf(err))
+			timer.Observe(time.Since(begin).Seconds())
+			kept(&counters[code], func() prometheus.Counter {
+				return m.routed.calls.WithLabelValues(method, upstream, call.CodeName(code))
+			}).Inc()
+		}, nil
+	})
+}

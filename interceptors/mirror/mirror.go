@@ -1,0 +1,178 @@
+// Package mirror sends copies of calls to a second upstream, so that a new
+// version meets real calls before any client depends on it. Answers to copies
+// are dropped.
+//
+// No library at hand copies gRPC calls; hence a policy of our own.
+package mirror
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+const name = "mirror"
+
+// Mirrors are the copies that are under way. They outlive tables. Safe for
+// concurrent use.
+type Mirrors struct {
+	random  func() float64
+	calls   *prometheus.CounterVec
+	dropped *prometheus.CounterVec
+
+	ctx  context.Context // of all copies
+	stop context.CancelFunc
+
+	mu      sync.Mutex
+	closed  bool
+	running map[string]int // by upstream
+	ended   sync.WaitGroup
+}
+
+// New registers with reg:
+//
+//	gatehouse_mirror_calls_total{method,upstream,status}
+//	gatehouse_mirror_dropped_total{method,upstream}
+//
+// A copy is counted when it was answered, and as dropped if it was not made for
+// want of room. random gives numbers in [0, 1) and is safe for concurrent use;
+// nil is the usual one.
+func New(reg prometheus.Registerer, random func() float64) (*Mirrors, error) {
+	if random == nil {
+		random = rand.Float64
+	}
+	m := &Mirrors{
+		random: random, running: map[string]int{},
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatehouse_mirror_calls_total", Help: "Copies of calls that were answered, by method, upstream and gRPC status.",
+		}, []string{"method", "upstream", "status"}),
+		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatehouse_mirror_dropped_total", Help: "Copies of calls that were not made, since too many were under way.",
+		}, []string{"method", "upstream"}),
+	}
+	m.ctx, m.stop = context.WithCancel(context.Background())
+	return m, errors.Join(reg.Register(m.calls), reg.Register(m.dropped))
+}
+
+// Method is what must be known of an RPC.
+type Method struct {
+	Name        string // as on the wire
+	Unary       bool
+	SideEffects bool
+}
+
+// For returns the policy of one RPC whose copies go to conn, which belongs to
+// upstream. It does nothing for a stream, nor for an RPC with side effects unless
+// c says `unsafe`. It belongs where a call is about to be sent to its own
+// upstream, outside of what repeats it.
+//
+// A copy has the bytes of the request, and the metadata that the call has at this
+// place, credentials included, with "gatehouse-mirrored: true" beside them. It
+// begins when the call does, which does not wait for it, and runs until it is
+// answered or c's timeout has passed, whatever becomes of the call. Where so many
+// copies are under way to upstream already as c allows, none is made.
+func (m *Mirrors) For(method Method, upstream string, conn grpc.ClientConnInterface, c *configv1.Mirror) interceptors.Interceptor {
+	if c == nil || !method.Unary || method.SideEffects && !c.GetUnsafe() || c.GetPercent() <= 0 {
+		return interceptors.Interceptor{Name: name}
+	}
+	p := &policy{mirrors: m, method: method.Name, upstream: upstream, conn: conn, conf: c, dropped: m.dropped.WithLabelValues(method.Name, upstream)}
+	return interceptors.Interceptor{Name: name, Unary: p.unary}
+}
+
+// Close ends the copies that are under way, and waits for their ends. None are
+// made afterwards.
+func (m *Mirrors) Close() error {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	m.stop()
+	m.ended.Wait()
+	return nil
+}
+
+// begin takes a place for a copy. Without room it says false.
+func (m *Mirrors) begin(upstream string, most int) (room, open bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed || m.running[upstream] >= most {
+		return false, !m.closed
+	}
+	m.running[upstream]++
+	m.ended.Add(1)
+	return true, true
+}
+
+func (m *Mirrors) end(upstream string) {
+	m.mu.Lock()
+	m.running[upstream]--
+	m.mu.Unlock()
+	m.ended.Done()
+}
+
+// policy is that of one RPC.
+type policy struct {
+	mirrors  *Mirrors
+	method   string
+	upstream string
+	conn     grpc.ClientConnInterface
+	conf     *configv1.Mirror
+	dropped  prometheus.Counter
+}
+
+func (p *policy) unary(ctx context.Context, method string, req, reply any, _ *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if p.conf.GetPercent() >= 100 || p.mirrors.random()*100 < p.conf.GetPercent() {
+		p.copy(ctx)
+	}
+	return next(ctx, method, req, reply, nil, opts...)
+}
+
+// copy begins a copy of the call that ctx belongs to. A request that cannot be
+// read is not copied; the call itself will tell why.
+func (p *policy) copy(ctx context.Context) {
+	known := call.From(ctx)
+	if known == nil {
+		return
+	}
+	request, err := known.Request()
+	if err != nil {
+		return
+	}
+	room, open := p.mirrors.begin(p.upstream, int(p.conf.GetMaxConcurrent()))
+	if !room {
+		if open {
+			p.dropped.Inc()
+		}
+		return
+	}
+	request.Data.Ref() // the call gives up its own when it ends
+	go p.send(context.WithoutCancel(ctx), &call.Message{Data: request.Data})
+}
+
+// send makes the copy. It owns request.
+func (p *policy) send(ctx context.Context, request *call.Message) {
+	defer p.mirrors.end(p.upstream)
+	defer request.Free()
+	md, _ := metadata.FromOutgoingContext(ctx) // a copy
+	if md == nil {
+		md = metadata.MD{}
+	}
+	md.Set(call.Mirrored, "true")
+	// The copy is no call of the gateway's: nothing that happens to it is the call's.
+	ctx = call.With(metadata.NewOutgoingContext(ctx, md), nil)
+	ctx, cancel := context.WithTimeout(ctx, p.conf.GetTimeout().AsDuration())
+	defer cancel()
+	defer context.AfterFunc(p.mirrors.ctx, cancel)()
+	var answer call.Message
+	err := p.conn.Invoke(ctx, p.method, request, &answer)
+	answer.Free()
+	p.mirrors.calls.WithLabelValues(p.method, p.upstream, call.CodeName(call.CodeOf(err))).Inc()
+}

@@ -1,0 +1,236 @@
+package mirror_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/interceptors/mirror"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/calltest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// copied is a copy as the second upstream got it.
+type copied struct {
+	request string
+	md      metadata.MD
+	call    *call.Call
+}
+
+// scene is an RPC with a mirror.
+type scene struct {
+	mirrors *mirror.Mirrors
+	reg     *prometheus.Registry
+	random  float64
+
+	method mirror.Method
+	conf   *configv1.Mirror
+	second func(context.Context) error // what the second upstream does
+	got    chan copied
+}
+
+var getShelf = mirror.Method{Name: "/s/GetShelf", Unary: true}
+
+func setup(t *testing.T, conf *configv1.Mirror) *scene {
+	t.Helper()
+	s := &scene{reg: prometheus.NewRegistry(), conf: conf, method: getShelf, got: make(chan copied, 100)}
+	var err error
+	if s.mirrors, err = mirror.New(s.reg, func() float64 { return s.random }); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.mirrors.Close() })
+	s.conf = &configv1.Mirror{Percent: new(100.0), Timeout: durationpb.New(5 * time.Second), MaxConcurrent: proto.Uint32(100)}
+	proto.Merge(s.conf, conf)
+	return s
+}
+
+// call makes one call, whose own upstream answers "main".
+func (s *scene) call(t *testing.T, ctx context.Context) {
+	t.Helper()
+	second := calltest.Conn{OnInvoke: func(ctx context.Context, _ string, args, reply any, _ ...grpc.CallOption) error {
+		md, _ := metadata.FromOutgoingContext(ctx)
+		reply.(*call.Message).Data = calltest.Bytes("second")
+		s.got <- copied{string(args.(*call.Message).Data.Materialize()), md, call.From(ctx)}
+		if s.second != nil {
+			return s.second(ctx)
+		}
+		return nil
+	}}
+	first := calltest.Conn{OnInvoke: func(_ context.Context, _ string, _, reply any, _ ...grpc.CallOption) error {
+		reply.(*call.Message).Data = calltest.Bytes("main")
+		return nil
+	}}
+	m := &call.Method{Name: s.method.Name, Conn: interceptors.Chain(first, s.mirrors.For(s.method, "second", second, s.conf))}
+	c := new(call.Call)
+	ctx = metadata.NewOutgoingContext(call.With(ctx, c), metadata.MD{"x-tenant": {"acme"}})
+	down := &calltest.ServerStream{Ctx: ctx, Requests: []string{"request"}}
+	if err := call.Forward(m, down); err != nil || len(down.Got) != 1 || down.Got[0] != "main" {
+		t.Errorf("the call was answered with %q (%v)", down.Got, err)
+	}
+	if c.Header() != nil {
+		t.Errorf("the client was told %v", c.Header())
+	}
+}
+
+func (s *scene) wantCount(t *testing.T, name string, want float64, labels ...string) {
+	t.Helper()
+	families, err := s.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := 0.0
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			matches := f.GetName() == name
+			for i, l := range labels {
+				matches = matches && m.GetLabel()[i].GetValue() == l
+			}
+			if matches {
+				got += m.GetCounter().GetValue()
+			}
+		}
+	}
+	if got != want {
+		t.Errorf("%s%v is %v, want %v", name, labels, got, want)
+	}
+}
+
+func TestACopyIsSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := setup(t, &configv1.Mirror{})
+		s.second = func(context.Context) error { return status.Error(codes.Internal, "broken") }
+		s.call(t, t.Context())
+		synctest.Wait()
+		got := <-s.got
+		if got.request != "request" || got.md["x-tenant"][0] != "acme" || len(got.md[call.Mirrored]) != 1 || got.call != nil {
+			t.Errorf("the copy is %+v", got)
+		}
+		s.wantCount(t, "gatehouse_mirror_calls_total", 1, getShelf.Name, "INTERNAL", "second")
+	})
+}
+
+// A copy goes on when the call is over, and is ended by its own timeout.
+func TestACopyHasATimeOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := setup(t, &configv1.Mirror{Timeout: durationpb.New(time.Minute)})
+		ended := make(chan error, 1)
+		s.second = func(ctx context.Context) error {
+			<-ctx.Done()
+			ended <- ctx.Err()
+			return ctx.Err()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		s.call(t, ctx)
+		cancel()
+		synctest.Wait()
+		if len(ended) != 0 {
+			t.Fatal("the copy ended with the call")
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if len(ended) != 1 || <-ended != context.DeadlineExceeded {
+			t.Error("the copy did not end after its timeout")
+		}
+		s.wantCount(t, "gatehouse_mirror_calls_total", 1, getShelf.Name, "DEADLINE_EXCEEDED", "second")
+	})
+}
+
+func TestCopiesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := setup(t, &configv1.Mirror{MaxConcurrent: proto.Uint32(2)})
+		gate := make(chan struct{})
+		s.second = func(context.Context) error {
+			<-gate
+			return nil
+		}
+		for range 5 {
+			s.call(t, t.Context())
+		}
+		synctest.Wait()
+		if len(s.got) != 2 {
+			t.Errorf("%d copies are under way, want 2", len(s.got))
+		}
+		s.wantCount(t, "gatehouse_mirror_dropped_total", 3, getShelf.Name, "second")
+		close(gate)
+		synctest.Wait()
+		s.call(t, t.Context())
+		synctest.Wait()
+		if len(s.got) != 3 {
+			t.Errorf("%d copies were made, want another one", len(s.got))
+		}
+	})
+}
+
+func TestWhatIsCopied(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		method mirror.Method
+		conf   *configv1.Mirror
+		random float64
+		copies int
+	}{
+		{"safe", getShelf, &configv1.Mirror{}, 1, 1},
+		{"with side effects", mirror.Method{Unary: true, SideEffects: true}, &configv1.Mirror{}, 0, 0},
+		{"with side effects, as asked for", mirror.Method{Unary: true, SideEffects: true}, &configv1.Mirror{Unsafe: true}, 0, 1},
+		{"in the sample", getShelf, &configv1.Mirror{Percent: new(10.0)}, 0.09, 1},
+		{"not in the sample", getShelf, &configv1.Mirror{Percent: new(10.0)}, 0.1, 0},
+		{"none", getShelf, &configv1.Mirror{Percent: new(0.0)}, 0, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := setup(t, tc.conf)
+			s.method, s.random = tc.method, tc.random
+			s.call(t, t.Context())
+			synctest.Wait()
+			if len(s.got) != tc.copies {
+				t.Errorf("%s: %d copies, want %d", tc.name, len(s.got), tc.copies)
+			}
+		})
+	}
+}
+
+func TestStreamsAreNotCopied(t *testing.T) {
+	s := setup(t, &configv1.Mirror{Unsafe: true})
+	if i := s.mirrors.For(mirror.Method{Name: "/s/Watch"}, "second", calltest.Conn{}, s.conf); i.Unary != nil || i.Stream != nil {
+		t.Error("there is something in the chain of a stream")
+	}
+}
+
+// Close ends copies and waits for them; a bubble would not end otherwise.
+func TestCloseEndsCopies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := setup(t, &configv1.Mirror{Timeout: durationpb.New(time.Hour)})
+		s.second = func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		s.call(t, t.Context())
+		begin := time.Now()
+		if err := s.mirrors.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if time.Since(begin) > 0 {
+			t.Error("Close waited for the timeout")
+		}
+		s.wantCount(t, "gatehouse_mirror_calls_total", 1, getShelf.Name, "CANCELLED", "second")
+		s.call(t, t.Context())
+		synctest.Wait()
+		if len(s.got) != 1 {
+			t.Error("a copy was made after Close")
+		}
+		s.wantCount(t, "gatehouse_mirror_dropped_total", 0, getShelf.Name, "second")
+	})
+}

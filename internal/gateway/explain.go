@@ -1,0 +1,248 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/httprule"
+)
+
+// methodInfo is what is known of an RPC beside what serves it, for those who
+// ask. It is immutable.
+type methodInfo struct {
+	exposure  string // as "gatehouse.yaml:14:5 expose[0]"
+	effective *config.Effective
+	chain     []string // the policies, the outermost first
+	version   version
+	encode    func(dst, wire []byte) ([]byte, error) // of the request message, as JSON
+	// upstreams tells where a call with this header would go; nil, where there
+	// is nothing to choose.
+	upstreams func(header map[string][]string) []UpstreamChoice
+}
+
+// newInfo gathers what is known of an RPC before it is compiled.
+func (b *builder) newInfo(e *exposed) (*methodInfo, error) {
+	encoder, err := b.schemas[e.upstream].plans.Encoder(e.method.Input())
+	if err != nil {
+		return nil, err
+	}
+	field := fmt.Sprintf("expose[%d]", e.index)
+	return &methodInfo{
+		exposure:  strings.TrimSpace(b.file.Position(field).String() + " " + field),
+		effective: e.effective, version: b.versions.of(e.method), encode: encoder.Append, upstreams: b.choices(e),
+	}, nil
+}
+
+// namesOf lists policies.
+func namesOf(list []interceptors.Interceptor) []string {
+	names := make([]string, 0, len(list))
+	for _, i := range list {
+		names = append(names, i.Name)
+	}
+	return names
+}
+
+// Explanation is what would become of a request.
+type Explanation struct {
+	Request string `json:"request"`
+	// Served tells that the request passes the door; what the policies make of
+	// it depends on who calls, and when.
+	Served bool `json:"served"`
+	// Refusal is why it does not.
+	Refusal *Refusal `json:"refusal,omitempty"`
+	// Path is the path in its one spelling.
+	Path      string           `json:"path,omitempty"`
+	Binding   string           `json:"binding,omitempty"`
+	Variables []NamedValue     `json:"variables,omitempty"`
+	Body      string           `json:"body,omitempty"`
+	Query     []NamedValue     `json:"query,omitempty"`
+	Message   json.RawMessage  `json:"message,omitempty"`
+	RPC       string           `json:"rpc,omitempty"`
+	Version   *VersionChoice   `json:"version,omitempty"`
+	Upstreams []UpstreamChoice `json:"upstreams,omitempty"`
+	Exposure  string           `json:"exposure,omitempty"`
+	Chain     []string         `json:"chain,omitempty"`
+	Policies  []config.Field   `json:"policies,omitempty"`
+	Nearest   []NearMiss       `json:"nearest,omitempty"`
+}
+
+// Refusal is an answer of the gateway's own.
+type Refusal struct {
+	HTTPStatus int    `json:"http_status,omitempty"`
+	Code       string `json:"code"`
+	Message    string `json:"message"`
+	Allow      string `json:"allow,omitempty"`
+}
+
+// NamedValue is a path variable or a query parameter. Problem is why it would be
+// refused.
+type NamedValue struct {
+	Name    string `json:"name"`
+	Value   string `json:"value"`
+	Problem string `json:"problem,omitempty"`
+}
+
+// VersionChoice is the version of an API, and what named it.
+type VersionChoice struct {
+	API     string `json:"api"`
+	Name    string `json:"name"`
+	NamedBy string `json:"named_by"`
+	// Deprecation are the headers that every answer has, as "name: value".
+	Deprecation []string `json:"deprecation,omitempty"`
+}
+
+// UpstreamChoice is an upstream that an RPC may go to.
+type UpstreamChoice struct {
+	Upstream string `json:"upstream"`
+	// When is the condition, "" for none.
+	When string `json:"when,omitempty"`
+	// Verdict tells whether it holds, as far as the header tells: "yes", "no"
+	// or "depends"; "" where there is no condition.
+	Verdict string `json:"verdict,omitempty"`
+}
+
+// NearMiss is a binding that a request nearly has.
+type NearMiss struct {
+	Binding string   `json:"binding"`
+	RPC     string   `json:"rpc"`
+	Why     []string `json:"why"`
+}
+
+// Explain tells what would become of a request without a body, by the code that
+// serves. It is an error if the request could not be sent.
+func (g *Gateway) Explain(ctx context.Context, method, target string, header map[string][]string) (*Explanation, error) {
+	s, err := g.settings()
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.ReadHTTP(ctx, method, target, header)
+	if err != nil {
+		return nil, err
+	}
+	e := &Explanation{Request: method + " " + target, Refusal: refusalOf(r)}
+	e.Path, _ = httprule.Canonical(r.Path) // what is wrong with it, the refusal tells
+	for _, n := range r.Nearest {
+		e.Nearest = append(e.Nearest, NearMiss{Binding: n.Binding, RPC: strings.TrimPrefix(n.Method, "/"), Why: n.Why})
+	}
+	if r.Route != nil {
+		info := g.served.Load().infos[r.Method.Name]
+		g.explainBinding(e, r, info)
+		err = e.addMethod(r.Method, info, withHost(header, target))
+		e.addVersion(info.version, r.VersionBy)
+	}
+	e.Served = e.Refusal == nil
+	return e, err
+}
+
+// ExplainRPC tells what would become of a call over gRPC. The name is the RPC's
+// full name, as "/shop.catalog.v1.CatalogService/GetProduct".
+func (g *Gateway) ExplainRPC(name string, header map[string][]string) (*Explanation, error) {
+	s, err := g.settings()
+	if err != nil {
+		return nil, err
+	}
+	r := s.ReadGRPC(name, header)
+	e := &Explanation{Request: "grpc " + name, Refusal: refusalOf(r), Served: r.Err == nil}
+	if r.Method != nil {
+		info := g.served.Load().infos[name]
+		e.addVersion(info.version, "the RPC's name")
+		return e, e.addMethod(r.Method, info, header)
+	}
+	known := make([]string, 0, len(g.Policies()))
+	for _, p := range g.Policies() {
+		known = append(known, p.Method)
+	}
+	e.Refusal.Message += config.DidYouMean(name, known)
+	return e, nil
+}
+
+func refusalOf(r *edge.Reading) *Refusal {
+	if r.Err == nil {
+		return nil
+	}
+	st := call.StatusOf(r.Err)
+	return &Refusal{HTTPStatus: r.Status, Code: call.CodeName(st.Code()), Message: st.Message(), Allow: r.Allow}
+}
+
+// addMethod tells of the RPC and what stands before its upstream.
+func (e *Explanation) addMethod(m *call.Method, info *methodInfo, header map[string][]string) (err error) {
+	e.RPC, e.Exposure, e.Chain = strings.TrimPrefix(m.Name, "/"), info.exposure, info.chain
+	e.Upstreams = []UpstreamChoice{{Upstream: m.Upstream}}
+	if info.upstreams != nil {
+		e.Upstreams = info.upstreams(header)
+	}
+	e.Policies, err = info.effective.Fields()
+	return err
+}
+
+func (e *Explanation) addVersion(v version, by string) {
+	if v.edge == nil {
+		return
+	}
+	e.Version = &VersionChoice{API: v.edge.API.Name, Name: v.edge.Name, NamedBy: by}
+	if v.deprecation == nil {
+		return
+	}
+	for pair := range slices.Chunk(v.deprecation.Headers(), 2) {
+		e.Version.Deprecation = append(e.Version.Deprecation, pair[0]+": "+pair[1])
+	}
+}
+
+// explainBinding tells what becomes of path and query.
+func (g *Gateway) explainBinding(e *Explanation, r *edge.Reading, info *methodInfo) {
+	e.Binding = r.Route.Binding
+	for i, v := range r.Template.Variables() {
+		e.Variables = append(e.Variables, NamedValue{Name: strings.Join(v.FieldPath, "."), Value: r.Vars[i]})
+	}
+	for _, route := range g.Routes() {
+		if route.Method == r.Method.Name && slices.Contains([]string{route.Verb + " " + route.Path, route.Verb + " " + route.OpenPath}, e.Binding) {
+			e.Body = route.Body
+		}
+	}
+	for pair := range strings.SplitSeq(r.Query, "&") {
+		if pair == "" {
+			continue
+		}
+		e.Query = append(e.Query, parameter(pair, problem(r, pair)))
+	}
+	wire, err := r.Route.View.AppendRequest(nil, &call.Input{Vars: r.Vars, RawQuery: r.Query})
+	if err != nil {
+		if e.Refusal == nil {
+			e.Refusal = &Refusal{HTTPStatus: badRequest, Code: "INVALID_ARGUMENT", Message: err.Error()}
+		}
+		return
+	}
+	if text, err := info.encode(nil, wire); err == nil {
+		e.Message = text
+	}
+}
+
+// badRequest is the HTTP status of what cannot be read.
+const badRequest = 400
+
+// problem is why a parameter would be refused even if it were alone.
+func problem(r *edge.Reading, pair string) string {
+	if _, err := r.Route.View.AppendRequest(nil, &call.Input{Vars: r.Vars, RawQuery: pair}); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// parameter takes a pair of the query apart, as far as it can be decoded.
+func parameter(pair, problem string) NamedValue {
+	name, value, _ := strings.Cut(pair, "=")
+	for _, part := range []*string{&name, &value} {
+		if text, err := url.QueryUnescape(*part); err == nil {
+			*part = text
+		}
+	}
+	return NamedValue{Name: name, Value: value, Problem: problem}
+}

@@ -1,0 +1,138 @@
+package gateway_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+)
+
+// mirrored has calls copied to "canary".
+func mirrored(change ...func(*configv1.Mirror)) gatewaytest.Change {
+	return func(c *configv1.Config) {
+		c.Expose[0].Mirror = &configv1.Mirror{Upstream: "canary"}
+		for _, f := range change {
+			f(c.GetExpose()[0].GetMirror())
+		}
+	}
+}
+
+// noted keeps the metadata of calls.
+type noted struct {
+	mu   sync.Mutex
+	seen []metadata.MD
+}
+
+func (n *noted) note(ctx context.Context) {
+	in, _ := metadata.FromIncomingContext(ctx)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.seen = append(n.seen, in)
+}
+
+func (n *noted) last() metadata.MD {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.seen) == 0 {
+		return nil
+	}
+	return n.seen[len(n.seen)-1]
+}
+
+// Copies come, whatever becomes of them, and their answers go nowhere.
+func TestCallsAreCopiedAtEveryDoor(t *testing.T) {
+	var got noted
+	f := (&fork{canary: &shopBackend{see: got.note, fail: func(int64) error { return down }}}).start(t, only(getShelf), mirrored(), func(c *configv1.Config) {
+		c.Expose[0].Metadata = &configv1.Rewrite{Request: &configv1.Changes{Set: map[string]string{"x-set": "new"}}}
+	})
+	for i, d := range doors() {
+		s := f.at(t, d, getShelf)
+		// A client cannot have a call taken for a copy.
+		wantServed(t, s.want(t, codes.OK, "x-user", d.name, "gatehouse-mirrored", "false"), "shop")
+		gatewaytest.Eventually(t, "the copy", func() bool { return f.canary.calls.Load() == int64(i+1) })
+		md := got.last()
+		if strings.Join(md["gatehouse-mirrored"], " ") != "true" || md["x-user"][0] != d.name || md["x-set"][0] != "new" {
+			t.Errorf("%s: the copy came with %v", d.name, md)
+		}
+	}
+	line := `gatehouse_mirror_calls_total{method="/shop.catalog.v1.CatalogService/GetShelf",status="UNAVAILABLE",upstream="canary"} 5`
+	gatewaytest.Eventually(t, line, func() bool { return strings.Contains(metricsOf(t, f.g), line) })
+}
+
+// What has effects is not done twice, and what streams is not copied.
+func TestOnlySafeCallsAreCopied(t *testing.T) {
+	for _, unsafe := range []bool{false, true} {
+		f := new(fork).start(t, mirrored(func(m *configv1.Mirror) { m.Unsafe = unsafe }))
+		for _, d := range doors() {
+			for _, r := range []rpc{createProduct, watchStock} {
+				f.at(t, d, r).want(t, codes.OK)
+			}
+		}
+		want := map[bool]int64{false: 0, true: int64(len(doors()))}[unsafe]
+		// A call that is copied comes last, so that those before it have come.
+		f.at(t, doors()[0], getShelf).want(t, codes.OK)
+		gatewaytest.Eventually(t, "the copies", func() bool { return f.canary.calls.Load() == want+1 })
+	}
+}
+
+// A call that another upstream need not carry out is no call to copy: kept
+// answers, and calls that went to the mirror's own upstream.
+func TestOnlyWhatIsSentIsCopied(t *testing.T) {
+	f := new(fork).start(t, only(getShelf), mirrored(), routes(beta()), func(c *configv1.Config) {
+		c.Expose[0].Policy.Cache = &policyv1.Cache{Ttl: durationpb.New(time.Hour)}
+	})
+	s := f.at(t, doors()[0], getShelf)
+	s.want(t, codes.OK)
+	s.want(t, codes.OK) // out of the cache
+	wantServed(t, s.want(t, codes.OK, "x-beta", "1"), "canary")
+	gatewaytest.Eventually(t, "one copy and one call", func() bool { return f.canary.calls.Load() == 2 })
+	if got := metricsOf(t, f.g); !strings.Contains(got, `upstream="canary"} 1`) {
+		t.Error("want one copy counted")
+	}
+}
+
+// A retried call is copied once.
+func TestARetriedCallIsCopiedOnce(t *testing.T) {
+	f := (&fork{shop: &shopBackend{fail: failsFirst(2)}}).start(t, only(getShelf), mirrored(), func(c *configv1.Config) {
+		c.Expose[0].Policy.Retry = &policyv1.Retry{InitialBackoff: durationpb.New(time.Microsecond)}
+	})
+	s := f.at(t, doors()[0], getShelf)
+	s.want(t, codes.OK) // three attempts
+	s.want(t, codes.OK)
+	gatewaytest.Eventually(t, "two copies", func() bool { return f.canary.calls.Load() == 2 })
+	if n := f.shop.calls.Load(); n != 4 {
+		t.Errorf("%d attempts, want 4", n)
+	}
+}
+
+// A mirror that never answers holds nobody up, and ends with the gateway.
+func TestASlowMirrorIsHarmless(t *testing.T) {
+	f := (&fork{canary: &shopBackend{gate: make(chan struct{}), arrived: make(chan struct{}, 10)}}).start(t, only(getShelf), mirrored(func(m *configv1.Mirror) {
+		m.Timeout, m.MaxConcurrent = durationpb.New(time.Hour), new(uint32(2))
+	}))
+	s := f.at(t, doors()[2], getShelf)
+	for range 5 {
+		wantServed(t, s.want(t, codes.OK), "shop")
+	}
+	for range 2 {
+		gatewaytest.Receive(t, f.canary.arrived, "a copy")
+	}
+	line := fmt.Sprintf("gatehouse_mirror_dropped_total{method=%q,upstream=%q} 3", "/shop.catalog.v1.CatalogService/GetShelf", "canary")
+	if !strings.Contains(metricsOf(t, f.g), line) {
+		t.Errorf("no line %s", line)
+	}
+	f.g.Stop()
+	if err := f.g.Wait(t); err != nil { // waits for the copies, which end now
+		t.Error(err)
+	}
+}

@@ -1,0 +1,154 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors/rewrite"
+)
+
+// rewrites compiles changes of metadata, those of requests and those of answers.
+func rewrites(c *configv1.Rewrite) (requests, answers rewrite.Changes, _ error) {
+	requests, err := rewrite.OfRequests(c.GetRequest())
+	if err != nil {
+		return requests, answers, fmt.Errorf("request.%w", err)
+	}
+	if answers, err = rewrite.OfAnswers(c.GetResponse()); err != nil {
+		return requests, answers, fmt.Errorf("response.%w", err)
+	}
+	return requests, answers, nil
+}
+
+// checkRewrites finds mistakes in changes of metadata, once and not for each RPC.
+// The keys in which any RPC forwards claims are the gateway's own, too.
+func (b *builder) checkRewrites() error {
+	var errs []error
+	check := func(path string, c *configv1.Rewrite) {
+		requests, _, err := rewrites(c)
+		if err == nil {
+			err = b.forwards(requests)
+		}
+		if err == nil {
+			return
+		}
+		field, text := place(err.Error())
+		errs = append(errs, b.file.Errorf(path+"."+field, "%s", text))
+	}
+	for i, x := range b.file.Config.GetExpose() {
+		check(fmt.Sprintf("expose[%d].metadata", i), x.GetMetadata())
+		for j, r := range x.GetRoutes() {
+			check(fmt.Sprintf("expose[%d].routes[%d].metadata", i, j), r.GetMetadata())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// place parts an error of package rewrite into the field and what is wrong.
+func place(text string) (field, rest string) {
+	field, rest, _ = strings.Cut(text, ": ")
+	return field, rest
+}
+
+// forwards refuses changes under keys by which backends are told who calls.
+func (b *builder) forwards(c rewrite.Changes) error {
+	dashed := strings.NewReplacer("_", "-", ".", "-")
+	for _, key := range c.Keys() {
+		for _, own := range b.forwarded {
+			if dashed.Replace(key) == dashed.Replace(own) {
+				return fmt.Errorf("request: %q tells backends who calls (auth.forward) and cannot be changed; take another key", key)
+			}
+		}
+	}
+	return nil
+}
+
+// prefixed has the HTTP paths of an upstream's contract begin as the
+// configuration says. Rules of the configuration are not its business: who wrote
+// them wrote what is served.
+func (b *builder) prefixed(name string, rules []*rule) ([]*rule, error) {
+	u := b.upstreamNamed(name)
+	strip, add := u.GetStripPrefix(), u.GetAddPrefix()
+	for _, r := range rules {
+		rest, ok := strings.CutPrefix(r.path, strip)
+		if !ok || strip != "" && (rest == "" && add == "" || rest != "" && rest[0] != '/') {
+			return nil, b.file.Errorf(b.fieldOf(name)+".strip_prefix",
+				"%s %s is not below %q; leave the RPC out, or give it a path of its own with expose[].http", r.verb, r.path, strip)
+		}
+		r.path = add + rest
+	}
+	return rules, nil
+}
+
+// ways tells where else calls of an exposure go, for `gatehouse routes`.
+func (b *builder) ways(e *exposed) (routes []string, mirror string) {
+	x := b.exposureAt(e)
+	for _, r := range x.GetRoutes() {
+		routes = append(routes, r.GetUpstream()+condition(r))
+	}
+	if m := x.GetMirror(); m != nil {
+		mirror = m.GetUpstream() + share(m.GetPercent())
+	}
+	return routes, mirror
+}
+
+func share(percent float64) string {
+	if percent >= 100 {
+		return ""
+	}
+	return " (" + strconv.FormatFloat(percent, 'f', -1, 64) + "%)"
+}
+
+// condition says by what a route chooses.
+func condition(r *configv1.Route) string {
+	parts := slices.Clone(r.GetHosts())
+	for _, key := range slices.Sorted(maps.Keys(r.GetHeaders())) {
+		parts = append(parts, key+": "+r.GetHeaders()[key])
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.GetClaims())) {
+		parts = append(parts, "claim "+name+"="+r.GetClaims()[name])
+	}
+	if r.GetWhen() != "" {
+		parts = append(parts, "when "+r.GetWhen())
+	}
+	if r.GetPercent() < 100 {
+		parts = append(parts, strconv.FormatFloat(r.GetPercent(), 'f', -1, 64)+"%")
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}
+
+// takesAll reports whether a route leaves nothing to those after it.
+func takesAll(r *configv1.Route) bool {
+	return len(r.GetHosts())+len(r.GetHeaders())+len(r.GetClaims()) == 0 && r.GetWhen() == "" && r.GetPercent() >= 100
+}
+
+// unreachable warns of routes, and upstreams, to which no call can come.
+func (b *builder) unreachable() []string {
+	var list []string
+	warn := func(path, format string, args ...any) {
+		list = append(list, b.file.Errorf(path, format, args...).Error())
+	}
+	for _, path := range slices.Sorted(maps.Keys(b.unmatched)) {
+		warn(path+".claims", "on a public RPC nobody is known, so no call comes here of %s", several(b.unmatched[path]))
+	}
+	for i, x := range b.file.Config.GetExpose() {
+		all := slices.IndexFunc(x.GetRoutes(), takesAll)
+		if all < 0 {
+			continue
+		}
+		path := fmt.Sprintf("expose[%d].routes", i)
+		if all+1 < len(x.GetRoutes()) {
+			warn(fmt.Sprintf("%s[%d]", path, all+1), "no call comes here: routes[%d] takes all", all)
+		} else {
+			warn(fmt.Sprintf("%s[%d]", path, all), "takes all calls, so none goes to upstream %q", x.GetUpstream())
+		}
+	}
+	return list
+}

@@ -1,0 +1,199 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/interceptors/deprecation"
+	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/httprule"
+)
+
+// versions are the APIs of a table, and which RPC belongs to which version.
+type versions struct {
+	apis     []*edge.API
+	byMethod map[protoreflect.FullName]version
+	paths    edge.VersionsBuilder
+}
+
+// version is one version of an API.
+type version struct {
+	edge        *edge.Version
+	field       string              // of the configuration, as "versions[0].list[1]"
+	deprecation *deprecation.Notice // nil: it stays
+}
+
+// of returns the version of an RPC, the zero version for none.
+func (v *versions) of(m protoreflect.MethodDescriptor) version { return v.byMethod[m.FullName()] }
+
+// String is the version for people.
+func (v version) String() string {
+	if v.edge == nil {
+		return ""
+	}
+	return v.edge.Name + " of " + v.edge.API.Name
+}
+
+// readVersions finds the version of each RPC that is exposed.
+func (b *builder) readVersions(chosen []*exposed) error {
+	b.versions.byMethod = map[protoreflect.FullName]version{}
+	var errs []error
+	for i, conf := range b.file.Config.GetVersions() {
+		names := make([]string, 0, len(conf.GetList()))
+		for _, v := range conf.GetList() {
+			names = append(names, v.GetName())
+		}
+		api := edge.NewAPI(conf.GetName(), conf.GetHeader(), conf.GetMediaTypeParameter(), names...)
+		api.Default = api.Version(conf.GetDefault())
+		b.versions.apis = append(b.versions.apis, api)
+		for j, v := range conf.GetList() {
+			notice, err := noticeOf(v)
+			one := version{edge: api.List[j], field: fmt.Sprintf("versions[%d].list[%d]", i, j), deprecation: notice}
+			errs = append(errs, err, b.assign(one, v.GetSelect(), chosen))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// assign gives the RPCs that are selected to a version.
+func (b *builder) assign(v version, selects []string, chosen []*exposed) error {
+	var errs []error
+	for i, text := range selects {
+		field, found := fmt.Sprintf("%s.select[%d]", v.field, i), false
+		for _, e := range chosen {
+			name := e.method.FullName()
+			if !config.Match(text, name) {
+				continue
+			}
+			found = true
+			if other := b.versions.byMethod[name]; other.edge != nil && other.edge != v.edge {
+				errs = append(errs, b.file.Errorf(field, "%s is in version %v by %s at %s already; select it in one of them",
+					name, other, other.field, b.file.Position(other.field)))
+				continue
+			}
+			b.versions.byMethod[name] = v
+		}
+		if !found {
+			errs = append(errs, b.file.Errorf(field, "%q matches no exposed RPC%s", text, config.DidYouMean(text, packagesOf(chosen))))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// packagesOf lists what could be selected, for an error.
+func packagesOf(chosen []*exposed) []string {
+	var names []string
+	for _, e := range chosen {
+		names = append(names, string(e.method.ParentFile().Package())+".*", string(e.method.Parent().FullName()), string(e.method.FullName()))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// noticeOf is what clients of a version are told; nil is nothing.
+func noticeOf(v *configv1.Version) (*deprecation.Notice, error) {
+	d := v.GetDeprecation()
+	if d == nil {
+		return nil, nil // nil is the meaning: it stays
+	}
+	n := &deprecation.Notice{Version: v.GetName(), Link: d.GetLink(), Successor: d.GetSuccessor()}
+	var err error
+	if n.Date, err = config.ParseDate(d.GetDate()); err == nil && d.GetSunset() != "" {
+		n.Sunset, err = config.ParseDate(d.GetSunset())
+	}
+	return n, err
+}
+
+func (p *parts) deprecationFor(r *rpc) interceptors.Interceptor {
+	return p.deprecated.For(r.name, *r.version.deprecation)
+}
+
+// bindVersion has a binding served on the path without its version, and returns
+// the template of the path with it.
+func (b *builder) bindVersion(v version, t *httprule.Template, route *edge.Route, r *rule, info *RouteInfo) (*httprule.Template, error) {
+	route.Version, info.Version = v.edge, v.String()
+	paths, err := splitPath(t.String(), v.edge)
+	if err != nil {
+		return nil, err
+	}
+	named, err := httprule.Parse(paths.named)
+	if err != nil {
+		return nil, err
+	}
+	route.Binding, info.Path = r.verb+" "+paths.named, paths.named
+	if paths.open == "" {
+		return named, nil
+	}
+	open, err := httprule.Parse(paths.open)
+	if err != nil {
+		return nil, err
+	}
+	placed, err := httprule.Parse(paths.placed)
+	if err != nil {
+		return nil, err
+	}
+	info.OpenPath = paths.open
+	onOpen := *route
+	onOpen.Binding = r.verb + " " + paths.open
+	return named, b.versions.paths.Add(v.edge, r.verb, open, placed, r.origin+" of "+route.Method.Name, &onOpen)
+}
+
+// paths of one binding of a version.
+type paths struct {
+	named  string // with the version
+	open   string // without; "" if nothing is left
+	placed string // with a variable in its place
+}
+
+// anyVersion stands in the version's place. No field is called so.
+const anyVersion = "{any__version}"
+
+// splitPath takes the version out of a path: the first of the words before any
+// variable that is its name. A path without one gets it in front.
+func splitPath(text string, v *edge.Version) (paths, error) {
+	segments := strings.Split(text[1:], "/")
+	words := slices.IndexFunc(segments, func(s string) bool { return strings.ContainsAny(s, "{*") })
+	if words < 0 {
+		words = len(segments)
+	}
+	for i, word := range segments[:words] {
+		if other := v.API.Version(word); other != nil && other != v {
+			return paths{}, fmt.Errorf("%q is in the path of what belongs to version %s; it is a version of %q too", word, v.Name, v.API.Name)
+		}
+		if word != v.Name {
+			continue
+		}
+		before, after := segments[:i:i], segments[i+1:]
+		open := strings.Join(append(before, after...), "/")
+		return paths{named: text, open: strings.TrimSuffix("/"+open, "/"), placed: joinPath(before, anyVersion, after)}, nil
+	}
+	switch {
+	case text == "/":
+		return paths{named: "/" + v.Name}, nil
+	case words == 1 && len(segments) == 1 && strings.HasPrefix(segments[0], v.Name+":"): // a verb of the version itself
+		return paths{named: text}, nil
+	}
+	return paths{named: joinPath(nil, v.Name, segments), open: text, placed: joinPath(nil, anyVersion, segments)}, nil
+}
+
+func joinPath(before []string, word string, after []string) string {
+	return "/" + strings.Join(slices.Concat(before, []string{word}, after), "/")
+}
+
+// buildVersions makes what serves paths without a version, beside the router of
+// all other paths. A path that this serves cannot leave the version open.
+func (b *builder) buildVersions(routes *httprule.Router[*edge.Route]) (*edge.Versions, error) {
+	var errs []error
+	v := b.versions.paths.Build(b.versions.apis, routes, func(origin, path string, by *httprule.Route[*edge.Route]) {
+		errs = append(errs, b.file.Errorf("versions", "%s: the path without its version, %s, is served by %s %s of %s; change one of them",
+			origin, path, by.Method, by.Template, by.Value.Method.Name))
+	})
+	return v, errors.Join(errs...)
+}
