@@ -42,6 +42,7 @@ var arrows = []row{
 	{pattern: "internal/config", ours: []string{"gen", "internal/schema"}},
 	{pattern: "interceptors", ours: []string{"gen", "internal/call"}},
 	{pattern: "internal/expr", ours: []string{"internal/call"}},
+	{pattern: "internal/aggregate", ours: []string{"gen", "internal/call", "internal/config", "internal/expr"}},
 	{pattern: "internal/redis", ours: []string{"gen"}},
 	{pattern: "interceptors/auth/authtest"},
 	{pattern: "interceptors/auth", ours: []string{"gen", "interceptors", "internal/call"}, http: true}, // fetches keys

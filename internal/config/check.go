@@ -39,6 +39,7 @@ func (f *File) check() Errors {
 	for i, e := range f.Config.GetExpose() {
 		c.exposure(i, e)
 	}
+	c.compositions()
 	c.readable("openapi.file", f.Config.GetOpenapi().GetFile())
 	return c.errors
 }
@@ -147,6 +148,9 @@ func (c *checker) serverTLS(path string, tls *configv1.ServerTls) {
 func (c *checker) upstream(path string, u *configv1.Upstream) {
 	c.whereabouts(path, u)
 	c.target(path+".target", u.GetTarget())
+	if u.GetComposed() && u.GetSchema().GetReflection() {
+		c.fail(path+".schema.reflection", "there is no server to ask (composed: true); give image: FILE, or linked: true")
+	}
 	c.visible(path+".authority", u.GetAuthority(), "catalog.example.com")
 	c.readable(path+".schema.image", u.GetSchema().GetImage())
 	tls := u.GetTls()

@@ -44,6 +44,7 @@ type builder struct {
 	overruled map[int][]string      // exposure -> RPCs whose contract says otherwise who may call them
 	forwarded []string              // metadata in which any RPC forwards claims
 	shared    sharedLimits
+	composed  compositions
 }
 
 // source is one upstream's contract with the plans made from it.
@@ -68,11 +69,14 @@ func (b *builder) build(ctx context.Context) (*edge.Table, error) {
 	if err := b.merge(chosen); err != nil {
 		return nil, err
 	}
+	if err := b.findCompositions(chosen); err != nil {
+		return nil, err
+	}
 	var errs []error
 	for _, c := range chosen {
 		errs = append(errs, b.add(c))
 	}
-	errs = append(errs, b.denyByDefault())
+	errs = append(errs, b.compose(), b.denyByDefault())
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -180,7 +184,7 @@ func (b *builder) guard(m *call.Method, e *exposed, rules []*rule) error {
 	if err != nil {
 		return err
 	}
-	m.Conn = interceptors.Chain(b.upstreams[e.upstream].Conn(), list...)
+	m.Conn = interceptors.Chain(b.connOf(e), list...)
 	return nil
 }
 

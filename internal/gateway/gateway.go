@@ -94,6 +94,9 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 // start connects and builds the first table.
 func (g *Gateway) start(ctx context.Context, file *config.File) error {
 	for _, u := range file.Config.GetUpstreams() {
+		if u.GetComposed() {
+			continue // there is nobody to connect to
+		}
 		up, err := dial(u, g.version, g.parts.tracing.DialOptions())
 		if err != nil {
 			return err
