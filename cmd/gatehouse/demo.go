@@ -18,6 +18,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/gateway"
 	"github.com/gatehouse-dev/gatehouse/internal/server"
+
+	_ "github.com/gatehouse-dev/gatehouse/gen/shop/pages/v1" // of which there is no server
 )
 
 //go:embed demo.yaml

@@ -66,6 +66,10 @@ func TestDemoDoesWhatItSays(t *testing.T) {
 		{"sleep 4; for i in 1 2 3; do", `^(200\n){3}.*GetReview".*\n.*\n *"state": "closed"`},
 		{"/ratingSummary", `^\{"name":"products/enamel-mug-blue/ratingSummary",`},
 		{"/ratingSummary -H 'x-demo-fault: always'", `(?s)^HTTP/1.1 200 OK\r\nAge: \d\r\n.*\nGatehouse-Degraded: fallback; code=UNAVAILABLE\r\n.*"name":"products/enamel-mug-blue/ratingSummary"`},
+		{"/v1/pages/products/enamel-mug-blue", `^\{"product":\{"name":"products/enamel-mug-blue",.*"price":\{"name":"products/enamel-mug-blue/price",.*` +
+			`"stock":\[\{"name":"warehouses/.*"reviews":\[\{"name":"products/enamel-mug-blue/reviews/205",.*"reviewers":\[\{"name":"customers/[^]]*\]\}$`},
+		{"x-demo-fault: reviews=always", `(?s)^HTTP/1.1 200 OK\r\n.*\nGatehouse-Degraded: reviews; code=UNAVAILABLE, reviewers; code=UNAVAILABLE\r\n.*` +
+			`"stock":\[.*\],"missing":\[\{"step":"reviews","code":"UNAVAILABLE"\},\{"step":"reviewers","code":"UNAVAILABLE"\}\]\}$`},
 	}
 	if len(offers) != len(outcomes) {
 		t.Fatalf("the demo offers %d commands, and this test knows %d:\n%s", len(offers), len(outcomes), strings.Join(offers, "\n"))

@@ -82,7 +82,7 @@ func (x ModerateReviewsResponse_Verdict) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ModerateReviewsResponse_Verdict.Descriptor instead.
 func (ModerateReviewsResponse_Verdict) EnumDescriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{10, 0}
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{14, 0}
 }
 
 // Review is what one customer thinks of one product.
@@ -326,6 +326,79 @@ func (x *RatingSummary) GetHistogram() map[int32]int64 {
 	return nil
 }
 
+// Reviewer is what all may know of a customer who wrote reviews.
+type Reviewer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The resource name, `customers/{customer}/reviewer`.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The name under which the reviews are shown.
+	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// How many reviews there are.
+	ReviewCount int32 `protobuf:"varint,3,opt,name=review_count,json=reviewCount,proto3" json:"review_count,omitempty"`
+	// When the first was written.
+	FirstReviewTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=first_review_time,json=firstReviewTime,proto3" json:"first_review_time,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Reviewer) Reset() {
+	*x = Reviewer{}
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reviewer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reviewer) ProtoMessage() {}
+
+func (x *Reviewer) ProtoReflect() protoreflect.Message {
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reviewer.ProtoReflect.Descriptor instead.
+func (*Reviewer) Descriptor() ([]byte, []int) {
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Reviewer) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Reviewer) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
+}
+
+func (x *Reviewer) GetReviewCount() int32 {
+	if x != nil {
+		return x.ReviewCount
+	}
+	return 0
+}
+
+func (x *Reviewer) GetFirstReviewTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstReviewTime
+	}
+	return nil
+}
+
 // ListReviewsRequest asks for a page of reviews.
 type ListReviewsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -345,7 +418,7 @@ type ListReviewsRequest struct {
 
 func (x *ListReviewsRequest) Reset() {
 	*x = ListReviewsRequest{}
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[2]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -357,7 +430,7 @@ func (x *ListReviewsRequest) String() string {
 func (*ListReviewsRequest) ProtoMessage() {}
 
 func (x *ListReviewsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[2]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -370,7 +443,7 @@ func (x *ListReviewsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReviewsRequest.ProtoReflect.Descriptor instead.
 func (*ListReviewsRequest) Descriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{2}
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListReviewsRequest) GetParent() string {
@@ -421,7 +494,7 @@ type ListReviewsResponse struct {
 
 func (x *ListReviewsResponse) Reset() {
 	*x = ListReviewsResponse{}
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[3]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -433,7 +506,7 @@ func (x *ListReviewsResponse) String() string {
 func (*ListReviewsResponse) ProtoMessage() {}
 
 func (x *ListReviewsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[3]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -446,7 +519,7 @@ func (x *ListReviewsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReviewsResponse.ProtoReflect.Descriptor instead.
 func (*ListReviewsResponse) Descriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{3}
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListReviewsResponse) GetReviews() []*Review {
@@ -474,7 +547,7 @@ type GetReviewRequest struct {
 
 func (x *GetReviewRequest) Reset() {
 	*x = GetReviewRequest{}
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[4]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -486,7 +559,7 @@ func (x *GetReviewRequest) String() string {
 func (*GetReviewRequest) ProtoMessage() {}
 
 func (x *GetReviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[4]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -499,7 +572,7 @@ func (x *GetReviewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReviewRequest.ProtoReflect.Descriptor instead.
 func (*GetReviewRequest) Descriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{4}
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetReviewRequest) GetName() string {
@@ -525,7 +598,7 @@ type CreateReviewRequest struct {
 
 func (x *CreateReviewRequest) Reset() {
 	*x = CreateReviewRequest{}
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[5]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -537,7 +610,7 @@ func (x *CreateReviewRequest) String() string {
 func (*CreateReviewRequest) ProtoMessage() {}
 
 func (x *CreateReviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[5]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -550,7 +623,7 @@ func (x *CreateReviewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateReviewRequest.ProtoReflect.Descriptor instead.
 func (*CreateReviewRequest) Descriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{5}
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CreateReviewRequest) GetParent() string {
@@ -588,7 +661,7 @@ type UpdateReviewRequest struct {
 
 func (x *UpdateReviewRequest) Reset() {
 	*x = UpdateReviewRequest{}
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[6]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -600,7 +673,7 @@ func (x *UpdateReviewRequest) String() string {
 func (*UpdateReviewRequest) ProtoMessage() {}
 
 func (x *UpdateReviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[6]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -613,7 +686,7 @@ func (x *UpdateReviewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateReviewRequest.ProtoReflect.Descriptor instead.
 func (*UpdateReviewRequest) Descriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{6}
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *UpdateReviewRequest) GetReview() *Review {
@@ -641,7 +714,7 @@ type DeleteReviewRequest struct {
 
 func (x *DeleteReviewRequest) Reset() {
 	*x = DeleteReviewRequest{}
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[7]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -653,7 +726,7 @@ func (x *DeleteReviewRequest) String() string {
 func (*DeleteReviewRequest) ProtoMessage() {}
 
 func (x *DeleteReviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[7]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -666,7 +739,7 @@ func (x *DeleteReviewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteReviewRequest.ProtoReflect.Descriptor instead.
 func (*DeleteReviewRequest) Descriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{7}
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DeleteReviewRequest) GetName() string {
@@ -687,7 +760,7 @@ type GetRatingSummaryRequest struct {
 
 func (x *GetRatingSummaryRequest) Reset() {
 	*x = GetRatingSummaryRequest{}
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[8]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -699,7 +772,7 @@ func (x *GetRatingSummaryRequest) String() string {
 func (*GetRatingSummaryRequest) ProtoMessage() {}
 
 func (x *GetRatingSummaryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[8]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -712,7 +785,7 @@ func (x *GetRatingSummaryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRatingSummaryRequest.ProtoReflect.Descriptor instead.
 func (*GetRatingSummaryRequest) Descriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{8}
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetRatingSummaryRequest) GetName() string {
@@ -720,6 +793,144 @@ func (x *GetRatingSummaryRequest) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+// GetReviewerRequest names a reviewer.
+type GetReviewerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The reviewer, `customers/{customer}/reviewer`.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReviewerRequest) Reset() {
+	*x = GetReviewerRequest{}
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReviewerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReviewerRequest) ProtoMessage() {}
+
+func (x *GetReviewerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReviewerRequest.ProtoReflect.Descriptor instead.
+func (*GetReviewerRequest) Descriptor() ([]byte, []int) {
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GetReviewerRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// BatchGetReviewersRequest names reviewers.
+type BatchGetReviewersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The reviewers, `customers/{customer}/reviewer`; 1 to 100 of them.
+	Names         []string `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetReviewersRequest) Reset() {
+	*x = BatchGetReviewersRequest{}
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchGetReviewersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchGetReviewersRequest) ProtoMessage() {}
+
+func (x *BatchGetReviewersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetReviewersRequest.ProtoReflect.Descriptor instead.
+func (*BatchGetReviewersRequest) Descriptor() ([]byte, []int) {
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *BatchGetReviewersRequest) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+// BatchGetReviewersResponse holds the reviewers asked for.
+type BatchGetReviewersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The reviewers, in the order of the names.
+	Reviewers     []*Reviewer `protobuf:"bytes,1,rep,name=reviewers,proto3" json:"reviewers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetReviewersResponse) Reset() {
+	*x = BatchGetReviewersResponse{}
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchGetReviewersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchGetReviewersResponse) ProtoMessage() {}
+
+func (x *BatchGetReviewersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetReviewersResponse.ProtoReflect.Descriptor instead.
+func (*BatchGetReviewersResponse) Descriptor() ([]byte, []int) {
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *BatchGetReviewersResponse) GetReviewers() []*Reviewer {
+	if x != nil {
+		return x.Reviewers
+	}
+	return nil
 }
 
 // ModerateReviewsRequest is one draft.
@@ -735,7 +946,7 @@ type ModerateReviewsRequest struct {
 
 func (x *ModerateReviewsRequest) Reset() {
 	*x = ModerateReviewsRequest{}
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[9]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -747,7 +958,7 @@ func (x *ModerateReviewsRequest) String() string {
 func (*ModerateReviewsRequest) ProtoMessage() {}
 
 func (x *ModerateReviewsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[9]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -760,7 +971,7 @@ func (x *ModerateReviewsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModerateReviewsRequest.ProtoReflect.Descriptor instead.
 func (*ModerateReviewsRequest) Descriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{9}
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ModerateReviewsRequest) GetDraftId() uint64 {
@@ -792,7 +1003,7 @@ type ModerateReviewsResponse struct {
 
 func (x *ModerateReviewsResponse) Reset() {
 	*x = ModerateReviewsResponse{}
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[10]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -804,7 +1015,7 @@ func (x *ModerateReviewsResponse) String() string {
 func (*ModerateReviewsResponse) ProtoMessage() {}
 
 func (x *ModerateReviewsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[10]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -817,7 +1028,7 @@ func (x *ModerateReviewsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModerateReviewsResponse.ProtoReflect.Descriptor instead.
 func (*ModerateReviewsResponse) Descriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{10}
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ModerateReviewsResponse) GetDraftId() uint64 {
@@ -872,7 +1083,13 @@ const file_shop_reviews_v1_reviews_proto_rawDesc = "" +
 	"\x0eHistogramEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\x05R\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01:e\xeaAb\n" +
-	"\x1eshop.example.com/RatingSummary\x12 products/{product}/ratingSummary*\x0fratingSummaries2\rratingSummary\"\xad\x01\n" +
+	"\x1eshop.example.com/RatingSummary\x12 products/{product}/ratingSummary*\x0fratingSummaries2\rratingSummary\"\x86\x02\n" +
+	"\bReviewer\x12\x18\n" +
+	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x12!\n" +
+	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12!\n" +
+	"\freview_count\x18\x03 \x01(\x05R\vreviewCount\x12F\n" +
+	"\x11first_review_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0ffirstReviewTime:R\xeaAO\n" +
+	"\x19shop.example.com/Reviewer\x12\x1dcustomers/{customer}/reviewer*\treviewers2\breviewer\"\xad\x01\n" +
 	"\x12ListReviewsRequest\x12\x1c\n" +
 	"\x06parent\x18\x01 \x01(\tB\x04\xe2A\x01\x02R\x06parent\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
@@ -900,7 +1117,15 @@ const file_shop_reviews_v1_reviews_proto_rawDesc = "" +
 	"\x17shop.example.com/ReviewR\x04name\"V\n" +
 	"\x17GetRatingSummaryRequest\x12;\n" +
 	"\x04name\x18\x01 \x01(\tB'\xe2A\x01\x02\xfaA \n" +
-	"\x1eshop.example.com/RatingSummaryR\x04name\"G\n" +
+	"\x1eshop.example.com/RatingSummaryR\x04name\"L\n" +
+	"\x12GetReviewerRequest\x126\n" +
+	"\x04name\x18\x01 \x01(\tB\"\xe2A\x01\x02\xfaA\x1b\n" +
+	"\x19shop.example.com/ReviewerR\x04name\"T\n" +
+	"\x18BatchGetReviewersRequest\x128\n" +
+	"\x05names\x18\x01 \x03(\tB\"\xe2A\x01\x02\xfaA\x1b\n" +
+	"\x19shop.example.com/ReviewerR\x05names\"T\n" +
+	"\x19BatchGetReviewersResponse\x127\n" +
+	"\treviewers\x18\x01 \x03(\v2\x19.shop.reviews.v1.ReviewerR\treviewers\"G\n" +
 	"\x16ModerateReviewsRequest\x12\x19\n" +
 	"\bdraft_id\x18\x01 \x01(\x04R\adraftId\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\"\x81\x02\n" +
@@ -914,14 +1139,16 @@ const file_shop_reviews_v1_reviews_proto_rawDesc = "" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fVERDICT_PUBLISH\x10\x01\x12\x12\n" +
 	"\x0eVERDICT_REVISE\x10\x02\x12\x12\n" +
-	"\x0eVERDICT_REJECT\x10\x032\xdc\a\n" +
+	"\x0eVERDICT_REJECT\x10\x032\xe7\t\n" +
 	"\x0eReviewsService\x12\x84\x01\n" +
 	"\vListReviews\x12#.shop.reviews.v1.ListReviewsRequest\x1a$.shop.reviews.v1.ListReviewsResponse\"*\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{parent=products/*}/reviews\x90\x02\x01\x12s\n" +
 	"\tGetReview\x12!.shop.reviews.v1.GetReviewRequest\x1a\x17.shop.reviews.v1.Review\"*\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{name=products/*/reviews/*}\x90\x02\x01\x12\x96\x01\n" +
 	"\fCreateReview\x12$.shop.reviews.v1.CreateReviewRequest\x1a\x17.shop.reviews.v1.Review\"G\xa2\xd4\x18\x14\x12\x12\x12\tcustomers\x12\x05staff\x82\xd3\xe4\x93\x02):\x06review\"\x1f/v1/{parent=products/*}/reviews\x12\x9d\x01\n" +
 	"\fUpdateReview\x12$.shop.reviews.v1.UpdateReviewRequest\x1a\x17.shop.reviews.v1.Review\"N\xa2\xd4\x18\x14\x12\x12\x12\tcustomers\x12\x05staff\x82\xd3\xe4\x93\x020:\x06review2&/v1/{review.name=products/*/reviews/*}\x12\x90\x01\n" +
 	"\fDeleteReview\x12$.shop.reviews.v1.DeleteReviewRequest\x1a\x16.google.protobuf.Empty\"B\xa2\xd4\x18\x14\x12\x12\x12\tcustomers\x12\x05staff\x82\xd3\xe4\x93\x02!*\x1f/v1/{name=products/*/reviews/*}\x90\x02\x02\x12\x97\x01\n" +
-	"\x10GetRatingSummary\x12(.shop.reviews.v1.GetRatingSummaryRequest\x1a\x1e.shop.reviews.v1.RatingSummary\"9\xa2\xd4\x18\aJ\x05\x12\x03\b\x90\x1c\x82\xd3\xe4\x93\x02%\x12#/v1/{name=products/*/ratingSummary}\x90\x02\x01\x12h\n" +
+	"\x10GetRatingSummary\x12(.shop.reviews.v1.GetRatingSummaryRequest\x1a\x1e.shop.reviews.v1.RatingSummary\"9\xa2\xd4\x18\aJ\x05\x12\x03\b\x90\x1c\x82\xd3\xe4\x93\x02%\x12#/v1/{name=products/*/ratingSummary}\x90\x02\x01\x12y\n" +
+	"\vGetReviewer\x12#.shop.reviews.v1.GetReviewerRequest\x1a\x19.shop.reviews.v1.Reviewer\"*\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{name=customers/*/reviewer}\x90\x02\x01\x12\x8d\x01\n" +
+	"\x11BatchGetReviewers\x12).shop.reviews.v1.BatchGetReviewersRequest\x1a*.shop.reviews.v1.BatchGetReviewersResponse\"!\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/reviewers:batchGet\x90\x02\x01\x12h\n" +
 	"\x0fModerateReviews\x12'.shop.reviews.v1.ModerateReviewsRequest\x1a(.shop.reviews.v1.ModerateReviewsResponse(\x010\x01B\\\xa2\xd4\x18\x16\n" +
 	"\x02\b\x02\x12\x02\b\x01:\x02\x10\x03B\b\x10\x02H\bR\x02\b\x03Z@github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v1;reviewsv1b\x06proto3"
 
@@ -938,53 +1165,63 @@ func file_shop_reviews_v1_reviews_proto_rawDescGZIP() []byte {
 }
 
 var file_shop_reviews_v1_reviews_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_shop_reviews_v1_reviews_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_shop_reviews_v1_reviews_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_shop_reviews_v1_reviews_proto_goTypes = []any{
 	(ModerateReviewsResponse_Verdict)(0), // 0: shop.reviews.v1.ModerateReviewsResponse.Verdict
 	(*Review)(nil),                       // 1: shop.reviews.v1.Review
 	(*RatingSummary)(nil),                // 2: shop.reviews.v1.RatingSummary
-	(*ListReviewsRequest)(nil),           // 3: shop.reviews.v1.ListReviewsRequest
-	(*ListReviewsResponse)(nil),          // 4: shop.reviews.v1.ListReviewsResponse
-	(*GetReviewRequest)(nil),             // 5: shop.reviews.v1.GetReviewRequest
-	(*CreateReviewRequest)(nil),          // 6: shop.reviews.v1.CreateReviewRequest
-	(*UpdateReviewRequest)(nil),          // 7: shop.reviews.v1.UpdateReviewRequest
-	(*DeleteReviewRequest)(nil),          // 8: shop.reviews.v1.DeleteReviewRequest
-	(*GetRatingSummaryRequest)(nil),      // 9: shop.reviews.v1.GetRatingSummaryRequest
-	(*ModerateReviewsRequest)(nil),       // 10: shop.reviews.v1.ModerateReviewsRequest
-	(*ModerateReviewsResponse)(nil),      // 11: shop.reviews.v1.ModerateReviewsResponse
-	nil,                                  // 12: shop.reviews.v1.RatingSummary.HistogramEntry
-	(*timestamppb.Timestamp)(nil),        // 13: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),        // 14: google.protobuf.FieldMask
-	(*emptypb.Empty)(nil),                // 15: google.protobuf.Empty
+	(*Reviewer)(nil),                     // 3: shop.reviews.v1.Reviewer
+	(*ListReviewsRequest)(nil),           // 4: shop.reviews.v1.ListReviewsRequest
+	(*ListReviewsResponse)(nil),          // 5: shop.reviews.v1.ListReviewsResponse
+	(*GetReviewRequest)(nil),             // 6: shop.reviews.v1.GetReviewRequest
+	(*CreateReviewRequest)(nil),          // 7: shop.reviews.v1.CreateReviewRequest
+	(*UpdateReviewRequest)(nil),          // 8: shop.reviews.v1.UpdateReviewRequest
+	(*DeleteReviewRequest)(nil),          // 9: shop.reviews.v1.DeleteReviewRequest
+	(*GetRatingSummaryRequest)(nil),      // 10: shop.reviews.v1.GetRatingSummaryRequest
+	(*GetReviewerRequest)(nil),           // 11: shop.reviews.v1.GetReviewerRequest
+	(*BatchGetReviewersRequest)(nil),     // 12: shop.reviews.v1.BatchGetReviewersRequest
+	(*BatchGetReviewersResponse)(nil),    // 13: shop.reviews.v1.BatchGetReviewersResponse
+	(*ModerateReviewsRequest)(nil),       // 14: shop.reviews.v1.ModerateReviewsRequest
+	(*ModerateReviewsResponse)(nil),      // 15: shop.reviews.v1.ModerateReviewsResponse
+	nil,                                  // 16: shop.reviews.v1.RatingSummary.HistogramEntry
+	(*timestamppb.Timestamp)(nil),        // 17: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),        // 18: google.protobuf.FieldMask
+	(*emptypb.Empty)(nil),                // 19: google.protobuf.Empty
 }
 var file_shop_reviews_v1_reviews_proto_depIdxs = []int32{
-	13, // 0: shop.reviews.v1.Review.create_time:type_name -> google.protobuf.Timestamp
-	13, // 1: shop.reviews.v1.Review.update_time:type_name -> google.protobuf.Timestamp
-	12, // 2: shop.reviews.v1.RatingSummary.histogram:type_name -> shop.reviews.v1.RatingSummary.HistogramEntry
-	1,  // 3: shop.reviews.v1.ListReviewsResponse.reviews:type_name -> shop.reviews.v1.Review
-	1,  // 4: shop.reviews.v1.CreateReviewRequest.review:type_name -> shop.reviews.v1.Review
-	1,  // 5: shop.reviews.v1.UpdateReviewRequest.review:type_name -> shop.reviews.v1.Review
-	14, // 6: shop.reviews.v1.UpdateReviewRequest.update_mask:type_name -> google.protobuf.FieldMask
-	0,  // 7: shop.reviews.v1.ModerateReviewsResponse.verdict:type_name -> shop.reviews.v1.ModerateReviewsResponse.Verdict
-	3,  // 8: shop.reviews.v1.ReviewsService.ListReviews:input_type -> shop.reviews.v1.ListReviewsRequest
-	5,  // 9: shop.reviews.v1.ReviewsService.GetReview:input_type -> shop.reviews.v1.GetReviewRequest
-	6,  // 10: shop.reviews.v1.ReviewsService.CreateReview:input_type -> shop.reviews.v1.CreateReviewRequest
-	7,  // 11: shop.reviews.v1.ReviewsService.UpdateReview:input_type -> shop.reviews.v1.UpdateReviewRequest
-	8,  // 12: shop.reviews.v1.ReviewsService.DeleteReview:input_type -> shop.reviews.v1.DeleteReviewRequest
-	9,  // 13: shop.reviews.v1.ReviewsService.GetRatingSummary:input_type -> shop.reviews.v1.GetRatingSummaryRequest
-	10, // 14: shop.reviews.v1.ReviewsService.ModerateReviews:input_type -> shop.reviews.v1.ModerateReviewsRequest
-	4,  // 15: shop.reviews.v1.ReviewsService.ListReviews:output_type -> shop.reviews.v1.ListReviewsResponse
-	1,  // 16: shop.reviews.v1.ReviewsService.GetReview:output_type -> shop.reviews.v1.Review
-	1,  // 17: shop.reviews.v1.ReviewsService.CreateReview:output_type -> shop.reviews.v1.Review
-	1,  // 18: shop.reviews.v1.ReviewsService.UpdateReview:output_type -> shop.reviews.v1.Review
-	15, // 19: shop.reviews.v1.ReviewsService.DeleteReview:output_type -> google.protobuf.Empty
-	2,  // 20: shop.reviews.v1.ReviewsService.GetRatingSummary:output_type -> shop.reviews.v1.RatingSummary
-	11, // 21: shop.reviews.v1.ReviewsService.ModerateReviews:output_type -> shop.reviews.v1.ModerateReviewsResponse
-	15, // [15:22] is the sub-list for method output_type
-	8,  // [8:15] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	17, // 0: shop.reviews.v1.Review.create_time:type_name -> google.protobuf.Timestamp
+	17, // 1: shop.reviews.v1.Review.update_time:type_name -> google.protobuf.Timestamp
+	16, // 2: shop.reviews.v1.RatingSummary.histogram:type_name -> shop.reviews.v1.RatingSummary.HistogramEntry
+	17, // 3: shop.reviews.v1.Reviewer.first_review_time:type_name -> google.protobuf.Timestamp
+	1,  // 4: shop.reviews.v1.ListReviewsResponse.reviews:type_name -> shop.reviews.v1.Review
+	1,  // 5: shop.reviews.v1.CreateReviewRequest.review:type_name -> shop.reviews.v1.Review
+	1,  // 6: shop.reviews.v1.UpdateReviewRequest.review:type_name -> shop.reviews.v1.Review
+	18, // 7: shop.reviews.v1.UpdateReviewRequest.update_mask:type_name -> google.protobuf.FieldMask
+	3,  // 8: shop.reviews.v1.BatchGetReviewersResponse.reviewers:type_name -> shop.reviews.v1.Reviewer
+	0,  // 9: shop.reviews.v1.ModerateReviewsResponse.verdict:type_name -> shop.reviews.v1.ModerateReviewsResponse.Verdict
+	4,  // 10: shop.reviews.v1.ReviewsService.ListReviews:input_type -> shop.reviews.v1.ListReviewsRequest
+	6,  // 11: shop.reviews.v1.ReviewsService.GetReview:input_type -> shop.reviews.v1.GetReviewRequest
+	7,  // 12: shop.reviews.v1.ReviewsService.CreateReview:input_type -> shop.reviews.v1.CreateReviewRequest
+	8,  // 13: shop.reviews.v1.ReviewsService.UpdateReview:input_type -> shop.reviews.v1.UpdateReviewRequest
+	9,  // 14: shop.reviews.v1.ReviewsService.DeleteReview:input_type -> shop.reviews.v1.DeleteReviewRequest
+	10, // 15: shop.reviews.v1.ReviewsService.GetRatingSummary:input_type -> shop.reviews.v1.GetRatingSummaryRequest
+	11, // 16: shop.reviews.v1.ReviewsService.GetReviewer:input_type -> shop.reviews.v1.GetReviewerRequest
+	12, // 17: shop.reviews.v1.ReviewsService.BatchGetReviewers:input_type -> shop.reviews.v1.BatchGetReviewersRequest
+	14, // 18: shop.reviews.v1.ReviewsService.ModerateReviews:input_type -> shop.reviews.v1.ModerateReviewsRequest
+	5,  // 19: shop.reviews.v1.ReviewsService.ListReviews:output_type -> shop.reviews.v1.ListReviewsResponse
+	1,  // 20: shop.reviews.v1.ReviewsService.GetReview:output_type -> shop.reviews.v1.Review
+	1,  // 21: shop.reviews.v1.ReviewsService.CreateReview:output_type -> shop.reviews.v1.Review
+	1,  // 22: shop.reviews.v1.ReviewsService.UpdateReview:output_type -> shop.reviews.v1.Review
+	19, // 23: shop.reviews.v1.ReviewsService.DeleteReview:output_type -> google.protobuf.Empty
+	2,  // 24: shop.reviews.v1.ReviewsService.GetRatingSummary:output_type -> shop.reviews.v1.RatingSummary
+	3,  // 25: shop.reviews.v1.ReviewsService.GetReviewer:output_type -> shop.reviews.v1.Reviewer
+	13, // 26: shop.reviews.v1.ReviewsService.BatchGetReviewers:output_type -> shop.reviews.v1.BatchGetReviewersResponse
+	15, // 27: shop.reviews.v1.ReviewsService.ModerateReviews:output_type -> shop.reviews.v1.ModerateReviewsResponse
+	19, // [19:28] is the sub-list for method output_type
+	10, // [10:19] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_shop_reviews_v1_reviews_proto_init() }
@@ -1002,7 +1239,7 @@ func file_shop_reviews_v1_reviews_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_shop_reviews_v1_reviews_proto_rawDesc), len(file_shop_reviews_v1_reviews_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   12,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

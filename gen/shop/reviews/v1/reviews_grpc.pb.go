@@ -22,13 +22,15 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ReviewsService_ListReviews_FullMethodName      = "/shop.reviews.v1.ReviewsService/ListReviews"
-	ReviewsService_GetReview_FullMethodName        = "/shop.reviews.v1.ReviewsService/GetReview"
-	ReviewsService_CreateReview_FullMethodName     = "/shop.reviews.v1.ReviewsService/CreateReview"
-	ReviewsService_UpdateReview_FullMethodName     = "/shop.reviews.v1.ReviewsService/UpdateReview"
-	ReviewsService_DeleteReview_FullMethodName     = "/shop.reviews.v1.ReviewsService/DeleteReview"
-	ReviewsService_GetRatingSummary_FullMethodName = "/shop.reviews.v1.ReviewsService/GetRatingSummary"
-	ReviewsService_ModerateReviews_FullMethodName  = "/shop.reviews.v1.ReviewsService/ModerateReviews"
+	ReviewsService_ListReviews_FullMethodName       = "/shop.reviews.v1.ReviewsService/ListReviews"
+	ReviewsService_GetReview_FullMethodName         = "/shop.reviews.v1.ReviewsService/GetReview"
+	ReviewsService_CreateReview_FullMethodName      = "/shop.reviews.v1.ReviewsService/CreateReview"
+	ReviewsService_UpdateReview_FullMethodName      = "/shop.reviews.v1.ReviewsService/UpdateReview"
+	ReviewsService_DeleteReview_FullMethodName      = "/shop.reviews.v1.ReviewsService/DeleteReview"
+	ReviewsService_GetRatingSummary_FullMethodName  = "/shop.reviews.v1.ReviewsService/GetRatingSummary"
+	ReviewsService_GetReviewer_FullMethodName       = "/shop.reviews.v1.ReviewsService/GetReviewer"
+	ReviewsService_BatchGetReviewers_FullMethodName = "/shop.reviews.v1.ReviewsService/BatchGetReviewers"
+	ReviewsService_ModerateReviews_FullMethodName   = "/shop.reviews.v1.ReviewsService/ModerateReviews"
 )
 
 // ReviewsServiceClient is the client API for ReviewsService service.
@@ -50,6 +52,10 @@ type ReviewsServiceClient interface {
 	DeleteReview(ctx context.Context, in *DeleteReviewRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
 	// GetRatingSummary counts the ratings of a product.
 	GetRatingSummary(ctx context.Context, in *GetRatingSummaryRequest, opts ...grpc.CallOption) (*RatingSummary, error)
+	// GetReviewer reads what is known of a customer who wrote reviews.
+	GetReviewer(ctx context.Context, in *GetReviewerRequest, opts ...grpc.CallOption) (*Reviewer, error)
+	// BatchGetReviewers reads several reviewers at once, in the order asked for.
+	BatchGetReviewers(ctx context.Context, in *BatchGetReviewersRequest, opts ...grpc.CallOption) (*BatchGetReviewersResponse, error)
 	// ModerateReviews checks texts while they are written: one verdict for each
 	// draft, in the order of the drafts. It is a conversation and has no binding
 	// to HTTP.
@@ -124,6 +130,26 @@ func (c *reviewsServiceClient) GetRatingSummary(ctx context.Context, in *GetRati
 	return out, nil
 }
 
+func (c *reviewsServiceClient) GetReviewer(ctx context.Context, in *GetReviewerRequest, opts ...grpc.CallOption) (*Reviewer, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Reviewer)
+	err := c.cc.Invoke(ctx, ReviewsService_GetReviewer_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *reviewsServiceClient) BatchGetReviewers(ctx context.Context, in *BatchGetReviewersRequest, opts ...grpc.CallOption) (*BatchGetReviewersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchGetReviewersResponse)
+	err := c.cc.Invoke(ctx, ReviewsService_BatchGetReviewers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *reviewsServiceClient) ModerateReviews(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ModerateReviewsRequest, ModerateReviewsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &ReviewsService_ServiceDesc.Streams[0], ReviewsService_ModerateReviews_FullMethodName, cOpts...)
@@ -156,6 +182,10 @@ type ReviewsServiceServer interface {
 	DeleteReview(context.Context, *DeleteReviewRequest) (*emptypb.Empty, error)
 	// GetRatingSummary counts the ratings of a product.
 	GetRatingSummary(context.Context, *GetRatingSummaryRequest) (*RatingSummary, error)
+	// GetReviewer reads what is known of a customer who wrote reviews.
+	GetReviewer(context.Context, *GetReviewerRequest) (*Reviewer, error)
+	// BatchGetReviewers reads several reviewers at once, in the order asked for.
+	BatchGetReviewers(context.Context, *BatchGetReviewersRequest) (*BatchGetReviewersResponse, error)
 	// ModerateReviews checks texts while they are written: one verdict for each
 	// draft, in the order of the drafts. It is a conversation and has no binding
 	// to HTTP.
@@ -187,6 +217,12 @@ func (UnimplementedReviewsServiceServer) DeleteReview(context.Context, *DeleteRe
 }
 func (UnimplementedReviewsServiceServer) GetRatingSummary(context.Context, *GetRatingSummaryRequest) (*RatingSummary, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetRatingSummary not implemented")
+}
+func (UnimplementedReviewsServiceServer) GetReviewer(context.Context, *GetReviewerRequest) (*Reviewer, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetReviewer not implemented")
+}
+func (UnimplementedReviewsServiceServer) BatchGetReviewers(context.Context, *BatchGetReviewersRequest) (*BatchGetReviewersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchGetReviewers not implemented")
 }
 func (UnimplementedReviewsServiceServer) ModerateReviews(grpc.BidiStreamingServer[ModerateReviewsRequest, ModerateReviewsResponse]) error {
 	return status.Error(codes.Unimplemented, "method ModerateReviews not implemented")
@@ -320,6 +356,42 @@ func _ReviewsService_GetRatingSummary_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ReviewsService_GetReviewer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetReviewerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ReviewsServiceServer).GetReviewer(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ReviewsService_GetReviewer_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ReviewsServiceServer).GetReviewer(ctx, req.(*GetReviewerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ReviewsService_BatchGetReviewers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchGetReviewersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ReviewsServiceServer).BatchGetReviewers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ReviewsService_BatchGetReviewers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ReviewsServiceServer).BatchGetReviewers(ctx, req.(*BatchGetReviewersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ReviewsService_ModerateReviews_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(ReviewsServiceServer).ModerateReviews(&grpc.GenericServerStream[ModerateReviewsRequest, ModerateReviewsResponse]{ServerStream: stream})
 }
@@ -357,6 +429,14 @@ var ReviewsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetRatingSummary",
 			Handler:    _ReviewsService_GetRatingSummary_Handler,
+		},
+		{
+			MethodName: "GetReviewer",
+			Handler:    _ReviewsService_GetReviewer_Handler,
+		},
+		{
+			MethodName: "BatchGetReviewers",
+			Handler:    _ReviewsService_BatchGetReviewers_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
