@@ -94,17 +94,30 @@ func (r *run) do(ctx context.Context) error {
 			start(s)
 		}
 	}
-	var first error
+	failed := false
 	for ; running > 0; running-- {
 		s := r.plan.steps[<-ended]
-		if err := r.results[s.index].err; err != nil && s.required() && first == nil {
-			first = err
+		if r.results[s.index].err != nil && s.required() && !failed {
+			failed = true
 			cancel(errOver)
 		}
 		for _, next := range s.serves {
-			if waiting[next]--; waiting[next] == 0 && first == nil {
+			if waiting[next]--; waiting[next] == 0 && !failed {
 				start(r.plan.steps[next])
 			}
+		}
+	}
+	return r.outcome(client)
+}
+
+// outcome is the error of the required step that failed, of several the first in
+// the composition that was not just told to stop.
+func (r *run) outcome(client context.Context) error {
+	var first error
+	for i, s := range r.plan.steps {
+		err := r.results[i].err
+		if err != nil && s.required() && (first == nil || stopped(first) && !stopped(err)) {
+			first = err
 		}
 	}
 	if errors.Is(client.Err(), context.Canceled) { // nobody waits for an answer
@@ -117,6 +130,8 @@ func (r *run) do(ctx context.Context) error {
 	}
 	return first
 }
+
+func stopped(err error) bool { return call.CodeOf(err) == codes.Canceled }
 
 // guarded runs a step; a panic ends it and nothing else.
 func (r *run) guarded(ctx context.Context, s *step) {
