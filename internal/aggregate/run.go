@@ -15,8 +15,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
-// run is one composed call. do owns it: a step's goroutine writes the step's own
-// result, and reads those of steps that have ended before it began.
+// run is one composed call. Who runs a step writes the step's own result, and
+// reads those of steps that have ended before it began.
 type run struct {
 	plan    *plan
 	request mem.Buffer
@@ -25,8 +25,13 @@ type run struct {
 
 	decoded decodedOnce // the request, for expressions
 
-	mu      sync.Mutex
-	answers []*answer // all, to be freed
+	cancel  context.CancelCauseFunc
+	running sync.WaitGroup // but for the goroutine of do
+
+	mu      sync.Mutex // guards what follows
+	waiting []int      // for how many others each step waits
+	failed  bool       // there will be no answer
+	answers []*answer  // all, to be freed
 	flights map[flightKey]*flight
 }
 
@@ -59,7 +64,7 @@ type failure struct {
 }
 
 func newRun(p *plan, request mem.Buffer) *run {
-	return &run{plan: p, request: request, results: make([]result, len(p.steps))}
+	return &run{plan: p, request: request, results: make([]result, len(p.steps)), waiting: make([]int, len(p.steps))}
 }
 
 // free gives up the answers. What was joined has references of its own.
@@ -76,38 +81,60 @@ var errOver = errors.New("the composed call is over")
 // none runs.
 func (r *run) do(ctx context.Context) error {
 	client := ctx
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(errOver)
+	ctx, r.cancel = context.WithCancelCause(ctx)
+	defer r.cancel(errOver)
 	ctx, r.key = asClient(ctx)
-	waiting := make([]int, len(r.plan.steps))
-	ended := make(chan int, len(r.plan.steps))
-	running := 0
-	start := func(s *step) {
-		running++
-		go func() {
-			defer func() { ended <- s.index }()
-			r.guarded(ctx, s)
-		}()
-	}
+	var mine *step // for this goroutine
 	for i, s := range r.plan.steps {
-		if waiting[i] = len(s.needs); waiting[i] == 0 {
-			start(s)
+		r.waiting[i] = len(s.needs)
+	}
+	for _, s := range r.plan.steps {
+		switch {
+		case len(s.needs) > 0:
+		case mine == nil:
+			mine = s
+		default:
+			r.begin(ctx, s)
 		}
 	}
-	failed := false
-	for ; running > 0; running-- {
-		s := r.plan.steps[<-ended]
-		if r.results[s.index].err != nil && s.required() && !failed {
-			failed = true
-			cancel(errOver)
-		}
-		for _, next := range s.serves {
-			if waiting[next]--; waiting[next] == 0 && !failed {
-				start(r.plan.steps[next])
-			}
-		}
-	}
+	r.from(ctx, mine)
+	r.running.Wait()
 	return r.outcome(client)
+}
+
+// begin runs a step, and what comes of it, in a goroutine that do waits for.
+func (r *run) begin(ctx context.Context, s *step) {
+	r.running.Go(func() { r.from(ctx, s) })
+}
+
+// from runs a step, and then one of those that have waited for it.
+func (r *run) from(ctx context.Context, s *step) {
+	for s != nil {
+		r.guarded(ctx, s)
+		s = r.ended(ctx, s)
+	}
+}
+
+// ended begins what has waited for a step, but for one, which it returns. After
+// the failure of a required step nothing begins, and what runs is told to stop.
+func (r *run) ended(ctx context.Context, s *step) (next *step) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.results[s.index].err != nil && s.required() {
+		r.failed = true
+		r.cancel(errOver)
+	}
+	for _, i := range s.serves {
+		r.waiting[i]--
+		switch {
+		case r.waiting[i] > 0 || r.failed:
+		case next == nil:
+			next = r.plan.steps[i]
+		default:
+			r.begin(ctx, r.plan.steps[i])
+		}
+	}
+	return next
 }
 
 // outcome is the error of the required step that failed, of several the first in
@@ -234,6 +261,8 @@ func refusal(err error, own metadata.MD) error {
 // answer is what came of one call. It is written by who makes the call, and only
 // read when that has ended.
 type answer struct {
+	sent  call.Message
+	room  [1]mem.Buffer // of sent
 	msg   call.Message
 	err   error
 	stale string // the code of the error in whose place a fallback stands
@@ -257,8 +286,9 @@ func (a *answer) make(ctx context.Context, r *run, s *step, request []byte) {
 	if r.key != "" {
 		ctx = named(ctx, r.key, s.method.Name, request)
 	}
-	msg := call.Message{Data: mem.BufferSlice{mem.SliceBuffer(request)}}
-	nested, err := s.method.Call(ctx, &msg, &a.msg)
+	a.room[0] = mem.SliceBuffer(request)
+	a.sent.Data = a.room[:]
+	nested, err := s.method.Call(ctx, &a.sent, &a.msg)
 	if err != nil {
 		a.err = refusal(err, nested.Own)
 		return
@@ -284,19 +314,18 @@ func (r *run) call(ctx context.Context, s *step, request []byte) *answer {
 		return a
 	}
 	f, first := r.flight(s, request)
-	if first {
-		defer close(f.landed)
-		f.answer.err = call.Refuse(call.Gateway, codes.Internal, "internal error") // stays, if it panics
-		f.answer.make(ctx, r, s, request)
+	if !first {
+		f.landing.Wait() // which is no longer than ctx lasts
 		return &f.answer
 	}
-	select {
-	case <-f.landed:
-		return &f.answer
-	case <-ctx.Done():
-		return &answer{err: call.RefuseStatus(call.FaultOf(ctx.Err()), call.StatusOf(ctx.Err()))}
-	}
+	defer f.landing.Done()
+	f.answer.err = errPanicked // if it does not get so far as to say otherwise
+	f.answer.make(ctx, r, s, request)
+	return &f.answer
 }
+
+// errPanicked is for those who wait for a call that panics.
+var errPanicked = call.Refuse(call.Gateway, codes.Internal, "internal error")
 
 func (r *run) keep(a *answer) {
 	r.mu.Lock()
@@ -312,8 +341,8 @@ type flightKey struct {
 }
 
 type flight struct {
-	answer answer
-	landed chan struct{} // closed when answer is there
+	answer  answer
+	landing sync.WaitGroup // until answer is there
 }
 
 func (r *run) flight(s *step, request []byte) (_ *flight, first bool) {
@@ -326,7 +355,8 @@ func (r *run) flight(s *step, request []byte) (_ *flight, first bool) {
 	if r.flights == nil {
 		r.flights = map[flightKey]*flight{}
 	}
-	f := &flight{landed: make(chan struct{})}
+	f := new(flight)
+	f.landing.Add(1)
 	r.flights[key] = f
 	r.answers = append(r.answers, &f.answer)
 	return f, true
