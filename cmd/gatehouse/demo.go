@@ -20,6 +20,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/gateway"
 	"github.com/gatehouse-dev/gatehouse/internal/server"
+
+	_ "github.com/gatehouse-dev/gatehouse/gen/shop/pages/v1" // of which there is no server
 )
 
 //go:embed demo.yaml
@@ -108,7 +110,7 @@ func (b *backends) serve(backend shop.Backend) (address string, _ error) {
 		b.stop()
 		return "", fmt.Errorf("backend %s: %w", backend.Name, err)
 	}
-	srv := backend.NewServer(grpc.UnaryInterceptor(faultsOf(backend.Name)))
+	srv := backend.NewServer(grpc.UnaryInterceptor(faults))
 	go func() { _ = srv.Serve(l) }() // ends with stop
 	b.servers = append(b.servers, srv)
 	return l.Addr().String(), nil

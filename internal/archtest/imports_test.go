@@ -47,6 +47,7 @@ var arrows = []row{
 	{pattern: "internal/expr", ours: []string{"internal/call"}},
 	{pattern: "internal/routing", ours: []string{"gen", "internal/call", "internal/expr"}},
 	{pattern: "internal/handover"},
+	{pattern: "internal/aggregate", ours: []string{"gen", "internal/call", "internal/config", "internal/expr"}},
 	{pattern: "internal/redis", ours: []string{"gen"}},
 	{pattern: "interceptors/auth/authtest"},
 	{pattern: "interceptors/auth", ours: []string{"gen", "interceptors", "internal/call"}, http: true}, // fetches keys

@@ -77,6 +77,35 @@ func (t *Table) NewStream(ctx context.Context, desc *grpc.StreamDesc, method str
 	return &oneRequest{ctx: ctx, call: c, table: t, begin: begin, begun: make(chan struct{})}, nil
 }
 
+// Nested is what a call made for another one brings beside its answer.
+type Nested struct {
+	// Own is what the gateway's policies had to say in headers; nil for nothing.
+	Own metadata.MD
+
+	header, trailer metadata.MD
+	opts            [2]grpc.CallOption
+}
+
+// Call makes a unary call of m for the call that ctx belongs to, through m's own
+// chain: the same client, the metadata that ctx carries. request and answer stay
+// the caller's; answer is filled if there is no error.
+func (m *Method) Call(ctx context.Context, request, answer *Message) (n *Nested, err error) {
+	ctx, c := enter(ctx, m)
+	n = new(Nested)
+	defer func() { c.Finish(err) }()
+	c.In.Add(request.Len())
+	c.carries(func() (*Message, error) { return request, nil })
+	// Asked for, so that an upstream's errors are told as to a client.
+	n.opts[0] = grpc.HeaderCallOption{HeaderAddr: &n.header}
+	n.opts[1] = grpc.TrailerCallOption{TrailerAddr: &n.trailer}
+	err = m.Conn.Invoke(ctx, m.Name, request, answer, n.opts[:]...)
+	n.Own = c.Header()
+	if err == nil {
+		c.Out.Add(answer.Len())
+	}
+	return n, err
+}
+
 // addTo gives the gateway's own headers to a caller that asked for headers.
 func (c *Call) addTo(opts []grpc.CallOption) {
 	for _, o := range opts {

@@ -40,6 +40,7 @@ func (f *File) check() Errors {
 		c.exposure(i, e)
 	}
 	c.versions(f.Config.GetVersions())
+	c.compositions()
 	c.readable("openapi.file", f.Config.GetOpenapi().GetFile())
 	return c.errors
 }
@@ -150,6 +151,9 @@ func (c *checker) upstream(path string, u *configv1.Upstream) {
 	c.replicas(path, u)
 	c.prefixes(path, u)
 	c.target(path+".target", u.GetTarget())
+	if u.GetComposed() && u.GetSchema().GetReflection() {
+		c.fail(path+".schema.reflection", "there is no server to ask (composed: true); give image: FILE, or linked: true")
+	}
 	c.visible(path+".authority", u.GetAuthority(), "catalog.example.com")
 	c.readable(path+".schema.image", u.GetSchema().GetImage())
 	tls := u.GetTls()

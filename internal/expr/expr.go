@@ -79,7 +79,7 @@ func NewEnv(md protoreflect.MethodDescriptor) (*Env, error) {
 
 // extend adds the request, and the types that it takes.
 func (e *Env) extend() (*cel.Env, error) {
-	files, err := filesOf(e.input.ParentFile())
+	files, err := FilesOf(e.input.ParentFile())
 	if err != nil {
 		return nil, err
 	}
@@ -98,8 +98,9 @@ func (e *Env) envFor(text string) (*cel.Env, error) {
 	return e.withRequest()
 }
 
-// filesOf is a file with all that it imports.
-func filesOf(file protoreflect.FileDescriptor) (*protoregistry.Files, error) {
+// FilesOf are files with all that they import. Of two with one path the first
+// stands for both.
+func FilesOf(list ...protoreflect.FileDescriptor) (*protoregistry.Files, error) {
 	files := new(protoregistry.Files)
 	var add func(protoreflect.FileDescriptor) error
 	add = func(f protoreflect.FileDescriptor) error {
@@ -113,7 +114,12 @@ func filesOf(file protoreflect.FileDescriptor) (*protoregistry.Files, error) {
 		}
 		return files.RegisterFile(f)
 	}
-	return files, add(file)
+	for _, file := range list {
+		if err := add(file); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
 }
 
 // Program is a compiled expression. It is immutable and safe for concurrent use.

@@ -51,6 +51,7 @@ type builder struct {
 	shared    sharedLimits
 	versions  versions
 	infos     map[string]*methodInfo // by full name on the wire
+	composed  compositions
 }
 
 // source is a contract with the plans made from it. It is kept from table to
@@ -83,11 +84,14 @@ func (b *builder) build(ctx context.Context) (*edge.Table, error) {
 		return nil, err
 	}
 	b.exposed = chosen
+	if err := b.findCompositions(chosen); err != nil {
+		return nil, err
+	}
 	var errs []error
 	for _, c := range chosen {
 		errs = append(errs, b.add(c))
 	}
-	errs = append(errs, b.denyByDefault())
+	errs = append(errs, b.compose(), b.denyByDefault())
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}

@@ -105,7 +105,7 @@ func (b *builder) target(r *rpc) (routing.Target, []string, error) {
 
 // linked puts policies in front of r's upstream.
 func (b *builder) linked(r *rpc, list []interceptors.Interceptor) grpc.ClientConnInterface {
-	return interceptors.Chain(b.upstreams[r.upstream].Conn(), list...)
+	return interceptors.Chain(b.connOf(r), list...)
 }
 
 func (b *builder) routesOf(r *rpc, e *exposed) ([]routing.Route, error) {

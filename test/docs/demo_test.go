@@ -78,6 +78,10 @@ func TestDemoDoesWhatItSays(t *testing.T) {
 		{"-H 'x-api-version: v9'", `^\{"error":\{"code":400,"message":"header x-api-version names version \\"v9\\" of \\"reviews\\", which has v1, v2",.*"versions":"v1, v2"`},
 		{"/v2/products", `^\{"error":\{"code":400,"message":"the path names version v2 of \\"reviews\\", and header x-api-version version v1: name one"`},
 		{" explain ", `(?s)\npasses the door\n.*\nrpc +shop.reviews.v1.ReviewsService/GetReview\nversion +v1 of reviews, named by header x-api-version\n.*\nupstream +reviews\n`},
+		{"/v1/pages/products/enamel-mug-blue", `^\{"product":\{"name":"products/enamel-mug-blue",.*"price":\{"name":"products/enamel-mug-blue/price",.*` +
+			`"stock":\[\{"name":"warehouses/.*"reviews":\[\{"name":"products/enamel-mug-blue/reviews/205",.*"reviewers":\[\{"name":"customers/[^]]*\]\}$`},
+		{"x-demo-fault: reviews=always", `(?s)^HTTP/1.1 200 OK\r\n.*\nGatehouse-Degraded: reviews; code=UNAVAILABLE, reviewers; code=UNAVAILABLE\r\n.*` +
+			`"stock":\[.*\],"missing":\[\{"step":"reviews","code":"UNAVAILABLE"\},\{"step":"reviewers","code":"UNAVAILABLE"\}\]\}$`},
 	}
 	if len(offers) != len(outcomes) {
 		t.Fatalf("the demo offers %d commands, and this test knows %d:\n%s", len(offers), len(outcomes), strings.Join(offers, "\n"))

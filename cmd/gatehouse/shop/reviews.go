@@ -27,6 +27,8 @@ type reviews struct {
 	reviews  *table[*reviewsv1.Review]
 	requests map[string]string // name of the review made, by parent and request id
 	lastID   int
+
+	names map[string]string // of customers, as they are shown
 }
 
 func newReviews(now func() time.Time, seed *seed, hasProduct func(string) bool) *reviews {
@@ -35,6 +37,10 @@ func newReviews(now func() time.Time, seed *seed, hasProduct func(string) bool) 
 		hasProduct: hasProduct,
 		reviews:    newTable[*reviewsv1.Review](),
 		requests:   map[string]string{},
+		names:      map[string]string{},
+	}
+	for _, customer := range customers() {
+		r.names[customer.name] = publicName(customer.address.GetRecipient())
 	}
 	for _, review := range seed.reviews {
 		r.store(review)
@@ -45,7 +51,6 @@ func newReviews(now func() time.Time, seed *seed, hasProduct func(string) bool) 
 
 // store puts a review where its time belongs, newest first.
 func (r *reviews) store(review *reviewsv1.Review) {
-	review.Reviewer = reviewerOf(review)
 	r.reviews.put(review.GetName(), newestFirst(review.GetCreateTime(), review.GetName()), review)
 }
 

@@ -172,29 +172,35 @@ type Step struct {
 	// It must be exposed too: the call passes its policies.
 	Call string `protobuf:"bytes,2,opt,name=call,proto3" json:"call,omitempty"`
 	// The request, field by field: the path of a field, and where its value is
-	// from. That is a path, `request.name`, `steps.product.shelf` or `item`, or an
-	// expression in CEL over these.
+	// from. That is a path, `request.name`, `steps.product.shelf` or `item.name`,
+	// or an expression in CEL over these. `steps.NAME` is the whole answer of that
+	// step; with `for_each`, the list of them.
 	Request map[string]string `protobuf:"bytes,3,rep,name=request,proto3" json:"request,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The repeated field for each item of which the call is made, as in
-	// `steps.reviews.reviews`. In `request`, `item` is the one at hand.
+	// `steps.reviews.reviews`, or an expression in CEL that gives a list. In
+	// `request`, `item` is the one at hand. Items that make the same request share
+	// one call.
 	ForEach string `protobuf:"bytes,4,opt,name=for_each,json=forEach,proto3" json:"for_each,omitempty"`
 	// How many of these calls may run at once.
 	// Default: `8`.
 	Parallel *uint32 `protobuf:"varint,5,opt,name=parallel,proto3,oneof" json:"parallel,omitempty"`
-	// How many items there may be at most. More are an error.
+	// How many items there may be at most. With more, the step fails.
 	// Default: `100`.
 	MaxItems *uint32 `protobuf:"varint,6,opt,name=max_items,json=maxItems,proto3,oneof" json:"max_items,omitempty"`
-	// How `call` answers for many items at once, where it does.
+	// Says that `call` is an RPC that answers for many items at once.
 	Batch *Batch `protobuf:"bytes,7,opt,name=batch,proto3" json:"batch,omitempty"`
-	// The field of the answer that is wanted. Default: all of it.
+	// The field of the answer that is wanted; with `batch`, of one element of the
+	// answers. Default: all of it.
 	Take string `protobuf:"bytes,8,opt,name=take,proto3" json:"take,omitempty"`
 	// The field of the composed response in which it lands; with `for_each` a
-	// repeated one. Default: none; the answer serves other steps only.
+	// repeated one, which has an element for each item, in their order, an empty
+	// one where the call failed. Default: none; the answer serves other steps only.
 	Into string `protobuf:"bytes,9,opt,name=into,proto3" json:"into,omitempty"`
 	// What the call's failure means.
 	// Default: `required`.
 	OnFailure Step_Failure `protobuf:"varint,10,opt,name=on_failure,json=onFailure,proto3,enum=gatehouse.compose.v1.Step_Failure" json:"on_failure,omitempty"`
-	// The value of the field when the call fails, in JSON.
+	// The value of the field when the call fails, in JSON; with `for_each`, that of
+	// the element of an item whose call failed.
 	Default string `protobuf:"bytes,11,opt,name=default,proto3" json:"default,omitempty"`
 	// How long the call may take, within the deadline of the whole. With
 	// `for_each`, each of them.
@@ -321,8 +327,8 @@ func (x *Step) GetTimeout() *durationpb.Duration {
 // Batch is an RPC that answers for many items at once.
 type Batch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The repeated field of its request. What `request` says of it is worked out
-	// for each item, and gathered there.
+	// The repeated field of its request that takes one value of each item: what
+	// `request` says of that field, or else the item itself.
 	Items string `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
 	// The repeated field of its answer, one element for each item, in their order.
 	Answers string `protobuf:"bytes,2,opt,name=answers,proto3" json:"answers,omitempty"`
@@ -390,7 +396,9 @@ type Missing struct {
 	// The name of the step.
 	Step string `protobuf:"bytes,1,opt,name=step,proto3" json:"step,omitempty"`
 	// The name of the status code, such as `UNAVAILABLE`.
-	Code          string `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
+	Code string `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
+	// With `for_each`, the positions of the items that failed; none if all did.
+	Items         []uint32 `protobuf:"varint,3,rep,packed,name=items,proto3" json:"items,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -437,6 +445,13 @@ func (x *Missing) GetCode() string {
 		return x.Code
 	}
 	return ""
+}
+
+func (x *Missing) GetItems() []uint32 {
+	if x != nil {
+		return x.Items
+	}
+	return nil
 }
 
 var file_gatehouse_compose_v1_compose_proto_extTypes = []protoimpl.ExtensionInfo{
@@ -501,10 +516,11 @@ const file_gatehouse_compose_v1_compose_proto_rawDesc = "" +
 	"\aanswers\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\aanswers\x12*\n" +
 	"\bmax_size\x18\x03 \x01(\rB\n" +
 	"\xbaH\a*\x05\x18\x90N(\x01H\x00R\amaxSize\x88\x01\x01B\v\n" +
-	"\t_max_size\"1\n" +
+	"\t_max_size\"G\n" +
 	"\aMissing\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\tR\x04step\x12\x12\n" +
-	"\x04code\x18\x02 \x01(\tR\x04code:e\n" +
+	"\x04code\x18\x02 \x01(\tR\x04code\x12\x14\n" +
+	"\x05items\x18\x03 \x03(\rR\x05items:e\n" +
 	"\vcomposition\x12\x1e.google.protobuf.MethodOptions\x18Ŋ\x03 \x01(\v2!.gatehouse.compose.v1.CompositionR\vcompositionBGZEgithub.com/gatehouse-dev/gatehouse/gen/gatehouse/compose/v1;composev1b\x06proto3"
 
 var (

@@ -4,8 +4,8 @@
 // 	protoc        (unknown)
 // source: shop/pages/v1/pages.proto
 
-// Pages: what a page of the shop's site shows, in one call. No server stands
-// behind it: the gateway makes each call of calls to the other services.
+// Pages: what a shop window shows, in one call. There is no such service: the
+// gateway makes each answer of calls of the others.
 
 package pagesv1
 
@@ -31,11 +31,11 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// GetProductPageRequest names the product.
+// GetProductPageRequest names a product.
 type GetProductPageRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The product, `products/{product}`.
-	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Product       string `protobuf:"bytes,1,opt,name=product,proto3" json:"product,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -70,27 +70,27 @@ func (*GetProductPageRequest) Descriptor() ([]byte, []int) {
 	return file_shop_pages_v1_pages_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *GetProductPageRequest) GetName() string {
+func (x *GetProductPageRequest) GetProduct() string {
 	if x != nil {
-		return x.Name
+		return x.Product
 	}
 	return ""
 }
 
-// ProductPage is what the page of a product shows.
+// ProductPage is all about one product.
 type ProductPage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The product.
 	Product *v1.Product `protobuf:"bytes,1,opt,name=product,proto3" json:"product,omitempty"`
 	// What it costs.
 	Price *v11.Price `protobuf:"bytes,2,opt,name=price,proto3" json:"price,omitempty"`
-	// What lies in each warehouse.
+	// Where it lies, and how many.
 	Stock []*v12.Stock `protobuf:"bytes,3,rep,name=stock,proto3" json:"stock,omitempty"`
-	// The newest reviews.
+	// Its newest reviews.
 	Reviews []*v13.Review `protobuf:"bytes,4,rep,name=reviews,proto3" json:"reviews,omitempty"`
-	// Who wrote them, in their order.
+	// The customers who wrote them, each once.
 	Reviewers []*v13.Reviewer `protobuf:"bytes,5,rep,name=reviewers,proto3" json:"reviewers,omitempty"`
-	// What could not be had.
+	// What should be here and could not be had.
 	Missing       []*v14.Missing `protobuf:"bytes,6,rep,name=missing,proto3" json:"missing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -172,34 +172,33 @@ var File_shop_pages_v1_pages_proto protoreflect.FileDescriptor
 
 const file_shop_pages_v1_pages_proto_rawDesc = "" +
 	"\n" +
-	"\x19shop/pages/v1/pages.proto\x12\rshop.pages.v1\x1a\"gatehouse/compose/v1/compose.proto\x1a gatehouse/policy/v1/policy.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1dshop/catalog/v1/catalog.proto\x1a!shop/inventory/v1/inventory.proto\x1a\x1dshop/pricing/v1/pricing.proto\x1a\x1dshop/reviews/v1/reviews.proto\"N\n" +
-	"\x15GetProductPageRequest\x125\n" +
-	"\x04name\x18\x01 \x01(\tB!\xe2A\x01\x02\xfaA\x1a\n" +
-	"\x18shop.example.com/ProductR\x04name\"\xc4\x02\n" +
+	"\x19shop/pages/v1/pages.proto\x12\rshop.pages.v1\x1a\"gatehouse/compose/v1/compose.proto\x1a gatehouse/policy/v1/policy.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1dshop/catalog/v1/catalog.proto\x1a!shop/inventory/v1/inventory.proto\x1a\x1dshop/pricing/v1/pricing.proto\x1a\x1dshop/reviews/v1/reviews.proto\"T\n" +
+	"\x15GetProductPageRequest\x12;\n" +
+	"\aproduct\x18\x01 \x01(\tB!\xe2A\x01\x02\xfaA\x1a\n" +
+	"\x18shop.example.com/ProductR\aproduct\"\xc4\x02\n" +
 	"\vProductPage\x122\n" +
 	"\aproduct\x18\x01 \x01(\v2\x18.shop.catalog.v1.ProductR\aproduct\x12,\n" +
 	"\x05price\x18\x02 \x01(\v2\x16.shop.pricing.v1.PriceR\x05price\x12.\n" +
 	"\x05stock\x18\x03 \x03(\v2\x18.shop.inventory.v1.StockR\x05stock\x121\n" +
 	"\areviews\x18\x04 \x03(\v2\x17.shop.reviews.v1.ReviewR\areviews\x127\n" +
 	"\treviewers\x18\x05 \x03(\v2\x19.shop.reviews.v1.ReviewerR\treviewers\x127\n" +
-	"\amissing\x18\x06 \x03(\v2\x1d.gatehouse.compose.v1.MissingR\amissing2\xb0\x06\n" +
-	"\fPagesService\x12\x9f\x06\n" +
-	"\x0eGetProductPage\x12$.shop.pages.v1.GetProductPageRequest\x1a\x1a.shop.pages.v1.ProductPage\"\xca\x05\xaa\xd4\x18\x9f\x05\x12S\n" +
-	"\aproduct\x12)shop.catalog.v1.CatalogService.GetProduct\x1a\x14\n" +
-	"\x04name\x12\frequest.nameJ\aproduct\x12Z\n" +
-	"\x05price\x12'shop.pricing.v1.PricingService.GetPrice\x1a\x1f\n" +
-	"\x04name\x12\x17request.name + '/price'J\x05priceP\x02\x12A\n" +
-	"\n" +
-	"warehouses\x121shop.inventory.v1.InventoryService.ListWarehousesP\x02\x12\x9c\x01\n" +
-	"\x05stock\x12+shop.inventory.v1.InventoryService.GetStock\x1a@\n" +
-	"\x04name\x128item.name + request.name.replace('products/', '/stock/')\"\x1bsteps.warehouses.warehousesJ\x05stockP\x02\x12q\n" +
-	"\areviews\x12*shop.reviews.v1.ReviewsService.ListReviews\x1a\x0e\n" +
-	"\tpage_size\x12\x013\x1a\x16\n" +
-	"\x06parent\x12\frequest.nameB\areviewsJ\areviewsP\x02\x12\x8d\x01\n" +
-	"\treviewers\x120shop.reviews.v1.ReviewsService.BatchGetReviewers\x1a\x16\n" +
-	"\x05names\x12\ritem.reviewer\"\x15steps.reviews.reviews:\x12\n" +
-	"\x05names\x12\treviewersJ\treviewersP\x02\x1a\amissing\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/pages/{name=products/*}\x90\x02\x01BJ\xa2\xd4\x18\b\n" +
-	"\x02\b\x02\x12\x02\b\x01Z<github.com/gatehouse-dev/gatehouse/gen/shop/pages/v1;pagesv1b\x06proto3"
+	"\amissing\x18\x06 \x03(\v2\x1d.gatehouse.compose.v1.MissingR\amissing2\x9b\x06\n" +
+	"\fPagesService\x12\x8a\x06\n" +
+	"\x0eGetProductPage\x12$.shop.pages.v1.GetProductPageRequest\x1a\x1a.shop.pages.v1.ProductPage\"\xb5\x05\xaa\xd4\x18\x87\x05\x12V\n" +
+	"\aproduct\x12)shop.catalog.v1.CatalogService.GetProduct\x1a\x17\n" +
+	"\x04name\x12\x0frequest.productJ\aproduct\x12[\n" +
+	"\x05price\x12'shop.pricing.v1.PricingService.GetPrice\x1a\"\n" +
+	"\x04name\x12\x1arequest.product + '/price'J\x05price\x12\x82\x01\n" +
+	"\x05stock\x12,shop.inventory.v1.InventoryService.ListStock\x1a\x18\n" +
+	"\x06parent\x12\x0e'warehouses/-'\x1a\x1d\n" +
+	"\bproducts\x12\x11[request.product]B\x05stockJ\x05stockP\x02b\x02\b\x01\x12y\n" +
+	"\areviews\x12*shop.reviews.v1.ReviewsService.ListReviews\x1a\x0f\n" +
+	"\tpage_size\x12\x0210\x1a\x19\n" +
+	"\x06parent\x12\x0frequest.productB\areviewsJ\areviewsP\x02b\x02\b\x01\x12\xc6\x01\n" +
+	"\treviewers\x120shop.reviews.v1.ReviewsService.BatchGetReviewers\x1a\x1b\n" +
+	"\x05names\x12\x12item + '/reviewer'\"Esteps.reviews.reviews.map(r, r.customer != '', r.customer).distinct():\x12\n" +
+	"\x05names\x12\treviewersJ\treviewersP\x02b\x02\b\x01\x1a\amissing\x82\xd3\xe4\x93\x02 \x12\x1e/v1/pages/{product=products/*}\x90\x02\x01BJ\xa2\xd4\x18\b\n" +
+	"\x02\b\x03\x12\x02\b\x01Z<github.com/gatehouse-dev/gatehouse/gen/shop/pages/v1;pagesv1b\x06proto3"
 
 var (
 	file_shop_pages_v1_pages_proto_rawDescOnce sync.Once

@@ -4,8 +4,8 @@
 // - protoc             (unknown)
 // source: shop/pages/v1/pages.proto
 
-// Pages: what a page of the shop's site shows, in one call. No server stands
-// behind it: the gateway makes each call of calls to the other services.
+// Pages: what a shop window shows, in one call. There is no such service: the
+// gateway makes each answer of calls of the others.
 
 package pagesv1
 
@@ -29,10 +29,10 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// PagesService puts pages together.
+// PagesService gathers what belongs on one page.
 type PagesServiceClient interface {
-	// GetProductPage gathers what the page of a product shows. Without the product
-	// there is no page; the rest may be missing.
+	// GetProductPage gathers all about one product. Without the product or its
+	// price there is no page; what else cannot be had is told in `missing`.
 	GetProductPage(ctx context.Context, in *GetProductPageRequest, opts ...grpc.CallOption) (*ProductPage, error)
 }
 
@@ -58,10 +58,10 @@ func (c *pagesServiceClient) GetProductPage(ctx context.Context, in *GetProductP
 // All implementations must embed UnimplementedPagesServiceServer
 // for forward compatibility.
 //
-// PagesService puts pages together.
+// PagesService gathers what belongs on one page.
 type PagesServiceServer interface {
-	// GetProductPage gathers what the page of a product shows. Without the product
-	// there is no page; the rest may be missing.
+	// GetProductPage gathers all about one product. Without the product or its
+	// price there is no page; what else cannot be had is told in `missing`.
 	GetProductPage(context.Context, *GetProductPageRequest) (*ProductPage, error)
 	mustEmbedUnimplementedPagesServiceServer()
 }

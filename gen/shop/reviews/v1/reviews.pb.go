@@ -112,9 +112,7 @@ type Review struct {
 	// When it was written.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When it was last changed.
-	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// The author as a reviewer, `reviewers/{reviewer}`.
-	Reviewer      string `protobuf:"bytes,12,opt,name=reviewer,proto3" json:"reviewer,omitempty"`
+	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -237,13 +235,6 @@ func (x *Review) GetUpdateTime() *timestamppb.Timestamp {
 	return nil
 }
 
-func (x *Review) GetReviewer() string {
-	if x != nil {
-		return x.Reviewer
-	}
-	return ""
-}
-
 type isReview_Author interface {
 	isReview_Author()
 }
@@ -262,79 +253,6 @@ func (*Review_Customer) isReview_Author() {}
 
 func (*Review_Nickname) isReview_Author() {}
 
-// Reviewer is someone who writes reviews.
-type Reviewer struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The resource name, `reviewers/{reviewer}`.
-	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The name that is shown: a customer's, or the nickname.
-	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	// How many reviews there are of theirs.
-	ReviewCount int32 `protobuf:"varint,3,opt,name=review_count,json=reviewCount,proto3" json:"review_count,omitempty"`
-	// The mean of the ratings that they gave.
-	MeanRating    float64 `protobuf:"fixed64,4,opt,name=mean_rating,json=meanRating,proto3" json:"mean_rating,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Reviewer) Reset() {
-	*x = Reviewer{}
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Reviewer) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Reviewer) ProtoMessage() {}
-
-func (x *Reviewer) ProtoReflect() protoreflect.Message {
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Reviewer.ProtoReflect.Descriptor instead.
-func (*Reviewer) Descriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *Reviewer) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *Reviewer) GetDisplayName() string {
-	if x != nil {
-		return x.DisplayName
-	}
-	return ""
-}
-
-func (x *Reviewer) GetReviewCount() int32 {
-	if x != nil {
-		return x.ReviewCount
-	}
-	return 0
-}
-
-func (x *Reviewer) GetMeanRating() float64 {
-	if x != nil {
-		return x.MeanRating
-	}
-	return 0
-}
-
 // RatingSummary counts the ratings of one product.
 type RatingSummary struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -352,7 +270,7 @@ type RatingSummary struct {
 
 func (x *RatingSummary) Reset() {
 	*x = RatingSummary{}
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[2]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -364,7 +282,7 @@ func (x *RatingSummary) String() string {
 func (*RatingSummary) ProtoMessage() {}
 
 func (x *RatingSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[2]
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -377,7 +295,7 @@ func (x *RatingSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RatingSummary.ProtoReflect.Descriptor instead.
 func (*RatingSummary) Descriptor() ([]byte, []int) {
-	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{2}
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *RatingSummary) GetName() string {
@@ -404,6 +322,79 @@ func (x *RatingSummary) GetMean() float64 {
 func (x *RatingSummary) GetHistogram() map[int32]int64 {
 	if x != nil {
 		return x.Histogram
+	}
+	return nil
+}
+
+// Reviewer is what all may know of a customer who wrote reviews.
+type Reviewer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The resource name, `customers/{customer}/reviewer`.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The name under which the reviews are shown.
+	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// How many reviews there are.
+	ReviewCount int32 `protobuf:"varint,3,opt,name=review_count,json=reviewCount,proto3" json:"review_count,omitempty"`
+	// When the first was written.
+	FirstReviewTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=first_review_time,json=firstReviewTime,proto3" json:"first_review_time,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Reviewer) Reset() {
+	*x = Reviewer{}
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reviewer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reviewer) ProtoMessage() {}
+
+func (x *Reviewer) ProtoReflect() protoreflect.Message {
+	mi := &file_shop_reviews_v1_reviews_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reviewer.ProtoReflect.Descriptor instead.
+func (*Reviewer) Descriptor() ([]byte, []int) {
+	return file_shop_reviews_v1_reviews_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Reviewer) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Reviewer) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
+}
+
+func (x *Reviewer) GetReviewCount() int32 {
+	if x != nil {
+		return x.ReviewCount
+	}
+	return 0
+}
+
+func (x *Reviewer) GetFirstReviewTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstReviewTime
 	}
 	return nil
 }
@@ -807,7 +798,7 @@ func (x *GetRatingSummaryRequest) GetName() string {
 // GetReviewerRequest names a reviewer.
 type GetReviewerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The reviewer, `reviewers/{reviewer}`.
+	// The reviewer, `customers/{customer}/reviewer`.
 	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -853,7 +844,7 @@ func (x *GetReviewerRequest) GetName() string {
 // BatchGetReviewersRequest names reviewers.
 type BatchGetReviewersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The reviewers, `reviewers/{reviewer}`; 1 to 100 of them.
+	// The reviewers, `customers/{customer}/reviewer`; 1 to 100 of them.
 	Names         []string `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1065,7 +1056,7 @@ var File_shop_reviews_v1_reviews_proto protoreflect.FileDescriptor
 
 const file_shop_reviews_v1_reviews_proto_rawDesc = "" +
 	"\n" +
-	"\x1dshop/reviews/v1/reviews.proto\x12\x0fshop.reviews.v1\x1a gatehouse/policy/v1/policy.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc2\x04\n" +
+	"\x1dshop/reviews/v1/reviews.proto\x12\x0fshop.reviews.v1\x1a gatehouse/policy/v1/policy.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x04\n" +
 	"\x06Review\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x12\x1c\n" +
 	"\x06rating\x18\x02 \x01(\x05B\x04\xe2A\x01\x02R\x06rating\x12\x1a\n" +
@@ -1080,19 +1071,10 @@ const file_shop_reviews_v1_reviews_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampB\x04\xe2A\x01\x03R\n" +
 	"createTime\x12A\n" +
 	"\vupdate_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampB\x04\xe2A\x01\x03R\n" +
-	"updateTime\x12>\n" +
-	"\breviewer\x18\f \x01(\tB\"\xe2A\x01\x03\xfaA\x1b\n" +
-	"\x19shop.example.com/ReviewerR\breviewer:R\xeaAO\n" +
+	"updateTime:R\xeaAO\n" +
 	"\x17shop.example.com/Review\x12#products/{product}/reviews/{review}*\areviews2\x06reviewB\b\n" +
 	"\x06authorB\b\n" +
-	"\x06_reply\"\xd6\x01\n" +
-	"\bReviewer\x12\x18\n" +
-	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x12!\n" +
-	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12!\n" +
-	"\freview_count\x18\x03 \x01(\x05R\vreviewCount\x12\x1f\n" +
-	"\vmean_rating\x18\x04 \x01(\x01R\n" +
-	"meanRating:I\xeaAF\n" +
-	"\x19shop.example.com/Reviewer\x12\x14reviewers/{reviewer}*\treviewers2\breviewer\"\xc5\x02\n" +
+	"\x06_reply\"\xc5\x02\n" +
 	"\rRatingSummary\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x03R\x05count\x12\x12\n" +
@@ -1101,7 +1083,13 @@ const file_shop_reviews_v1_reviews_proto_rawDesc = "" +
 	"\x0eHistogramEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\x05R\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01:e\xeaAb\n" +
-	"\x1eshop.example.com/RatingSummary\x12 products/{product}/ratingSummary*\x0fratingSummaries2\rratingSummary\"\xad\x01\n" +
+	"\x1eshop.example.com/RatingSummary\x12 products/{product}/ratingSummary*\x0fratingSummaries2\rratingSummary\"\x86\x02\n" +
+	"\bReviewer\x12\x18\n" +
+	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x12!\n" +
+	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12!\n" +
+	"\freview_count\x18\x03 \x01(\x05R\vreviewCount\x12F\n" +
+	"\x11first_review_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0ffirstReviewTime:R\xeaAO\n" +
+	"\x19shop.example.com/Reviewer\x12\x1dcustomers/{customer}/reviewer*\treviewers2\breviewer\"\xad\x01\n" +
 	"\x12ListReviewsRequest\x12\x1c\n" +
 	"\x06parent\x18\x01 \x01(\tB\x04\xe2A\x01\x02R\x06parent\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
@@ -1151,15 +1139,15 @@ const file_shop_reviews_v1_reviews_proto_rawDesc = "" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fVERDICT_PUBLISH\x10\x01\x12\x12\n" +
 	"\x0eVERDICT_REVISE\x10\x02\x12\x12\n" +
-	"\x0eVERDICT_REJECT\x10\x032\xde\t\n" +
+	"\x0eVERDICT_REJECT\x10\x032\xe7\t\n" +
 	"\x0eReviewsService\x12\x84\x01\n" +
 	"\vListReviews\x12#.shop.reviews.v1.ListReviewsRequest\x1a$.shop.reviews.v1.ListReviewsResponse\"*\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{parent=products/*}/reviews\x90\x02\x01\x12s\n" +
 	"\tGetReview\x12!.shop.reviews.v1.GetReviewRequest\x1a\x17.shop.reviews.v1.Review\"*\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{name=products/*/reviews/*}\x90\x02\x01\x12\x96\x01\n" +
 	"\fCreateReview\x12$.shop.reviews.v1.CreateReviewRequest\x1a\x17.shop.reviews.v1.Review\"G\xa2\xd4\x18\x14\x12\x12\x12\tcustomers\x12\x05staff\x82\xd3\xe4\x93\x02):\x06review\"\x1f/v1/{parent=products/*}/reviews\x12\x9d\x01\n" +
 	"\fUpdateReview\x12$.shop.reviews.v1.UpdateReviewRequest\x1a\x17.shop.reviews.v1.Review\"N\xa2\xd4\x18\x14\x12\x12\x12\tcustomers\x12\x05staff\x82\xd3\xe4\x93\x020:\x06review2&/v1/{review.name=products/*/reviews/*}\x12\x90\x01\n" +
 	"\fDeleteReview\x12$.shop.reviews.v1.DeleteReviewRequest\x1a\x16.google.protobuf.Empty\"B\xa2\xd4\x18\x14\x12\x12\x12\tcustomers\x12\x05staff\x82\xd3\xe4\x93\x02!*\x1f/v1/{name=products/*/reviews/*}\x90\x02\x02\x12\x97\x01\n" +
-	"\x10GetRatingSummary\x12(.shop.reviews.v1.GetRatingSummaryRequest\x1a\x1e.shop.reviews.v1.RatingSummary\"9\xa2\xd4\x18\aJ\x05\x12\x03\b\x90\x1c\x82\xd3\xe4\x93\x02%\x12#/v1/{name=products/*/ratingSummary}\x90\x02\x01\x12p\n" +
-	"\vGetReviewer\x12#.shop.reviews.v1.GetReviewerRequest\x1a\x19.shop.reviews.v1.Reviewer\"!\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/{name=reviewers/*}\x90\x02\x01\x12\x8d\x01\n" +
+	"\x10GetRatingSummary\x12(.shop.reviews.v1.GetRatingSummaryRequest\x1a\x1e.shop.reviews.v1.RatingSummary\"9\xa2\xd4\x18\aJ\x05\x12\x03\b\x90\x1c\x82\xd3\xe4\x93\x02%\x12#/v1/{name=products/*/ratingSummary}\x90\x02\x01\x12y\n" +
+	"\vGetReviewer\x12#.shop.reviews.v1.GetReviewerRequest\x1a\x19.shop.reviews.v1.Reviewer\"*\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{name=customers/*/reviewer}\x90\x02\x01\x12\x8d\x01\n" +
 	"\x11BatchGetReviewers\x12).shop.reviews.v1.BatchGetReviewersRequest\x1a*.shop.reviews.v1.BatchGetReviewersResponse\"!\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/reviewers:batchGet\x90\x02\x01\x12h\n" +
 	"\x0fModerateReviews\x12'.shop.reviews.v1.ModerateReviewsRequest\x1a(.shop.reviews.v1.ModerateReviewsResponse(\x010\x01B\\\xa2\xd4\x18\x16\n" +
 	"\x02\b\x02\x12\x02\b\x01:\x02\x10\x03B\b\x10\x02H\bR\x02\b\x03Z@github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v1;reviewsv1b\x06proto3"
@@ -1181,8 +1169,8 @@ var file_shop_reviews_v1_reviews_proto_msgTypes = make([]protoimpl.MessageInfo, 
 var file_shop_reviews_v1_reviews_proto_goTypes = []any{
 	(ModerateReviewsResponse_Verdict)(0), // 0: shop.reviews.v1.ModerateReviewsResponse.Verdict
 	(*Review)(nil),                       // 1: shop.reviews.v1.Review
-	(*Reviewer)(nil),                     // 2: shop.reviews.v1.Reviewer
-	(*RatingSummary)(nil),                // 3: shop.reviews.v1.RatingSummary
+	(*RatingSummary)(nil),                // 2: shop.reviews.v1.RatingSummary
+	(*Reviewer)(nil),                     // 3: shop.reviews.v1.Reviewer
 	(*ListReviewsRequest)(nil),           // 4: shop.reviews.v1.ListReviewsRequest
 	(*ListReviewsResponse)(nil),          // 5: shop.reviews.v1.ListReviewsResponse
 	(*GetReviewRequest)(nil),             // 6: shop.reviews.v1.GetReviewRequest
@@ -1204,35 +1192,36 @@ var file_shop_reviews_v1_reviews_proto_depIdxs = []int32{
 	17, // 0: shop.reviews.v1.Review.create_time:type_name -> google.protobuf.Timestamp
 	17, // 1: shop.reviews.v1.Review.update_time:type_name -> google.protobuf.Timestamp
 	16, // 2: shop.reviews.v1.RatingSummary.histogram:type_name -> shop.reviews.v1.RatingSummary.HistogramEntry
-	1,  // 3: shop.reviews.v1.ListReviewsResponse.reviews:type_name -> shop.reviews.v1.Review
-	1,  // 4: shop.reviews.v1.CreateReviewRequest.review:type_name -> shop.reviews.v1.Review
-	1,  // 5: shop.reviews.v1.UpdateReviewRequest.review:type_name -> shop.reviews.v1.Review
-	18, // 6: shop.reviews.v1.UpdateReviewRequest.update_mask:type_name -> google.protobuf.FieldMask
-	2,  // 7: shop.reviews.v1.BatchGetReviewersResponse.reviewers:type_name -> shop.reviews.v1.Reviewer
-	0,  // 8: shop.reviews.v1.ModerateReviewsResponse.verdict:type_name -> shop.reviews.v1.ModerateReviewsResponse.Verdict
-	4,  // 9: shop.reviews.v1.ReviewsService.ListReviews:input_type -> shop.reviews.v1.ListReviewsRequest
-	6,  // 10: shop.reviews.v1.ReviewsService.GetReview:input_type -> shop.reviews.v1.GetReviewRequest
-	7,  // 11: shop.reviews.v1.ReviewsService.CreateReview:input_type -> shop.reviews.v1.CreateReviewRequest
-	8,  // 12: shop.reviews.v1.ReviewsService.UpdateReview:input_type -> shop.reviews.v1.UpdateReviewRequest
-	9,  // 13: shop.reviews.v1.ReviewsService.DeleteReview:input_type -> shop.reviews.v1.DeleteReviewRequest
-	10, // 14: shop.reviews.v1.ReviewsService.GetRatingSummary:input_type -> shop.reviews.v1.GetRatingSummaryRequest
-	11, // 15: shop.reviews.v1.ReviewsService.GetReviewer:input_type -> shop.reviews.v1.GetReviewerRequest
-	12, // 16: shop.reviews.v1.ReviewsService.BatchGetReviewers:input_type -> shop.reviews.v1.BatchGetReviewersRequest
-	14, // 17: shop.reviews.v1.ReviewsService.ModerateReviews:input_type -> shop.reviews.v1.ModerateReviewsRequest
-	5,  // 18: shop.reviews.v1.ReviewsService.ListReviews:output_type -> shop.reviews.v1.ListReviewsResponse
-	1,  // 19: shop.reviews.v1.ReviewsService.GetReview:output_type -> shop.reviews.v1.Review
-	1,  // 20: shop.reviews.v1.ReviewsService.CreateReview:output_type -> shop.reviews.v1.Review
-	1,  // 21: shop.reviews.v1.ReviewsService.UpdateReview:output_type -> shop.reviews.v1.Review
-	19, // 22: shop.reviews.v1.ReviewsService.DeleteReview:output_type -> google.protobuf.Empty
-	3,  // 23: shop.reviews.v1.ReviewsService.GetRatingSummary:output_type -> shop.reviews.v1.RatingSummary
-	2,  // 24: shop.reviews.v1.ReviewsService.GetReviewer:output_type -> shop.reviews.v1.Reviewer
-	13, // 25: shop.reviews.v1.ReviewsService.BatchGetReviewers:output_type -> shop.reviews.v1.BatchGetReviewersResponse
-	15, // 26: shop.reviews.v1.ReviewsService.ModerateReviews:output_type -> shop.reviews.v1.ModerateReviewsResponse
-	18, // [18:27] is the sub-list for method output_type
-	9,  // [9:18] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	17, // 3: shop.reviews.v1.Reviewer.first_review_time:type_name -> google.protobuf.Timestamp
+	1,  // 4: shop.reviews.v1.ListReviewsResponse.reviews:type_name -> shop.reviews.v1.Review
+	1,  // 5: shop.reviews.v1.CreateReviewRequest.review:type_name -> shop.reviews.v1.Review
+	1,  // 6: shop.reviews.v1.UpdateReviewRequest.review:type_name -> shop.reviews.v1.Review
+	18, // 7: shop.reviews.v1.UpdateReviewRequest.update_mask:type_name -> google.protobuf.FieldMask
+	3,  // 8: shop.reviews.v1.BatchGetReviewersResponse.reviewers:type_name -> shop.reviews.v1.Reviewer
+	0,  // 9: shop.reviews.v1.ModerateReviewsResponse.verdict:type_name -> shop.reviews.v1.ModerateReviewsResponse.Verdict
+	4,  // 10: shop.reviews.v1.ReviewsService.ListReviews:input_type -> shop.reviews.v1.ListReviewsRequest
+	6,  // 11: shop.reviews.v1.ReviewsService.GetReview:input_type -> shop.reviews.v1.GetReviewRequest
+	7,  // 12: shop.reviews.v1.ReviewsService.CreateReview:input_type -> shop.reviews.v1.CreateReviewRequest
+	8,  // 13: shop.reviews.v1.ReviewsService.UpdateReview:input_type -> shop.reviews.v1.UpdateReviewRequest
+	9,  // 14: shop.reviews.v1.ReviewsService.DeleteReview:input_type -> shop.reviews.v1.DeleteReviewRequest
+	10, // 15: shop.reviews.v1.ReviewsService.GetRatingSummary:input_type -> shop.reviews.v1.GetRatingSummaryRequest
+	11, // 16: shop.reviews.v1.ReviewsService.GetReviewer:input_type -> shop.reviews.v1.GetReviewerRequest
+	12, // 17: shop.reviews.v1.ReviewsService.BatchGetReviewers:input_type -> shop.reviews.v1.BatchGetReviewersRequest
+	14, // 18: shop.reviews.v1.ReviewsService.ModerateReviews:input_type -> shop.reviews.v1.ModerateReviewsRequest
+	5,  // 19: shop.reviews.v1.ReviewsService.ListReviews:output_type -> shop.reviews.v1.ListReviewsResponse
+	1,  // 20: shop.reviews.v1.ReviewsService.GetReview:output_type -> shop.reviews.v1.Review
+	1,  // 21: shop.reviews.v1.ReviewsService.CreateReview:output_type -> shop.reviews.v1.Review
+	1,  // 22: shop.reviews.v1.ReviewsService.UpdateReview:output_type -> shop.reviews.v1.Review
+	19, // 23: shop.reviews.v1.ReviewsService.DeleteReview:output_type -> google.protobuf.Empty
+	2,  // 24: shop.reviews.v1.ReviewsService.GetRatingSummary:output_type -> shop.reviews.v1.RatingSummary
+	3,  // 25: shop.reviews.v1.ReviewsService.GetReviewer:output_type -> shop.reviews.v1.Reviewer
+	13, // 26: shop.reviews.v1.ReviewsService.BatchGetReviewers:output_type -> shop.reviews.v1.BatchGetReviewersResponse
+	15, // 27: shop.reviews.v1.ReviewsService.ModerateReviews:output_type -> shop.reviews.v1.ModerateReviewsResponse
+	19, // [19:28] is the sub-list for method output_type
+	10, // [10:19] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_shop_reviews_v1_reviews_proto_init() }

@@ -551,7 +551,7 @@ func RegisterReviewsServiceHandlerServer(ctx context.Context, mux *runtime.Serve
 		var stream runtime.ServerTransportStream
 		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/shop.reviews.v1.ReviewsService/GetReviewer", runtime.WithHTTPPathPattern("/v1/{name=reviewers/*}"))
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/shop.reviews.v1.ReviewsService/GetReviewer", runtime.WithHTTPPathPattern("/v1/{name=customers/*/reviewer}"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -731,7 +731,7 @@ func RegisterReviewsServiceHandlerClient(ctx context.Context, mux *runtime.Serve
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/shop.reviews.v1.ReviewsService/GetReviewer", runtime.WithHTTPPathPattern("/v1/{name=reviewers/*}"))
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/shop.reviews.v1.ReviewsService/GetReviewer", runtime.WithHTTPPathPattern("/v1/{name=customers/*/reviewer}"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -771,7 +771,7 @@ var (
 	pattern_ReviewsService_UpdateReview_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 2, 2, 1, 0, 4, 4, 5, 3}, []string{"v1", "products", "reviews", "review.name"}, ""))
 	pattern_ReviewsService_DeleteReview_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 2, 2, 1, 0, 4, 4, 5, 3}, []string{"v1", "products", "reviews", "name"}, ""))
 	pattern_ReviewsService_GetRatingSummary_0  = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 2, 2, 4, 3, 5, 3}, []string{"v1", "products", "ratingSummary", "name"}, ""))
-	pattern_ReviewsService_GetReviewer_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 2, 5, 2}, []string{"v1", "reviewers", "name"}, ""))
+	pattern_ReviewsService_GetReviewer_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 2, 2, 4, 3, 5, 3}, []string{"v1", "customers", "reviewer", "name"}, ""))
 	pattern_ReviewsService_BatchGetReviewers_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "reviewers"}, "batchGet"))
 )
 

@@ -52,7 +52,7 @@ type ReviewsServiceClient interface {
 	DeleteReview(ctx context.Context, in *DeleteReviewRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
 	// GetRatingSummary counts the ratings of a product.
 	GetRatingSummary(ctx context.Context, in *GetRatingSummaryRequest, opts ...grpc.CallOption) (*RatingSummary, error)
-	// GetReviewer reads who writes reviews.
+	// GetReviewer reads what is known of a customer who wrote reviews.
 	GetReviewer(ctx context.Context, in *GetReviewerRequest, opts ...grpc.CallOption) (*Reviewer, error)
 	// BatchGetReviewers reads several reviewers at once, in the order asked for.
 	BatchGetReviewers(ctx context.Context, in *BatchGetReviewersRequest, opts ...grpc.CallOption) (*BatchGetReviewersResponse, error)
@@ -182,7 +182,7 @@ type ReviewsServiceServer interface {
 	DeleteReview(context.Context, *DeleteReviewRequest) (*emptypb.Empty, error)
 	// GetRatingSummary counts the ratings of a product.
 	GetRatingSummary(context.Context, *GetRatingSummaryRequest) (*RatingSummary, error)
-	// GetReviewer reads who writes reviews.
+	// GetReviewer reads what is known of a customer who wrote reviews.
 	GetReviewer(context.Context, *GetReviewerRequest) (*Reviewer, error)
 	// BatchGetReviewers reads several reviewers at once, in the order asked for.
 	BatchGetReviewers(context.Context, *BatchGetReviewersRequest) (*BatchGetReviewersResponse, error)

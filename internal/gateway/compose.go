@@ -1,0 +1,164 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	composev1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/compose/v1"
+	"github.com/gatehouse-dev/gatehouse/internal/aggregate"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/config"
+)
+
+// composition is an RPC that is made of calls of others. Its connection stands in
+// its chain before it is compiled, since it calls RPCs that are linked later.
+type composition struct {
+	rpc   protoreflect.MethodDescriptor
+	from  *composev1.Composition
+	field string // of the configuration; "" for the option
+	conn  *aggregate.Conn
+}
+
+// compositions are those of one table, by the full name of the RPC on the wire.
+type compositions map[string]*composition
+
+// findCompositions finds which of the chosen RPCs are composed.
+func (b *builder) findCompositions(chosen []*exposed) error {
+	b.composed = compositions{}
+	var errs []error
+	known := make([]string, 0, len(chosen))
+	for _, e := range chosen {
+		known = append(known, string(e.method.FullName()))
+		from, field, err := b.file.Composition(e.method)
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("%s: %w", optionOf(e.method), err))
+		case from != nil:
+			b.composed[fullMethod(e.method)] = &composition{rpc: e.method, from: from, field: field, conn: new(aggregate.Conn)}
+		case b.upstreams[e.upstream] == nil: // composed: true
+			errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d]", e.index),
+				"nobody answers %s: upstream %q has no server (composed: true), and nothing says of what the RPC is composed; give it the option (gatehouse.compose.v1.composition), or write compose: [{rpc: %s, steps: [...]}]",
+				e.method.FullName(), e.upstream, e.method.FullName()))
+		}
+	}
+	for i, c := range b.file.Config.GetCompose() {
+		if !slices.Contains(known, c.GetRpc()) {
+			errs = append(errs, b.file.Errorf(fmt.Sprintf("compose[%d].rpc", i), "%q is not an exposed RPC%s", c.GetRpc(), config.DidYouMean(c.GetRpc(), known)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func optionOf(m protoreflect.MethodDescriptor) string {
+	return fmt.Sprintf("option of rpc %s (gatehouse.compose.v1.composition)", m.FullName())
+}
+
+// connOf is what stands at the end of an RPC's chain.
+func (b *builder) connOf(r *rpc) grpc.ClientConnInterface {
+	if c := b.composed[r.name]; c != nil {
+		return c.conn
+	}
+	return b.upstreams[r.upstream].Conn()
+}
+
+// compose links the composed RPCs to those that they call, of this same table.
+func (b *builder) compose() error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(b.composed)) {
+		c := b.composed[name]
+		if err := c.conn.Compile(c.from, c.rpc, b.findRPC); err != nil {
+			for _, one := range flattened(err) {
+				errs = append(errs, b.wrongComposition(c, one))
+			}
+			continue
+		}
+		b.methods[name].Conn = aggregate.Client(b.methods[name].Conn)
+	}
+	if len(errs) == 0 {
+		errs = append(errs, b.composedInCircles())
+	}
+	return errors.Join(errs...)
+}
+
+// findRPC finds what a step calls.
+func (b *builder) findRPC(name protoreflect.FullName) (*call.Method, error) {
+	if m := b.methods["/"+string(name.Parent())+"/"+string(name.Name())]; m != nil {
+		return m, nil
+	}
+	for upstream, s := range b.schemas {
+		if s.set.Method(name) != nil {
+			return nil, fmt.Errorf("%s is not exposed, and a step passes the policies of what it calls; add to expose such as {select: %q, upstream: %s}", name, name, b.upstreamOf(name, upstream))
+		}
+	}
+	var known []string
+	for _, m := range b.methods {
+		known = append(known, string(m.Desc.FullName()))
+	}
+	slices.Sort(known)
+	return nil, fmt.Errorf("no upstream has an RPC %q%s", name, config.DidYouMean(string(name), known))
+}
+
+// upstreamOf is the first upstream of the configuration that has an RPC.
+func (b *builder) upstreamOf(name protoreflect.FullName, found string) string {
+	for _, u := range b.file.Config.GetUpstreams() {
+		if s := b.schemas[u.GetName()]; s != nil && !u.GetComposed() && s.set.Method(name) != nil {
+			return u.GetName()
+		}
+	}
+	return found
+}
+
+// wrongComposition tells what is wrong, and where it is written.
+func (b *builder) wrongComposition(c *composition, err error) error {
+	field := ""
+	if e, ok := errors.AsType[*aggregate.Error](err); ok {
+		field = e.Field
+	}
+	switch {
+	case c.field != "" && field != "":
+		return b.file.Errorf(c.field+"."+field, "%v (of %s)", err, c.rpc.FullName())
+	case c.field != "":
+		return b.file.Errorf(c.field, "%v (of %s)", err, c.rpc.FullName())
+	case field != "":
+		return fmt.Errorf("%s: %s: %w", optionOf(c.rpc), field, err)
+	default:
+		return fmt.Errorf("%s: %w", optionOf(c.rpc), err)
+	}
+}
+
+// composedInCircles refuses composed RPCs that call each other.
+func (b *builder) composedInCircles() error {
+	done := map[string]bool{}
+	var way []string
+	var visit func(name string) error
+	visit = func(name string) error {
+		c := b.composed[name]
+		if c == nil || done[name] {
+			return nil
+		}
+		if i := slices.Index(way, name); i >= 0 {
+			return b.wrongComposition(c, fmt.Errorf("it calls itself: %s", strings.Join(append(way[i:], name), " -> ")))
+		}
+		way = append(way, name)
+		for _, m := range c.conn.Calls() {
+			if err := visit(m.Name); err != nil {
+				return err
+			}
+		}
+		way = way[:len(way)-1]
+		done[name] = true
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.composed)) {
+		if err := visit(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
