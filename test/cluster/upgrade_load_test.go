@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
@@ -25,7 +26,7 @@ import (
 const (
 	upgradePatience = 60 * time.Second       // for one call, far more than any takes
 	lateness        = 300 * time.Millisecond // of clients that connect and then think
-	atOnce          = 8000                   // connections; those above it are not attempted, and the test says so
+	atOnce          = 3000                   // connections, fewer than a queue holds; those above it are not attempted, and the test says so
 	keepers         = 16                     // clients that keep their connection
 	keeperPause     = 40 * time.Millisecond
 )
@@ -172,6 +173,7 @@ func upgradeHTTP(ctx context.Context, to string, n int, late time.Duration) erro
 
 func upgradeGRPC(ctx context.Context, to string, n int) error {
 	cc, err := grpc.NewClient("passthrough:///"+to, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry(),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: upgradePatience}), // or it gives up by itself
 		grpc.WithContextDialer(func(ctx context.Context, to string) (net.Conn, error) { return upgradeDial(ctx, to, n) }))
 	if err != nil {
 		return err
