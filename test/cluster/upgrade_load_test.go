@@ -27,7 +27,6 @@ const (
 	upgradePatience = 60 * time.Second       // for one call, far more than any takes
 	lateness        = 300 * time.Millisecond // of clients that connect and then think
 	atOnce          = 3000                   // connections, fewer than a queue holds; those above it are not attempted, and the test says so
-	keepers         = 16                     // clients that keep their connection
 	keeperPause     = 40 * time.Millisecond
 )
 
@@ -50,7 +49,7 @@ type upgradeLoad struct {
 	reasons map[string]int
 }
 
-func startUpgradeLoad(t *testing.T, g *upgradable, rate int) *upgradeLoad {
+func startUpgradeLoad(t *testing.T, g *upgradable, rate, keepers int) *upgradeLoad {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &upgradeLoad{g: g, rate: rate, cancel: cancel, begun: time.Now(), reasons: map[string]int{}}
