@@ -219,12 +219,13 @@ func (l *upgradeLoad) keep(ctx context.Context, k int) {
 type upgradeSum struct {
 	took                      time.Duration
 	sent, kept, skipped, peak int64
+	lost                      int64
 	rate                      int
 }
 
 func (s upgradeSum) String() string {
-	return fmt.Sprintf("%d new connections, %.0f a second of %d asked for (%d not attempted), at most %d open at once; %d calls on kept connections; none refused, none lost",
-		s.sent, float64(s.sent)/s.took.Seconds(), s.rate, s.skipped, s.peak, s.kept)
+	return fmt.Sprintf("%d new connections, %.0f a second of %d asked for (%d not attempted), at most %d open at once; %d calls on kept connections; %d refused or lost",
+		s.sent, float64(s.sent)/s.took.Seconds(), s.rate, s.skipped, s.peak, s.kept, s.lost)
 }
 
 // stop waits for all answers, and fails the test if one is missing.
@@ -239,5 +240,7 @@ func (l *upgradeLoad) stop(t *testing.T) upgradeSum {
 	if got, want := l.right.Load(), l.sent.Load()+l.kept.Load(); got != want {
 		t.Errorf("%d of %d calls had their answer", got, want)
 	}
-	return upgradeSum{took: took, sent: l.sent.Load(), kept: l.kept.Load(), skipped: l.skipped.Load(), peak: l.peak.Load(), rate: l.rate}
+	return upgradeSum{
+		took: took, sent: l.sent.Load(), kept: l.kept.Load(), skipped: l.skipped.Load(), peak: l.peak.Load(), lost: l.lost.Load(), rate: l.rate,
+	}
 }
