@@ -10,15 +10,14 @@ import (
 	"google.golang.org/grpc"
 )
 
-// lastWord is how long a client that has connected may take to send its first
-// request, or to finish the handshake, while the server drains. It is net/http's.
-const lastWord = 5 * time.Second
-
-// farewell is how long idle connections are kept at least once the server is
+// How long idle connections of HTTP/1.1 are kept at least once the server is
 // leaving, as long as there are any: a client that sends something meanwhile is
 // told to use another. To close one under a request that is under way is what
 // HTTP/1.1 cannot mend (RFC 9112, 9.3.1).
-const farewell = time.Second
+const (
+	quietLast   = time.Second      // nobody else serves, and somebody waits for the end
+	quietBeside = 10 * time.Second // another process serves
+)
 
 // drain ends the listeners in the order in which clients need them.
 func (s *Server) drain(handedOver bool) {
@@ -49,7 +48,7 @@ func (s *Server) drainLast() {
 	defer cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.drainGRPC(ctx) })
-	wg.Go(func() { s.drainHTTP(ctx, max(0, farewell-s.options.Drain.Delay)) })
+	wg.Go(func() { s.drainHTTP(ctx, max(0, quietLast-s.options.Drain.Delay)) })
 	wg.Wait()
 	s.leave("admin")
 	s.drainAdmin(0)
@@ -61,16 +60,16 @@ func (s *Server) drainLast() {
 func (s *Server) drainBeside() {
 	s.leave("http", "grpc", "admin")
 	s.ready.Store(false)
-	quiet := max(s.options.Drain.Delay, farewell)
+	quiet := max(s.options.Drain.Delay, quietBeside)
 	ctx, cancel := context.WithTimeout(context.Background(), s.options.Drain.Timeout)
 	defer cancel()
 	if s.options.OnDrain != nil {
-		defer time.AfterFunc(quiet+farewell, s.options.OnDrain).Stop()
+		defer time.AfterFunc(quiet+adminTime, s.options.OnDrain).Stop()
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { s.drainGRPC(ctx) })
 	wg.Go(func() { s.drainHTTP(ctx, quiet) })
-	wg.Go(func() { s.drainAdmin(quiet) })
+	wg.Go(func() { s.drainAdmin(quietLast) })
 	wg.Wait()
 }
 
@@ -85,7 +84,8 @@ func (s *Server) leave(names ...string) {
 }
 
 // await waits until no connection of the listener is fresh, and for quiet until
-// none is idle.
+// none is idle. A client that sends nothing is closed at the header timeout,
+// as ever.
 func (s *Server) await(ctx context.Context, name string, quiet time.Duration) {
 	l, ok := s.open[name]
 	if !ok {
@@ -93,14 +93,11 @@ func (s *Server) await(ctx context.Context, name string, quiet time.Duration) {
 	}
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	last, still := time.After(lastWord), time.After(quiet)
-	waitFresh, waitIdle := true, quiet > 0
-	for waitFresh && l.conns.at[fresh].Load() > 0 || waitIdle && l.conns.at[idle].Load() > 0 {
+	still, waitIdle := time.After(quiet), quiet > 0
+	for l.conns.at[fresh].Load() > 0 || waitIdle && l.conns.at[idle].Load() > 0 {
 		select {
 		case <-ctx.Done():
 			return
-		case <-last:
-			waitFresh = false
 		case <-still:
 			waitIdle = false
 		case <-tick.C:
@@ -125,8 +122,7 @@ func (s *Server) drainGRPC(ctx context.Context) {
 	stopGRPC(ctx, s.native)
 }
 
-// adminTime is how long an answer of the admin listener may take to be read when
-// all else has ended.
+// adminTime is how long the admin listener is waited for when all else has ended.
 const adminTime = time.Second
 
 func (s *Server) drainAdmin(quiet time.Duration) {

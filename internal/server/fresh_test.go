@@ -3,9 +3,11 @@ package server_test
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -201,14 +203,17 @@ func TestDrainTellsKeptConnections(t *testing.T) {
 // it up for ever, whatever the timeout.
 func TestDrainEndsSilentConnections(t *testing.T) {
 	t.Parallel()
-	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, taking)))
-	all := silent(t, g, g.HTTP, g.HTTP, g.Admin)
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, taking), func(c *configv1.Config) {
+		c.Drain = &configv1.Drain{Timeout: durationpb.New(10 * time.Minute)}
+		c.Limits = &configv1.Limits{HeaderTimeout: durationpb.New(time.Second)}
+	}))
+	all := silent(t, g, g.HTTP, g.GRPC, g.Admin)
 	g.Stop()
 	if err := g.Wait(t); err != nil {
 		t.Error(err)
 	}
 	for i, c := range all {
-		if _, err := c.Read(make([]byte, 1)); err == nil {
+		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("connection %d is open", i)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
@@ -25,8 +26,7 @@ import (
 const (
 	upgradePatience = 60 * time.Second       // for one call, far more than any takes
 	lateness        = 300 * time.Millisecond // of clients that connect and then think
-	atOnce          = 8000                   // connections; those above it are not attempted, and the test says so
-	keepers         = 16                     // clients that keep their connection
+	atOnce          = 3000                   // connections, fewer than a queue holds; those above it are not attempted, and the test says so
 	keeperPause     = 40 * time.Millisecond
 )
 
@@ -49,7 +49,7 @@ type upgradeLoad struct {
 	reasons map[string]int
 }
 
-func startUpgradeLoad(t *testing.T, g *upgradable, rate int) *upgradeLoad {
+func startUpgradeLoad(t *testing.T, g *upgradable, rate, keepers int) *upgradeLoad {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &upgradeLoad{g: g, rate: rate, cancel: cancel, begun: time.Now(), reasons: map[string]int{}}
@@ -172,6 +172,7 @@ func upgradeHTTP(ctx context.Context, to string, n int, late time.Duration) erro
 
 func upgradeGRPC(ctx context.Context, to string, n int) error {
 	cc, err := grpc.NewClient("passthrough:///"+to, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry(),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: upgradePatience}), // or it gives up by itself
 		grpc.WithContextDialer(func(ctx context.Context, to string) (net.Conn, error) { return upgradeDial(ctx, to, n) }))
 	if err != nil {
 		return err
@@ -218,12 +219,13 @@ func (l *upgradeLoad) keep(ctx context.Context, k int) {
 type upgradeSum struct {
 	took                      time.Duration
 	sent, kept, skipped, peak int64
+	lost                      int64
 	rate                      int
 }
 
 func (s upgradeSum) String() string {
-	return fmt.Sprintf("%d new connections, %.0f a second of %d asked for (%d not attempted), at most %d open at once; %d calls on kept connections; none refused, none lost",
-		s.sent, float64(s.sent)/s.took.Seconds(), s.rate, s.skipped, s.peak, s.kept)
+	return fmt.Sprintf("%d new connections, %.0f a second of %d asked for (%d not attempted), at most %d open at once; %d calls on kept connections; %d refused or lost",
+		s.sent, float64(s.sent)/s.took.Seconds(), s.rate, s.skipped, s.peak, s.kept, s.lost)
 }
 
 // stop waits for all answers, and fails the test if one is missing.
@@ -238,5 +240,7 @@ func (l *upgradeLoad) stop(t *testing.T) upgradeSum {
 	if got, want := l.right.Load(), l.sent.Load()+l.kept.Load(); got != want {
 		t.Errorf("%d of %d calls had their answer", got, want)
 	}
-	return upgradeSum{took: took, sent: l.sent.Load(), kept: l.kept.Load(), skipped: l.skipped.Load(), peak: l.peak.Load(), rate: l.rate}
+	return upgradeSum{
+		took: took, sent: l.sent.Load(), kept: l.kept.Load(), skipped: l.skipped.Load(), peak: l.peak.Load(), lost: l.lost.Load(), rate: l.rate,
+	}
 }

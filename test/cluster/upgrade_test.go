@@ -25,25 +25,27 @@ func TestUpgradeUnderLoad(t *testing.T) {
 	b := newUpgradeBackend(t)
 	programs := buildUpgradePrograms(t)
 	g := startUpgradable(t, programs[0], b.address)
-	load := startUpgradeLoad(t, g, rate)
+	load := startUpgradeLoad(t, g, rate, 16)
 	upgradeEventually(t, "calls by the first program", func() bool { return b.calls(programs[0].version) > rate/4 })
 	for n := range upgrades {
 		next := programs[(n+1)%2]
 		before := b.calls(next.version)
 		g.install(t, next)
 		g.upgrade(t)
-		upgradeEventually(t, "calls by the new program", func() bool { return b.calls(next.version) > before+rate/4 })
+		upgradeEventually(t, "calls by the new program", func() bool { return b.calls(next.version) > before+rate/2 })
 	}
-	terminated := load.stop(t)
+	sum := load.stop(t)
 	if others := g.processes(t); len(others) != 1 || others[0] != g.pid {
 		t.Errorf("the processes are %v, want only %d", others, g.pid)
 	}
 	g.terminate(t)
-	t.Logf("%d upgrades in %v: %s", upgrades, terminated.took.Round(time.Millisecond), terminated)
+	t.Logf("%d upgrades in %v: %s", upgrades, sum.took.Round(time.Millisecond), sum)
 }
 
 // TestTerminatedUnderLoad asks a gateway to end whose socket another has as
-// well: what has connected to it has its answer, and the other has the rest.
+// well: what has connected to it has its answer, and the next has the rest. No
+// client keeps its connection here: on a busy machine more than a second goes by
+// between two of its calls, and that is all that it is given.
 func TestTerminatedUnderLoad(t *testing.T) {
 	rounds, rate := 1, 200
 	if os.Getenv("GATEHOUSE_CLUSTER") != "" {
@@ -53,7 +55,7 @@ func TestTerminatedUnderLoad(t *testing.T) {
 	program := buildUpgradePrograms(t)[0]
 	sockets := openUpgradeSockets(t)
 	g := startActivated(t, program, b.address, sockets)
-	load := startUpgradeLoad(t, g, rate)
+	load := startUpgradeLoad(t, g, rate, 0)
 	for range rounds {
 		before := b.calls(program.version)
 		upgradeEventually(t, "calls", func() bool { return b.calls(program.version) > before+rate/4 })
