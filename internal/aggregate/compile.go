@@ -281,8 +281,7 @@ func (k *compiler) cycles() {
 			for _, n := range append(way[begin:], i) {
 				names = append(names, k.plan.steps[n].name)
 			}
-			slices.Reverse(names)
-			k.at = fmt.Sprintf("steps[%d]", i)
+			k.at, k.current = fmt.Sprintf("steps[%d]", i), k.plan.steps[i]
 			k.failf("", "the steps wait for each other: %s", strings.Join(names, " -> "))
 			return false
 		}

@@ -229,7 +229,9 @@ func (s *restStream) writeTrailers() {
 	h := s.w.Header()
 	for key, values := range s.trailer {
 		if s.passes(key) {
-			h[http.TrailerPrefix+textproto.CanonicalMIMEHeaderKey(key)] = httpValues(key, values)
+			name := textproto.CanonicalMIMEHeaderKey(key)
+			delete(h, name) // a header of that name has gone out; of an announced trailer it would go again
+			h[http.TrailerPrefix+name] = httpValues(key, values)
 		}
 	}
 }
