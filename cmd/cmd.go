@@ -225,12 +225,12 @@ func (a *App) serveWith(ctx context.Context, o gateway.Options, ready before) (e
 	if err != nil {
 		return err
 	}
-	if err := ready(g.Log(), srv); err != nil {
-		return errors.Join(err, srv.Close())
-	}
 	g.Log().Info("serving", "http", srv.Address("http"), "grpc", srv.Address("grpc"), "admin", srv.Address("admin"), "rpcs", len(g.Policies()))
 	for _, warning := range g.Warnings() {
 		g.Log().Warn(warning)
+	}
+	if err := ready(g.Log(), srv); err != nil {
+		return errors.Join(err, srv.Close())
 	}
 	defer follow(ctx, g)()
 	return srv.Serve(ctx)
