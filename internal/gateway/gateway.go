@@ -194,9 +194,10 @@ func (g *Gateway) health() []server.Health {
 	states := make([]server.Health, 0, len(g.upstreams))
 	for _, name := range slices.Sorted(maps.Keys(g.upstreams)) {
 		up := g.upstreams[name]
-		state := up.State()
+		status := up.Status()
 		states = append(states, server.Health{
-			Upstream: name, State: state.String(), Required: up.Options.Required, Ready: state == connectivity.Ready,
+			Upstream: name, State: status.State.String(), Needed: up.Options.Required, Ready: status.State == connectivity.Ready,
+			Found: status.Found, Replicas: status.Replicas, Connections: status.Connections, Problem: status.Problem,
 		})
 	}
 	return states

@@ -43,7 +43,7 @@ func dial(u *configv1.Upstream, version string, more []grpc.DialOption) (*upstre
 	if err != nil {
 		return nil, fmt.Errorf("upstream %q: %w", u.GetName(), err)
 	}
-	return upstream.Dial(upstream.Options{
+	o := upstream.Options{
 		Name:             u.GetName(),
 		Target:           u.GetTarget(),
 		Authority:        u.GetAuthority(),
@@ -54,8 +54,41 @@ func dial(u *configv1.Upstream, version string, more []grpc.DialOption) (*upstre
 		MaxReceive:       int(u.GetMaxReceiveBytes()),
 		UserAgent:        "gatehouse/" + version,
 		Required:         !u.GetOptional(),
+		Balancing:        balancing(u.GetBalancing()),
+		Outliers:         outliers(u.GetOutliers()),
+		MaxStreamAge:     u.GetMaxStreamAge().AsDuration(),
 		Dial:             more,
-	})
+	}
+	for _, a := range u.GetAddresses() {
+		o.Addresses = append(o.Addresses, upstream.Address{Address: a.GetAddress(), Weight: a.GetWeight()})
+	}
+	if h := u.GetHealthCheck(); h != nil && !h.GetDisabled() {
+		o.Health = &upstream.Health{Service: h.GetService()}
+	}
+	return upstream.Dial(o)
+}
+
+func balancing(b *configv1.Balancing) upstream.Balancing {
+	kinds := map[configv1.Balancing_Kind]upstream.Kind{
+		configv1.Balancing_KIND_LEAST_REQUEST: upstream.LeastRequest, configv1.Balancing_KIND_WEIGHTED: upstream.Weighted,
+		configv1.Balancing_KIND_RING_HASH: upstream.RingHash,
+	}
+	return upstream.Balancing{
+		Kind: kinds[b.GetKind()], Connections: int(b.GetConnections()),
+		SlowStart: b.GetSlowStart().AsDuration(), Refresh: b.GetRefresh().AsDuration(),
+	}
+}
+
+func outliers(o *configv1.Outliers) *upstream.Outliers {
+	if o == nil {
+		return nil
+	}
+	return &upstream.Outliers{
+		Interval: o.GetInterval().AsDuration(), BaseEjectionTime: o.GetBaseEjectionTime().AsDuration(),
+		MaxEjectionTime: o.GetMaxEjectionTime().AsDuration(), MaxEjectionPercent: o.GetMaxEjectionPercent(),
+		FailurePercentage: o.GetFailurePercentage(), SuccessRateStdev: o.GetSuccessRateStdev(),
+		MinimumCalls: o.GetMinimumCalls(), MinimumReplicas: o.GetMinimumReplicas(),
+	}
 }
 
 // clientTLS is nil for an upstream in the clear.

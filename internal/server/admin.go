@@ -13,8 +13,16 @@ import (
 type Health struct {
 	Upstream string `json:"upstream"`
 	State    string `json:"state"`
-	Required bool   `json:"required"`
+	Needed   bool   `json:"needed"` // the gateway is not ready without it
 	Ready    bool   `json:"ready"`
+	// Found tells how its replicas are found: "addresses", "dns", "xds" and such.
+	Found string `json:"found,omitempty"`
+	// Replicas is how many were found, 0 where only a control plane knows.
+	Replicas int `json:"replicas,omitempty"`
+	// Connections is how many stand, to replicas that are well or not.
+	Connections int `json:"connections"`
+	// Problem is why the replicas could not be found last time.
+	Problem string `json:"problem,omitempty"`
 }
 
 // Admin is what the admin listener shows. Its functions are called for each
@@ -40,19 +48,27 @@ func (a *Admin) Handler(ready func() bool) http.Handler {
 	return mux
 }
 
-// readyz is 200 if new calls are welcome and every required upstream is
-// reachable, else 503; the body tells which is not.
+// readyz is 200 if new calls are welcome and every upstream that is needed is
+// there, else 503. The body tells which are not: those that are missing make the
+// gateway unready, those that it does without do not.
 func (a *Admin) readyz(w http.ResponseWriter, welcome bool) {
 	answer := struct {
 		Ready     bool     `json:"ready"`
 		Draining  bool     `json:"draining,omitempty"`
+		Missing   []string `json:"missing,omitempty"`
+		Without   []string `json:"without,omitempty"`
 		Upstreams []Health `json:"upstreams"`
-	}{Ready: welcome, Draining: !welcome, Upstreams: a.Health()}
+	}{Draining: !welcome, Upstreams: a.Health()}
 	for _, h := range answer.Upstreams {
-		if h.Required && !h.Ready {
-			answer.Ready = false
+		switch {
+		case h.Ready:
+		case h.Needed:
+			answer.Missing = append(answer.Missing, h.Upstream)
+		default:
+			answer.Without = append(answer.Without, h.Upstream)
 		}
 	}
+	answer.Ready = welcome && len(answer.Missing) == 0
 	status := http.StatusOK
 	if !answer.Ready {
 		status = http.StatusServiceUnavailable

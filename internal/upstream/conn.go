@@ -15,6 +15,7 @@ import (
 type Conn struct {
 	name string
 	cc   grpc.ClientConnInterface
+	age  *age // of streams
 }
 
 var _ grpc.ClientConnInterface = (*Conn)(nil)
@@ -45,21 +46,38 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	if err := call.From(ctx).ReadRequest(); err != nil {
 		return nil, err
 	}
+	ctx, end := c.age.begin(ctx)
 	up, err := c.cc.NewStream(ctx, desc, method, opts...)
 	if err != nil {
-		return nil, c.hide(ctx, err)
+		err = c.ended(ctx, err)
+		end()
+		return nil, err
 	}
-	return &clientStream{ClientStream: up, conn: c, ctx: ctx}, nil
+	return &clientStream{ClientStream: up, conn: c, ctx: ctx, end: end, one: !desc.ServerStreams}, nil
+}
+
+// ended is how a stream ended, as it may be told.
+func (c *Conn) ended(ctx context.Context, err error) error {
+	if c.age.ended(ctx) {
+		return c.age.over
+	}
+	return c.hide(ctx, err)
 }
 
 type clientStream struct {
 	grpc.ClientStream
 	conn *Conn
 	ctx  context.Context // of the stream, to tell whose deadline passed
+	end  func()          // lets go of what bounds the stream's age
+	one  bool            // there is one answer, and it ends the stream
 }
 
 func (s *clientStream) RecvMsg(m any) error {
 	err := s.ClientStream.RecvMsg(m)
+	if err == nil && !s.one {
+		return nil
+	}
+	defer s.end()
 	if err == nil || err == io.EOF {
 		return err
 	}
@@ -67,7 +85,7 @@ func (s *clientStream) RecvMsg(m any) error {
 	if answered(header, s.Trailer(), err) {
 		return err
 	}
-	return s.conn.hide(s.ctx, err)
+	return s.conn.ended(s.ctx, err)
 }
 
 // Header gives the backend's headers. Its errors are told by RecvMsg.

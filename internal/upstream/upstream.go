@@ -1,31 +1,33 @@
-// Package upstream is the way to backends: connections, and the last link of
-// every chain.
+// Package upstream is the way to backends: where their replicas are, how calls
+// are spread over them, and the last link of every chain.
+//
+// Replicas are found (resolve.go), chosen between (serviceconfig.go, and
+// spread.go where grpc-go has no policy), and watched (watch.go).
 package upstream
 
 import (
+	"cmp"
 	"crypto/tls"
-	"fmt"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/encoding/gzip" // so that compressed messages of either side can be read
-	"google.golang.org/grpc/keepalive"
-
-	"github.com/gatehouse-dev/gatehouse/internal/call"
+	_ "google.golang.org/grpc/health"        // so that replicas can be asked whether they are well
 )
 
 // Options describe one upstream.
 type Options struct {
 	Name string
 	// Target is any gRPC target: "dns:///catalog:9000", "unix:/run/catalog",
-	// "passthrough:///10.0.0.1:9000", "xds:///catalog".
-	Target    string
-	Authority string      // what the backend is told it is called; "" for the target's
-	TLS       *tls.Config // nil: in the clear
+	// "passthrough:///10.0.0.1:9000", "xds:///catalog". "" if there are Addresses.
+	Target string
+	// Addresses are the replicas, one by one.
+	Addresses []Address
+	Authority string // what the backend is told it is called; "" for the target's
+	// TLS is nil for a connection in the clear. Each handshake asks its
+	// GetClientCertificate and VerifyConnection anew, so certificates may change.
+	TLS *tls.Config
 	// KeepaliveTime is how long a connection with calls on it may be silent
 	// before it is pinged. Servers end connections that are pinged more often
 	// than they like; grpc-go's default is once in five minutes.
@@ -37,60 +39,69 @@ type Options struct {
 	MaxReceive       int           // bytes of one message
 	UserAgent        string
 	Required         bool // the gateway is not ready without it
+
+	Balancing Balancing
+	Health    *Health   // nil: replicas are not asked
+	Outliers  *Outliers // nil: all stay in
+	// MaxStreamAge ends streams after so long, give or take a tenth. Zero sets
+	// no bound.
+	MaxStreamAge time.Duration
+	// Random gives numbers in [0, 1) and must be safe for concurrent use; nil is
+	// math/rand.
+	Random func() float64
+
 	// Dial adds to what the connections are made with.
 	Dial []grpc.DialOption
 }
 
-// Upstream is a connection to the replicas of one backend. It is safe for
+// Address is one replica: "host:port" or "unix:/path".
+type Address struct {
+	Address string
+	Weight  uint32 // relative to the others'; 0 is 1
+}
+
+// Kind is a way to choose among replicas.
+type Kind uint8
+
+// The ways to choose.
+const (
+	RoundRobin   Kind = iota
+	LeastRequest      // of two at random, the one with fewer calls (gRFC A48)
+	Weighted          // by the weights of addresses, else by reported load (gRFC A58)
+	RingHash          // by the key of [WithHashKey] (gRFC A42, A76)
+)
+
+// Balancing tells how calls are spread. The zero value is one connection to each
+// replica, one call after the other.
+type Balancing struct {
+	Kind        Kind
+	Connections int           // to each replica; 0 is 1
+	SlowStart   time.Duration // until a new replica has its whole share
+	Refresh     time.Duration // between questions to DNS; 0 asks when a connection ends
+}
+
+// Health is what replicas are asked about (grpc.health.v1, gRFC A17).
+type Health struct{ Service string }
+
+// Outliers tells which replicas are left out for their failures (gRFC A50).
+type Outliers struct {
+	Interval           time.Duration
+	BaseEjectionTime   time.Duration
+	MaxEjectionTime    time.Duration
+	MaxEjectionPercent uint32
+	FailurePercentage  uint32 // 0: not by that
+	SuccessRateStdev   uint32 // in thousandths; 0: not by that
+	MinimumCalls       uint32
+	MinimumReplicas    uint32
+}
+
+// Upstream is the connections to the replicas of one backend. It is safe for
 // concurrent use and lives longer than a table.
 type Upstream struct {
 	Options Options
-	cc      *grpc.ClientConn
+	ccs     []*grpc.ClientConn
 	conn    *Conn
-}
-
-// roundRobin spreads calls over all addresses of a target.
-const roundRobin = `{"loadBalancingConfig": [{"round_robin": {}}]}`
-
-// maxRetryDelay bounds the wait between attempts to connect, so that a backend
-// that is back is noticed.
-const maxRetryDelay = 5 * time.Second
-
-// Flow-control windows. They are fixed, since grpc-go otherwise measures the
-// connection without end, with a ping for nearly every answer. They bound what
-// waits here for a client that is slow to read, and let one stream have 80 MB a
-// second over a round trip of 12 ms.
-const (
-	streamWindow = 1 << 20
-	connWindow   = 4 << 20
-)
-
-// Dial makes the upstream and begins to connect, without waiting for it.
-func Dial(o Options) (*Upstream, error) {
-	retry := backoff.DefaultConfig
-	retry.BaseDelay, retry.MaxDelay = 100*time.Millisecond, maxRetryDelay
-	opts := []grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultServiceConfig(roundRobin),
-		grpc.WithUserAgent(o.UserAgent),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: retry, MinConnectTimeout: o.ConnectTimeout}),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: o.KeepaliveTime, Timeout: o.KeepaliveTimeout}),
-		grpc.WithStaticStreamWindowSize(streamWindow),
-		grpc.WithStaticConnWindowSize(connWindow),
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(call.Codec{}), grpc.MaxCallRecvMsgSize(o.MaxReceive)),
-	}
-	if o.TLS != nil {
-		opts = append(opts, grpc.WithTransportCredentials(credentials.NewTLS(o.TLS)))
-	}
-	if o.Authority != "" {
-		opts = append(opts, grpc.WithAuthority(o.Authority))
-	}
-	cc, err := grpc.NewClient(o.Target, append(opts, o.Dial...)...)
-	if err != nil {
-		return nil, fmt.Errorf("upstream %q: target %q: want a gRPC target such as \"dns:///catalog:9000\": %w", o.Name, o.Target, err)
-	}
-	cc.Connect()
-	return &Upstream{Options: o, cc: cc, conn: NewConn(o.Name, cc)}, nil
+	known   *known
 }
 
 // Conn is the last link of the chains to this upstream.
@@ -98,17 +109,60 @@ func (u *Upstream) Conn() grpc.ClientConnInterface { return u.conn }
 
 // Raw is the connection itself, for calls of the gateway's own such as
 // reflection. Its messages are generated ones.
-func (u *Upstream) Raw() grpc.ClientConnInterface { return u.cc }
+func (u *Upstream) Raw() grpc.ClientConnInterface { return u.ccs[0] }
 
-// State tells how the connection is. An idle one is asked to connect, so that
-// an upstream without calls does not look down for good.
+// State is the best that a connection has. An idle one is asked to connect, so
+// that an upstream without calls does not look down for good.
 func (u *Upstream) State() connectivity.State {
-	state := u.cc.GetState()
-	if state == connectivity.Idle {
-		u.cc.Connect()
+	best := connectivity.Shutdown
+	for _, cc := range u.ccs {
+		state := cc.GetState()
+		if state == connectivity.Idle {
+			cc.Connect()
+		}
+		if rank(state) > rank(best) {
+			best = state
+		}
 	}
-	return state
+	return best
 }
 
-// Close ends the connection and the calls on it.
-func (u *Upstream) Close() error { return u.cc.Close() }
+func rank(s connectivity.State) int {
+	return map[connectivity.State]int{
+		connectivity.Shutdown: 0, connectivity.TransientFailure: 1, connectivity.Idle: 2, connectivity.Connecting: 3, connectivity.Ready: 4,
+	}[s]
+}
+
+// Status is what is known of an upstream, for those who look after it. It names
+// addresses: it is not for clients.
+type Status struct {
+	State connectivity.State
+	// Found tells how replicas are found: "addresses", or the scheme of the
+	// target such as "dns" and "xds".
+	Found string
+	// Replicas is how many there are, 0 while that is not known. What a control
+	// plane knows is not known here.
+	Replicas int
+	// Connections is how many stand. A replica that is not well or left out is
+	// connected all the same.
+	Connections int
+	// Problem is why the replicas could not be found last time, "" if they were.
+	Problem string
+}
+
+// Status tells how the upstream is.
+func (u *Upstream) Status() Status {
+	return Status{
+		State: u.State(), Found: u.known.found, Replicas: int(u.known.replicas.Load()),
+		Connections: int(u.known.connections.Load()), Problem: *cmp.Or(u.known.problem.Load(), new(string)),
+	}
+}
+
+// Close ends the connections and the calls on them.
+func (u *Upstream) Close() error {
+	var first error
+	for _, cc := range u.ccs {
+		first = cmp.Or[error](first, cc.Close())
+	}
+	return first
+}
