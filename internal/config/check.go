@@ -146,6 +146,7 @@ func (c *checker) serverTLS(path string, tls *configv1.ServerTls) {
 
 func (c *checker) upstream(path string, u *configv1.Upstream) {
 	c.whereabouts(path, u)
+	c.replicas(path, u)
 	c.target(path+".target", u.GetTarget())
 	c.visible(path+".authority", u.GetAuthority(), "catalog.example.com")
 	c.readable(path+".schema.image", u.GetSchema().GetImage())

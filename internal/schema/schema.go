@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"iter"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -26,9 +27,16 @@ type Set struct {
 	services []protoreflect.ServiceDescriptor
 }
 
-// Linked is the set of all contracts that are linked into this binary.
+// Linked is the set of all contracts that are linked into this binary, but for
+// the services of control planes, which come with grpc-go's client of them.
 func Linked() (*Set, error) {
-	return newSet(protoregistry.GlobalFiles), nil
+	s := newSet(protoregistry.GlobalFiles)
+	s.services = slices.DeleteFunc(s.services, func(d protoreflect.ServiceDescriptor) bool {
+		return slices.ContainsFunc([]string{"envoy.", "xds.", "grpc.lookup."}, func(prefix string) bool {
+			return strings.HasPrefix(string(d.FullName()), prefix)
+		})
+	})
+	return s, nil
 }
 
 func newSet(files *protoregistry.Files) *Set {

@@ -93,8 +93,8 @@ const (
 	Balancing_KIND_ROUND_ROBIN Balancing_Kind = 1
 	// Of two at random, the one with fewer calls.
 	Balancing_KIND_LEAST_REQUEST Balancing_Kind = 2
-	// By the weights of the addresses and by what replicas report of their load
-	// (gRFC A58).
+	// By the weights of the addresses. Where they have none, by what replicas
+	// report of their load (gRFC A58).
 	Balancing_KIND_WEIGHTED Balancing_Kind = 3
 	// The same key, the same replica, as long as it is there (gRFC A42).
 	Balancing_KIND_RING_HASH Balancing_Kind = 4
@@ -1631,7 +1631,8 @@ type Upstream struct {
 	// Speak TLS to it; `{}` trusts the system's authorities. Without it, the
 	// connection is in the clear.
 	Tls *UpstreamTls `protobuf:"bytes,4,opt,name=tls,proto3" json:"tls,omitempty"`
-	// The `:authority` sent to it. Default: what the target says.
+	// The `:authority` sent to it. Default: what the target says, and the
+	// upstream's name where `addresses` are given.
 	Authority string `protobuf:"bytes,5,opt,name=authority,proto3" json:"authority,omitempty"`
 	// How a dead connection is noticed.
 	Keepalive *Keepalive `protobuf:"bytes,6,opt,name=keepalive,proto3" json:"keepalive,omitempty"`
@@ -1898,15 +1899,17 @@ type Balancing struct {
 	// `caller.id` or `headers["x-tenant"]`. Calls without a key go anywhere.
 	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	// The connections to each replica. More than one helps where a connection's
-	// bound of streams, or one core of the network's path, is the limit.
+	// bound of streams, or one core of the network's path, is the limit. Calls go
+	// to one after the other; each chooses among the replicas for itself.
 	// Default: `1`.
 	Connections *uint32 `protobuf:"varint,3,opt,name=connections,proto3,oneof" json:"connections,omitempty"`
-	// How long a new replica gets less than its share, growing, so that it can
-	// warm up. With `round-robin`, `least-request` and `weighted`.
+	// How long a replica that is new, or was away, gets less than its share: a
+	// tenth at first, then steadily more, so that it can warm up. With
+	// `round-robin`, `least-request`, and `weighted` where addresses have weights.
 	// Default: `0s`, which is its share at once.
 	SlowStart *durationpb.Duration `protobuf:"bytes,4,opt,name=slow_start,json=slowStart,proto3" json:"slow_start,omitempty"`
 	// How often a name in DNS is asked for anew, so that new replicas get calls.
-	// `0s` asks when a connection ends.
+	// `0s` asks only when a connection ends; otherwise at least `1s`.
 	// Default: `30s`.
 	Refresh       *durationpb.Duration `protobuf:"bytes,5,opt,name=refresh,proto3" json:"refresh,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1978,7 +1981,8 @@ func (x *Balancing) GetRefresh() *durationpb.Duration {
 	return nil
 }
 
-// HealthCheck asks replicas whether they are well.
+// HealthCheck asks replicas whether they are well. One that does not know the
+// question is taken to be well.
 type HealthCheck struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the service that is asked about. Empty is the server as a whole.
@@ -2034,7 +2038,8 @@ func (x *HealthCheck) GetDisabled() bool {
 	return false
 }
 
-// Outliers leaves out replicas that fail more than others.
+// Outliers leaves out replicas that fail more than others. Any outcome but OK is
+// a failure, whoever caused it, as gRFC A50 has it.
 type Outliers struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How often they are compared.
@@ -2046,7 +2051,8 @@ type Outliers struct {
 	// How long one is left out at most.
 	// Default: `5m`.
 	MaxEjectionTime *durationpb.Duration `protobuf:"bytes,3,opt,name=max_ejection_time,json=maxEjectionTime,proto3" json:"max_ejection_time,omitempty"`
-	// How many of a hundred replicas may be left out at once. One always stays.
+	// How many of a hundred replicas may be left out. While it is fewer, one more
+	// may be: at `10`, one of five. At `100` none may be left.
 	// Default: `10`.
 	MaxEjectionPercent *uint32 `protobuf:"varint,4,opt,name=max_ejection_percent,json=maxEjectionPercent,proto3,oneof" json:"max_ejection_percent,omitempty"`
 	// Leave out one of whose calls so many of a hundred fail. `0` does not.
@@ -2059,7 +2065,7 @@ type Outliers struct {
 	// How many calls a replica must have had in an interval to be judged.
 	// Default: `50`.
 	MinimumCalls *uint32 `protobuf:"varint,7,opt,name=minimum_calls,json=minimumCalls,proto3,oneof" json:"minimum_calls,omitempty"`
-	// How many replicas must have had so many.
+	// How many replicas must have had so many. With fewer, nobody is left out.
 	// Default: `5`.
 	MinimumReplicas *uint32 `protobuf:"varint,8,opt,name=minimum_replicas,json=minimumReplicas,proto3,oneof" json:"minimum_replicas,omitempty"`
 	unknownFields   protoimpl.UnknownFields
@@ -3455,12 +3461,12 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\f_connections\"C\n" +
 	"\vHealthCheck\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1a\n" +
-	"\bdisabled\x18\x02 \x01(\bR\bdisabled\"\x84\x05\n" +
+	"\bdisabled\x18\x02 \x01(\bR\bdisabled\"\x86\x05\n" +
 	"\bOutliers\x12?\n" +
 	"\binterval\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\binterval\x12Q\n" +
 	"\x12base_ejection_time\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\x10baseEjectionTime\x12O\n" +
-	"\x11max_ejection_time\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\x0fmaxEjectionTime\x12>\n" +
-	"\x14max_ejection_percent\x18\x04 \x01(\rB\a\xbaH\x04*\x02\x18dH\x00R\x12maxEjectionPercent\x88\x01\x01\x12;\n" +
+	"\x11max_ejection_time\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\x0fmaxEjectionTime\x12@\n" +
+	"\x14max_ejection_percent\x18\x04 \x01(\rB\t\xbaH\x06*\x04\x18d(\x01H\x00R\x12maxEjectionPercent\x88\x01\x01\x12;\n" +
 	"\x12failure_percentage\x18\x05 \x01(\rB\a\xbaH\x04*\x02\x18dH\x01R\x11failurePercentage\x88\x01\x01\x12<\n" +
 	"\x12success_rate_stdev\x18\x06 \x01(\rB\t\xbaH\x06*\x04\x18\xa0\x8d\x06H\x02R\x10successRateStdev\x88\x01\x01\x121\n" +
 	"\rminimum_calls\x18\a \x01(\rB\a\xbaH\x04*\x02(\x01H\x03R\fminimumCalls\x88\x01\x01\x127\n" +
