@@ -29,8 +29,8 @@ func TestDefaultsOfParts(t *testing.T) {
 		t.Errorf("outliers (-want +got):\n%s", diff)
 	}
 	for i, a := range u.GetAddresses() {
-		if a.Weight == nil || a.GetWeight() != 1 { //nolint:protogetter // whether it is set at all
-			t.Errorf("addresses[%d].weight = %v, want 1", i, a.Weight) //nolint:protogetter // the same
+		if a.Weight == nil || a.GetWeight() != 1 {
+			t.Errorf("addresses[%d].weight = %v, want 1", i, a.Weight)
 		}
 	}
 	if u.GetHealthCheck() != nil {

@@ -7,7 +7,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/resolver"
@@ -101,10 +100,7 @@ func (u *Upstream) dialOptions() ([]grpc.DialOption, error) {
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(call.Codec{}), grpc.MaxCallRecvMsgSize(o.MaxReceive)),
 		grpc.WithResolvers(u.known.builder(o)),
 	}
-	creds := insecure.NewCredentials()
-	if o.TLS != nil {
-		creds = credentials.NewTLS(o.TLS)
-	}
+	creds := transport(o)
 	if u.known.found == "xds" {
 		if creds, err = meshCredentials(creds); err != nil {
 			return nil, err
@@ -113,8 +109,8 @@ func (u *Upstream) dialOptions() ([]grpc.DialOption, error) {
 		opts = append(opts, grpc.WithDefaultServiceConfig(config), grpc.WithDisableServiceConfig())
 	}
 	opts = append(opts, grpc.WithTransportCredentials(creds))
-	if o.Authority != "" {
-		opts = append(opts, grpc.WithAuthority(o.Authority))
+	if name := authority(o); name != "" {
+		opts = append(opts, grpc.WithAuthority(name))
 	}
 	return append(opts, o.Dial...), nil
 }

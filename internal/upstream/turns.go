@@ -21,7 +21,7 @@ const leastShare = 0.1
 
 // share is the replica's weight, or as much of it as it may have by now.
 func (r *replica) share(window time.Duration, now time.Time) float64 {
-	if age := now.Sub(r.since); age < window {
+	if age := now.Sub(r.since); window > 0 && age < window {
 		return r.weight * (leastShare + (1-leastShare)*float64(age)/float64(window))
 	}
 	return r.weight
@@ -66,7 +66,7 @@ func (t *turns) next() int {
 }
 
 // freer is, of two drawn by their shares, the one that has fewer calls for its
-// share.
+// share; the first if they are alike, so that shares hold without load too.
 func (t *turns) freer() int {
 	now := t.time()
 	t.lock.Lock()
@@ -94,5 +94,5 @@ func (t *turns) draw(sum float64, now time.Time) int {
 
 func (t *turns) load(i int, now time.Time) float64 {
 	r := t.replicas[i]
-	return float64(r.calls.Load()+1) / r.share(t.window, now)
+	return float64(r.calls.Load()) / r.share(t.window, now)
 }

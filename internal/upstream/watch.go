@@ -171,7 +171,7 @@ func (w *watch) NewSubConn(addresses []resolver.Address, opts balancer.NewSubCon
 			listener(s)
 		}
 	}
-	return w.ClientConn.NewSubConn(addresses, opts)
+	return w.ClientConn.NewSubConn(addresses, opts) //nolint:staticcheck // policies have no other
 }
 
 func (w *watch) count(ready bool) {

@@ -1631,8 +1631,8 @@ type Upstream struct {
 	// Speak TLS to it; `{}` trusts the system's authorities. Without it, the
 	// connection is in the clear.
 	Tls *UpstreamTls `protobuf:"bytes,4,opt,name=tls,proto3" json:"tls,omitempty"`
-	// The `:authority` sent to it. Default: what the target says, and the
-	// upstream's name where `addresses` are given.
+	// The `:authority` sent to it. Default: `tls.server_name`, else what the target
+	// says, else, where `addresses` are given, the upstream's name.
 	Authority string `protobuf:"bytes,5,opt,name=authority,proto3" json:"authority,omitempty"`
 	// How a dead connection is noticed.
 	Keepalive *Keepalive `protobuf:"bytes,6,opt,name=keepalive,proto3" json:"keepalive,omitempty"`
@@ -2275,8 +2275,8 @@ type UpstreamTls struct {
 	CertFile string `protobuf:"bytes,2,opt,name=cert_file,json=certFile,proto3" json:"cert_file,omitempty"`
 	// The private key of the gateway's certificate, in PEM.
 	KeyFile string `protobuf:"bytes,3,opt,name=key_file,json=keyFile,proto3" json:"key_file,omitempty"`
-	// The name that the upstream's certificate must have. Default: the host of
-	// the target.
+	// The name that the upstream's certificate must have. Default: `authority`,
+	// else the host of the target, or that of each of the `addresses`.
 	ServerName    string `protobuf:"bytes,4,opt,name=server_name,json=serverName,proto3" json:"server_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
