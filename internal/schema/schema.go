@@ -28,11 +28,12 @@ type Set struct {
 }
 
 // Linked is the set of all contracts that are linked into this binary, but for
-// the services of control planes, which come with grpc-go's client of them.
+// the services of control planes and of clouds, which come with grpc-go's xDS
+// client.
 func Linked() (*Set, error) {
 	s := newSet(protoregistry.GlobalFiles)
 	s.services = slices.DeleteFunc(s.services, func(d protoreflect.ServiceDescriptor) bool {
-		return slices.ContainsFunc([]string{"envoy.", "xds.", "grpc.lookup."}, func(prefix string) bool {
+		return slices.ContainsFunc([]string{"envoy.", "xds.", "grpc.lookup.", "grpc.gcp."}, func(prefix string) bool {
 			return strings.HasPrefix(string(d.FullName()), prefix)
 		})
 	})
