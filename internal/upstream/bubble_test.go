@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/orca"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/emptypb"
 
@@ -56,11 +57,12 @@ func (n *named) listening() bool { return !n.away.Load() }
 // bubble is a fleet in memory, for tests whose time is not real.
 func bubble(t *testing.T, names ...string) ([]*backend, []*named, grpc.DialOption) {
 	t.Helper()
+	reports := orca.CallMetricsServerOption(nil)
 	var all []*backend
 	var listeners []*named
 	for _, name := range names {
 		l := &named{Listener: bufconn.Listen(1 << 16), name: name}
-		listeners, all = append(listeners, l), append(all, newBackend(t, l))
+		listeners, all = append(listeners, l), append(all, newBackend(t, l, reports))
 	}
 	return all, listeners, grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 		for _, l := range listeners {
@@ -148,6 +150,28 @@ func TestWarmAfterReconnect(t *testing.T) {
 		wait(t, up, 2)
 		if got := sendMany(t, up, all, 110); !near(got, []int{100, 10}, 2) {
 			t.Errorf("after it was down: got %v, want about 100 and 10", got)
+		}
+	})
+}
+
+// TestReportedLoad: without weights of the configuration, replicas are weighed by
+// what they report: one that is four times as busy for as many calls gets a
+// quarter of the other's.
+func TestReportedLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all, _, dialer := bubble(t, "idle:1", "busy:1")
+		all[0].load, all[1].load = 0.2, 0.8
+		o := options(all)
+		o.Balancing.Kind, o.Dial = upstream.Weighted, []grpc.DialOption{dialer}
+		up := dial(t, o)
+		defer up.Close()
+		wait(t, up, 2)
+		for range 15 { // grpc-go looks on for ten seconds first
+			_ = sendMany(t, up, all, 20)
+			time.Sleep(time.Second)
+		}
+		if got := sendMany(t, up, all, 100); !near(got, []int{80, 20}, 3) {
+			t.Errorf("got %v, want 80 and 20", got)
 		}
 	})
 }

@@ -109,6 +109,9 @@ func (u *Upstream) dialOptions() ([]grpc.DialOption, error) {
 		opts = append(opts, grpc.WithDefaultServiceConfig(config), grpc.WithDisableServiceConfig())
 	}
 	opts = append(opts, grpc.WithTransportCredentials(creds))
+	if u.known.found == addressesScheme { // a proxy would be chosen by the name of the upstream
+		opts = append(opts, grpc.WithNoProxy())
+	}
 	if name := authority(o); name != "" {
 		opts = append(opts, grpc.WithAuthority(name))
 	}

@@ -22,6 +22,7 @@ type nameServer struct {
 	list    []string
 	unknown bool
 	asked   int
+	delay   time.Duration // of answers
 }
 
 func newNameServer(t *testing.T) *nameServer {
@@ -39,30 +40,38 @@ func newNameServer(t *testing.T) *nameServer {
 			if err != nil {
 				return
 			}
-			if answer, err := n.answer(buf[:size]); err == nil {
-				_, _ = c.WriteTo(answer, from)
+			if answer, delay, err := n.answer(buf[:size]); err == nil {
+				time.AfterFunc(delay, func() { _, _ = c.WriteTo(answer, from) })
 			}
 		}
 	}()
 	return n
 }
 
-func (n *nameServer) answer(question []byte) ([]byte, error) {
+func (n *nameServer) answer(question []byte) (answer []byte, delay time.Duration, err error) {
 	var m dnsmessage.Message
 	if err := m.Unpack(question); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
+	n.fill(&m)
+	answer, err = m.Pack()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return answer, n.delay, err
+}
+
+func (n *nameServer) fill(m *dnsmessage.Message) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	m.Response, m.Additionals = true, nil
 	q := m.Questions[0]
 	if q.Type != dnsmessage.TypeA {
-		return m.Pack()
+		return
 	}
 	n.asked++
 	if n.unknown {
 		m.RCode = dnsmessage.RCodeNameError
-		return m.Pack()
+		return
 	}
 	for _, a := range n.list {
 		m.Answers = append(m.Answers, dnsmessage.Resource{
@@ -70,7 +79,6 @@ func (n *nameServer) answer(question []byte) ([]byte, error) {
 			Body:   &dnsmessage.AResource{A: netip.MustParseAddr(a).As4()},
 		})
 	}
-	return m.Pack()
 }
 
 func (n *nameServer) set(unknown bool, list ...string) {
@@ -163,6 +171,21 @@ func TestNoRefresh(t *testing.T) {
 	if names.asked != 1 {
 		t.Errorf("asked %d times, want once", names.asked)
 	}
+}
+
+// TestSlowNames: a server of DNS that takes longer than the timer is heard out.
+func TestSlowNames(t *testing.T) {
+	t.Parallel()
+	all, port := pods(t, "127.0.0.1")
+	names := newNameServer(t)
+	names.set(false, "127.0.0.1")
+	names.mu.Lock()
+	names.delay = 200 * time.Millisecond
+	names.mu.Unlock()
+	o := options(nil)
+	o.Target = fmt.Sprintf("dns://%s/shop.test:%s", names.address, port)
+	o.Balancing.Refresh = 5 * time.Millisecond
+	settle(t, dial(t, o), all, 0)
 }
 
 // TestUnknownName: the status tells why there are no replicas.

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/orca"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -36,6 +37,7 @@ type backend struct {
 	server  *grpc.Server
 
 	mu    sync.Mutex
+	load  float64 // that it reports, of 1
 	peers map[string]bool
 	seen  metadata.MD // of the last call
 }
@@ -62,6 +64,10 @@ func (b *backend) handle(_ any, ss grpc.ServerStream) error {
 	b.mu.Lock()
 	b.peers[p.Addr.String()] = true
 	b.seen = md
+	if r := orca.CallMetricsRecorderFromContext(ss.Context()); r != nil {
+		r.SetApplicationUtilization(b.load)
+		r.SetQPS(100)
+	}
 	b.mu.Unlock()
 	b.calls.Add(1)
 	if b.fails.Load() {
@@ -231,9 +237,8 @@ func TestWeighted(t *testing.T) {
 	}
 }
 
-// TestReportedWeights: without weights of the configuration, grpc-go's policy
-// goes by reports; without those, it is one after the other.
-func TestReportedWeights(t *testing.T) {
+// TestNoReports: without weights and without reports, it is one after the other.
+func TestNoReports(t *testing.T) {
 	t.Parallel()
 	all := fleet(t, 2)
 	o := options(all)

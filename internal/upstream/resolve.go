@@ -52,8 +52,10 @@ type watched struct {
 
 // Build begins to look for replicas.
 func (b *watched) Build(target resolver.Target, cc resolver.ClientConn, opts resolver.BuildOptions) (resolver.Resolver, error) {
+	var answered atomic.Bool
 	begin := func() (resolver.Resolver, error) {
-		return b.Builder.Build(target, &watchedConn{ClientConn: cc, known: b.known}, opts)
+		answered.Store(false)
+		return b.Builder.Build(target, &watchedConn{ClientConn: cc, known: b.known, answered: &answered}, opts)
 	}
 	r, err := begin()
 	if err != nil {
@@ -63,7 +65,7 @@ func (b *watched) Build(target resolver.Target, cc resolver.ClientConn, opts res
 	if b.refresh <= 0 {
 		return r, nil
 	}
-	f := &refresher{begin: begin, current: r, stop: make(chan struct{}), done: make(chan struct{})}
+	f := &refresher{begin: begin, answered: &answered, current: r, stop: make(chan struct{}), done: make(chan struct{})}
 	go f.run(b.refresh)
 	return f, nil
 }
@@ -71,7 +73,8 @@ func (b *watched) Build(target resolver.Target, cc resolver.ClientConn, opts res
 // watchedConn notes what a resolver found.
 type watchedConn struct {
 	resolver.ClientConn
-	known *known
+	known    *known
+	answered *atomic.Bool
 }
 
 var errNoReplicas = errors.New("the name has no addresses")
@@ -79,6 +82,7 @@ var errNoReplicas = errors.New("the name has no addresses")
 // UpdateState passes on where the replicas are. A name that has none any more is
 // an error: those that were known stay, and the resolver asks again.
 func (c *watchedConn) UpdateState(s resolver.State) error {
+	c.answered.Store(true)
 	replicas := len(s.Endpoints)
 	if s.Endpoints == nil {
 		replicas = len(s.Addresses)
@@ -95,6 +99,7 @@ func (c *watchedConn) UpdateState(s resolver.State) error {
 
 // ReportError notes why there is nothing to pass on.
 func (c *watchedConn) ReportError(err error) {
+	c.answered.Store(true)
 	c.known.problem.Store(new(err.Error()))
 	c.ClientConn.ReportError(err)
 }
@@ -104,6 +109,7 @@ func (c *watchedConn) ReportError(err error) {
 // well would never be seen; and never twice in 30 seconds, whatever it is told.
 type refresher struct {
 	begin      func() (resolver.Resolver, error)
+	answered   *atomic.Bool // since it began: one that is slow is not begun anew
 	stop, done chan struct{}
 
 	mu      sync.Mutex
@@ -119,7 +125,9 @@ func (f *refresher) run(every time.Duration) {
 		case <-f.stop:
 			return
 		case <-tick.C:
-			f.again()
+			if f.answered.Load() {
+				f.again()
+			}
 		}
 	}
 }

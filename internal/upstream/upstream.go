@@ -8,6 +8,8 @@ package upstream
 import (
 	"cmp"
 	"crypto/tls"
+	"errors"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -127,10 +129,11 @@ func (u *Upstream) State() connectivity.State {
 	return best
 }
 
+// rank orders states from bad to good.
 func rank(s connectivity.State) int {
-	return map[connectivity.State]int{
-		connectivity.Shutdown: 0, connectivity.TransientFailure: 1, connectivity.Idle: 2, connectivity.Connecting: 3, connectivity.Ready: 4,
-	}[s]
+	return slices.Index([]connectivity.State{
+		connectivity.Shutdown, connectivity.TransientFailure, connectivity.Idle, connectivity.Connecting, connectivity.Ready,
+	}, s)
 }
 
 // Status is what is known of an upstream, for those who look after it. It names
@@ -160,9 +163,9 @@ func (u *Upstream) Status() Status {
 
 // Close ends the connections and the calls on them.
 func (u *Upstream) Close() error {
-	var first error
+	var errs []error
 	for _, cc := range u.ccs {
-		first = cmp.Or[error](first, cc.Close())
+		errs = append(errs, cc.Close())
 	}
-	return first
+	return errors.Join(errs...)
 }
