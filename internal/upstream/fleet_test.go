@@ -374,6 +374,27 @@ func TestHashKeyIsOurs(t *testing.T) {
 	}
 }
 
+// TestNoKey: without a key of the gateway's, one of the client's own does not
+// bind its calls to a replica.
+func TestNoKey(t *testing.T) {
+	t.Parallel()
+	all := fleet(t, 2)
+	o := options(all)
+	o.Balancing.Kind = upstream.RingHash
+	up := dial(t, o)
+	settle(t, up, all, 0, 1)
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "gatehouse-hash-key", "mine")
+	reset(all)
+	for range 64 { // all to one by chance: never
+		if err := send(ctx, up); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := counts(all); got[0] == 0 || got[1] == 0 {
+		t.Errorf("got %v, want calls at both", got)
+	}
+}
+
 func TestRingHashWeighs(t *testing.T) {
 	t.Parallel()
 	all := fleet(t, 2)
