@@ -70,7 +70,7 @@ type served struct {
 // contracts by reflection.
 func New(ctx context.Context, o Options) (*Gateway, error) {
 	g := &Gateway{version: o.Version, registry: prometheus.NewRegistry(), upstreams: map[string]*upstream.Upstream{}}
-	g.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	g.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), upstreamMetrics{g})
 	g.parts, g.flush = newParts(o)
 	var err error
 	if g.openAPI, err = openAPI(o); err != nil {

@@ -174,10 +174,13 @@ func TestReadinessTellsWhatIsNeeded(t *testing.T) {
 		}
 	}
 	client := gatewaytest.Client(t)
-	ask := func() (code int, body told) {
-		r := g.Request(t, "GET", "/readyz", "")
+	get := func(path string) gatewaytest.Answer {
+		r := g.Request(t, "GET", path, "")
 		r.URL.Host = g.Admin
-		a := gatewaytest.Do(t, client, r)
+		return gatewaytest.Do(t, client, r)
+	}
+	ask := func() (code int, body told) {
+		a := get("/readyz")
 		if err := json.Unmarshal([]byte(a.Text), &body); err != nil {
 			t.Fatalf("%v: %s", err, a.Text)
 		}
@@ -197,5 +200,13 @@ func TestReadinessTellsWhatIsNeeded(t *testing.T) {
 	}
 	if !shop.Needed || !shop.Ready || shop.Found != "addresses" || shop.Connections != 1 || shop.Replicas != 1 {
 		t.Errorf("shop: %+v", shop)
+	}
+	for _, want := range []string{
+		`ready{upstream="reviews"} 0`, `ready{upstream="shop"} 1`, `needed{upstream="reviews"} 0`, `needed{upstream="shop"} 1`,
+		`replicas{upstream="shop"} 1`, `connections{upstream="shop"} 1`, `connections{upstream="reviews"} 0`,
+	} {
+		if !strings.Contains(get("/metrics").Text, "\ngatehouse_upstream_"+want+"\n") {
+			t.Errorf("the metrics have no gatehouse_upstream_%s", want)
+		}
 	}
 }

@@ -1,0 +1,46 @@
+package gateway
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// upstreamMetrics tells how the upstreams are when it is asked:
+//
+//	gatehouse_upstream_ready{upstream}        1 if a replica can be called
+//	gatehouse_upstream_needed{upstream}       1 if the gateway is not ready without it
+//	gatehouse_upstream_replicas{upstream}     how many were found
+//	gatehouse_upstream_connections{upstream}  how many stand
+type upstreamMetrics struct{ *Gateway }
+
+var upstreamReady, upstreamNeeded, upstreamReplicas, upstreamConnections = upstreamDesc("ready", "Whether a replica of the upstream can be called."),
+	upstreamDesc("needed", "Whether the gateway is not ready without the upstream."),
+	upstreamDesc("replicas", "The replicas of the upstream that were found; 0 where only a control plane knows."),
+	upstreamDesc("connections", "The connections to the upstream that stand.")
+
+func upstreamDesc(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc("gatehouse_upstream_"+name, help, []string{"upstream"}, nil)
+}
+
+// Describe names the metrics.
+func (upstreamMetrics) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{upstreamReady, upstreamNeeded, upstreamReplicas, upstreamConnections} {
+		out <- d
+	}
+}
+
+// Collect gives them.
+func (m upstreamMetrics) Collect(out chan<- prometheus.Metric) {
+	for _, h := range m.health() {
+		for d, v := range map[*prometheus.Desc]float64{
+			upstreamReady: oneIf(h.Ready), upstreamNeeded: oneIf(h.Needed),
+			upstreamReplicas: float64(h.Replicas), upstreamConnections: float64(h.Connections),
+		} {
+			out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, h.Upstream)
+		}
+	}
+}
+
+func oneIf(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
