@@ -26,7 +26,7 @@ func redisCommand(host, dir string) (*exec.Cmd, string, error) {
 var policies = []struct{ rpc, policy string }{
 	{"Read", `timeout: 6s, retry: {attempts: 4, attempt_timeout: 1500ms, initial_backoff: 20ms}`},
 	{"Put", `timeout: 6s, retry: {attempts: 4, attempt_timeout: 1500ms, initial_backoff: 20ms}`},
-	{"Order", `timeout: 4s, idempotency: {required: true, store: redis, on_failure: closed, ttl: 1h}`},
+	{"Order", `timeout: 4s, idempotency: {required: true, store: redis, on_failure: closed, ttl: 1h, at_most_once: true}`},
 	{"Fire", `timeout: 4s, retry: {attempts: 4}`}, // which must not be taken up
 	{"Limited", fmt.Sprintf(`timeout: 4s, rate_limit: [{name: shared, requests: %d, per: 1s, burst: %d, key: '""', store: redis, on_failure: closed}]`, Rate, Burst)},
 	{"Watch", `retry: {attempts: 3}`},

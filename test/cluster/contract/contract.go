@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/dynamicpb"
+	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 const name = "cluster.proto"
@@ -108,8 +109,18 @@ func (c *Contract) NewAsk() proto.Message { return dynamicpb.NewMessage(c.ask) }
 // NewAnswer is an empty answer, to be read into.
 func (c *Contract) NewAnswer() proto.Message { return dynamicpb.NewMessage(c.answer) }
 
-// Asking is the request as a message.
-func (c *Contract) Asking(a Ask) (proto.Message, error) { return write(c.NewAsk(), a) }
+// Asking is the request as a message, which has the same bytes each time: those of
+// a dynamic message are in no order, and one Idempotency-Key is for the same bytes.
+func (c *Contract) Asking(a Ask) (proto.Message, error) {
+	m, err := write(c.NewAsk(), a)
+	if err != nil {
+		return nil, err
+	}
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	same := new(emptypb.Empty)
+	same.ProtoReflect().SetUnknown(data)
+	return same, err
+}
 
 // Answering is the answer as a message.
 func (c *Contract) Answering(a Answer) (proto.Message, error) { return write(c.NewAnswer(), a) }
