@@ -80,13 +80,12 @@ func (c *Chaos) plan() []fault {
 	var plan []fault
 	for len(plan) < faults && len(parts)+len(links) > 0 {
 		var f fault
-		if len(parts) > 0 && c.random.IntN(2) == 0 {
-			f = c.partFault(parts[0])
-			parts = parts[1:]
-		} else if len(links) > 0 {
-			f = c.linkFault(links[0])
-			links = links[1:]
-		} else {
+		switch part := c.random.IntN(2) == 0; {
+		case part && len(parts) > 0:
+			f, parts = c.partFault(parts[0]), parts[1:]
+		case !part && len(links) > 0:
+			f, links = c.linkFault(links[0]), links[1:]
+		default:
 			continue
 		}
 		f.lasts = least + c.upTo(longest-least)

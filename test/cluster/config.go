@@ -17,7 +17,7 @@ func redisCommand(host, dir string) (*exec.Cmd, string, error) {
 	address := l.Addr().String()
 	_ = l.Close()
 	_, port, err := net.SplitHostPort(address)
-	return exec.Command("redis-server", "--bind", host, "--port", port, "--dir", dir, "--save", "",
+	return exec.CommandContext(context.Background(), "redis-server", "--bind", host, "--port", port, "--dir", dir, "--save", "",
 		"--appendonly", "yes", "--appendfsync", "always"), address, err
 }
 

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,7 +48,7 @@ func (l *Ledger) add(r *Record) {
 func (l *Ledger) Records() []*Record {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.records[:len(l.records):len(l.records)]
+	return slices.Clip(l.records)
 }
 
 // Audit holds calls against the executions in the journals, and returns what is
@@ -103,7 +104,7 @@ func (a *audit) answer(r *Record, i int, got contract.Answer) {
 		a.fault(r, "a wrong answer: %+v", got)
 	}
 	if int(got.Number) != i {
-		a.fault(r, "message %d came as number %d", got.Number, i)
+		a.fault(r, "message %d came in place %d", got.Number, i)
 	}
 	if other, ok := a.answers[got.Execution]; ok && other != ask.Nonce || got.Execution == "" {
 		a.fault(r, "a wrong answer: execution %q gave the answer of %s too", got.Execution, other)

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -136,10 +137,10 @@ func (w *World) Journals() ([]contract.Entry, error) {
 
 // add adds a part; host is its address, which no other part has where the system
 // allows that.
-func (w *World) add(kind, name string, make func(host string) (*exec.Cmd, error)) *part {
+func (w *World) add(kind, name string, command func(host string) (*exec.Cmd, error)) *part {
 	host := loopback(len(w.parts))
 	p := &part{kind: kind, process: process{name: name}}
-	p.command = func() (*exec.Cmd, error) { return make(host) }
+	p.command = func() (*exec.Cmd, error) { return command(host) }
 	w.parts = append(w.parts, p)
 	return p
 }
@@ -168,7 +169,7 @@ func (w *World) point(to *part, address string, which func(*wire) bool) {
 func (w *World) addReplica(program, backend string, i int) *part {
 	name := fmt.Sprintf("%s-%d", backend, i)
 	p := w.add(backend, name, func(host string) (*exec.Cmd, error) {
-		return exec.Command(program, "-address", host+":0", "-name", name, "-journal", filepath.Join(w.dir, name+".journal")), nil
+		return exec.CommandContext(context.Background(), program, "-address", host+":0", "-name", name, "-journal", filepath.Join(w.dir, name+".journal")), nil
 	})
 	p.serving = func(line string) bool {
 		address, ok := strings.CutPrefix(line, "serving ")
@@ -202,7 +203,7 @@ func (w *World) addGateway(program string, i int, upstreams map[string][]*part, 
 	config := filepath.Join(w.dir, fmt.Sprintf("gateway-%d.yaml", i))
 	g := w.add("gateway", fmt.Sprintf("gateway-%d", i), func(host string) (*exec.Cmd, error) {
 		free := host + ":0"
-		return exec.Command(program, "serve", "--config", config, "--http", free, "--grpc", free, "--admin", free), nil
+		return exec.CommandContext(context.Background(), program, "serve", "--config", config, "--http", free, "--grpc", free, "--admin", free), nil
 	})
 	var err, err2 error
 	d := &w.doors[i]

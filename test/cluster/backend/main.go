@@ -54,7 +54,9 @@ func run(address, path, name string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("serving", l.Addr())
+	if _, err := fmt.Fprintln(os.Stdout, "serving", l.Addr()); err != nil {
+		return err
+	}
 	return server.Serve(l)
 }
 
