@@ -130,7 +130,9 @@ func TestAtMostOnceOutlivesTheGateway(t *testing.T) {
 		dying.store.Close()
 		panic("the process dies")
 	}, nil)
-	_, _, _ = send(t.Context(), here, request{key: []string{"k"}})
+	if _, _, err := send(t.Context(), here, request{key: []string{"k"}}); err == nil {
+		t.Fatal("want an error")
+	}
 	living := newReplica(t, server)
 	there, others := fated(t, living.keys, once(shared()), nil, nil)
 	if _, _, err := send(t.Context(), there, request{key: []string{"k"}}); status.Code(err) != codes.Aborted || *calls != 1 || *others != 0 {
