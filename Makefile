@@ -47,6 +47,11 @@ test: ## Run all tests with the race detector
 		echo "go -C $$module test -race ./..."; go -C $$module test -race ./...; \
 	done
 
+.PHONY: test-cluster
+test-cluster: ## Run the long tests: a cluster under faults, for some minutes
+	@command -v redis-server >/dev/null || { echo "make test-cluster needs redis-server: apt-get install redis-server, or brew install redis"; exit 1; }
+	GATEHOUSE_CLUSTER=1 go -C test/cluster test -race -count=1 -timeout 15m -v ./...
+
 .PHONY: lint
 lint: .proto/stamp ## Run the linters over Go code and contracts
 	$(BUF) lint

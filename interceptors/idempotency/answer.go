@@ -1,6 +1,7 @@
 package idempotency
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -58,6 +59,17 @@ func final(err error) bool {
 	default:
 		return true
 	}
+}
+
+// unknown reports whether a call that ended without a final answer may have been
+// executed, for all that the gateway knows. It was not if it was never sent, and a
+// backend that says itself how the call ended knows what that means.
+func unknown(ctx context.Context, err error, reach *call.Reach) bool {
+	e, ownWords := errors.AsType[*call.Error](err)
+	if !reach.Begun() {
+		return !ownWords || e.Policy() == "" // who else answered, in the place of the upstream?
+	}
+	return reach.Sent() && (ownWords || ctx.Err() != nil)
 }
 
 // record makes an answer of how a call ended.

@@ -20,6 +20,7 @@ type guard struct {
 	method   string
 	ttl      time.Duration
 	required bool
+	once     bool  // what may have been done is not done again
 	open     bool  // go on while Redis is away
 	shared   store // nil: answers are kept in this process
 }
@@ -65,6 +66,9 @@ func (g *guard) claim(ctx context.Context, key string, req any) (*held, *answer,
 		return nil, nil, err
 	}
 	h := &held{guard: g, store: g.keys.local, id: identify(call.From(ctx), g.method, key), sent: sent, lease: leaseOf(ctx)}
+	if g.once {
+		h.lease = g.ttl // should this process die, nobody knows
+	}
 	_, _ = rand.Read(h.token[:]) // never fails
 	got, err := h.ask(ctx)
 	switch {
@@ -96,9 +100,11 @@ func (h *held) ask(ctx context.Context) (claim, error) {
 	got, err := h.shared.claim(ctx, h.id, h.sent, h.token, h.lease)
 	if err == nil {
 		h.store = h.shared
+		h.keys.freeOrphans(ctx, h.shared)
 		return got, nil
 	}
 	h.failed(ctx, "a key could not be asked for", err)
+	h.orphan() // Redis may have given it all the same
 	if !h.open {
 		return claim{}, err
 	}
@@ -120,15 +126,22 @@ func (h *held) run(ctx context.Context, reply any, opts []grpc.CallOption, next 
 			h.free(ctx)
 		}
 	}()
+	kept = h.once // until it is known that it may be done again
 	var header, trailer metadata.MD
-	err := next(ctx, append(slices.Clip(opts), grpc.Header(&header), grpc.Trailer(&trailer))...)
-	if final(err) {
+	var reach call.Reach
+	err := next(ctx, append(slices.Clip(opts), grpc.Header(&header), grpc.Trailer(&trailer), &reach)...)
+	switch {
+	case final(err):
 		a, rerr := record(reply, header, trailer, err)
 		if rerr != nil {
 			return err // nothing that could be given again
 		}
 		kept = true
 		h.keep(ctx, a)
+	case h.once && unknown(ctx, err, &reach):
+		h.keep(ctx, outcomeUnknown())
+	default:
+		kept = false
 	}
 	return err
 }
@@ -148,12 +161,13 @@ func (h *held) keep(ctx context.Context, a *answer) {
 func (h *held) free(ctx context.Context) {
 	if err := h.store.free(ctx, h.id, h.sent, h.token); err != nil {
 		h.failed(ctx, "a key could not be freed before its lease ends", err)
+		h.orphan()
 	}
 }
 
 // renewing lengthens the lease for as long as the call runs.
 func (h *held) renewing(ctx context.Context) (stop func()) {
-	if h.store != h.shared {
+	if h.store != h.shared || h.once {
 		return func() {}
 	}
 	done := make(chan struct{})

@@ -24,8 +24,13 @@
 // already done what it was asked is then for the backend to know, as it is
 // without this policy.
 //
+// Under at_most_once such a call frees its key only where it provably was not sent,
+// or where the backend itself said how it ended. Else it may have been executed, and
+// the key answers ABORTED until its time is over.
+//
 // If the gateway that carries the first call dies, the key is free again after the
-// lease: half a minute, or less for a call whose deadline is sooner. Answers in
+// lease: half a minute, or less for a call whose deadline is sooner. Under
+// at_most_once it is taken as long as an answer would be kept. Answers in
 // Redis are as safe as Redis is: one that restarts without its data has forgotten
 // them. An answer that Redis does not take is kept by the gateway that has it.
 package idempotency
@@ -34,6 +39,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -75,6 +81,9 @@ type Keys struct {
 	log     *slog.Logger
 	metrics *metrics
 	max     int // bytes of one answer
+
+	mu      sync.Mutex
+	orphans []orphan
 }
 
 // New returns keys that nobody has used.
@@ -107,7 +116,10 @@ func (k *Keys) For(method string, streaming bool, p *policyv1.Idempotency) (inte
 	}
 	g := &guard{
 		keys: k, method: method, ttl: DefaultTTL, required: p.GetRequired(),
-		open: p.GetOnFailure() == policyv1.OnFailure_ON_FAILURE_OPEN,
+		open: p.GetOnFailure() == policyv1.OnFailure_ON_FAILURE_OPEN, once: p.GetAtMostOnce(),
+	}
+	if g.once && g.open {
+		return interceptors.Interceptor{}, errors.New("idempotency.at_most_once: not together with on_failure: open, for replicas that each know their own keys do a call twice: take on_failure: closed")
 	}
 	if p.GetTtl() != nil {
 		g.ttl = p.GetTtl().AsDuration()

@@ -411,6 +411,10 @@ func TestForSettings(t *testing.T) {
 			_, err := k.For(method, false, &policyv1.Idempotency{Store: policyv1.Store_STORE_REDIS.Enum()})
 			return err
 		},
+		"idempotency.at_most_once: ": func() error {
+			_, err := k.For(method, false, &policyv1.Idempotency{AtMostOnce: new(true), OnFailure: policyv1.OnFailure_ON_FAILURE_OPEN.Enum()})
+			return err
+		},
 		"max bytes: -1": func() error { _, err := idempotency.New(idempotency.Options{MaxBytes: -1}); return err },
 	} {
 		if err := try(); err == nil || !strings.HasPrefix(err.Error(), want) {

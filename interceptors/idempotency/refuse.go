@@ -21,6 +21,7 @@ const (
 	reasonReused  = "IDEMPOTENCY_KEY_REUSED"
 	reasonInUse   = "IDEMPOTENCY_KEY_IN_USE"
 	reasonLarge   = "IDEMPOTENT_ANSWER_TOO_LARGE"
+	reasonUnknown = "IDEMPOTENCY_OUTCOME_UNKNOWN"
 )
 
 // wait is when to ask again about a call that runs, or a store that is away.
@@ -51,6 +52,15 @@ func unavailable(cause error) error {
 // tooLarge stands in the place of an answer that is not kept.
 func tooLarge() *answer {
 	st := detailed(status.New(codes.FailedPrecondition, "the call has been done, but its answer was too large to be kept for a repetition"), info(reasonLarge))
+	return inPlace(st)
+}
+
+// outcomeUnknown stands in the place of an answer that never came.
+func outcomeUnknown() *answer {
+	return inPlace(detailed(status.New(codes.Aborted, "whether the call with this Idempotency-Key was done is not known, so it is not done again: look for what it did, and take a new key to call again"), info(reasonUnknown)))
+}
+
+func inPlace(st *status.Status) *answer {
 	b, err := proto.Marshal(st.Proto())
 	if err != nil {
 		return &answer{}

@@ -3,9 +3,11 @@ package upstream
 import (
 	"context"
 	"io"
+	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
@@ -34,11 +36,28 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 		}
 		args = msg
 	}
-	err := c.cc.Invoke(ctx, method, args, reply, opts...)
+	err := c.send(ctx, method, args, reply, opts)
 	if err == nil || answeredUnary(opts, err) {
 		return err
 	}
 	return c.hide(ctx, err)
+}
+
+// send sends a unary call, and tells whether it did if somebody wants to know. A
+// call for which grpc-go had no connection, or whose stream it could not begin, has
+// no peer.
+func (c *Conn) send(ctx context.Context, method string, args, reply any, opts []grpc.CallOption) error {
+	reach := call.ReachOf(opts)
+	if reach == nil {
+		return c.cc.Invoke(ctx, method, args, reply, opts...)
+	}
+	reach.Begin()
+	var to peer.Peer
+	err := c.cc.Invoke(ctx, method, args, reply, append(slices.Clip(opts), grpc.Peer(&to))...)
+	if err != nil && to.Addr == nil {
+		reach.Unsent()
+	}
+	return err
 }
 
 // NewStream begins a streaming call.

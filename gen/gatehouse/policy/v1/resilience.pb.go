@@ -731,7 +731,14 @@ type Idempotency struct {
 	Store *Store `protobuf:"varint,4,opt,name=store,proto3,enum=gatehouse.policy.v1.Store,oneof" json:"store,omitempty"`
 	// What happens while Redis cannot be reached.
 	// Default: `closed`.
-	OnFailure     *OnFailure `protobuf:"varint,5,opt,name=on_failure,json=onFailure,proto3,enum=gatehouse.policy.v1.OnFailure,oneof" json:"on_failure,omitempty"`
+	OnFailure *OnFailure `protobuf:"varint,5,opt,name=on_failure,json=onFailure,proto3,enum=gatehouse.policy.v1.OnFailure,oneof" json:"on_failure,omitempty"`
+	// A call of which nobody knows whether it was executed, because its gateway
+	// died, or its backend was lost or too slow, is not executed again: until `ttl`
+	// is over, its repetitions are refused with ABORTED. Otherwise they go on,
+	// which is right where backends know the key themselves. Not together with
+	// `on_failure: open`.
+	// Default: `false`.
+	AtMostOnce    *bool `protobuf:"varint,6,opt,name=at_most_once,json=atMostOnce,proto3,oneof" json:"at_most_once,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -799,6 +806,13 @@ func (x *Idempotency) GetOnFailure() OnFailure {
 		return *x.OnFailure
 	}
 	return OnFailure_ON_FAILURE_UNSPECIFIED
+}
+
+func (x *Idempotency) GetAtMostOnce() bool {
+	if x != nil && x.AtMostOnce != nil {
+		return *x.AtMostOnce
+	}
+	return false
 }
 
 var File_gatehouse_policy_v1_resilience_proto protoreflect.FileDescriptor
@@ -879,18 +893,21 @@ const file_gatehouse_policy_v1_resilience_proto_rawDesc = "" +
 	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xf5$*\x00R\x03ttl\x12\x17\n" +
 	"\x04vary\x18\x03 \x01(\tH\x01R\x04vary\x88\x01\x01B\v\n" +
 	"\t_disabledB\a\n" +
-	"\x05_vary\"\xce\x02\n" +
+	"\x05_vary\"\x86\x03\n" +
 	"\vIdempotency\x12\x1f\n" +
 	"\bdisabled\x18\x01 \x01(\bH\x00R\bdisabled\x88\x01\x01\x12\x1f\n" +
 	"\brequired\x18\x02 \x01(\bH\x01R\brequired\x88\x01\x01\x12;\n" +
 	"\x03ttl\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xf5$*\x00R\x03ttl\x12?\n" +
 	"\x05store\x18\x04 \x01(\x0e2\x1a.gatehouse.policy.v1.StoreB\b\xbaH\x05\x82\x01\x02\x10\x01H\x02R\x05store\x88\x01\x01\x12L\n" +
 	"\n" +
-	"on_failure\x18\x05 \x01(\x0e2\x1e.gatehouse.policy.v1.OnFailureB\b\xbaH\x05\x82\x01\x02\x10\x01H\x03R\tonFailure\x88\x01\x01B\v\n" +
+	"on_failure\x18\x05 \x01(\x0e2\x1e.gatehouse.policy.v1.OnFailureB\b\xbaH\x05\x82\x01\x02\x10\x01H\x03R\tonFailure\x88\x01\x01\x12%\n" +
+	"\fat_most_once\x18\x06 \x01(\bH\x04R\n" +
+	"atMostOnce\x88\x01\x01B\v\n" +
 	"\t_disabledB\v\n" +
 	"\t_requiredB\b\n" +
 	"\x06_storeB\r\n" +
-	"\v_on_failureBEZCgithub.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1;policyv1b\x06proto3"
+	"\v_on_failureB\x0f\n" +
+	"\r_at_most_onceBEZCgithub.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1;policyv1b\x06proto3"
 
 var (
 	file_gatehouse_policy_v1_resilience_proto_rawDescOnce sync.Once
