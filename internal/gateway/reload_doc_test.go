@@ -23,7 +23,7 @@ func TestDocumentedReloads(t *testing.T) {
 		t.Fatalf("only %d examples were found", len(examples))
 	}
 	for _, m := range examples {
-		text := fmt.Sprintf(base, "shop.catalog.v1.CatalogService.GetShelf") + "    policy: {auth: {public: true}}\n" + string(m[1])
+		text := strings.Replace(fmt.Sprintf(base, "shop.catalog.v1.CatalogService.GetShelf"), "upstream: shop}", "upstream: shop, policy: {auth: {public: true}}}", 1) + string(m[1])
 		file, err := config.Parse("gatehouse.yaml", []byte(text))
 		if err != nil {
 			t.Fatalf("%v in\n%s", err, text)
