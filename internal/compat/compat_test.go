@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -272,10 +271,10 @@ func TestVerdictsAreBufs(t *testing.T) {
 func method(t *testing.T, bindings ...compat.Binding) compat.Method {
 	t.Helper()
 	file := &descriptorpb.FileDescriptorProto{
-		Name: proto.String("p.proto"), Package: proto.String("p"), Syntax: proto.String("proto3"),
-		MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("Q")}},
-		Service: []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("S"), Method: []*descriptorpb.MethodDescriptorProto{{
-			Name: proto.String("Do"), InputType: proto.String(".p.Q"), OutputType: proto.String(".p.Q"),
+		Name: new("p.proto"), Package: new("p"), Syntax: new("proto3"),
+		MessageType: []*descriptorpb.DescriptorProto{{Name: new("Q")}},
+		Service: []*descriptorpb.ServiceDescriptorProto{{Name: new("S"), Method: []*descriptorpb.MethodDescriptorProto{{
+			Name: new("Do"), InputType: new(".p.Q"), OutputType: new(".p.Q"),
 		}}}},
 	}
 	made, err := protodesc.NewFile(file, nil)

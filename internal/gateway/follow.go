@@ -119,41 +119,41 @@ func ask(ctx context.Context, up *upstream.Upstream) (*schema.Set, error) {
 // of file systems tick coarsely.
 const settled = 2 * time.Second
 
-// print is what is known of a file, so that it need not be read to see that it is
+// mark is what is known of a file, so that it need not be read to see that it is
 // the same.
-type print struct {
+type mark struct {
 	info    os.FileInfo // nil: it cannot be read
 	settled bool
 	sum     [sha256.Size]byte
 }
 
-// printOf looks at a file that was as before when it was last looked at. Of what
+// markOf looks at a file that was as before when it was last looked at. Of what
 // is not there, or is no plain file, it only tells that.
-func printOf(path string, before print) print {
+func markOf(path string, before mark) mark {
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() {
-		return print{}
+		return mark{}
 	}
 	if b := before.info; b != nil && before.settled && os.SameFile(b, info) && b.ModTime().Equal(info.ModTime()) && b.Size() == info.Size() {
 		return before
 	}
-	now := print{info: info, settled: time.Since(info.ModTime()) > settled}
+	now := mark{info: info, settled: time.Since(info.ModTime()) > settled}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return print{}
+		return mark{}
 	}
 	now.sum = sha256.Sum256(data)
 	return now
 }
 
-// prints are those of all files that matter.
-type prints map[string]print
+// marks are those of all files that matter.
+type marks map[string]mark
 
 // look looks at the same files again, and tells whether one has changed.
-func (p prints) look() (now prints, changed bool) {
-	now = make(prints, len(p))
+func (p marks) look() (now marks, changed bool) {
+	now = make(marks, len(p))
 	for path, before := range p {
-		now[path] = printOf(path, before)
+		now[path] = markOf(path, before)
 		changed = changed || (now[path].info == nil) != (before.info == nil) || now[path].sum != before.sum
 	}
 	return now, changed

@@ -39,10 +39,10 @@ func variant(c *configv1.Config, n int, backends [2]string) {
 	c.Json.EmitDefaults = new(n%4 == 0)
 	p := c.GetExpose()[0].GetPolicy()
 	p.Timeout = durationpb.New(time.Duration(n%5+10) * time.Second)
-	p.Breaker = &policyv1.Breaker{Kind: policyv1.Breaker_KIND_THREE_STATE.Enum(), MinimumCalls: proto.Uint32(uint32(n%7 + 20))}
-	p.Retry = &policyv1.Retry{Safe: new(true), Attempts: proto.Uint32(uint32(n%3 + 2))}
-	p.Concurrency = []*policyv1.Concurrency{{Limit: proto.Uint32(uint32(n%9 + 100))}}
-	p.RateLimit = []*policyv1.RateLimit{{Name: proto.String(fmt.Sprint("limit-", n)), Requests: proto.Uint32(1_000_000)}}
+	p.Breaker = &policyv1.Breaker{Kind: policyv1.Breaker_KIND_THREE_STATE.Enum(), MinimumCalls: new(uint32(n%7 + 20))}
+	p.Retry = &policyv1.Retry{Safe: new(true), Attempts: new(uint32(n%3 + 2))}
+	p.Concurrency = []*policyv1.Concurrency{{Limit: new(uint32(n%9 + 100))}}
+	p.RateLimit = []*policyv1.RateLimit{{Name: new(fmt.Sprint("limit-", n)), Requests: proto.Uint32(1_000_000)}}
 	if n%2 == 0 {
 		name := fmt.Sprint("extra-", n)
 		extra := proto.CloneOf(c.GetUpstreams()[0])
@@ -65,12 +65,12 @@ func spoil(c *configv1.Config, n int) {
 	case 0:
 		c.Expose[0].Policy.Auth = &policyv1.Auth{Accept: []string{"nobody"}}
 	case 1:
-		c.Limits.MaxHeaders = proto.Uint32(uint32(n%50 + 1))
+		c.Limits.MaxHeaders = new(uint32(n%50 + 1))
 	case 2:
 		c.Expose[0].Select = "shop.nothing.*"
 	case 3:
 		c.Upstreams[0].Target = "nonsense:///" + string(rune(0x7e))
-		c.Expose[0].Policy.RateLimit[0].Key = proto.String("no.such.name")
+		c.Expose[0].Policy.RateLimit[0].Key = new("no.such.name")
 	}
 }
 

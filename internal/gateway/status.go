@@ -22,7 +22,7 @@ import (
 type reload struct {
 	gateway *Gateway
 	load    func() (*config.File, []string, error)
-	prints  prints
+	marks   marks
 	missed  bool // a file could have changed while it was read
 	problem string
 	last    atomic.Pointer[Attempt]
@@ -69,7 +69,7 @@ type Status struct {
 //	gatehouse_reload_tables_draining                  replaced, with calls that still run
 func (r *reload) begin(g *Gateway, o Options) error {
 	r.gateway, r.load = g, o.Load
-	r.prints = prints{}
+	r.marks = marks{}
 	if o.Load == nil {
 		r.load = func() (*config.File, []string, error) { return g.Config(), nil, nil }
 	}
@@ -103,14 +103,14 @@ func (r *reload) begin(g *Gateway, o Options) error {
 	return nil
 }
 
-// look takes the prints of the files before they are read.
-func (r *reload) look() { r.prints, _ = r.prints.look() }
+// look marks the files before they are read.
+func (r *reload) look() { r.marks, _ = r.marks.look() }
 
 // changed tells whether one of the files has changed since it was read.
 func (r *reload) changed() bool {
-	now, changed := r.prints.look()
+	now, changed := r.marks.look()
 	if !changed {
-		r.prints = now
+		r.marks = now
 	}
 	return changed || r.missed
 }
@@ -127,18 +127,18 @@ func (r *reload) read() (*config.File, error) {
 // watched before may have changed since it was read: it is looked at once more,
 // unless its time says otherwise.
 func (r *reload) follow(file *config.File, read []string, began time.Time) {
-	now := prints{}
+	now := marks{}
 	r.missed = false
 	for path := range filesOf(file, read) {
-		if p, ok := r.prints[path]; ok {
+		if p, ok := r.marks[path]; ok {
 			now[path] = p
 			continue
 		}
-		p := printOf(path, print{})
+		p := markOf(path, mark{})
 		now[path] = p
 		r.missed = r.missed || p.info != nil && began.Sub(p.info.ModTime()) < settled
 	}
-	r.prints = now
+	r.marks = now
 }
 
 // note counts and logs how a reload ended. A mistake that stays is logged once.

@@ -41,7 +41,7 @@ func TestMapForgetsWhatNoTableUses(t *testing.T) {
 
 func TestMapWithoutTables(t *testing.T) {
 	var m remember.Map[string, *int]
-	if m.Get("a", fresh) != m.Get("a", fresh) {
+	if first := m.Get("a", fresh); first != m.Get("a", fresh) {
 		t.Error("made twice")
 	}
 	for k := range m.All() {
