@@ -25,14 +25,19 @@ type Error struct {
 // Error tells the step, and what would be right.
 func (e *Error) Error() string { return e.text }
 
-// Find finds an RPC by its full name, as in "shop.catalog.v1.CatalogService.GetProduct".
-// Its error says what would be right.
-type Find func(rpc protoreflect.FullName) (*call.Method, error)
+// Contracts is what compositions are compiled against.
+type Contracts struct {
+	// Find finds an RPC by its full name, as in
+	// "shop.catalog.v1.CatalogService.GetProduct". Its error says what would be right.
+	Find func(rpc protoreflect.FullName) (*call.Method, error)
+	// JSON makes wire bytes of a message in JSON.
+	JSON func(desc protoreflect.MessageDescriptor, text []byte) ([]byte, error)
+}
 
 // Compile makes the connection ready for calls of rpc. The composition has its
 // defaults filled in. The error joins an [Error] for each mistake.
-func (c *Conn) Compile(from *composev1.Composition, rpc protoreflect.MethodDescriptor, find Find) error {
-	k := &compiler{plan: &plan{rpc: rpc, request: rpc.Input()}, find: find, byName: map[string]*step{}}
+func (c *Conn) Compile(from *composev1.Composition, rpc protoreflect.MethodDescriptor, contracts Contracts) error {
+	k := &compiler{plan: &plan{rpc: rpc, request: rpc.Input()}, contracts: contracts, byName: map[string]*step{}}
 	if rpc.IsStreamingClient() || rpc.IsStreamingServer() {
 		return &Error{"", fmt.Sprintf("%s streams: only an RPC with one request and one answer can be composed", rpc.FullName())}
 	}
@@ -59,10 +64,11 @@ func (c *Conn) Compile(from *composev1.Composition, rpc protoreflect.MethodDescr
 // compiler is used once.
 type compiler struct {
 	plan   *plan
-	find   Find
 	byName map[string]*step
 	values *expr.Values // made when an expression comes
 	errs   []error
+
+	contracts Contracts
 
 	at      string // the step at hand, as a field
 	current *step
@@ -90,7 +96,7 @@ func (k *compiler) declare(i int, s *composev1.Step) {
 		k.failf(".name", "taken by steps[%d]; give each step a name of its own", other.index)
 	}
 	k.byName[st.name] = st
-	m, err := k.find(protoreflect.FullName(s.GetCall()))
+	m, err := k.contracts.Find(protoreflect.FullName(s.GetCall()))
 	switch {
 	case err != nil:
 		k.failf(".call", "%v", err)

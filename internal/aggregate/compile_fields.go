@@ -6,10 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/dynamicpb"
 
 	composev1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/compose/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/expr"
@@ -244,13 +241,10 @@ func (k *compiler) instead(st *step, s *composev1.Step, into protoreflect.FieldD
 	if st.each != nil {
 		text = "[" + text + "]"
 	}
-	m := dynamicpb.NewMessage(k.plan.rpc.Output())
-	err := protojson.Unmarshal(fmt.Appendf(nil, "{%q: %s}", into.JSONName(), text), m)
-	if err == nil {
-		st.instead, err = proto.MarshalOptions{Deterministic: true}.Marshal(m)
-	}
+	var err error
+	st.instead, err = k.contracts.JSON(k.plan.rpc.Output(), fmt.Appendf(nil, "{%q: %s}", into.JSONName(), text))
 	if err == nil && st.each != nil {
-		st.elements, err = st.into.all(nil, st.instead)
+		st.elements, err = st.into.all(st.instead)
 	}
 	if err != nil || st.each != nil && len(st.elements) != 1 {
 		k.failf(".default", "%s is not a %v in JSON", s.GetDefault(), st.out)

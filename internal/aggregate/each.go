@@ -58,7 +58,7 @@ func (r *run) each(ctx context.Context, s *step, res *result) error {
 // items are the values of for_each.
 func (r *run) items(s *step) ([][]byte, error) {
 	if s.each.value == nil {
-		v, err := r.at(s, s.each, nil)
+		v, err := r.at(s.each, nil)
 		return v.many, err
 	}
 	list, err := s.each.value.Each(r.lookup(s, nil))
@@ -222,7 +222,7 @@ func (f *fan) many(ctx context.Context, begin, end int) error {
 		return a.err
 	}
 	whole, in := a.whole()
-	all, err := s.batch.answers.all(nil, whole)
+	all, err := s.batch.answers.all(whole)
 	if err != nil {
 		return s.notValid(err)
 	}

@@ -3,6 +3,7 @@ package aggregate_test
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -54,7 +55,7 @@ func TestPage(t *testing.T) {
 			!proto.Equal(&reviewsv1.ListReviewsResponse{Reviews: p.GetReviews()}, s.reviews()) || len(p.GetMissing()) > 0 {
 			t.Errorf("%s: got %v", d.name, got)
 		}
-		if told := append(got.header["gatehouse-degraded"], got.trailer["gatehouse-degraded"]...); len(told) > 0 {
+		if told := slices.Concat(got.header["gatehouse-degraded"], got.trailer["gatehouse-degraded"]); len(told) > 0 {
 			t.Errorf("%s: nothing is missing, and it says %q", d.name, told)
 		}
 	}

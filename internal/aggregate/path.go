@@ -129,7 +129,7 @@ func (p *path) in(msg []byte) (value, error) {
 	case p.leaf == nil:
 		return value{one: msg}, nil
 	case p.leaf.list:
-		many, err := p.leaf.all(nil, msg)
+		many, err := p.leaf.all(msg)
 		return value{many: many}, err
 	default:
 		one, err := p.leaf.one(msg)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ func onPages(change func(*policy)) gatewaytest.Change {
 func on(rpc string, change func(*policy)) gatewaytest.Change {
 	return func(c *configv1.Config) {
 		e := &configv1.Exposure{Select: rpc, Upstream: "shop", Policy: proto.CloneOf(c.GetExpose()[0].GetPolicy())}
-		change(e.Policy)
+		change(e.GetPolicy())
 		c.Expose = append(c.Expose, e)
 	}
 }
@@ -63,7 +64,7 @@ func TestStepsAskWhoCalls(t *testing.T) {
 	}))
 	for _, d := range doors {
 		got := d.call(t.Context(), t, g)
-		challenge := append(got.header["www-authenticate"], got.trailer["www-authenticate"]...)
+		challenge := slices.Concat(got.header["www-authenticate"], got.trailer["www-authenticate"])
 		if got.code != codes.Unauthenticated || !strings.HasPrefix(got.message, `step "price": `) || len(challenge) == 0 && d.name != "inside the process" {
 			t.Errorf("%s: nobody: got %v", d.name, got)
 		}

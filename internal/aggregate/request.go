@@ -35,7 +35,7 @@ func (r *run) fields(dst []byte, s *step, nodes []*node, item []byte, items [][]
 			dst, err = r.evaluated(dst, s, n, item)
 		default:
 			var v value
-			if v, err = r.at(s, n.from, item); err == nil {
+			if v, err = r.at(n.from, item); err == nil {
 				dst = n.append(dst, v)
 			}
 		}
@@ -68,7 +68,7 @@ func (n *node) append(dst []byte, v value) []byte {
 }
 
 // at follows a path.
-func (r *run) at(s *step, src *source, item []byte) (value, error) {
+func (r *run) at(src *source, item []byte) (value, error) {
 	switch src.root.kind {
 	case fromItem:
 		v, err := src.path.in(item)
@@ -110,7 +110,7 @@ func (r *run) evaluated(dst []byte, s *step, n *node, item []byte) ([]byte, erro
 func (r *run) elementFor(s *step, item []byte) ([]byte, error) {
 	n := s.perItem
 	if n.from.value == nil {
-		v, err := r.at(s, n.from, item)
+		v, err := r.at(n.from, item)
 		if err == nil && v.one == nil {
 			v.one = zero(n.desc.Kind())
 		}
@@ -120,7 +120,7 @@ func (r *run) elementFor(s *step, item []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := n.field.all(nil, wire)
+	all, err := n.field.all(wire)
 	if err != nil || len(all) != 1 {
 		return nil, s.unevaluated(string(n.desc.Name()), errNotValid)
 	}
@@ -146,8 +146,8 @@ type decodedOnce struct {
 	err  error
 }
 
-func (d *decodedOnce) get(make func() (any, error)) (any, error) {
-	d.once.Do(func() { d.v, d.err = make() })
+func (d *decodedOnce) get(first func() (any, error)) (any, error) {
+	d.once.Do(func() { d.v, d.err = first() })
 	return d.v, d.err
 }
 

@@ -56,8 +56,6 @@ type element struct {
 	buf    mem.Buffer
 }
 
-func (e *element) there() bool { return e.answer != nil || e.data != nil }
-
 type failure struct {
 	item int
 	err  error
@@ -170,7 +168,7 @@ func (r *run) guarded(ctx context.Context, s *step) {
 	}()
 	for _, n := range s.needs {
 		if err := r.results[n].err; err != nil {
-			res.err = s.skipped(r.plan.steps[n], err)
+			res.err = s.skipped(err)
 			return
 		}
 	}
@@ -206,7 +204,7 @@ func (s *step) fail(err error) error {
 }
 
 // skipped is the error of a step that was not called since another failed.
-func (s *step) skipped(other *step, err error) error {
+func (s *step) skipped(err error) error {
 	return renamed(err, fmt.Sprintf("step %q was not called: ", s.name))
 }
 

@@ -8,11 +8,13 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/dynamicpb"
 
 	composev1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/compose/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/aggregate"
@@ -38,11 +40,11 @@ type messageBuilder struct {
 
 func (b *messageBuilder) add(name string, kind descriptorpb.FieldDescriptorProto_Type, of string, repeated bool) *descriptorpb.FieldDescriptorProto {
 	f := &descriptorpb.FieldDescriptorProto{
-		Name: &name, Number: proto.Int32(b.first + int32(len(b.Field))), Type: &kind,
+		Name: &name, Number: new(b.first + int32(len(b.Field))), Type: &kind,
 		Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
 	}
 	if of != "" {
-		f.TypeName = proto.String(".t." + of)
+		f.TypeName = new(".t." + of)
 	}
 	if repeated {
 		f.Label = descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum()
@@ -77,18 +79,18 @@ func (b *messageBuilder) fill(oneof bool) {
 		f.OneofIndex = proto.Int32(0)
 		if !oneof {
 			f.Proto3Optional = new(true)
-			f.OneofIndex = proto.Int32(int32(len(b.OneofDecl)))
-			b.OneofDecl = append(b.OneofDecl, &descriptorpb.OneofDescriptorProto{Name: proto.String("_" + name)})
+			f.OneofIndex = new(int32(len(b.OneofDecl)))
+			b.OneofDecl = append(b.OneofDecl, &descriptorpb.OneofDescriptorProto{Name: new("_" + name)})
 		}
 	}
 	if oneof {
-		b.OneofDecl = []*descriptorpb.OneofDescriptorProto{{Name: proto.String("o")}}
+		b.OneofDecl = []*descriptorpb.OneofDescriptorProto{{Name: new("o")}}
 	}
 }
 
 func mapEntry() *descriptorpb.DescriptorProto {
 	b := &messageBuilder{DescriptorProto: &descriptorpb.DescriptorProto{
-		Name: proto.String("MLeafEntry"), Options: &descriptorpb.MessageOptions{MapEntry: new(true)},
+		Name: new("MLeafEntry"), Options: &descriptorpb.MessageOptions{MapEntry: new(true)},
 	}, first: 1}
 	b.add("key", descriptorpb.FieldDescriptorProto_TYPE_STRING, "", false)
 	b.add("value", descriptorpb.FieldDescriptorProto_TYPE_MESSAGE, "Leaf", false)
@@ -99,27 +101,27 @@ func mapEntry() *descriptorpb.DescriptorProto {
 // returns (All). Flat has the fields of All, under other numbers, without the
 // oneof, and lists packed where All has them not.
 var schema = sync.OnceValue(func() protoreflect.FileDescriptor {
-	leaf := &messageBuilder{DescriptorProto: &descriptorpb.DescriptorProto{Name: proto.String("Leaf")}, first: 1}
+	leaf := &messageBuilder{DescriptorProto: &descriptorpb.DescriptorProto{Name: new("Leaf")}, first: 1}
 	leaf.add("name", descriptorpb.FieldDescriptorProto_TYPE_STRING, "", false)
 	leaf.add("size", descriptorpb.FieldDescriptorProto_TYPE_INT64, "", false)
 	leaf.add("inner", descriptorpb.FieldDescriptorProto_TYPE_MESSAGE, "Leaf", false)
 	leaf.add("tags", descriptorpb.FieldDescriptorProto_TYPE_STRING, "", true)
-	all := &messageBuilder{DescriptorProto: &descriptorpb.DescriptorProto{Name: proto.String("All")}, first: 1}
+	all := &messageBuilder{DescriptorProto: &descriptorpb.DescriptorProto{Name: new("All")}, first: 1}
 	all.fill(true)
 	all.add("child", descriptorpb.FieldDescriptorProto_TYPE_MESSAGE, "All", false)
-	flat := &messageBuilder{DescriptorProto: &descriptorpb.DescriptorProto{Name: proto.String("Flat")}, first: 100, flip: true}
+	flat := &messageBuilder{DescriptorProto: &descriptorpb.DescriptorProto{Name: new("Flat")}, first: 100, flip: true}
 	flat.fill(false)
 	flat.add("child", descriptorpb.FieldDescriptorProto_TYPE_MESSAGE, "All", false)
 	method := func(name, in, out string) *descriptorpb.MethodDescriptorProto {
 		return &descriptorpb.MethodDescriptorProto{Name: &name, InputType: proto.String(".t." + in), OutputType: proto.String(".t." + out)}
 	}
 	fd, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
-		Name: proto.String("t.proto"), Package: proto.String("t"), Syntax: proto.String("proto3"),
+		Name: proto.String("t.proto"), Package: new("t"), Syntax: proto.String("proto3"),
 		MessageType: []*descriptorpb.DescriptorProto{leaf.DescriptorProto, all.DescriptorProto, flat.DescriptorProto},
-		EnumType: []*descriptorpb.EnumDescriptorProto{{Name: proto.String("Color"), Value: []*descriptorpb.EnumValueDescriptorProto{
-			{Name: proto.String("COLOR_UNSPECIFIED"), Number: proto.Int32(0)}, {Name: proto.String("RED"), Number: proto.Int32(7)},
+		EnumType: []*descriptorpb.EnumDescriptorProto{{Name: new("Color"), Value: []*descriptorpb.EnumValueDescriptorProto{
+			{Name: proto.String("COLOR_UNSPECIFIED"), Number: proto.Int32(0)}, {Name: new("RED"), Number: proto.Int32(7)},
 		}}},
-		Service: []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("S"), Method: []*descriptorpb.MethodDescriptorProto{
+		Service: []*descriptorpb.ServiceDescriptorProto{{Name: new("S"), Method: []*descriptorpb.MethodDescriptorProto{
 			method("Composed", "All", "Flat"), method("Get", "Flat", "All"), method("Leaf", "Leaf", "Leaf"),
 		}}},
 	}, protoregistry.GlobalFiles)
@@ -162,11 +164,20 @@ func compose(tb testing.TB, c *composev1.Composition, b backend) (*aggregate.Con
 		known[m.FullName()] = &call.Method{Name: "/t.S/" + string(m.Name()), Desc: m, Conn: b, Upstream: "t"}
 	}
 	conn := new(aggregate.Conn)
-	return conn, conn.Compile(c, service.Methods().ByName("Composed"), func(name protoreflect.FullName) (*call.Method, error) {
-		if m := known[name]; m != nil {
-			return m, nil
-		}
-		return nil, errors.New("no such RPC")
+	return conn, conn.Compile(c, service.Methods().ByName("Composed"), aggregate.Contracts{
+		Find: func(name protoreflect.FullName) (*call.Method, error) {
+			if m := known[name]; m != nil {
+				return m, nil
+			}
+			return nil, errors.New("no such RPC")
+		},
+		JSON: func(desc protoreflect.MessageDescriptor, text []byte) ([]byte, error) {
+			m := dynamicpb.NewMessage(desc)
+			if err := protojson.Unmarshal(text, m); err != nil {
+				return nil, err
+			}
+			return proto.Marshal(m)
+		},
 	})
 }
 

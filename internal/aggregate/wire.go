@@ -1,7 +1,8 @@
 package aggregate
 
 import (
-	"fmt"
+	"errors"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -50,7 +51,7 @@ func (s *scanner) next() bool {
 }
 
 // errNotValid is of bytes that are no message. It is told as whose they are.
-var errNotValid = fmt.Errorf("not a valid message")
+var errNotValid = errors.New("not a valid message")
 
 // wireField is a field as the wire has it. It is immutable.
 type wireField struct {
@@ -105,7 +106,7 @@ func (f *wireField) one(msg []byte) ([]byte, error) {
 	for s.next() {
 		switch {
 		case s.num == f.num && s.typ == f.typ && f.message != nil && pieces > 0:
-			got = append(got[:len(got):len(got)], s.val...) // pieces on end are the whole
+			got = append(slices.Clip(got), s.val...) // pieces on end are the whole
 			pieces++
 		case s.num == f.num && s.typ == f.typ:
 			got, pieces = s.val[:len(s.val)], 1
@@ -136,8 +137,8 @@ func (f *wireField) ended(s *scanner) bool {
 	return false
 }
 
-// all appends the elements of the field, which is a list, to dst.
-func (f *wireField) all(dst [][]byte, msg []byte) ([][]byte, error) {
+// all are the elements of the field, which is a list.
+func (f *wireField) all(msg []byte) (dst [][]byte, _ error) {
 	s := scanner{rest: msg}
 	for s.next() {
 		switch {

@@ -72,7 +72,7 @@ func (b *builder) compose() error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(b.composed)) {
 		c := b.composed[name]
-		if err := c.conn.Compile(c.from, c.rpc, b.findRPC); err != nil {
+		if err := c.conn.Compile(c.from, c.rpc, aggregate.Contracts{Find: b.findRPC, JSON: b.jsonOf(b.methods[name].Upstream)}); err != nil {
 			for _, one := range flattened(err) {
 				errs = append(errs, b.wrongComposition(c, one))
 			}
@@ -84,6 +84,17 @@ func (b *builder) compose() error {
 		errs = append(errs, b.composedInCircles())
 	}
 	return errors.Join(errs...)
+}
+
+// jsonOf reads JSON by the contract of an upstream.
+func (b *builder) jsonOf(upstream string) func(protoreflect.MessageDescriptor, []byte) ([]byte, error) {
+	return func(desc protoreflect.MessageDescriptor, text []byte) ([]byte, error) {
+		decoder, err := b.schemas[upstream].plans.Decoder(desc)
+		if err != nil {
+			return nil, err
+		}
+		return decoder.Append(nil, text)
+	}
 }
 
 // findRPC finds what a step calls.
