@@ -132,3 +132,33 @@ func TestExplainJSON(t *testing.T) {
 		t.Errorf("got %s\nwant %s", text, want)
 	}
 }
+
+// TestDocumentedExplanations: what docs/EXPLAIN.md shows is what is printed, up
+// to a line of dots.
+func TestDocumentedExplanations(t *testing.T) {
+	page, err := os.ReadFile("../docs/EXPLAIN.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := regexp.MustCompile("(?ms)^```console\n(.*?)^```").FindAllSubmatch(page, -1)
+	if len(shown) < 5 {
+		t.Fatalf("only %d examples were found", len(shown))
+	}
+	printed := map[string]string{} // by command
+	for _, e := range explanations {
+		text, err := os.ReadFile(filepath.Join("testdata", "explain", e.name+".golden"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		command, output, _ := strings.Cut(strings.ReplaceAll(string(text), "testdata/explain.yaml", "gatehouse.yaml"), "\n")
+		printed[command] = output
+	}
+	for _, m := range shown {
+		command, output, _ := strings.Cut(string(m[1]), "\n")
+		begun, dots := strings.CutSuffix(output, "...\n")
+		got := strings.TrimRight(printed[command], "\n") + "\n"
+		if got != output && (!dots || !strings.HasPrefix(got, begun)) {
+			t.Errorf("%s prints\n%s\nand the page says\n%s", command, got, output)
+		}
+	}
+}

@@ -39,7 +39,7 @@ func serving(tb testing.TB, versions int) http.Handler {
 	}
 	var routes httprule.Builder[*edge.Route]
 	must(routes.Add("GET", parse("/plain/{name=products/*}"), "here", &edge.Route{Method: m, Binding: "GET /plain", View: plain{}}))
-	table := &edge.Table{Table: call.NewTable([]*call.Method{m}, m), Errors: &edge.Errors{}}
+	table := &edge.Table{Table: call.NewTable([]*call.Method{m}, &call.Method{Conn: call.Refuser{}}), Errors: &edge.Errors{}}
 	if versions > 0 {
 		names := make([]string, versions)
 		for i := range names {
