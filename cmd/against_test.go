@@ -77,8 +77,8 @@ func TestCheckAgainst(t *testing.T) {
 		{
 			name: "compatible", change: func(f *descriptorpb.FileDescriptorProto) {
 				f.MessageType[0].Field = append(f.MessageType[0].Field, &descriptorpb.FieldDescriptorProto{
-					Name: proto.String("more"), Number: proto.Int32(99), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
-					Type: descriptorpb.FieldDescriptorProto_TYPE_STRING.Enum(), JsonName: proto.String("more"),
+					Name: new("more"), Number: proto.Int32(99), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
+					Type: descriptorpb.FieldDescriptorProto_TYPE_STRING.Enum(), JsonName: new("more"),
 				})
 			}, want: []string{"contract:", "breaks nobody"},
 		},
