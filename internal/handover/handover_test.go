@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -220,6 +221,29 @@ func TestReplaceFails(t *testing.T) {
 				t.Fatalf("got %v, %v; want %q", next, err, tc.want)
 			}
 		})
+	}
+}
+
+// TestReplaceLeavesListener: to pass a socket on does not make it block, upon
+// which an Accept would not end with its listener.
+func TestReplaceLeavesListener(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	if next, err := program("mute").Replace(t.Context(), []handover.Socket{{Name: "http", File: file(t, l)}}); err == nil {
+		t.Fatalf("replaced by %v", next)
+	}
+	raw, err := l.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = raw.Control(func(fd uintptr) {
+		flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_GETFL, 0)
+		if errno != 0 || flags&syscall.O_NONBLOCK == 0 {
+			t.Errorf("the listener blocks: flags %#x, %v", flags, errno)
+		}
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 

@@ -81,12 +81,16 @@ func (l *upgradeLoad) arrive(ctx context.Context) {
 			}
 			l.sent.Add(1)
 			l.peak.Store(max(l.peak.Load(), l.open.Add(1)))
-			l.all.Go(func() {
-				defer l.open.Add(-1)
-				l.count(l.call(n))
-			})
+			l.begin(n)
 		}
 	}
+}
+
+func (l *upgradeLoad) begin(n int) {
+	l.all.Go(func() {
+		defer l.open.Add(-1)
+		l.count(l.call(n))
+	})
 }
 
 // call makes the n-th connection and one call on it.
