@@ -36,6 +36,8 @@ var samples = map[string]sample{
 	"PUT /v1/{name=products/*/media/**}":           {"/v1/" + tent + "/media/docs/new.json", `{"contentType":"text/plain","data":"aGk="}`},
 	"GET /v1/prices":                               {"/v1/prices?pageSize=2", ""},
 	"GET /v1/{name=products/*/price}":              {"/v1/" + mug + "/price", ""},
+	"GET /v1/{name=customers/*/reviewer}":          {"/v1/customers/bjorn-lund/reviewer", ""},
+	"GET /v1/reviewers:batchGet":                   {"/v1/reviewers:batchGet?names=customers/bjorn-lund/reviewer", ""},
 	"GET /v1/prices:batchGet":                      {"/v1/prices:batchGet?names=" + mug + "/price", ""},
 	"PATCH /v1/{price.name=products/*/price}":      {"/v1/" + mug + "/price", `{"vatRate":0.07}`},
 	"POST /v1/prices:quote":                        {"/v1/prices:quote", `{"lines":[{"product":"` + mug + `","quantity":2}]}`},

@@ -262,6 +262,34 @@ func TestBatchGetPricesKeepsTheOrder(t *testing.T) {
 	}
 }
 
+func TestReviewersAreThoseWhoWrote(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	const who = "customers/bjorn-lund/reviewer"
+	one, err := c.reviews.GetReviewer(t.Context(), &reviewsv1.GetReviewerRequest{Name: who})
+	if err != nil || one.GetDisplayName() != "Björn L." || one.GetReviewCount() < 1 || one.GetFirstReviewTime() == nil {
+		t.Errorf("got %v, %v", one, err)
+	}
+	names := []string{who, "customers/amelie-brandt/reviewer", who}
+	batch, err := c.reviews.BatchGetReviewers(t.Context(), &reviewsv1.BatchGetReviewersRequest{Names: names})
+	if err != nil || len(batch.GetReviewers()) != len(names) {
+		t.Fatalf("got %v, %v", batch, err)
+	}
+	for i, r := range batch.GetReviewers() {
+		if r.GetName() != names[i] {
+			t.Errorf("reviewer %d is %s, want %s", i, r.GetName(), names[i])
+		}
+	}
+	for _, name := range []string{"customers/nobody/reviewer", "customers/bjorn-lund", "/reviewer", ""} {
+		if _, err := c.reviews.GetReviewer(t.Context(), &reviewsv1.GetReviewerRequest{Name: name}); status.Code(err) != codes.NotFound {
+			t.Errorf("%q: got %v, want NotFound", name, err)
+		}
+	}
+	if _, err := c.reviews.BatchGetReviewers(t.Context(), &reviewsv1.BatchGetReviewersRequest{}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("no names: got %v, want InvalidArgument", err)
+	}
+}
+
 func TestUpdatePriceIsCharged(t *testing.T) {
 	t.Parallel()
 	c := open(t)
