@@ -64,7 +64,7 @@ func (c *Client) Config() *tls.Config {
 
 // Credentials are c for gRPC.
 func (c *Client) Credentials() credentials.TransportCredentials {
-	return following{TransportCredentials: credentials.NewTLS(&tls.Config{ServerName: c.name, MinVersion: tls.VersionTLS12}), client: c}
+	return following{TransportCredentials: credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS12}), client: c}
 }
 
 // following makes each handshake by what the files say. Its other half tells what
@@ -78,7 +78,11 @@ var _ credentials.TransportCredentials = following{}
 
 // ClientHandshake secures a connection.
 func (f following) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	return credentials.NewTLS(f.client.Config()).ClientHandshake(ctx, authority, raw)
+	conf := f.client.Config()
+	if conf.ServerName != "" {
+		authority = conf.ServerName // to which grpc-go holds the server, whatever the configuration says
+	}
+	return credentials.NewTLS(conf).ClientHandshake(ctx, authority, raw)
 }
 
 // Clone is a copy.

@@ -53,8 +53,6 @@ var samples = map[string]sample{
 	"PATCH /v1/{review.name=products/*/reviews/*}": {"/v1/" + reviewed + "/reviews/1", `{"title":"Better"}`},
 	"DELETE /v1/{name=products/*/reviews/*}":       {"/v1/" + reviewed + "/reviews/1", ""},
 	"GET /v1/{name=products/*/ratingSummary}":      {"/v1/" + mug + "/ratingSummary", ""},
-	"GET /v1/{name=customers/*/reviewer}":          {"/v1/customers/bjorn-lund/reviewer", ""},
-	"GET /v1/reviewers:batchGet":                   {"/v1/reviewers:batchGet?names=customers/bjorn-lund/reviewer&names=customers/elif-yilmaz/reviewer", ""},
 	"GET /v1/orders":                               {"/v1/orders?pageSize=2", ""},
 	"GET /v1/{parent=customers/*}/orders":          {"/v1/customers/amelie-brandt/orders?pageSize=2", ""},
 	"GET /v1/{name=orders/*}":                      {"/v1/orders/1001", ""},

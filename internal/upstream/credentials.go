@@ -43,13 +43,6 @@ func (c oneName) ClientHandshake(ctx context.Context, _ string, conn net.Conn) (
 	return c.TransportCredentials.ClientHandshake(ctx, c.name, conn)
 }
 
-// Info tells no name, which grpc-go would insist is the authority.
-func (c oneName) Info() credentials.ProtocolInfo {
-	info := c.TransportCredentials.Info()
-	info.ServerName = ""
-	return info
-}
-
 // Clone makes a copy.
 func (c oneName) Clone() credentials.TransportCredentials {
 	return oneName{c.TransportCredentials.Clone(), c.name}
