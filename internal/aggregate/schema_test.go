@@ -113,13 +113,13 @@ var schema = sync.OnceValue(func() protoreflect.FileDescriptor {
 	flat.fill(false)
 	flat.add("child", descriptorpb.FieldDescriptorProto_TYPE_MESSAGE, "All", false)
 	method := func(name, in, out string) *descriptorpb.MethodDescriptorProto {
-		return &descriptorpb.MethodDescriptorProto{Name: &name, InputType: proto.String(".t." + in), OutputType: proto.String(".t." + out)}
+		return &descriptorpb.MethodDescriptorProto{Name: &name, InputType: new(".t." + in), OutputType: new(".t." + out)}
 	}
 	fd, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
-		Name: proto.String("t.proto"), Package: new("t"), Syntax: proto.String("proto3"),
+		Name: new("t.proto"), Package: new("t"), Syntax: new("proto3"),
 		MessageType: []*descriptorpb.DescriptorProto{leaf.DescriptorProto, all.DescriptorProto, flat.DescriptorProto},
 		EnumType: []*descriptorpb.EnumDescriptorProto{{Name: new("Color"), Value: []*descriptorpb.EnumValueDescriptorProto{
-			{Name: proto.String("COLOR_UNSPECIFIED"), Number: proto.Int32(0)}, {Name: new("RED"), Number: proto.Int32(7)},
+			{Name: new("COLOR_UNSPECIFIED"), Number: proto.Int32(0)}, {Name: new("RED"), Number: proto.Int32(7)},
 		}}},
 		Service: []*descriptorpb.ServiceDescriptorProto{{Name: new("S"), Method: []*descriptorpb.MethodDescriptorProto{
 			method("Composed", "All", "Flat"), method("Get", "Flat", "All"), method("Leaf", "Leaf", "Leaf"),
