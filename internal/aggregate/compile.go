@@ -165,7 +165,7 @@ func (k *compiler) forEach(st *step, text string) {
 	if begin, names, ok := splitPath(text); ok {
 		of, err := k.begin(src, begin, st, false)
 		if err == nil {
-			src.path, err = fieldPath(of, names)
+			src.path, err = fieldPath(of, begin, names)
 		}
 		switch {
 		case err != nil:
@@ -195,8 +195,7 @@ func (k *compiler) forEach(st *step, text string) {
 			k.failf(".for_each", "%v", err)
 		}
 	}
-	src.items = st.item
-	k.used(st, v)
+	k.used(st, src)
 }
 
 // begin finds what the beginning of a path stands for.

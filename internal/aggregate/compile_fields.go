@@ -32,7 +32,7 @@ func (k *compiler) field(st *step, key, text string) {
 	}
 	of, err := k.begin(n.from, begin, st, n.element || st.batch == nil)
 	if err == nil {
-		n.from.path, err = fieldPath(of, names)
+		n.from.path, err = fieldPath(of, begin, names)
 	}
 	want := shapeOf(n.desc)
 	if n.element {
@@ -87,14 +87,16 @@ func (k *compiler) expression(st *step, n *node, at, text string) {
 		k.failf(at, "%v", err)
 		return
 	}
-	k.used(st, n.from.value)
+	k.used(st, n.from)
 }
 
 // used notes which steps an expression looks at.
-func (k *compiler) used(st *step, v *expr.Value) {
+func (k *compiler) used(st *step, src *source) {
+	src.client = src.value.Uses("request") && !src.value.Uses("item")
 	for _, other := range k.plan.steps {
-		if v.Uses("steps." + other.name) {
+		if src.value.Uses("steps." + other.name) {
 			k.look(st, other)
+			src.client = false
 		}
 	}
 }
@@ -175,7 +177,7 @@ func (k *compiler) place(st *step, key string) (*node, error) {
 func (k *compiler) lands(st *step, s *composev1.Step) {
 	of := st.whole
 	if s.GetTake() != "" {
-		p, err := fieldPath(st.whole, strings.Split(s.GetTake(), "."))
+		p, err := fieldPath(st.whole, "", strings.Split(s.GetTake(), "."))
 		switch {
 		case err != nil:
 			k.failf(".take", "%v", err)

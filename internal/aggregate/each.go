@@ -63,13 +63,13 @@ func (r *run) items(s *step) ([][]byte, error) {
 	}
 	list, err := s.each.value.Each(r.lookup(s, nil))
 	if err != nil {
-		return nil, s.unevaluated("for_each", err)
+		return nil, s.each.failed("for_each", err)
 	}
 	all := make([][]byte, len(list))
 	for i, v := range list {
 		if m, ok := v.(proto.Message); ok {
 			if all[i], err = (proto.MarshalOptions{Deterministic: true, AllowPartial: true}).Marshal(m); err != nil {
-				return nil, s.unevaluated("for_each", err)
+				return nil, s.each.failed("for_each", err)
 			}
 			continue
 		}

@@ -64,11 +64,11 @@ type path struct {
 	of   shape
 }
 
-// fieldPath resolves names in a message.
-func fieldPath(from shape, names []string) (path, error) {
+// fieldPath resolves names in what begin, as the path has it, stands for.
+func fieldPath(from shape, begin string, names []string) (path, error) {
 	p := path{of: from}
 	for i, name := range names {
-		at := strings.Join(names[:i], ".")
+		at := strings.TrimPrefix(strings.Join(append([]string{begin}, names[:i]...), "."), ".")
 		switch {
 		case p.of.list && strings.HasPrefix(p.of.name, "map<"):
 			return p, fmt.Errorf("%q is a map, into which no path leads; use an expression such as %s['KEY']", at, at)

@@ -64,10 +64,10 @@ type batch struct {
 
 // source is where a value comes from: a path, or an expression.
 type source struct {
-	root  root
-	path  path
-	value *expr.Value // nil: the path
-	items shape       // of an expression for items
+	root   root
+	path   path
+	value  *expr.Value // nil: the path
+	client bool        // the expression looks at nothing but what the client sent
 }
 
 // node is one field of a request: a value, or a message of other fields.

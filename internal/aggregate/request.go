@@ -101,7 +101,7 @@ func (r *run) badRequest() error {
 func (r *run) evaluated(dst []byte, s *step, n *node, item []byte) ([]byte, error) {
 	m := dynamicpb.NewMessage(n.desc.ContainingMessage())
 	if err := n.from.value.Set(m, n.desc, r.lookup(s, item)); err != nil {
-		return nil, s.unevaluated(string(n.desc.Name()), err)
+		return nil, n.from.failed(string(n.desc.Name()), err)
 	}
 	return proto.MarshalOptions{Deterministic: true, AllowPartial: true}.MarshalAppend(dst, m)
 }
@@ -122,21 +122,24 @@ func (r *run) elementFor(s *step, item []byte) ([]byte, error) {
 	}
 	all, err := n.field.all(wire)
 	if err != nil || len(all) != 1 {
-		return nil, s.unevaluated(string(n.desc.Name()), errNotValid)
+		return nil, n.from.failed(string(n.desc.Name()), errNotValid)
 	}
 	return all[0], nil
 }
 
 // unevaluated is the error of an expression that has no value for this call. What
 // it says already to clients stays.
-func (s *step) unevaluated(field string, err error) error {
+func (src *source) failed(field string, err error) error {
 	if said, ok := errors.AsType[*call.Error](err); ok {
 		return said
 	}
 	if errors.Is(err, errNotValid) {
 		return call.Refuse(call.Upstream, codes.Internal, "an answer is not valid")
 	}
-	return call.Refuse(call.Gateway, codes.Internal, "the field %s of the request cannot be made", field).Because(err)
+	if src.client {
+		return call.Refuse(call.Client, codes.InvalidArgument, "%s cannot be made of this request", field).Because(err)
+	}
+	return call.Refuse(call.Gateway, codes.Internal, "%s cannot be made of what there is", field).Because(err)
 }
 
 // decodedOnce is a message, or several, as expressions see it.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
@@ -26,6 +27,7 @@ type run struct {
 	decoded decodedOnce // the request, for expressions
 
 	cancel  context.CancelCauseFunc
+	size    atomic.Int64   // of the answers, in bytes
 	running sync.WaitGroup // but for the goroutine of do
 
 	mu      sync.Mutex // guards what follows
@@ -274,6 +276,10 @@ func (a *answer) whole() (_ []byte, in mem.Buffer) {
 	return a.msg.Data[0].ReadOnlyData(), a.msg.Data[0]
 }
 
+// maxSize bounds the answers that one composed call holds, in bytes: its client
+// need not send more to have more of them made.
+const maxSize = 64 << 20
+
 // make carries the call.
 func (a *answer) make(ctx context.Context, r *run, s *step, request []byte) {
 	if s.timeout > 0 {
@@ -289,6 +295,11 @@ func (a *answer) make(ctx context.Context, r *run, s *step, request []byte) {
 	nested, err := s.method.Call(ctx, &a.sent, &a.msg)
 	if err != nil {
 		a.err = refusal(err, nested.Own)
+		return
+	}
+	if r.size.Add(int64(a.msg.Len())) > maxSize {
+		a.msg.Free()
+		a.err = call.Refuse(call.Upstream, codes.ResourceExhausted, "the answers of all steps together are larger than %d MiB", maxSize>>20)
 		return
 	}
 	if told := nested.Own[Degraded]; len(told) > 0 {
