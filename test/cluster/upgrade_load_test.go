@@ -33,7 +33,8 @@ const (
 // upgradeLoad makes new connections in open loop: they arrive whether or not
 // those before have been answered.
 type upgradeLoad struct {
-	g       *upgradable
+	http    string // the listeners, which stay where they are
+	grpc    string
 	rate    int
 	cancel  context.CancelFunc
 	all     sync.WaitGroup
@@ -52,7 +53,7 @@ type upgradeLoad struct {
 func startUpgradeLoad(t *testing.T, g *upgradable, rate, keepers int) *upgradeLoad {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &upgradeLoad{g: g, rate: rate, cancel: cancel, begun: time.Now(), reasons: map[string]int{}}
+	l := &upgradeLoad{http: g.http, grpc: g.grpc, rate: rate, cancel: cancel, begun: time.Now(), reasons: map[string]int{}}
 	l.all.Go(func() { l.arrive(ctx) })
 	for k := range keepers {
 		l.all.Go(func() { l.keep(ctx, k) })
@@ -99,13 +100,13 @@ func (l *upgradeLoad) call(n int) (kind string, err error) {
 	defer cancel()
 	switch n % 20 {
 	case 0:
-		return "gRPC over HTTP", upgradeGRPC(ctx, l.g.http, n)
+		return "gRPC over HTTP", upgradeGRPC(ctx, l.http, n)
 	case 10:
-		return "native gRPC", upgradeGRPC(ctx, l.g.grpc, n)
+		return "native gRPC", upgradeGRPC(ctx, l.grpc, n)
 	case 5:
-		return "HTTP/1.1, late", upgradeHTTP(ctx, l.g.http, n, lateness)
+		return "HTTP/1.1, late", upgradeHTTP(ctx, l.http, n, lateness)
 	default:
-		return "HTTP/1.1", upgradeHTTP(ctx, l.g.http, n, 0)
+		return "HTTP/1.1", upgradeHTTP(ctx, l.http, n, 0)
 	}
 }
 
@@ -207,7 +208,7 @@ func (l *upgradeLoad) keep(ctx context.Context, k int) {
 		case <-tick.C:
 		}
 		l.kept.Add(1)
-		resp, err := client.Post("http://"+l.g.http+"/v1/products", "application/json", strings.NewReader("{}"))
+		resp, err := client.Post("http://"+l.http+"/v1/products", "application/json", strings.NewReader("{}"))
 		if err == nil {
 			_, err = io.Copy(io.Discard, resp.Body)
 			_ = resp.Body.Close()
