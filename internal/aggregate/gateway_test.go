@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -169,45 +168,6 @@ func reviewer(change func(*composev1.Step)) []*composev1.Step {
 		change(s)
 	}
 	return []*composev1.Step{{Name: "reviews", Call: listReviews, Request: fields{"parent": "request.product"}}, s}
-}
-
-// TestForEachIsBounded: so many calls as may run at once do, and no more.
-func TestForEachIsBounded(t *testing.T) {
-	t.Parallel()
-	const parallel, items = 3, 12
-	var running, most atomic.Int64
-	full := make(chan struct{})
-	var once sync.Once
-	s := &shop{hook: func(ctx context.Context, rpc string, _ proto.Message) error {
-		if rpc != getReviewer {
-			return nil
-		}
-		n := running.Add(1)
-		defer running.Add(-1)
-		for seen := most.Load(); n > seen && !most.CompareAndSwap(seen, n); seen = most.Load() {
-		}
-		if n == parallel {
-			once.Do(func() { close(full) })
-		}
-		select {
-		case <-full:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}}
-	for i := range items {
-		s.customers = append(s.customers, string(rune('a'+i)))
-	}
-	got := overGRPC(t.Context(), t, s.page(t, composed(reviewer(func(s *composev1.Step) { s.Parallel = proto.Uint32(parallel) })...)))
-	if got.code != codes.OK || len(got.page.GetReviewers()) != items || most.Load() != parallel || s.calls(getReviewer) != items {
-		t.Errorf("%d calls, at most %d at once, want %d: %v", s.calls(getReviewer), most.Load(), parallel, got)
-	}
-	for i, r := range got.page.GetReviewers() {
-		if r.GetName() != "customers/"+s.customers[i] {
-			t.Errorf("element %d is %v, want that of item %d", i, r, i)
-		}
-	}
 }
 
 // TestTheSameCallIsMadeOnce: for several items, and for several steps.

@@ -116,7 +116,12 @@ func TestIdempotencyKey(t *testing.T) {
 	for _, md := range s.metadata[getReviewer] {
 		count[strings.Join(md["idempotency-key"], " ")]++
 	}
-	if len(count) != 2 || count["mine"] > 0 || count[""] > 0 {
+	for key := range count {
+		if key == "" || strings.Contains(key, "mine") {
+			t.Errorf("a step has the key %q", key)
+		}
+	}
+	if len(count) != 2 {
 		t.Errorf("the steps have the keys %v, want two, each twice", count)
 	}
 }

@@ -3,10 +3,13 @@ package aggregate_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
@@ -163,5 +166,94 @@ func TestExpressions(t *testing.T) {
 	}
 	if got.Get(fds.ByName("m_leaf")).Map().Len() != 1 || got.Has(fds.ByName("f_leaf")) || !got.Has(fds.ByName("o_a")) {
 		t.Errorf("got %v", got)
+	}
+}
+
+// TestForEachIsBounded: so many calls as may run at once do, and no more, and the
+// answers stand where their items do.
+func TestForEachIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const parallel, items = 3, 10
+		var running, calls atomic.Int64
+		release := make(chan struct{})
+		conn, err := compose(t, &composev1.Composition{Steps: one(&composev1.Step{
+			Call: "t.S.Leaf", ForEach: "request.r_INT32", Request: fields{"size": "int(item)"}, Into: "r_leaf", Parallel: proto.Uint32(parallel),
+		})}, backend{answer: func(_ context.Context, _ string, request []byte) (mem.BufferSlice, error) {
+			running.Add(1)
+			calls.Add(1)
+			<-release
+			running.Add(-1)
+			return mem.BufferSlice{mem.SliceBuffer(request)}, nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		desc := schema().Messages().ByName("All")
+		m := dynamicpb.NewMessage(desc)
+		for i := range items {
+			m.Mutable(desc.Fields().ByName("r_INT32")).List().Append(protoreflect.ValueOfInt32(int32(i)))
+		}
+		request, err := proto.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan []byte)
+		go func() {
+			got, err := invoke(t.Context(), conn, request)
+			if err != nil {
+				t.Error(err)
+			}
+			done <- got
+		}()
+		for left := items; left > 0; left-- {
+			synctest.Wait()
+			if n := running.Load(); n != int64(min(parallel, left)) {
+				t.Errorf("%d calls run with %d left, want %d", n, left, min(parallel, left))
+			}
+			release <- struct{}{}
+		}
+		out := dynamicpb.NewMessage(schema().Messages().ByName("Flat"))
+		if err := proto.Unmarshal(<-done, out); err != nil {
+			t.Fatal(err)
+		}
+		list := out.Get(out.Descriptor().Fields().ByName("r_leaf")).List()
+		for i := range list.Len() {
+			leaf := list.Get(i).Message()
+			if n := leaf.Get(leaf.Descriptor().Fields().ByName("size")).Int(); n != int64(i) {
+				t.Errorf("element %d is that of item %d", i, n)
+			}
+		}
+		if list.Len() != items || calls.Load() != items {
+			t.Errorf("%d elements of %d calls, want %d", list.Len(), calls.Load(), items)
+		}
+	})
+}
+
+// TestOneMessageInPieces: what came in pieces is sent on as one, each of its fields
+// once.
+func TestOneMessageInPieces(t *testing.T) {
+	t.Parallel()
+	var sent []byte
+	conn, err := compose(t, &composev1.Composition{Steps: one(&composev1.Step{Call: "t.S.Leaf", Request: fields{"inner": "request.f_leaf"}})}, backend{
+		answer: func(_ context.Context, _ string, request []byte) (mem.BufferSlice, error) {
+			sent = request
+			return nil, nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := schema().Messages().ByName("All").Fields().ByName("f_leaf").Number()
+	var request []byte
+	for _, name := range []string{"first", "last"} {
+		leaf := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), name)
+		request = protowire.AppendBytes(protowire.AppendTag(request, number, protowire.BytesType), leaf)
+	}
+	if _, err := invoke(t.Context(), conn, request); err != nil {
+		t.Fatal(err)
+	}
+	if want := "\x1a\x06\x0a\x04last"; string(sent) != want {
+		t.Errorf("sent %q, want %q", sent, want)
 	}
 }
