@@ -19,6 +19,21 @@ import (
 // copied is how long a value may be to be copied: a buffer more costs as much.
 const copied = 512
 
+// chunk is how much room for own bytes is made at once. Of a chunk that is full
+// nothing is copied: the next one is another buffer.
+const chunk = 1 << 10
+
+// beside is more than the tag and the length of a value take.
+const beside = 20
+
+// room makes room for n own bytes.
+func (j *joiner) room(n int) {
+	if cap(j.head)-len(j.head) < n {
+		j.flush()
+		j.head = make([]byte, 0, max(chunk, n))
+	}
+}
+
 // joiner puts an answer together of bytes of its own and of references to the
 // buffers of others.
 type joiner struct {
@@ -38,6 +53,7 @@ func (j *joiner) flush() {
 // frees.
 func (j *joiner) field(f *wireField, value []byte, buf mem.Buffer) {
 	if f.typ != protowire.BytesType || len(value) <= copied {
+		j.room(beside + len(value))
 		j.head = f.appendOne(j.head, value)
 		return
 	}
@@ -58,6 +74,7 @@ func (j *joiner) field(f *wireField, value []byte, buf mem.Buffer) {
 
 // begin writes what stands before a value of n bytes that is on its way.
 func (j *joiner) begin(f *wireField, n int) {
+	j.room(beside)
 	j.head = protowire.AppendTag(j.head, f.num, protowire.BytesType)
 	j.head = protowire.AppendVarint(j.head, uint64(n))
 	j.flush()
@@ -67,6 +84,7 @@ func (j *joiner) begin(f *wireField, n int) {
 func (j *joiner) message(f *wireField, data mem.BufferSlice) {
 	n := data.Len()
 	if n <= copied {
+		j.room(beside + n)
 		j.head = protowire.AppendTag(j.head, f.num, protowire.BytesType)
 		j.head = protowire.AppendVarint(j.head, uint64(n))
 		for _, b := range data {
@@ -81,7 +99,7 @@ func (j *joiner) message(f *wireField, data mem.BufferSlice) {
 
 // join is the answer. It holds references of its own.
 func (r *run) join() mem.BufferSlice {
-	j := joiner{out: make(mem.BufferSlice, 0, 2*len(r.plan.joined)+1), head: make([]byte, 0, 64)}
+	j := joiner{out: make(mem.BufferSlice, 0, 2*len(r.plan.joined)+1)}
 	for _, s := range r.plan.joined {
 		r.land(&j, s)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -209,6 +210,21 @@ func TestComposedServiceHasNoServer(t *testing.T) {
 	}
 	if !found {
 		t.Errorf("the routes do not have the page: %v", g.Gateway.Routes())
+	}
+	stream, err := reflectionv1.NewServerReflectionClient(gatewaytest.Dial(t, g.GRPC, nil)).ServerReflectionInfo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := &reflectionv1.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: "shop.pages.v1.PagesService"}
+	if err := stream.Send(&reflectionv1.ServerReflectionRequest{MessageRequest: ask}); err != nil {
+		t.Fatal(err)
+	}
+	if told, err := stream.Recv(); err != nil || len(told.GetFileDescriptorResponse().GetFileDescriptorProto()) == 0 {
+		t.Errorf("reflection says %v, %v", told, err)
+	}
+	_ = stream.CloseSend()
+	for err == nil {
+		_, err = stream.Recv()
 	}
 }
 

@@ -64,7 +64,7 @@ type failure struct {
 }
 
 func newRun(p *plan, request mem.Buffer) *run {
-	return &run{plan: p, request: request, results: make([]result, len(p.steps)), waiting: make([]int, len(p.steps))}
+	return &run{plan: p, request: request, results: make([]result, len(p.steps)), waiting: make([]int, len(p.steps)), answers: make([]*answer, 0, len(p.steps))}
 }
 
 // free gives up the answers. What was joined has references of its own.

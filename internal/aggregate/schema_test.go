@@ -97,8 +97,8 @@ func mapEntry() *descriptorpb.DescriptorProto {
 	return b.DescriptorProto
 }
 
-// schema has t.S.Composed(All) returns (Flat), and what it may call: t.S.Get(Flat)
-// returns (All). Flat has the fields of All, under other numbers, without the
+// schema has t.S.Composed(All) returns (Flat), and what it may call, such as
+// t.S.Get(Flat) returns (All). Flat has the fields of All, under other numbers, without the
 // oneof, and lists packed where All has them not.
 var schema = sync.OnceValue(func() protoreflect.FileDescriptor {
 	leaf := &messageBuilder{DescriptorProto: &descriptorpb.DescriptorProto{Name: new("Leaf")}, first: 1}
@@ -123,6 +123,7 @@ var schema = sync.OnceValue(func() protoreflect.FileDescriptor {
 		}}},
 		Service: []*descriptorpb.ServiceDescriptorProto{{Name: new("S"), Method: []*descriptorpb.MethodDescriptorProto{
 			method("Composed", "All", "Flat"), method("Get", "Flat", "All"), method("Leaf", "Leaf", "Leaf"),
+			method("List", "Flat", "All"), method("Text", "Leaf", "Leaf"), method("Tags", "Leaf", "Leaf"),
 		}}},
 	}, protoregistry.GlobalFiles)
 	if err != nil {
