@@ -295,7 +295,7 @@ func TestTheWholeDeadline(t *testing.T) {
 	g := s.page(t, composed(
 		&composev1.Step{Name: "product", Call: getProduct, Request: fields{"name": "request.product"}, Into: "product"},
 		&composev1.Step{Name: "stock", Call: listStock, Take: "stock", Into: "stock", OnFailure: optional},
-	), onPages(func(p *policy) { p.Timeout = durationpb.New(50 * time.Millisecond) }))
+	), onPages(func(p *policy) { p.Timeout = durationpb.New(1500 * time.Millisecond) }))
 	if got := overREST(t.Context(), t, g); got.code != codes.OK || strings.Join(got.header["gatehouse-degraded"], "") != "stock; code=DEADLINE_EXCEEDED" {
 		t.Errorf("got %v", got)
 	}
