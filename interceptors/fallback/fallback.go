@@ -119,12 +119,19 @@ func (r *rpc) unary(ctx context.Context, method string, req, reply any, cc *grpc
 	return nil
 }
 
+// partial reports whether the answer is one of which something is missing: it
+// must not take the place of a whole one.
+func partial(ctx context.Context) bool {
+	c := call.From(ctx)
+	return c != nil && len(c.Header()[answers.Degraded]) > 0
+}
+
 // lastGood keeps good answers, and serves them.
 func (r *rpc) lastGood(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	var heard answers.Heard
 	err := next(ctx, method, req, reply, cc, heard.Options(opts)...)
 	if err == nil {
-		if msg, ok := reply.(*call.Message); ok && !answers.ControlOf(heard.Header).NoStore {
+		if msg, ok := reply.(*call.Message); ok && !answers.ControlOf(heard.Header).NoStore && !partial(ctx) {
 			if key, ok := r.key(ctx); ok {
 				r.fallbacks.store.Put(key, answers.New(msg, heard.Header, r.maxAge))
 			}

@@ -54,10 +54,11 @@ type upstream struct {
 	text   string
 	header metadata.MD
 	err    error
+	lacks  bool   // something is missing in its answer
 	stop   func() // called before it ends
 }
 
-func (u *upstream) invoke(_ context.Context, _ string, args, reply any, opts ...grpc.CallOption) error {
+func (u *upstream) invoke(ctx context.Context, _ string, args, reply any, opts ...grpc.CallOption) error {
 	if p, ok := args.(*call.Pending); ok {
 		if _, err := p.Message(); err != nil {
 			return err
@@ -76,6 +77,9 @@ func (u *upstream) invoke(_ context.Context, _ string, args, reply any, opts ...
 	}
 	if u.err != nil {
 		return u.err
+	}
+	if u.lacks {
+		call.From(ctx).AddHeader(answers.Degraded, "reviews; code=UNAVAILABLE")
 	}
 	reply.(*call.Message).Data = calltest.Bytes(u.text)
 	return nil
@@ -202,13 +206,15 @@ func TestWhatIsNotKept(t *testing.T) {
 	for name, tc := range map[string]struct {
 		header metadata.MD
 		md     []string
+		lacks  bool
 	}{
+		"a part is missing": {lacks: true},
 		"no-store":          {header: metadata.Pairs("cache-control", "no-store")},
 		"unseen credential": {md: []string{"authorization", "Bearer x"}},
 		"unseen cookie":     {md: []string{"cookie", "a=b"}},
 	} {
 		f, _ := newFallbacks(t)
-		u := &upstream{text: "good", header: tc.header}
+		u := &upstream{text: "good", header: tc.header, lacks: tc.lacks}
 		m := u.rpc(t, f, lastGood(time.Hour), "")
 		ask(t.Context(), m, nil, "r", tc.md...)
 		u.err = errDown
