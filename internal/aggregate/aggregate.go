@@ -15,6 +15,7 @@ package aggregate
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -52,8 +53,13 @@ func (c *Conn) Invoke(ctx context.Context, _ string, args, reply any, opts ...gr
 	if err := r.do(ctx); err != nil {
 		return err
 	}
+	joined := r.join()
+	if joined.Len() > maxSize {
+		joined.Free()
+		return call.Refuse(call.Upstream, codes.ResourceExhausted, "the composed answer is larger than %d MiB", maxSize>>20)
+	}
 	r.tell(ctx, opts)
-	return deliver(r.join(), reply)
+	return deliver(joined, reply)
 }
 
 // NewStream refuses: a composed RPC has one request and one answer.
@@ -103,13 +109,21 @@ type clientKey struct{}
 // Client stands before the chain of a composed RPC. It remembers the metadata as
 // the client sent it, before policies take credentials away that are the
 // gateway's own: the steps are made with it, for their policies ask again who
-// calls.
-func Client(chain grpc.ClientConnInterface) grpc.ClientConnInterface { return client{chain} }
+// calls. What stands under the keys of without is about the composed RPC alone.
+func Client(chain grpc.ClientConnInterface, without ...string) grpc.ClientConnInterface {
+	return client{chain, without}
+}
 
-type client struct{ grpc.ClientConnInterface }
+type client struct {
+	grpc.ClientConnInterface
+	without []string
+}
 
 func (c client) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	md, _ := metadata.FromOutgoingContext(ctx) // a copy
+	for _, key := range c.without {
+		delete(md, key)
+	}
 	return c.ClientConnInterface.Invoke(context.WithValue(ctx, clientKey{}, md), method, args, reply, opts...)
 }
 
@@ -127,9 +141,18 @@ func asClient(ctx context.Context) (context.Context, string) {
 	if given := md[idempotencyKey]; len(given) > 0 {
 		md = md.Copy()
 		delete(md, idempotencyKey)
-		key = given[0]
+		key = bare(given[0])
 	}
 	return metadata.NewOutgoingContext(ctx, md), key
+}
+
+// bare is a key without the quotes that it may have or not. One that needs them
+// has no other spelling.
+func bare(key string) string {
+	if n := len(key); n > 2 && key[0] == '"' && key[n-1] == '"' && !strings.Contains(key, `\`) {
+		return key[1 : n-1]
+	}
+	return key
 }
 
 // Calls lists the RPCs that the steps call, each once.

@@ -90,7 +90,7 @@ func (s *step) tooMany(n int) error {
 // distinct are the requests to be made, or a batch's items, and which is whose.
 func (r *run) distinct(s *step, items [][]byte) (asked [][]byte, which []int, _ error) {
 	which = make([]int, len(items))
-	known := make(map[string]int, len(items))
+	known, size := make(map[string]int, len(items)), 0
 	for i, item := range items {
 		var one []byte
 		var err error
@@ -107,6 +107,9 @@ func (r *run) distinct(s *step, items [][]byte) (asked [][]byte, which []int, _ 
 			at = len(asked)
 			known[string(one)] = at
 			asked = append(asked, one)
+			if size += len(one); size > maxSize {
+				return nil, nil, call.Refuse(call.Client, codes.ResourceExhausted, "the requests are larger than %d MiB together: ask for less", maxSize>>20)
+			}
 		}
 		which[i] = at
 	}

@@ -218,9 +218,9 @@ func (p *plan) message(desc protoreflect.MessageDescriptor, b []byte) (any, erro
 
 // named gives a call of a step a name of its own, by which the call can be told
 // from others of the same RPC, and is known again when the client repeats its own.
-func named(ctx context.Context, key, method string, request []byte) context.Context {
+func named(ctx context.Context, key, rpc, method string, request []byte) context.Context {
 	h := sha256.New()
-	for _, part := range [...][]byte{[]byte(key), []byte(method), request} {
+	for _, part := range [...][]byte{[]byte(key), []byte(rpc), []byte(method), request} {
 		var n [8]byte
 		binary.BigEndian.PutUint64(n[:], uint64(len(part)))
 		_, _ = h.Write(n[:]) // never fails

@@ -288,7 +288,7 @@ func (a *answer) make(ctx context.Context, r *run, s *step, request []byte) {
 		defer cancel()
 	}
 	if r.key != "" {
-		ctx = named(ctx, r.key, s.method.Name, request)
+		ctx = named(ctx, r.key, string(r.plan.rpc.FullName()), s.method.Name, request)
 	}
 	a.room[0] = mem.SliceBuffer(request)
 	a.sent.Data = a.room[:]
@@ -324,10 +324,14 @@ func (r *run) call(ctx context.Context, s *step, request []byte) *answer {
 	}
 	f, first := r.flight(s, request)
 	if !first {
-		f.landing.Wait() // which is no longer than ctx lasts
-		return &f.answer
+		select {
+		case <-f.landed:
+			return &f.answer
+		case <-ctx.Done():
+			return &answer{err: call.RefuseStatus(call.FaultOf(ctx.Err()), call.StatusOf(ctx.Err()))}
+		}
 	}
-	defer f.landing.Done()
+	defer close(f.landed)
 	f.answer.err = errPanicked // if it does not get so far as to say otherwise
 	f.answer.make(ctx, r, s, request)
 	return &f.answer
@@ -350,8 +354,8 @@ type flightKey struct {
 }
 
 type flight struct {
-	answer  answer
-	landing sync.WaitGroup // until answer is there
+	answer answer
+	landed chan struct{} // closed when answer is there
 }
 
 func (r *run) flight(s *step, request []byte) (_ *flight, first bool) {
@@ -364,8 +368,7 @@ func (r *run) flight(s *step, request []byte) (_ *flight, first bool) {
 	if r.flights == nil {
 		r.flights = map[flightKey]*flight{}
 	}
-	f := new(flight)
-	f.landing.Add(1)
+	f := &flight{landed: make(chan struct{})}
 	r.flights[key] = f
 	r.answers = append(r.answers, &f.answer)
 	return f, true

@@ -8,9 +8,11 @@ import (
 	"strings"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	composev1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/compose/v1"
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/aggregate"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
@@ -72,18 +74,89 @@ func (b *builder) compose() error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(b.composed)) {
 		c := b.composed[name]
+		if b.methods[name] == nil {
+			return nil // what is wrong with it was told, and refuses the table
+		}
 		if err := c.conn.Compile(c.from, c.rpc, aggregate.Contracts{Find: b.findRPC, JSON: b.jsonOf(b.methods[name].Upstream)}); err != nil {
 			for _, one := range flattened(err) {
 				errs = append(errs, b.wrongComposition(c, one))
 			}
 			continue
 		}
-		b.methods[name].Conn = aggregate.Client(b.methods[name].Conn)
+		b.methods[name].Conn = aggregate.Client(b.methods[name].Conn, b.versionHeaders()...)
 	}
 	if len(errs) == 0 {
 		errs = append(errs, b.composedInCircles())
 	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return b.keptForOthers()
+}
+
+// versionHeaders are the headers that name a version, which is the composed RPC's
+// and not that of its steps.
+func (b *builder) versionHeaders() []string {
+	var keys []string
+	for _, v := range b.file.Config.GetVersions() {
+		keys = append(keys, strings.ToLower(v.GetHeader()))
+	}
+	return keys
+}
+
+// keptForOthers refuses to keep the answers of a composed RPC whose steps ask more
+// of who calls than it does itself: an answer that is kept passes no step's policy.
+func (b *builder) keptForOthers() error {
+	policies := map[string]*policyv1.Policy{}
+	for _, p := range b.policies {
+		policies[p.Method] = p.Effective.Policy
+	}
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(b.composed)) {
+		if !keeps(policies[name]) {
+			continue
+		}
+		for _, m := range b.allCalls(b.composed[name]) {
+			if asksMore(policies[m.Name], policies[name]) {
+				errs = append(errs, b.wrongComposition(b.composed[name], fmt.Errorf(
+					"its answers are kept (cache, fallback.last_good or idempotency), and %s, which a step calls, asks more of who calls (auth, ip); give both the same, or let what the steps call keep its answers",
+					m.Desc.FullName())))
+			}
+		}
+	}
 	return errors.Join(errs...)
+}
+
+// keeps reports whether an answer may be given to a call that is not its own.
+func keeps(p *policyv1.Policy) bool {
+	return on(p.GetCache()) || on(p.GetIdempotency()) || on(p.GetFallback()) && p.GetFallback().GetLastGood() != nil
+}
+
+// asksMore reports whether a step's policy may refuse a caller whom the whole's
+// lets pass. An expression may look into the request, and that is another one.
+func asksMore(step, whole *policyv1.Policy) bool {
+	auth, own := proto.CloneOf(step.GetAuth()), proto.CloneOf(whole.GetAuth())
+	if own != nil {
+		own.Forward = nil
+	}
+	if auth != nil {
+		auth.Forward = nil // tells backends, and refuses nobody
+	}
+	differs := !auth.GetPublic() && !proto.Equal(auth, own)
+	return auth.GetAllow() != "" || differs || step.GetIp() != nil && !proto.Equal(step.GetIp(), whole.GetIp())
+}
+
+// allCalls are the RPCs that a composed one calls, and those that they call.
+// There are no circles.
+func (b *builder) allCalls(c *composition) []*call.Method {
+	var all []*call.Method
+	for _, m := range c.conn.Calls() {
+		all = append(all, m)
+		if inner := b.composed[m.Name]; inner != nil {
+			all = append(all, b.allCalls(inner)...)
+		}
+	}
+	return all
 }
 
 // jsonOf reads JSON by the contract of an upstream.
