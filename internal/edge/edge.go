@@ -80,6 +80,8 @@ type Settings struct {
 	Proxies []netip.Prefix
 	// RequestID makes an identifier for a call that came without one.
 	RequestID func() string
+	// Dropped counts a request's header that cannot be metadata; nil counts none.
+	Dropped func(Unfit)
 }
 
 // Handler serves every protocol that comes over HTTP: it tells them apart by

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
@@ -25,8 +24,10 @@ var (
 )
 
 // requestMetadata makes metadata of the request's headers: all that is neither
-// HTTP's own business nor the gateway's to say.
-func (e *rest) requestMetadata(s *restStream) (metadata.MD, error) {
+// HTTP's own business nor the gateway's to say. A header that cannot be metadata
+// is dropped: to HTTP its value is opaque (RFC 9110, section 5.5), and it may
+// have been added on the way, so it does not fail the request.
+func (e *rest) requestMetadata(s *restStream) metadata.MD {
 	r := s.r
 	md := make(metadata.MD, len(r.Header)+5)
 	named := connectionNamed(r.Header["Connection"])
@@ -38,13 +39,12 @@ func (e *rest) requestMetadata(s *restStream) (metadata.MD, error) {
 		if prefixed(name) && r.Header[textproto.CanonicalMIMEHeaderKey(key)] != nil {
 			continue // the header of that name itself says what counts
 		}
-		for _, v := range values {
-			v, err := metadataValue(key, v)
-			if err != nil {
-				return nil, err
-			}
-			md[key] = append(md[key], v)
+		values, unfit := metadataValues(key, values)
+		if unfit != fits {
+			e.drop(unfit)
+			continue
 		}
+		md[key] = append(slices.Clip(md[key]), values...)
 	}
 	s.call.Host = r.Host
 	if v := s.route.Version; v != nil {
@@ -53,7 +53,7 @@ func (e *rest) requestMetadata(s *restStream) (metadata.MD, error) {
 	md["x-forwarded-host"] = []string{r.Host}
 	md["x-forwarded-proto"] = scheme(r)
 	e.stamp(md, s.call, s.lineage, r.RemoteAddr, r.Header["X-Forwarded-For"])
-	return md, nil
+	return md
 }
 
 // stamp adds what the gateway itself says to backends.
@@ -103,39 +103,6 @@ func httpOnly(key string) bool {
 		return true
 	}
 	return false
-}
-
-// metadataValue checks a value as gRPC's protocol does: printable ASCII, or
-// base64 under a key that ends in "-bin".
-func metadataValue(key, v string) (string, error) {
-	for i := range len(key) {
-		if !keyByte(key[i]) {
-			return "", call.Refuse(call.Client, codes.InvalidArgument,
-				"header %q cannot be passed on: use letters, digits, '-', '_' and '.' in its name", key)
-		}
-	}
-	if strings.HasSuffix(key, "-bin") {
-		return decodeBin(key, v)
-	}
-	for i := range len(v) {
-		if v[i] < 0x20 || v[i] > 0x7e {
-			return "", call.Refuse(call.Client, codes.InvalidArgument,
-				"header %q cannot be passed on: its value must be printable ASCII", key)
-		}
-	}
-	return v, nil
-}
-
-func keyByte(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.'
-}
-
-func decodeBin(key, v string) (string, error) {
-	b, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(v, "="))
-	if err != nil {
-		return "", call.Refuse(call.Client, codes.InvalidArgument, "header %q must be base64", key)
-	}
-	return string(b), nil
 }
 
 // connectionNamed are the headers that belong to this connection only, by the

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
@@ -29,7 +31,8 @@ func (e *grpcOverHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // malformed finds a path that names no RPC the way gRPC does, and headers that
 // gRPC cannot read. grpc-go takes the path as net/http decoded it, in which a
-// name would have any number of spellings.
+// name would have any number of spellings. Where binary headers have several
+// values in a line, it parts them, which grpc-go does not.
 func malformed(r *http.Request) error {
 	if !isPlainPath(r.URL) {
 		return call.Unknown(r.RequestURI)
@@ -44,11 +47,10 @@ func malformed(r *http.Request) error {
 		if !strings.HasSuffix(name, "-Bin") {
 			continue
 		}
-		for _, v := range values {
-			if _, err := decodeBin(strings.ToLower(name), v); err != nil {
-				return err
-			}
+		if _, unfit := binaryValues(values); unfit != fits {
+			return call.Refuse(call.Client, codes.InvalidArgument, "header %q must be base64", strings.ToLower(name))
 		}
+		h[name] = splitBinary(values)
 	}
 	return nil
 }

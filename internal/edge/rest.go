@@ -77,15 +77,11 @@ func (e *rest) prepare(s *restStream, m *match) (context.CancelFunc, error) {
 	s.route, s.vars = m.Value, m.Vars
 	c := s.call
 	c.Method, c.Binding, c.Upstream = s.route.Method.Name, s.route.Binding, s.route.Method.Upstream
-	md, err := e.requestMetadata(s)
-	if err != nil {
-		return nil, err
-	}
 	ctx, cancel, err := withDeadline(s.ctx, s.r.Header)
 	if err != nil {
 		return nil, err
 	}
-	s.ctx = metadata.NewOutgoingContext(ctx, md)
+	s.ctx = metadata.NewOutgoingContext(ctx, e.requestMetadata(s))
 	return cancel, nil
 }
 
@@ -114,11 +110,7 @@ func (e *rest) admit(s *restStream, m *match) error {
 
 // checkShape refuses a request line and a header that nobody should send.
 func (e *rest) checkShape(r *http.Request) error {
-	n := 0
-	for _, vs := range r.Header {
-		n += len(vs)
-	}
-	if n > e.MaxHeaders {
+	if n := countValues(r.Header); n > e.MaxHeaders {
 		return httpRefusal(http.StatusRequestHeaderFieldsTooLarge, codes.InvalidArgument,
 			"the request has %d header fields: at most %d are taken", n, e.MaxHeaders)
 	}

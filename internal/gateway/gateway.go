@@ -57,6 +57,7 @@ type Gateway struct {
 	parts      parts
 	registry   *prometheus.Registry
 	collectors *collectors
+	dropped    droppedHeaders
 	certs      *certs.Store
 	current    edge.Current
 	served     atomic.Pointer[served] // beside the table, for those who ask
@@ -95,7 +96,8 @@ type served struct {
 func New(ctx context.Context, o Options) (*Gateway, error) {
 	g := &Gateway{version: o.Version, registry: prometheus.NewRegistry(), openAPI: o.OpenAPI, sockets: o.Sockets, retired: map[*lease]bool{}}
 	g.collectors = &collectors{Registerer: g.registry}
-	g.registry.MustRegister(promcollectors.NewGoCollector(), promcollectors.NewProcessCollector(promcollectors.ProcessCollectorOpts{}), upstreamMetrics{g})
+	g.dropped = newDroppedHeaders()
+	g.registry.MustRegister(g.dropped.total, promcollectors.NewGoCollector(), promcollectors.NewProcessCollector(promcollectors.ProcessCollectorOpts{}), upstreamMetrics{g})
 	g.parts, g.flush = newParts(o)
 	var err error
 	if g.certs, err = certs.New(certs.Options{Log: g.parts.log, Registerer: g.registry}); err != nil {

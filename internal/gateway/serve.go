@@ -20,6 +20,7 @@ func (g *Gateway) Listen() (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	settings.Dropped = g.dropped.count
 	health := newGRPCHealth()
 	o := server.Options{
 		Limits: limitsOf(g.Config().Config.GetLimits()),
