@@ -32,6 +32,10 @@ type Table struct {
 	CORS *CORS
 	// Security are the headers that tell browsers to be careful; nil is none.
 	Security *SecurityHeaders
+	// Description is what the table's maker knows of it beyond what the edges
+	// need. It stands in the table so that both are published at once; the edges
+	// never read it.
+	Description any
 }
 
 // Route is one HTTP binding of one method.

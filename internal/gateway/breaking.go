@@ -52,7 +52,8 @@ func (b *builder) schemaField(upstream string) string {
 
 // Breaks lists what would break clients of old if this gateway took its place.
 func (g *Gateway) Breaks(old []RPC) ([]compat.Change, error) {
-	return breaks(old, g.served.Load().schemas, g.current.Load().Method)
+	table, now := g.inForce()
+	return breaks(old, now.schemas, table.Method)
 }
 
 // breaks compares contracts. What is not exposed any more, or whose upstream is

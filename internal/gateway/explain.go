@@ -119,7 +119,7 @@ type NearMiss struct {
 // Explain tells what would become of a request without a body, by the code that
 // serves. It is an error if the request could not be sent.
 func (g *Gateway) Explain(ctx context.Context, method, target string, header map[string][]string) (*Explanation, error) {
-	s, err := g.settings()
+	now, s, err := g.snapshot()
 	if err != nil {
 		return nil, err
 	}
@@ -133,8 +133,8 @@ func (g *Gateway) Explain(ctx context.Context, method, target string, header map
 		e.Nearest = append(e.Nearest, NearMiss{Binding: n.Binding, RPC: strings.TrimPrefix(n.Method, "/"), Why: n.Why})
 	}
 	if r.Route != nil {
-		info := g.served.Load().infos[r.Method.Name]
-		g.explainBinding(e, r, info)
+		info := now.infos[r.Method.Name]
+		e.explainBinding(now.routes, r, info)
 		err = e.addMethod(r.Method, info, withHost(header, target))
 		e.addVersion(info.version, r.VersionBy)
 	}
@@ -145,23 +145,33 @@ func (g *Gateway) Explain(ctx context.Context, method, target string, header map
 // ExplainRPC tells what would become of a call over gRPC. The name is the RPC's
 // full name, as "/shop.catalog.v1.CatalogService/GetProduct".
 func (g *Gateway) ExplainRPC(name string, header map[string][]string) (*Explanation, error) {
-	s, err := g.settings()
+	now, s, err := g.snapshot()
 	if err != nil {
 		return nil, err
 	}
 	r := s.ReadGRPC(name, header)
 	e := &Explanation{Request: "grpc " + name, Refusal: refusalOf(r), Served: r.Err == nil}
 	if r.Method != nil {
-		info := g.served.Load().infos[name]
+		info := now.infos[name]
 		e.addVersion(info.version, "the RPC's name")
 		return e, e.addMethod(r.Method, info, header)
 	}
-	known := make([]string, 0, len(g.Policies()))
-	for _, p := range g.Policies() {
+	known := make([]string, 0, len(now.policies))
+	for _, p := range now.policies {
 		known = append(known, p.Method)
 	}
 	e.Refusal.Message += config.DidYouMean(name, known)
 	return e, nil
+}
+
+// snapshot is the table in force as settings that no reload changes, with its
+// description: one explanation is of one table.
+func (g *Gateway) snapshot() (*served, *edge.Settings, error) {
+	table, now := g.inForce()
+	var fixed edge.Current
+	fixed.Store(table)
+	s, err := settings(&fixed, now.file.Config)
+	return now, s, err
 }
 
 func refusalOf(r *edge.Reading) *Refusal {
@@ -197,12 +207,12 @@ func (e *Explanation) addVersion(v version, by string) {
 }
 
 // explainBinding tells what becomes of path and query.
-func (g *Gateway) explainBinding(e *Explanation, r *edge.Reading, info *methodInfo) {
+func (e *Explanation) explainBinding(routes []RouteInfo, r *edge.Reading, info *methodInfo) {
 	e.Binding = r.Route.Binding
 	for i, v := range r.Template.Variables() {
 		e.Variables = append(e.Variables, NamedValue{Name: strings.Join(v.FieldPath, "."), Value: r.Vars[i]})
 	}
-	for _, route := range g.Routes() {
+	for _, route := range routes {
 		if route.Method == r.Method.Name && slices.Contains([]string{route.Verb + " " + route.Path, route.Verb + " " + route.OpenPath}, e.Binding) {
 			e.Body = route.Body
 		}

@@ -88,7 +88,7 @@ func (g *Gateway) pollContracts(ctx context.Context, changed chan<- struct{}) {
 
 // contractsChanged tells whether a backend has another contract than it had.
 func (g *Gateway) contractsChanged(ctx context.Context) bool {
-	now := g.served.Load()
+	now := g.served()
 	for _, u := range now.file.Config.GetUpstreams() {
 		if !u.GetSchema().GetReflection() {
 			continue

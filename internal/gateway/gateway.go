@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -60,11 +59,10 @@ type Gateway struct {
 	dropped    droppedHeaders
 	certs      *certs.Store
 	current    edge.Current
-	served     atomic.Pointer[served] // beside the table, for those who ask
-	listeners  [3]server.Listener     // HTTP, gRPC, admin
-	sockets    server.Sockets         // nil: none
-	openAPI    []byte                 // where the configuration names no file
-	flush      func()                 // of the lines of calls
+	listeners  [3]server.Listener // HTTP, gRPC, admin
+	sockets    server.Sockets     // nil: none
+	openAPI    []byte             // where the configuration names no file
+	flush      func()             // of the lines of calls
 	reload     reload
 
 	building sync.Mutex // one table at a time
@@ -74,7 +72,8 @@ type Gateway struct {
 	behind   sync.WaitGroup // gives up leases
 }
 
-// served is what is known of a table. It is immutable.
+// served is what is known of a table beyond what the edges need: its
+// Description. It is immutable.
 type served struct {
 	file      *config.File
 	routes    []RouteInfo
@@ -88,6 +87,22 @@ type served struct {
 	openAPI   []byte
 	since     time.Time
 	trigger   Trigger
+}
+
+// inForce returns the table in force with its description, which always belong
+// together; nil before the first table.
+func (g *Gateway) inForce() (*edge.Table, *served) {
+	table := g.current.Load()
+	if table == nil {
+		return nil, nil
+	}
+	return table, table.Description.(*served) //nolint:forcetypeassert // build sets nothing else
+}
+
+// served is what is known of the table in force, nil before the first.
+func (g *Gateway) served() *served {
+	_, s := g.inForce()
+	return s
 }
 
 // New connects to the upstreams, reads their contracts and builds the table. A
@@ -160,7 +175,7 @@ func (g *Gateway) Methods() []protoreflect.MethodDescriptor {
 }
 
 // Routes lists all that is served.
-func (g *Gateway) Routes() []RouteInfo { return g.served.Load().routes }
+func (g *Gateway) Routes() []RouteInfo { return g.served().routes }
 
 // MethodPolicy is the policy in force for one RPC.
 type MethodPolicy struct {
@@ -169,20 +184,20 @@ type MethodPolicy struct {
 }
 
 // Policies lists the policy of every RPC that is served.
-func (g *Gateway) Policies() []MethodPolicy { return g.served.Load().policies }
+func (g *Gateway) Policies() []MethodPolicy { return g.served().policies }
 
 // Warnings tell what of the configuration is right and may yet not be meant.
-func (g *Gateway) Warnings() []string { return g.served.Load().warnings }
+func (g *Gateway) Warnings() []string { return g.served().warnings }
 
 // Config is the configuration in force.
-func (g *Gateway) Config() *config.File { return g.served.Load().file }
+func (g *Gateway) Config() *config.File { return g.served().file }
 
 // Log is the gateway's own.
 func (g *Gateway) Log() *slog.Logger { return g.parts.log }
 
 // health is the state of the upstreams, for /readyz.
 func (g *Gateway) health() []server.Health {
-	now := g.served.Load()
+	now := g.served()
 	if now == nil {
 		return nil // before the first table
 	}

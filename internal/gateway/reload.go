@@ -88,7 +88,7 @@ func (g *Gateway) attempt(ctx context.Context, why Trigger, read func() (*config
 // take builds a table beside the one in force and puts it in its place. If that
 // fails, the old one stays. g.building is held, but at the start.
 func (g *Gateway) take(ctx context.Context, file *config.File, why Trigger) (Result, error) {
-	before := g.served.Load()
+	before := g.served()
 	var was *lease
 	if before != nil {
 		if err := restart(before.file, file); err != nil {
@@ -106,9 +106,7 @@ func (g *Gateway) take(ctx context.Context, file *config.File, why Trigger) (Res
 	needs.names = namesOf(b)
 	if err == nil && before != nil && sameAsBefore(before, next) {
 		g.parts.settle(false)
-		kept := *before
-		kept.file = file // with other positions and comments
-		g.served.Store(&kept)
+		g.redescribe(file)
 		return Unchanged, g.drop(needs)
 	}
 	g.parts.settle(err == nil)
@@ -117,10 +115,21 @@ func (g *Gateway) take(ctx context.Context, file *config.File, why Trigger) (Res
 	}
 	next.trigger = why
 	old := g.current.Load()
-	g.served.Store(next)
+	table.Description = next
 	g.current.Store(table)
 	g.replace(old, needs, file.Config.GetReload().GetDrainTimeout().AsDuration())
 	return Taken, nil
+}
+
+// redescribe publishes the table in force with a configuration that differs only
+// in positions and comments. Calls that hold the table as it was hold this one
+// too: both count them in the same call.Table.
+func (g *Gateway) redescribe(file *config.File) {
+	table, description := g.inForce()
+	described, renamed := *table, *description
+	renamed.file = file
+	described.Description = &renamed
+	g.current.Store(&described)
 }
 
 // build makes a table and what is known of it.

@@ -16,7 +16,7 @@ import (
 // Listen opens the listeners in front of the gateway. Serving begins with
 // Serve of what it returns.
 func (g *Gateway) Listen() (*server.Server, error) {
-	settings, err := g.settings()
+	settings, err := settings(&g.current, g.Config().Config)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ func (g *Gateway) Listen() (*server.Server, error) {
 		Admin: &server.Admin{
 			Metrics: g.registry, Health: g.health,
 			Routes: func() any { return g.Routes() }, Breakers: func() any { return g.Breakers() },
-			OpenAPI: func() []byte { return g.served.Load().openAPI },
+			OpenAPI: func() []byte { return g.served().openAPI },
 			Config:  func() any { return g.Status() }, Contract: g.Contract,
 		},
 	}
@@ -83,6 +83,6 @@ func limitsOf(l *configv1.Limits) server.Limits {
 func (g *Gateway) newGRPC(s *edge.Settings, health *grpcHealth, opts []grpc.ServerOption) *grpc.Server {
 	srv := grpc.NewServer(append(opts, grpc.ForceServerCodecV2(call.Codec{}), grpc.UnknownServiceHandler(edge.GRPC(s)))...)
 	healthv1.RegisterHealthServer(srv, health)
-	register(srv, func() *contract { return g.served.Load().contract })
+	register(srv, func() *contract { return g.served().contract })
 	return srv
 }

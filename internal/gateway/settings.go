@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"crypto/tls"
+	"encoding/json"
 	"os"
 
 	"google.golang.org/grpc"
@@ -157,18 +158,18 @@ func (b *builder) errors() (*edge.Errors, error) {
 	return &edge.Errors{Format: formats[b.file.Config.GetErrors().GetFormat()], Detail: detail.Append}, nil
 }
 
-// settings are what the edges share.
-func (g *Gateway) settings() (*edge.Settings, error) {
-	limits := g.Config().Config.GetLimits()
+// settings are what the edges share: they serve by the table that tables holds.
+func settings(tables *edge.Current, conf *configv1.Config) (*edge.Settings, error) {
+	limits := conf.GetLimits()
 	s := &edge.Settings{
-		Table:      &g.current,
+		Table:      tables,
 		MaxBody:    limits.GetMaxBodyBytes(),
 		MaxMessage: limits.GetMaxMessageBytes(),
 		MaxHeaders: int(limits.GetMaxHeaders()),
 		Stall:      limits.GetStreamIdleTimeout().AsDuration(),
 		RequestID:  newRequestID,
 	}
-	for _, cidr := range g.Config().Config.GetListeners().GetHttp().GetTrustedProxies() {
+	for _, cidr := range conf.GetListeners().GetHttp().GetTrustedProxies() {
 		p, err := config.ParseNetwork(cidr)
 		if err != nil {
 			return nil, err
@@ -187,6 +188,13 @@ func openAPI(file *config.File, otherwise []byte) ([]byte, error) {
 	doc, err := os.ReadFile(name)
 	if err != nil {
 		return nil, file.Errorf("openapi.file", "%v", err)
+	}
+	var head struct{ OpenAPI, Swagger string }
+	switch err := json.Unmarshal(doc, &head); {
+	case err != nil:
+		return nil, file.Errorf("openapi.file", "%s is not an OpenAPI document in JSON: %v", name, err)
+	case head.OpenAPI == "" && head.Swagger == "":
+		return nil, file.Errorf("openapi.file", `%s is not an OpenAPI document: want a JSON object with a member such as "openapi": "3.1.0"`, name)
 	}
 	return doc, nil
 }

@@ -159,7 +159,7 @@ func (r *reload) note(why Trigger, result Result, err error) {
 		log.Debug("nothing has changed")
 		return
 	}
-	now := r.gateway.served.Load()
+	now := r.gateway.served()
 	log.Info("serving by what is new", "file", now.file.Name, "sha256", now.file.SHA256, "rpcs", len(now.policies))
 	for _, warning := range now.warnings {
 		log.Warn(warning)
@@ -201,7 +201,7 @@ func messages(err error) []string {
 
 // Status tells what the gateway serves by.
 func (g *Gateway) Status() Status {
-	now := g.served.Load()
+	now := g.served()
 	var text strings.Builder
 	_ = now.file.Print(&text) // to memory, which does not fail
 	s := Status{
