@@ -113,7 +113,7 @@ func (s *Server) drainHTTP(ctx context.Context, quiet time.Duration) {
 		_ = s.web.Close()
 		s.awaitHandlers()
 	}
-	s.inner.Stop()
+	s.stopInner()
 }
 
 // drainGRPC is over when the last call is.
@@ -134,8 +134,8 @@ func (s *Server) drainAdmin(quiet time.Duration) {
 	}
 }
 
-// cutOffTime is how long a call that was cut off may take to end, and to be
-// logged.
+// cutOffTime is how long a call that was cut off may take to end and to be logged,
+// on each of the two ways to wait for it.
 const cutOffTime = 2 * time.Second
 
 // awaitHandlers waits for what was cut off to end.
@@ -143,6 +143,21 @@ func (s *Server) awaitHandlers() {
 	const often = 2 * time.Millisecond
 	for waited := time.Duration(0); s.running.Load() > 0 && waited < cutOffTime; waited += often {
 		time.Sleep(often)
+	}
+}
+
+// stopInner ends the server behind the HTTP listener. grpc-go runs the handler of
+// a call beside ServeHTTP, which returns first when the connection is closed: only
+// Stop waits until the handler has returned and the call is logged.
+func (s *Server) stopInner() {
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		s.inner.Stop()
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(cutOffTime):
 	}
 }
 

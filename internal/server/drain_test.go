@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -18,6 +19,9 @@ import (
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
 	inventoryv1 "github.com/gatehouse-dev/gatehouse/gen/shop/inventory/v1"
 	reviewsv1 "github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/gateway"
 	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
 )
 
@@ -188,6 +192,37 @@ func TestDrainEnds(t *testing.T) {
 		if err := gatewaytest.Receive(t, h.ended, "the end at the backend"); err != context.Canceled {
 			t.Errorf("the backend ended with %v", err)
 		}
+	}
+	if n := strings.Count(g.Log.String(), "msg=call "); n != len(all) {
+		t.Errorf("%d of %d calls are in the log when serving is over", n, len(all))
+	}
+}
+
+// TestDrainLogsWhatItCutsOff: a call by gRPC over HTTP is in the log when serving
+// is over, also if its handler takes some time to return after its connection is
+// closed. Calls by other doors, for which the drain waits too, would hide it.
+func TestDrainLogsWhatItCutsOff(t *testing.T) {
+	t.Parallel()
+	h := hold()
+	slow := interceptors.Around("slow", func(ctx context.Context, _ string) (context.Context, func(error), error) {
+		return ctx, func(error) { time.Sleep(300 * time.Millisecond) }, nil // stands for a handler that is slow to return
+	})
+	file, err := config.New(gatewaytest.Config(gatewaytest.Backend(t, h.script()), func(c *configv1.Config) {
+		c.Drain = &configv1.Drain{Timeout: durationpb.New(time.Millisecond)}
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := gatewaytest.StartOptions(t, gateway.Options{Config: file, Custom: []interceptors.Interceptor{slow}})
+	all := calls(t, g)
+	maps.DeleteFunc(all, func(name string, _ func() string) bool { return !strings.HasPrefix(name, "gRPC over HTTP") })
+	results := begin(t, h, all)
+	g.Stop()
+	for range all {
+		gatewaytest.Receive(t, results, "a result")
+	}
+	if err := g.Wait(t); err != nil {
+		t.Error(err)
 	}
 	if n := strings.Count(g.Log.String(), "msg=call "); n != len(all) {
 		t.Errorf("%d of %d calls are in the log when serving is over", n, len(all))

@@ -56,7 +56,7 @@ func httpServer(o *Options, l Listener, h http.Handler) *http.Server {
 
 // innerOptions are for the server behind net/http, which does the framing.
 func innerOptions(o *Options) []grpc.ServerOption {
-	return []grpc.ServerOption{grpc.MaxRecvMsgSize(o.Limits.MessageBytes)}
+	return []grpc.ServerOption{grpc.MaxRecvMsgSize(o.Limits.MessageBytes), grpc.WaitForHandlers(true)}
 }
 
 // grpcOptions are for the server with connections of its own.
