@@ -1,6 +1,7 @@
 package call
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -112,13 +113,19 @@ func (p *Pending) Message() (*Message, error) {
 	return &p.msg, nil
 }
 
-// free releases the message. Nobody may use it afterwards.
+// free releases the message. Whoever asks for it afterwards gets an error, not a
+// message without content.
 func (p *Pending) free() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.read = true
+	p.err = errReleased
 	p.msg.Free()
 }
+
+// errReleased is a policy's mistake: it asked for the request after the call.
+var errReleased = Refuse(Gateway, codes.Internal, "internal error").
+	Because(errors.New("the request message was asked for after the call had ended"))
 
 // receiveOne reads the single message of a half that is not a stream. The
 // status code for a wrong number of messages is gRPC's own (statuscodes.md:
