@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -72,6 +73,39 @@ func TestCheck(t *testing.T) {
 	const warning = ":8:79: expose[0].policy.auth: takes the place of what the contract says who may call shop.pricing.v1.PricingService.UpdatePrice\n"
 	if stderr != "warning: "+file+warning {
 		t.Errorf("warns %q, want %q", stderr, warning)
+	}
+}
+
+// TestCheckKeepsQuietAboutTheContract: where one option of a contract replaces
+// another, the configuration has overruled nothing.
+func TestCheckKeepsQuietAboutTheContract(t *testing.T) {
+	file := write(t, strings.Replace(good, `shop.pricing.v1.*", upstream: shop, policy: {timeout: 2s, auth: {public: true}}`, `shop.orders.v1.*", upstream: shop`, 1)+
+		"authenticators:\n  - {name: staff, mtls: {names: [staff.example.com]}}\n  - {name: customers, mtls: {names: [customer.example.com]}}\n")
+	code, _, stderr := run(t, "check", "--config", file)
+	if code != 0 || strings.Contains(stderr, "shop.orders") {
+		t.Errorf("got %d %q, want no warning about shop.orders.v1: no exposure says who may call it", code, stderr)
+	}
+}
+
+// TestCollectorOfMain: a main of one's own has the garbage collector's setting of
+// the official binary, unless GOGC says otherwise.
+func TestCollectorOfMain(t *testing.T) {
+	args := os.Args
+	before := debug.SetGCPercent(100)
+	t.Cleanup(func() {
+		os.Args = args
+		debug.SetGCPercent(before)
+	})
+	os.Args = []string{"gatehouse", "version"}
+	for gogc, want := range map[string]int{"": 400, "50": 100} {
+		t.Setenv("GOGC", gogc)
+		debug.SetGCPercent(100)
+		if code := cmd.Main(); code != 0 {
+			t.Fatalf("exit code %d", code)
+		}
+		if got := debug.SetGCPercent(100); got != want {
+			t.Errorf("GOGC=%q: the percentage is %d, want %d", gogc, got, want)
+		}
 	}
 }
 
@@ -205,6 +239,7 @@ func TestMistakesNeverStart(t *testing.T) {
 	busy := gatewaytest.Listen(t).Addr().String()
 	incomplete := image(t, "nowhere/money.proto")
 	garbage := write(t, "\xff\xff\xff")
+	noDocument := write(t, `{"title": "not an OpenAPI document"}`)
 	down := gatewaytest.Unreachable(t)
 	swap := func(from, to string) string { return strings.Replace(good, from, to, 1) }
 	for _, tc := range []struct {
@@ -244,6 +279,8 @@ func TestMistakesNeverStart(t *testing.T) {
 		{name: "authorities that are none", config: swap("schema: {linked: true}", "tls: {ca_file: "+garbage+"}, schema: {linked: true}"), want: []string{garbage, "PEM"}},
 		{name: "address that is none", config: swap("127.0.0.1:0", "localhost"), want: []string{"gatehouse.yaml:2:", "port"}},
 		{name: "document that is not there", config: good + "openapi: {file: nowhere.json}\n", want: []string{"nowhere.json"}},
+		{name: "document that is no JSON", config: good + "openapi: {file: " + garbage + "}\n", want: []string{"gatehouse.yaml:10:", "openapi.file", garbage, "not an OpenAPI document in JSON"}},
+		{name: "document that is another's", config: good + "openapi: {file: " + noDocument + "}\n", want: []string{"gatehouse.yaml:10:", "openapi.file", noDocument, `"openapi"`}},
 		{name: "two mistakes", config: strings.Replace(swap("upstream: shop, policy", "upstream: shp, policy"), "127.0.0.1:0", "localhost", 1), want: []string{"gatehouse.yaml:2:", "gatehouse.yaml:8:"}},
 		{name: "busy port", config: swap("127.0.0.1:0", busy), want: []string{busy, "--http", "listeners.http.address"}, only: "serve"},
 	} {

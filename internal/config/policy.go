@@ -21,8 +21,9 @@ type Effective struct {
 	// "gatehouse.yaml:14:7 expose[0].policy", "option of rpc
 	// shop.catalog.v1.CatalogService.GetProduct" or "default".
 	Origin map[string]string
-	// Overruled names the source whose rule of who may call was replaced by
-	// another's, if that rule was not public; "" for none.
+	// Overruled names the option of the contract whose auth the exposure's auth
+	// replaced, if that option's was not public; "" for none. One option of the
+	// contract may replace another without a word: both are the contract's.
 	Overruled string
 }
 
@@ -49,6 +50,7 @@ func (f *File) Policy(md protoreflect.MethodDescriptor, exposure int) (*Effectiv
 	for _, s := range sources {
 		e.merge(s)
 	}
+	e.Overruled = overruled(sources[0], options)
 	said := maps.Clone(e.Origin)
 	completePolicy(e.Policy)
 	e.noteDefaults(e.Policy.ProtoReflect(), "", said)
@@ -118,9 +120,7 @@ func (e *Effective) mergeInto(to, from protoreflect.Message, path string, s sour
 		whole := field.Message() != nil && field.Message().FullName() == authName
 		switch {
 		case whole && to.Has(field):
-			if auth, ok := v.Message().Interface().(*policyv1.Auth); ok && !auth.GetPublic() && !proto.Equal(auth, to.Get(field).Message().Interface()) {
-				e.Overruled = s.name
-			}
+			// all of it is from a source before
 		case !isGroup(field) && taken(to, field):
 			// a source before had it
 		case isGroup(field):
@@ -131,6 +131,21 @@ func (e *Effective) mergeInto(to, from protoreflect.Message, path string, s sour
 		}
 		return true
 	})
+}
+
+// overruled names the first of the contract's options whose auth the exposure's
+// auth replaces, if it is not the same and not public; "" for none.
+func overruled(exposure source, options []source) string {
+	auth := exposure.policy.GetAuth()
+	for _, s := range options {
+		if replaced := s.policy.GetAuth(); auth != nil && replaced != nil {
+			if replaced.GetPublic() || proto.Equal(auth, replaced) {
+				return "" // the option nearest to the RPC is what counted
+			}
+			return s.name
+		}
+	}
+	return ""
 }
 
 // authName is the message that is taken whole: who may call is to be read in one

@@ -3240,7 +3240,7 @@ func (x *Drain) GetDelay() *durationpb.Duration {
 // OpenApi is the OpenAPI document that the admin listener serves.
 type OpenApi struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A document to serve as it is, in JSON. Default: none.
+	// A document to serve as it is: OpenAPI or Swagger in JSON. Default: none.
 	File          string `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
