@@ -97,7 +97,7 @@ func (a *App) routes() *cobra.Command {
 	return c
 }
 
-// printRoutes prints one line a binding, and one for an RPC without any.
+// printRoutes prints one line a path, and one for an RPC without any.
 func printRoutes(w io.Writer, routes []gateway.RouteInfo) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "HTTP\tPATH\tRPC\tUPSTREAM\tPOLICIES")
@@ -139,11 +139,12 @@ func count(n int, thing string) string {
 	return fmt.Sprintf("%d %s", n, thing)
 }
 
-// bindings counts the HTTP bindings.
+// bindings counts the HTTP bindings; one on a path with and without its version
+// is one.
 func bindings(routes []gateway.RouteInfo) int {
 	n := 0
 	for _, r := range routes {
-		if r.Verb != "" {
+		if r.Verb != "" && r.Path != r.OpenPath {
 			n++
 		}
 	}

@@ -154,6 +154,28 @@ func TestRoutesTable(t *testing.T) {
 	}
 }
 
+// Paths that leave the version open have lines of their own; `check` counts
+// bindings, not paths.
+func TestRoutesTableHasOpenPaths(t *testing.T) {
+	file := write(t, `
+upstreams:
+  - {name: shop, target: "passthrough:///127.0.0.1:1", schema: {linked: true}}
+expose:
+  - {select: shop.reviews.v1.ReviewsService.GetReview, upstream: shop, policy: {auth: {public: true}}}
+versions:
+  - {name: reviews, list: [{name: v1, select: ["shop.reviews.v1.*"]}]}
+`)
+	code, stdout, stderr := run(t, "routes", "--config", file)
+	for _, path := range []string{"GET   /v1/{name=products/*/reviews/*}  ", "GET   /{name=products/*/reviews/*}     "} {
+		if code != 0 || strings.Count(stdout, path+"shop.reviews.v1.ReviewsService/GetReview") != 1 {
+			t.Errorf("got %d %q, want one line of %q in\n%s", code, stderr, path, stdout)
+		}
+	}
+	if code, stdout, stderr = run(t, "check", "--config", file); code != 0 || !strings.Contains(stdout, "1 RPC, 1 HTTP binding,") {
+		t.Errorf("check: got %d %q %q", code, stdout, stderr)
+	}
+}
+
 // The upstreams among which an RPC chooses are told.
 func TestRoutesTableTellsUpstreams(t *testing.T) {
 	code, stdout, stderr := run(t, "routes", "--config", write(t, `

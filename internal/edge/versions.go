@@ -102,6 +102,9 @@ func (a *API) meant(word string) bool {
 
 // VersionsBuilder gathers the paths of all APIs. The zero value is ready.
 type VersionsBuilder struct {
+	// Decoding is how path variables that may span segments are decoded.
+	Decoding httprule.Decoding
+
 	open, placed httprule.Builder[*openPath]
 	known        map[string]*openPath // by HTTP method and path
 	order        []pending
@@ -149,6 +152,7 @@ func (b *VersionsBuilder) Build(apis []*API, plain *httprule.Router[*Route], tak
 	}
 	for _, a := range apis {
 		for _, v := range a.List {
+			v.routes.Decoding = b.Decoding
 			v.router = v.routes.Build()
 		}
 	}
@@ -200,14 +204,16 @@ func (s *restStream) agree(m *match) error {
 	return nil
 }
 
-// routeOpen is for what no plain path has, as the error tells.
+// routeOpen is for what no plain path has with this HTTP method, as the error
+// tells. A plain path that has other methods is 405, also where another version
+// has the one asked for: the path exists.
 func (s *restStream) routeOpen(m *match, plain error) error {
 	t, r := s.table.Versions, s.r
 	path := sentPath(r.URL)
 	if find(t.open, r.Method, path, &m.path) {
 		return s.choose(m, plain)
 	}
-	if find(t.placed, r.Method, path, &m.path) {
+	if allowed(plain) == nil && find(t.placed, r.Method, path, &m.path) {
 		if p, word := m.path.Value, m.path.Vars[0]; p.api.meant(word) {
 			if v := p.api.Version(word); v != nil {
 				return v.lacks(r.Method, path, p)

@@ -145,6 +145,9 @@ var ways = []struct {
 	{name: "a method of v1", method: "DELETE", path: review, header: []string{"X-API-Version: v1"}, status: 200, served: "v1"},
 	{name: "a method of none", method: "PUT", path: review, header: []string{"X-API-Version: v1"}, status: 405, says: "use DELETE, GET, HEAD, PATCH"},
 	{name: "unknown, a method of none", method: "PUT", path: "/v9" + review, status: 400, says: `the path names version "v9"`},
+	{name: "a method of none, by path", method: "PUT", path: "/v1" + review, status: 405, says: "use DELETE, GET, HEAD, PATCH"},
+	{name: "a method of another version, by path", method: "DELETE", path: "/v2" + review, status: 405, says: "use GET, HEAD"},
+	{name: "OPTIONS by path", method: "OPTIONS", path: "/v2" + review, status: 405, says: "use GET, HEAD"},
 	{name: "OPTIONS", method: "OPTIONS", path: review, status: 405, says: "use GET, HEAD"},
 }
 
@@ -167,6 +170,9 @@ func TestVersions(t *testing.T) {
 				checkServed(t, proto+", "+w.name, a, w.served)
 			} else if !strings.Contains(message(t, a.Text), w.says) {
 				t.Errorf("%s, %s: %s, want %q", proto, w.name, a.Text, w.says)
+			}
+			if allow := strings.TrimPrefix(w.says, "use "); w.status == 405 && a.Header.Get("Allow") != allow {
+				t.Errorf("%s, %s: allow %q, want %q", proto, w.name, a.Header.Get("Allow"), allow)
 			}
 			// What depends on the header says so to caches, refusals too.
 			open := w.path == review || w.path == "/products/boots/ratingSummary"

@@ -67,6 +67,10 @@ func (b *builder) build(ctx context.Context) (*edge.Table, error) {
 	b.methods, b.schemas, b.shared = map[string]*call.Method{}, map[string]*source{}, sharedLimits{}
 	b.ruleless, b.overruled, b.unmatched = map[int][]string{}, map[int][]string{}, map[string][]string{}
 	b.infos = map[string]*methodInfo{}
+	if b.file.Config.GetPaths().GetKeepReserved() {
+		b.router.Decoding = httprule.KeepReserved
+		b.versions.paths.Decoding = httprule.KeepReserved
+	}
 	if err := b.readSchemas(ctx); err != nil {
 		return nil, err
 	}
@@ -306,6 +310,10 @@ func (b *builder) bind(m *call.Method, r *rule, info RouteInfo) error {
 		return err
 	}
 	b.routes = append(b.routes, info)
+	if info.OpenPath != "" {
+		info.Path = info.OpenPath
+		b.routes = append(b.routes, info)
+	}
 	return nil
 }
 

@@ -214,7 +214,8 @@ func single(r *annotations.HttpRule, origin string) (*rule, error) {
 	return out, nil
 }
 
-// RouteInfo is one line of `gatehouse routes`.
+// RouteInfo is one line of `gatehouse routes`: a path of a binding, or an RPC that
+// has none.
 type RouteInfo struct {
 	Verb         string            `json:"verb,omitempty"`
 	Path         string            `json:"path,omitempty"`
@@ -226,6 +227,6 @@ type RouteInfo struct {
 	Mirror       string            `json:"mirror,omitempty"`
 	Exposure     string            `json:"exposure"`
 	Version      string            `json:"version,omitempty"`   // as in "v2 of reviews"
-	OpenPath     string            `json:"open_path,omitempty"` // the path that leaves the version open
+	OpenPath     string            `json:"open_path,omitempty"` // the path that leaves the version open; it has a line of its own, whose Path is the same
 	Policies     map[string]string `json:"policies"`
 }

@@ -203,7 +203,7 @@ func TestWrongVersions(t *testing.T) {
 	}
 }
 
-// TestRoutesTellVersions: `gatehouse routes` has both paths.
+// TestRoutesTellVersions: `gatehouse routes` has both paths, each on a line.
 func TestRoutesTellVersions(t *testing.T) {
 	file, err := config.New(gatewaytest.Config(gatewaytest.Unreachable(t), selects("shop.reviews.v1.*", "shop.reviews.v2.*")))
 	if err != nil {
@@ -217,12 +217,14 @@ func TestRoutesTellVersions(t *testing.T) {
 	got := map[string]string{}
 	for _, r := range g.Routes() {
 		if r.Version != "" && strings.HasSuffix(r.Method, "/GetReview") {
-			got[r.Path] = r.OpenPath + " " + r.Version
+			got[r.Path+" "+strings.TrimPrefix(r.Method, "/shop.reviews.")] = r.OpenPath + " " + r.Version
 		}
 	}
 	if want := (map[string]string{
-		"/v1/{name=products/*/reviews/*}": "/{name=products/*/reviews/*} v1 of reviews",
-		"/v2/{name=products/*/reviews/*}": "/{name=products/*/reviews/*} v2 of reviews",
+		"/v1/{name=products/*/reviews/*} v1.ReviewsService/GetReview": "/{name=products/*/reviews/*} v1 of reviews",
+		"/{name=products/*/reviews/*} v1.ReviewsService/GetReview":    "/{name=products/*/reviews/*} v1 of reviews",
+		"/v2/{name=products/*/reviews/*} v2.ReviewsService/GetReview": "/{name=products/*/reviews/*} v2 of reviews",
+		"/{name=products/*/reviews/*} v2.ReviewsService/GetReview":    "/{name=products/*/reviews/*} v2 of reviews",
 	}); !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

@@ -97,6 +97,33 @@ func TestLongPathsCostNoMoreSteps(t *testing.T) {
 	}
 }
 
+// Every combination of a literal and "*" behind "**": the same bound holds there,
+// with and without a verb.
+func TestBacktrackingBehindDeepWildcardIsBounded(t *testing.T) {
+	const depth = 8
+	var routes []string
+	for bits := range 1 << depth {
+		var tmpl strings.Builder
+		for i := range depth {
+			tmpl.WriteString([]string{"/a", "/*"}[bits>>i&1])
+		}
+		routes = append(routes, "GET /**"+tmpl.String(), "GET /**"+tmpl.String()+":v")
+	}
+	r, m := build(t, 0, routes...), &httprule.Match[string]{}
+	const nodes = 2<<depth + 1
+	for _, n := range []int{1, depth, 1000} {
+		for _, end := range []string{"", ":v", ":w"} {
+			lookup(t, r, m, "POST", strings.Repeat("/a", n)+end)
+			if m.Steps() > 2*nodes {
+				t.Errorf("a path of %d segments ending in %q took %d steps in a tree of %d nodes", n, end, m.Steps(), nodes)
+			}
+		}
+	}
+	if most := r.MaxSteps(); most > 2*nodes {
+		t.Errorf("MaxSteps = %d in a tree of %d nodes", most, nodes)
+	}
+}
+
 // shuffle orders requests at random and lays their paths one after another in
 // memory, as a client's requests are fresh in the processor's caches. What a
 // lookup waits for is then the router's own memory.

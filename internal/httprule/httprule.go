@@ -7,9 +7,11 @@
 // that some other link could read in another way, walks the tree, and only
 // then decodes the variables, once.
 //
-// At each segment a literal is preferred to "*" and "*" to "**"; a branch that
-// leads nowhere for the request's method is given up for the next. The answer
-// never depends on the order in which templates were added.
+// A template whose verb ends the path is preferred to one without a verb. Then,
+// at each segment, a literal is preferred to "*" and "*" to "**"; what follows
+// "**" is compared in the same way from the end of the path. A branch that leads
+// nowhere for the request's method is given up for the next. The answer never
+// depends on the order in which templates were added.
 package httprule
 
 import (
@@ -44,11 +46,11 @@ type Variable struct {
 type Decoding int
 
 const (
+	// KeepSlash keeps only "/" encoded, as http.proto specifies.
+	KeepSlash Decoding = iota
 	// KeepReserved keeps the reserved characters of RFC 6570 encoded, as
-	// Envoy and the C++ transcoding library do.
-	KeepReserved Decoding = iota
-	// KeepSlash keeps only "/" encoded, as the text of http.proto has it.
-	KeepSlash
+	// Envoy and Google's C++ transcoding library do.
+	KeepReserved
 )
 
 // Route is one binding: a method and a template, and what serves them.
@@ -147,6 +149,9 @@ func (b *Builder[T]) Build() *Router[T] {
 		root = &node{}
 	}
 	r := &Router[T]{routes: routes, decoding: b.Decoding, maxPath: b.MaxPath, maxSteps: root.maxSteps()}
+	if root.hasVerbs() {
+		r.maxSteps *= 2 // see walk.lookup
+	}
 	if r.maxPath <= 0 {
 		r.maxPath = DefaultMaxPath
 	}
@@ -167,9 +172,10 @@ type Router[T any] struct {
 // without the query. On failure it returns an [*Error] and m holds no value.
 //
 // A HEAD request is served by the GET binding of a path that has no HEAD
-// binding. A last segment is split at its last ":" only for templates that
-// have this verb at this place; for the others the colon is part of the value,
-// so where only POST has a verb, GET may still read what its name ends in.
+// binding. A template whose verb ends the path wins over every template without
+// a verb, even over one with more literals. Where no template with this verb
+// fits for the method, the colon is part of the value: where only POST has a
+// verb, GET may still read a resource whose name ends in it.
 // A trailing slash is an empty last segment, which only "**" matches.
 func (r *Router[T]) Match(method, escapedPath string, m *Match[T]) error {
 	var none T
@@ -182,7 +188,7 @@ func (r *Router[T]) Match(method, escapedPath string, m *Match[T]) error {
 	}
 	m.Route = &r.routes[m.walk.found.route]
 	m.Value = m.Route.Value
-	if m.walk.split {
+	if m.walk.verb != "" {
 		m.path.cutVerb()
 	}
 	m.Vars = m.path.appendVars(m.Vars, m.walk.found.shape, r.decoding)

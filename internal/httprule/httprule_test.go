@@ -156,6 +156,68 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+// TestVerbWins: a template whose verb ends the path wins over one that would
+// swallow it, whatever its literals.
+func TestVerbWins(t *testing.T) {
+	r := build(t, 0,
+		"GET /v1/{id=topics/*}", "GET /v1/{id=**}:getIamPolicy", "GET /v1/topics/{id}/subs/{sub}", "POST /v1/{id=**}:setIamPolicy",
+		"GET /person", "GET /person/{id}", "GET /{x=**}:verb",
+	)
+	m := &httprule.Match[string]{}
+	for _, tt := range []struct{ path, want string }{
+		{"/v1/topics/t:getIamPolicy", `GET /v1/{id=**}:getIamPolicy ["topics/t"]`},
+		{"/v1/topics/a:b:getIamPolicy", `GET /v1/{id=**}:getIamPolicy ["topics/a:b"]`},
+		{"/v1/topics/t/subs/s:%67etIamPolicy", `GET /v1/{id=**}:getIamPolicy ["topics/t/subs/s"]`},
+		{"/v1/topics/t%3AgetIamPolicy", `GET /v1/{id=topics/*} ["topics/t:getIamPolicy"]`},
+		{"/v1/topics/t:getIamPolicy/subs/s", `GET /v1/topics/{id}/subs/{sub} ["t:getIamPolicy" "s"]`},
+		{"/v1/topics/t:setIamPolicy", `GET /v1/{id=topics/*} ["topics/t:setIamPolicy"]`}, // no GET has it
+		{"/v1/topics/t:other", `GET /v1/{id=topics/*} ["topics/t:other"]`},
+		{"/person:verb", `GET /{x=**}:verb ["person"]`},
+		{"/person/jason:verb", `GET /{x=**}:verb ["person/jason"]`},
+		{"/person/jason:other", `GET /person/{id} ["jason:other"]`},
+		{"/animal:other", "404"},
+	} {
+		if got := lookup(t, r, m, "GET", tt.path); got != tt.want {
+			t.Errorf("GET %s\n got %s\nwant %s", tt.path, got, tt.want)
+		}
+	}
+}
+
+// TestSegmentsBehindDeepWildcard: they are matched from the end, as the bindings
+// of Firestore need it.
+func TestSegmentsBehindDeepWildcard(t *testing.T) {
+	const documents = "projects/*/databases/*/documents"
+	r := build(t, 0,
+		"POST /v1/{parent="+documents+"/*/**}/{collection_id}",
+		"POST /v1/{parent="+documents+"}/{collection_id}",
+		"POST /v1/{parent="+documents+"/*/**}:listCollectionIds",
+		"GET /v1/{name="+documents+"/*/**}",
+		"GET /v1/{parent="+documents+"/*/**}/{collection_id}:list",
+		"GET /x/{a=**}/{b}/end", "GET /x/{a=**}/{b}/{c}", "GET /x/{a=**/*/tail}",
+	)
+	const at = "/v1/projects/p/databases/d/documents"
+	m := &httprule.Match[string]{}
+	for _, tt := range []struct{ request, want string }{
+		{"POST " + at + "/rooms/a/messages", `POST /v1/{parent=` + documents + `/*/**}/{collection_id} ["projects/p/databases/d/documents/rooms/a" "messages"]`},
+		{"POST " + at + "/rooms/a%2Fb/m%2Fn", `POST /v1/{parent=` + documents + `/*/**}/{collection_id} ["projects/p/databases/d/documents/rooms/a%2Fb" "m/n"]`},
+		{"POST " + at + "/rooms/messages", `POST /v1/{parent=` + documents + `/*/**}/{collection_id} ["projects/p/databases/d/documents/rooms" "messages"]`},
+		{"POST " + at + "/rooms", `POST /v1/{parent=` + documents + `}/{collection_id} ["projects/p/databases/d/documents" "rooms"]`},
+		{"POST " + at + "/rooms/a:listCollectionIds", `POST /v1/{parent=` + documents + `/*/**}:listCollectionIds ["projects/p/databases/d/documents/rooms/a"]`},
+		{"GET " + at + "/rooms/a/messages:list", `GET /v1/{parent=` + documents + `/*/**}/{collection_id}:list ["projects/p/databases/d/documents/rooms/a" "messages"]`},
+		{"POST " + at + "/rooms/a/", "405 [\"GET\" \"HEAD\"]"}, // an empty segment is no collection
+		{"GET /x/1/2/3/end", `GET /x/{a=**}/{b}/end ["1/2" "3"]`},
+		{"GET /x/1/2/3/4", `GET /x/{a=**}/{b}/{c} ["1/2" "3" "4"]`},
+		{"GET /x/1/tail", `GET /x/{a=**/*/tail} ["1/tail"]`},
+		{"GET /x/1/2", `GET /x/{a=**}/{b}/{c} ["" "1" "2"]`},
+		{"GET /x/1", "404"},
+	} {
+		method, path, _ := strings.Cut(tt.request, " ")
+		if got := lookup(t, r, m, method, path); got != tt.want {
+			t.Errorf("%s\n got %s\nwant %s", tt.request, got, tt.want)
+		}
+	}
+}
+
 func TestRoot(t *testing.T) {
 	m := &httprule.Match[string]{}
 	root := build(t, 0, "GET /", "POST /**", "POST /**:x")
@@ -206,7 +268,7 @@ func TestDecoding(t *testing.T) {
 
 // A literal inside a variable has one spelling in the value.
 func TestLiteralInValue(t *testing.T) {
-	r := build(t, 0, "GET /{v=a:b/*/c@d}", "GET /x/{v=**/e:f}")
+	r := build(t, httprule.KeepReserved, "GET /{v=a:b/*/c@d}", "GET /x/{v=**/e%3Af}")
 	m := &httprule.Match[string]{}
 	for path, want := range map[string]string{
 		"/a%3Ab/1%3A2/c%40d": "a:b/1%3A2/c@d",

@@ -209,15 +209,12 @@ func (p *path) multi(t *Template, first, end int, d Decoding) string {
 	return string(p.buf)
 }
 
-// isLiteral tells whether the path's segment i met a literal of t.
+// isLiteral tells whether the path's segment i matched a literal of t.
 func (p *path) isLiteral(t *Template, i int) bool {
-	tail := len(p.segs) - len(t.segments) + t.deep + 1
-	switch {
-	case t.deep < 0 || i < t.deep:
-		return t.segments[i].kind == literal
-	default:
-		return i >= tail
+	if t.deep >= 0 && i >= t.deep {
+		i = max(t.deep, i+len(t.segments)-len(p.segs))
 	}
+	return t.segments[i].kind == literal
 }
 
 // appendKeeping decodes a checked segment but for what d keeps encoded.

@@ -14,11 +14,11 @@ import (
 //	Segment   = "*" | "**" | LITERAL | Variable
 //	Variable  = "{" IDENT { "." IDENT } [ "=" Segments ] "}"
 //
-// A variable holds no variable, "**" occurs once at most, and after it come
-// literals only. That literals may follow it, and that "/" alone is a
-// template, goes beyond http.proto, as the C++ transcoding library does. The
-// verb begins at the last colon of the last segment; a literal there that
-// holds a colon of its own spells it "%3A".
+// A variable holds no variable and no verb, and "**" occurs once at most. That
+// segments may follow "**", and that "/" alone is a template, goes beyond
+// http.proto; public APIs have such templates. The verb begins at the last colon
+// of the last segment; a literal there that holds a colon of its own spells it
+// "%3A".
 type Template struct {
 	text     string
 	segments []segment
@@ -118,10 +118,23 @@ func (p *parser) template() error {
 	if err := p.segments(false); err != nil {
 		return err
 	}
-	if p.at < p.end {
+	switch {
+	case p.at == p.end:
+		return nil
+	case p.src[p.at] == ':':
+		return p.misplacedVerb(p.at)
+	default:
 		return p.fail(p.at, `unexpected %q: want "/" or the end`, p.src[p.at:p.at+1])
 	}
-	return nil
+}
+
+// misplacedVerb is the error for a colon behind a variable or a wildcard that
+// does not begin the template's verb.
+func (p *parser) misplacedVerb(at int) error {
+	if p.end < len(p.src) {
+		return p.fail(at, `a template has one verb, here %q: spell a colon inside a verb "%%3A"`, p.src[p.end:])
+	}
+	return p.fail(at, `a verb ends the template: nothing may follow it`)
 }
 
 // cutVerb takes the verb off the end: what follows the last colon, if neither
@@ -175,11 +188,17 @@ func (p *parser) segment(inVariable bool) error {
 		}
 		return p.variable()
 	}
-	switch text := p.until("/{}"); text {
-	case "*":
+	text := p.until("/{}")
+	if colon := strings.IndexByte(text, ':'); colon >= 0 && inVariable && p.at < p.end && p.src[p.at] == '}' {
+		return p.fail(start+colon, `a verb cannot stand inside a variable: write it behind the "}", or spell a colon of a literal "%%3A"`)
+	}
+	switch {
+	case text == "*":
 		return p.add(start, segment{kind: star})
-	case "**":
+	case text == "**":
 		return p.add(start, segment{kind: deep})
+	case strings.HasPrefix(text, "*:"), strings.HasPrefix(text, "**:"):
+		return p.misplacedVerb(start + strings.IndexByte(text, ':'))
 	default:
 		lit, err := p.literal(start, text)
 		if err != nil {
@@ -191,10 +210,10 @@ func (p *parser) segment(inVariable bool) error {
 
 // add appends a segment that began at an offset.
 func (p *parser) add(start int, s segment) error {
-	if p.t.deep >= 0 && s.kind != literal {
-		return p.fail(start, `after "**" only literals may follow, no second wildcard`)
-	}
 	if s.kind == deep {
+		if p.t.deep >= 0 {
+			return p.fail(start, `"**" may occur only once in a template`)
+		}
 		p.t.deep = len(p.t.segments)
 	}
 	p.t.segments = append(p.t.segments, s)
@@ -231,6 +250,9 @@ func (p *parser) fieldPath() ([]string, error) {
 	fields := strings.Split(p.until("=/{}"), ".")
 	at := start
 	for _, f := range fields {
+		if name, _, found := strings.Cut(f, ":"); found && isIdent(name) {
+			return nil, p.fail(at+len(name), `a verb cannot stand inside a variable: write it behind the "}"`)
+		}
 		if !isIdent(f) {
 			return nil, p.fail(at, "%q is not a field name: want a letter or _, then letters, digits and _", f)
 		}
@@ -335,9 +357,9 @@ func (t *Template) formatVariable(b *strings.Builder, v variable) {
 	segments := t.segments[v.first:v.end]
 	if len(segments) > 1 || segments[0].kind != star {
 		sep := byte('=')
-		for _, s := range segments {
+		for i, s := range segments {
 			b.WriteByte(sep)
-			s.format(b, false)
+			s.format(b, i == len(segments)-1) // a colon there would read as a verb
 			sep = '/'
 		}
 	}

@@ -39,7 +39,12 @@ func TestParse(t *testing.T) {
 		{in: "/v1/a:b:c", verb: "c"},
 		{in: "/v1/a%3ab", want: "/v1/a%3Ab"},
 		{in: "/v1/a%3Ab/c", want: "/v1/a:b/c"},
-		{in: "/v1/{x=a:b}", vars: "x"},
+		{in: "/v1/{x=a%3Ab}", vars: "x"},
+		{in: "/v1/{x=a:b/c}", vars: "x+"},
+		{in: "/v1/{x}:a%3Ab", vars: "x", verb: "a:b"},
+		{in: "/v1/{parent=projects/*/databases/*/documents/*/**}/{collection_id}", vars: "parent+ collection_id"},
+		{in: "/v1/**/*", vars: ""},
+		{in: "/v1/{a=**/*/b}/*:c", vars: "a+", verb: "c"},
 		{in: "/v1/%7euser", want: "/v1/~user"},
 		{in: "/v1/caf\u00e9", want: "/v1/caf%C3%A9"},
 		{in: "/v1/a%2Ab/%7B%25%7D"},
@@ -108,9 +113,16 @@ func TestParseErrors(t *testing.T) {
 		{"/v1/a}", 5, "unexpected"},
 		{"/v1/{a}/{a}", 9, "bound twice"},
 		{"/v1/{a.b}/{a.b=**}", 11, "bound twice"},
-		{"/v1/**/**", 7, "only literals"},
-		{"/v1/**/*", 7, "only literals"},
-		{"/v1/{a=**}/{b}", 11, "only literals"},
+		{"/v1/**/**", 7, "only once"},
+		{"/v1/{a=**}/*/{b=**}", 16, "only once"},
+		{"/v1/{x=var:verb}", 10, `write it behind the "}"`},
+		{"/v1/{x=a/*:verb}", 10, `write it behind the "}"`},
+		{"/v1/{x=**:verb}/a:c", 9, `write it behind the "}"`},
+		{"/v1/{x:verb}", 6, `write it behind the "}"`},
+		{"/v1/{id}:a:b", 8, `one verb, here ":b"`},
+		{"/v1/*:a:b", 5, `one verb, here ":b"`},
+		{"/v1/{id}:a/b", 8, "nothing may follow"},
+		{"/v1/**:a/b", 6, "nothing may follow"},
 		{"/v1/%zz", 4, "two hexadecimal digits"},
 		{"/v1/a%2", 5, "two hexadecimal digits"},
 		{"/v1/a%2Fb", 4, "encoded slash"},
@@ -145,7 +157,7 @@ func TestVariablesAreTheCallers(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"/", "/v1/{name=products/*}:act", "/**/a%3Ab", "/{a.b}/{c=**}/d", "/a:b:c",
-		"/caf\u00e9", "/{x=a:b}", "/v1/{a={b}}", "/%zz", "//", "/a:%3a",
+		"/caf\u00e9", "/{x=a:b}", "/{x=a:b/c%3Ad}/*", "/{a=**/b/*}/{c}:d", "/v1/{a={b}}", "/%zz", "//", "/a:%3a",
 	} {
 		f.Add(s)
 	}

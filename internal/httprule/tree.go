@@ -8,9 +8,9 @@ import (
 // node is a place in the tree while it is built: what the segments so far have
 // in common. A [table] is made from it for reading.
 //
-// Below deep the tree is turned round. The literals that follow "**" hang
-// there last one first, so that they are compared from the end of the path and
-// "**" is whatever remains: its length is never guessed.
+// Below deep the tree is turned round: the segments that follow "**" hang there
+// last one first, so that they are compared from the end of the path and "**"
+// is whatever remains. Its length is never guessed.
 type node struct {
 	literals map[string]*node
 	star     *node
@@ -34,19 +34,23 @@ func (n *node) place(t *Template) *node {
 		segments, tail = t.segments[:t.deep], t.segments[t.deep+1:]
 	}
 	for _, s := range segments {
-		if s.kind == star {
-			n = child(&n.star)
-		} else {
-			n = n.under(s.literal)
-		}
+		n = n.next(s)
 	}
 	if t.deep >= 0 {
 		n = child(&n.deep)
 	}
 	for _, s := range slices.Backward(tail) {
-		n = n.under(s.literal)
+		n = n.next(s)
 	}
 	return n
+}
+
+// next returns the node that a literal or "*" leads to, made if need be.
+func (n *node) next(s segment) *node {
+	if s.kind == star {
+		return child(&n.star)
+	}
+	return n.under(s.literal)
 }
 
 func child(at **node) *node {
@@ -123,7 +127,7 @@ func notAllowed(allow []string) *Error {
 	}
 }
 
-// maxSteps bounds the nodes that a walk from here visits. A path takes one
+// maxSteps bounds the nodes that one walk from here visits. A path takes one
 // literal child at most, so literals count by their costliest one.
 func (n *node) maxSteps() int {
 	if n == nil {
@@ -133,30 +137,33 @@ func (n *node) maxSteps() int {
 	for _, c := range n.literals {
 		most = max(most, c.maxSteps())
 	}
-	return 1 + max(most+n.star.maxSteps(), n.maxLast()) + 2*n.deep.depth()
+	return 1 + most + n.star.maxSteps() + n.deep.maxTail()
 }
 
-// maxLast bounds the nodes that walk.finish visits: a literal and "*", each with
-// and without a verb.
-func (n *node) maxLast() int {
-	most := 0
-	if len(n.literals) > 0 {
-		most += 2
-	}
-	if n.star != nil {
-		most += 2
-	}
-	return most
-}
-
-// depth is the number of nodes on the longest way down through literals.
-func (n *node) depth() int {
+// maxTail is the same below "**".
+func (n *node) maxTail() int {
 	if n == nil {
 		return 0
 	}
 	most := 0
 	for _, c := range n.literals {
-		most = max(most, c.depth())
+		most = max(most, c.maxTail())
 	}
-	return 1 + most
+	return 1 + most + n.star.maxTail()
+}
+
+// hasVerbs tells whether any template here or below has a verb.
+func (n *node) hasVerbs() bool {
+	if n == nil {
+		return false
+	}
+	if len(n.verbs) > 0 || n.star.hasVerbs() || n.deep.hasVerbs() {
+		return true
+	}
+	for _, c := range n.literals {
+		if c.hasVerbs() {
+			return true
+		}
+	}
+	return false
 }

@@ -68,6 +68,9 @@ func (t *table) follow(from int32, verb bool, word string) int32 {
 	}
 }
 
+// anywhere is the place of an edge for each verb that any template has.
+const anywhere int32 = -1
+
 // hash tells apart equal words at different places for certain, since the
 // multiplication is reversible: comparing hash and word compares the edge.
 func (t *table) hash(from int32, verb bool, word string) uint64 {
@@ -78,18 +81,17 @@ func (t *table) hash(from int32, verb bool, word string) uint64 {
 	return maphash.String(t.seed, word) ^ key*0x9e3779b97f4a7c15
 }
 
-// walk looks for one path in the tree.
+// walk looks for one path in the tree: first for a template whose verb ends the
+// path, then for one without a verb.
 type walk struct {
 	*table
 	method  int32
 	instead int32 // get for head, else method
 	path    *path
 	last    int    // index of the last segment
-	whole   string // the last segment
-	base    string // and without its verb
-	verb    string // the verb, "" if there is no colon
+	word    string // the last segment, without the verb
+	verb    string // the verb that is looked for, "" for none
 	found   *target
-	split   bool   // found with the verb split off
 	refused *Error // what was found for other methods
 	steps   int    // nodes visited
 }
@@ -113,14 +115,19 @@ func (w *walk) run(t *table, method string, p *path) error {
 
 func (w *walk) lookup() bool {
 	if w.last < 0 {
-		return w.stop(0, "")
+		return w.stop(0)
 	}
 	last := w.path.segs[w.last]
-	w.whole = w.path.text[last.textStart:last.textEnd]
-	if c := w.path.colon.textStart; c > 0 {
-		w.base = w.path.text[last.textStart:c]
+	if c := w.path.colon.textStart; c > 0 && c+1 < last.textEnd {
 		w.verb = w.path.text[c+1 : last.textEnd]
+		if w.follow(anywhere, true, w.verb) != 0 {
+			w.word = w.path.text[last.textStart:c]
+			if w.below(0, 0) {
+				return true
+			}
+		}
 	}
+	w.word, w.verb = w.path.text[last.textStart:last.textEnd], ""
 	return w.below(0, 0)
 }
 
@@ -148,68 +155,59 @@ func (w *walk) below(at int32, i int) bool {
 	return w.deep(at, i)
 }
 
-// finish tries the last segment as a literal and as "*", each with its verb
-// first. An empty one is neither.
+// finish tries the last segment as a literal and as "*". An empty one is
+// neither.
 func (w *walk) finish(at int32) bool {
-	if w.verb != "" {
-		if to := w.literal(at, w.base); to != 0 && w.stop(to, w.verb) {
-			return true
-		}
-	}
-	if to := w.literal(at, w.whole); to != 0 && w.stop(to, "") {
+	if to := w.literal(at, w.word); to != 0 && w.stop(to) {
 		return true
 	}
 	to := w.places[at].star
-	if to == 0 || w.whole == "" {
-		return false
-	}
-	return w.verb != "" && w.base != "" && w.stop(to, w.verb) || w.stop(to, "")
+	return to != 0 && w.word != "" && w.stop(to)
 }
 
 // stop ends the path at a place, or in a "**" below it that matches nothing.
-func (w *walk) stop(at int32, verb string) bool {
+func (w *walk) stop(at int32) bool {
 	w.steps++
-	if w.accept(at, verb) {
+	if w.accept(at) {
 		return true
 	}
 	deep := w.places[at].deep
-	return deep != 0 && w.accept(deep, verb)
+	return deep != 0 && w.accept(deep)
 }
 
 // deep tries "**" below a place for the segments from i on.
 func (w *walk) deep(at int32, i int) bool {
 	to := w.places[at].deep
-	if to == 0 {
-		return false
-	}
-	return w.verb != "" && w.tail(to, i, w.last, w.base, w.verb) || w.tail(to, i, w.last, w.whole, "")
+	return to != 0 && w.tail(to, i, w.last)
 }
 
-// tail compares literals from the end of the path, where word is segment i,
-// down to segment first, the longest tail winning.
-func (w *walk) tail(at int32, first, i int, word, verb string) bool {
+// tail compares what follows "**" from the end of the path: segment i, and
+// those before it down to segment first. The longest tail wins. There too a
+// place is reached by one way only.
+func (w *walk) tail(at int32, first, i int) bool {
 	w.steps++
 	if i >= first {
-		if to := w.literal(at, word); to != 0 {
-			before := ""
-			if i > first {
-				before = w.path.segment(i - 1)
-			}
-			if w.tail(to, first, i-1, before, verb) {
-				return true
-			}
+		word := w.word
+		if i < w.last {
+			word = w.path.segment(i)
+		}
+		if to := w.literal(at, word); to != 0 && w.tail(to, first, i-1) {
+			return true
+		}
+		if to := w.places[at].star; to != 0 && word != "" && w.tail(to, first, i-1) {
+			return true
 		}
 	}
-	return w.accept(at, verb)
+	return w.accept(at)
 }
 
 // accept ends the walk at a place if a template ends there for the method.
-func (w *walk) accept(at int32, verb string) bool {
+func (w *walk) accept(at int32) bool {
 	p, e := &w.places[at], int32(0)
-	if verb == "" {
+	if w.verb == "" {
 		e = p.plain
 	} else if p.verbs {
-		e = w.follow(at, true, verb)
+		e = w.follow(at, true, w.verb)
 	}
 	if e == 0 {
 		return false
@@ -217,7 +215,7 @@ func (w *walk) accept(at int32, verb string) bool {
 	targets := w.targets[w.ends[e].first:w.ends[e].last]
 	for i := range targets {
 		if m := targets[i].method; m == w.method || m == w.instead || m == anyMethod {
-			w.found, w.split = &targets[i], verb != ""
+			w.found = &targets[i]
 			return true
 		}
 	}
@@ -252,6 +250,7 @@ type layout struct {
 	words    map[string]int32
 	methods  map[string]int32
 	shapes   map[string]*Template
+	verbs    map[string]bool
 }
 
 type edge struct {
@@ -272,8 +271,12 @@ func lay(root *node, template func(route int) *Template) table {
 		words:    map[string]int32{},
 		methods:  map[string]int32{"HEAD": head, "GET": get, AnyMethod: anyMethod},
 		shapes:   map[string]*Template{},
+		verbs:    map[string]bool{},
 	}
 	l.place(root)
+	for _, verb := range slices.Sorted(maps.Keys(l.verbs)) {
+		l.edges = append(l.edges, edge{anywhere, true, verb, 1})
+	}
 	l.hashEdges()
 	return l.table
 }
@@ -289,6 +292,7 @@ func (l *layout) place(n *node) int32 {
 	p := place{literals: len(n.literals) > 0, verbs: len(n.verbs) > 0, star: l.place(n.star), plain: l.end(n.plain)}
 	for _, verb := range slices.Sorted(maps.Keys(n.verbs)) {
 		l.edges = append(l.edges, edge{at, true, verb, l.end(n.verbs[verb])})
+		l.verbs[verb] = true
 	}
 	p.deep = l.place(n.deep)
 	for _, lit := range slices.Sorted(maps.Keys(n.literals)) {

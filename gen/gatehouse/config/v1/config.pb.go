@@ -80,7 +80,7 @@ func (x ServerTls_Version) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ServerTls_Version.Descriptor instead.
 func (ServerTls_Version) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{14, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{15, 0}
 }
 
 // A way to choose.
@@ -142,7 +142,7 @@ func (x Balancing_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Balancing_Kind.Descriptor instead.
 func (Balancing_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{17, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{18, 0}
 }
 
 // A set of defaults for the fields below.
@@ -197,7 +197,7 @@ func (x Json_Profile) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Json_Profile.Descriptor instead.
 func (Json_Profile) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{28, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{29, 0}
 }
 
 // The form of an error's body.
@@ -255,7 +255,7 @@ func (x Errors_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Errors_Format.Descriptor instead.
 func (Errors_Format) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{29, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{30, 0}
 }
 
 // How much.
@@ -316,7 +316,7 @@ func (x Log_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Level.Descriptor instead.
 func (Log_Level) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{33, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{34, 0}
 }
 
 // The form of a line.
@@ -369,7 +369,7 @@ func (x Log_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Format.Descriptor instead.
 func (Log_Format) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{33, 1}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{34, 1}
 }
 
 // Config is the whole file. What it does not set has the default named at the
@@ -416,7 +416,9 @@ type Config struct {
 	Reload *Reload `protobuf:"bytes,18,opt,name=reload,proto3" json:"reload,omitempty"`
 	// RPCs that the gateway makes of calls of others, where their contracts do not
 	// say it, or say it otherwise.
-	Compose       []*v11.Composition `protobuf:"bytes,19,rep,name=compose,proto3" json:"compose,omitempty"`
+	Compose []*v11.Composition `protobuf:"bytes,19,rep,name=compose,proto3" json:"compose,omitempty"`
+	// How the paths of HTTP requests are read.
+	Paths         *Paths `protobuf:"bytes,20,opt,name=paths,proto3" json:"paths,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -584,6 +586,65 @@ func (x *Config) GetCompose() []*v11.Composition {
 	return nil
 }
 
+func (x *Config) GetPaths() *Paths {
+	if x != nil {
+		return x.Paths
+	}
+	return nil
+}
+
+// Paths tells how the paths of HTTP requests are read.
+type Paths struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Keep the reserved characters of RFC 6570 percent-encoded (`a%40b`) in the
+	// value of a path variable that may span several segments, such as
+	// `{name=topics/*}`, as Envoy and Google's C++ library do. For backends that
+	// decode such a value themselves, because they stood behind one of these
+	// before. Otherwise everything but `%2F` is decoded, as http.proto specifies.
+	// A variable of one segment is always decoded as a whole.
+	// Default: `false`.
+	KeepReserved  bool `protobuf:"varint,1,opt,name=keep_reserved,json=keepReserved,proto3" json:"keep_reserved,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Paths) Reset() {
+	*x = Paths{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Paths) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Paths) ProtoMessage() {}
+
+func (x *Paths) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Paths.ProtoReflect.Descriptor instead.
+func (*Paths) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Paths) GetKeepReserved() bool {
+	if x != nil {
+		return x.KeepReserved
+	}
+	return false
+}
+
 // Versions is one API in several versions, each a package of its own. A client
 // names one in the path (`/v2/products`), or, on the path without a version
 // (`/products`), in a header or in a parameter of the media type: of `accept`,
@@ -611,7 +672,7 @@ type Versions struct {
 
 func (x *Versions) Reset() {
 	*x = Versions{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[1]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -623,7 +684,7 @@ func (x *Versions) String() string {
 func (*Versions) ProtoMessage() {}
 
 func (x *Versions) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[1]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -636,7 +697,7 @@ func (x *Versions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Versions.ProtoReflect.Descriptor instead.
 func (*Versions) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{1}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Versions) GetName() string {
@@ -692,7 +753,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[2]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -704,7 +765,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[2]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -717,7 +778,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{2}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Version) GetName() string {
@@ -765,7 +826,7 @@ type Deprecation struct {
 
 func (x *Deprecation) Reset() {
 	*x = Deprecation{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[3]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -777,7 +838,7 @@ func (x *Deprecation) String() string {
 func (*Deprecation) ProtoMessage() {}
 
 func (x *Deprecation) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[3]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -790,7 +851,7 @@ func (x *Deprecation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deprecation.ProtoReflect.Descriptor instead.
 func (*Deprecation) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{3}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Deprecation) GetDate() string {
@@ -849,7 +910,7 @@ type Reload struct {
 
 func (x *Reload) Reset() {
 	*x = Reload{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[4]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -861,7 +922,7 @@ func (x *Reload) String() string {
 func (*Reload) ProtoMessage() {}
 
 func (x *Reload) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[4]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -874,7 +935,7 @@ func (x *Reload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reload.ProtoReflect.Descriptor instead.
 func (*Reload) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{4}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Reload) GetDisabled() bool {
@@ -939,7 +1000,7 @@ type Redis struct {
 
 func (x *Redis) Reset() {
 	*x = Redis{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[5]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -951,7 +1012,7 @@ func (x *Redis) String() string {
 func (*Redis) ProtoMessage() {}
 
 func (x *Redis) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[5]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -964,7 +1025,7 @@ func (x *Redis) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redis.ProtoReflect.Descriptor instead.
 func (*Redis) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{5}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Redis) GetAddresses() []string {
@@ -1035,7 +1096,7 @@ type Shedding struct {
 
 func (x *Shedding) Reset() {
 	*x = Shedding{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[6]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1047,7 +1108,7 @@ func (x *Shedding) String() string {
 func (*Shedding) ProtoMessage() {}
 
 func (x *Shedding) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[6]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1060,7 +1121,7 @@ func (x *Shedding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shedding.ProtoReflect.Descriptor instead.
 func (*Shedding) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Shedding) GetEnabled() bool {
@@ -1097,7 +1158,7 @@ type Answers struct {
 
 func (x *Answers) Reset() {
 	*x = Answers{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[7]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1109,7 +1170,7 @@ func (x *Answers) String() string {
 func (*Answers) ProtoMessage() {}
 
 func (x *Answers) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[7]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1122,7 +1183,7 @@ func (x *Answers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answers.ProtoReflect.Descriptor instead.
 func (*Answers) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Answers) GetMaxBytes() int64 {
@@ -1158,7 +1219,7 @@ type Cors struct {
 
 func (x *Cors) Reset() {
 	*x = Cors{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[8]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1170,7 +1231,7 @@ func (x *Cors) String() string {
 func (*Cors) ProtoMessage() {}
 
 func (x *Cors) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[8]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1183,7 +1244,7 @@ func (x *Cors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cors.ProtoReflect.Descriptor instead.
 func (*Cors) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Cors) GetAllowOrigins() []string {
@@ -1237,7 +1298,7 @@ type SecurityHeaders struct {
 
 func (x *SecurityHeaders) Reset() {
 	*x = SecurityHeaders{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[9]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1249,7 +1310,7 @@ func (x *SecurityHeaders) String() string {
 func (*SecurityHeaders) ProtoMessage() {}
 
 func (x *SecurityHeaders) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[9]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1262,7 +1323,7 @@ func (x *SecurityHeaders) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecurityHeaders.ProtoReflect.Descriptor instead.
 func (*SecurityHeaders) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SecurityHeaders) GetDisabled() bool {
@@ -1302,7 +1363,7 @@ type Tracing struct {
 
 func (x *Tracing) Reset() {
 	*x = Tracing{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[10]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1314,7 +1375,7 @@ func (x *Tracing) String() string {
 func (*Tracing) ProtoMessage() {}
 
 func (x *Tracing) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[10]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1327,7 +1388,7 @@ func (x *Tracing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tracing.ProtoReflect.Descriptor instead.
 func (*Tracing) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Tracing) GetOtlpEndpoint() string {
@@ -1373,7 +1434,7 @@ type Listeners struct {
 
 func (x *Listeners) Reset() {
 	*x = Listeners{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[11]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1385,7 +1446,7 @@ func (x *Listeners) String() string {
 func (*Listeners) ProtoMessage() {}
 
 func (x *Listeners) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[11]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1398,7 +1459,7 @@ func (x *Listeners) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listeners.ProtoReflect.Descriptor instead.
 func (*Listeners) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Listeners) GetHttp() *HttpListener {
@@ -1442,7 +1503,7 @@ type HttpListener struct {
 
 func (x *HttpListener) Reset() {
 	*x = HttpListener{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[12]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +1515,7 @@ func (x *HttpListener) String() string {
 func (*HttpListener) ProtoMessage() {}
 
 func (x *HttpListener) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[12]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +1528,7 @@ func (x *HttpListener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpListener.ProtoReflect.Descriptor instead.
 func (*HttpListener) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *HttpListener) GetAddress() string {
@@ -1515,7 +1576,7 @@ type Listener struct {
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[13]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1527,7 +1588,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[13]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1540,7 +1601,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Listener) GetAddress() string {
@@ -1583,7 +1644,7 @@ type ServerTls struct {
 
 func (x *ServerTls) Reset() {
 	*x = ServerTls{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[14]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1595,7 +1656,7 @@ func (x *ServerTls) String() string {
 func (*ServerTls) ProtoMessage() {}
 
 func (x *ServerTls) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[14]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1608,7 +1669,7 @@ func (x *ServerTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerTls.ProtoReflect.Descriptor instead.
 func (*ServerTls) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ServerTls) GetCertFile() string {
@@ -1702,7 +1763,7 @@ type Upstream struct {
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[15]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1714,7 +1775,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[15]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1727,7 +1788,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Upstream) GetName() string {
@@ -1871,7 +1932,7 @@ type Address struct {
 
 func (x *Address) Reset() {
 	*x = Address{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[16]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1883,7 +1944,7 @@ func (x *Address) String() string {
 func (*Address) ProtoMessage() {}
 
 func (x *Address) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[16]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1896,7 +1957,7 @@ func (x *Address) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Address.ProtoReflect.Descriptor instead.
 func (*Address) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Address) GetAddress() string {
@@ -1942,7 +2003,7 @@ type Balancing struct {
 
 func (x *Balancing) Reset() {
 	*x = Balancing{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[17]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1954,7 +2015,7 @@ func (x *Balancing) String() string {
 func (*Balancing) ProtoMessage() {}
 
 func (x *Balancing) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[17]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1967,7 +2028,7 @@ func (x *Balancing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Balancing.ProtoReflect.Descriptor instead.
 func (*Balancing) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Balancing) GetKind() Balancing_Kind {
@@ -2020,7 +2081,7 @@ type HealthCheck struct {
 
 func (x *HealthCheck) Reset() {
 	*x = HealthCheck{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[18]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2032,7 +2093,7 @@ func (x *HealthCheck) String() string {
 func (*HealthCheck) ProtoMessage() {}
 
 func (x *HealthCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[18]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2045,7 +2106,7 @@ func (x *HealthCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
 func (*HealthCheck) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HealthCheck) GetService() string {
@@ -2098,7 +2159,7 @@ type Outliers struct {
 
 func (x *Outliers) Reset() {
 	*x = Outliers{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[19]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2110,7 +2171,7 @@ func (x *Outliers) String() string {
 func (*Outliers) ProtoMessage() {}
 
 func (x *Outliers) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[19]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2123,7 +2184,7 @@ func (x *Outliers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outliers.ProtoReflect.Descriptor instead.
 func (*Outliers) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Outliers) GetInterval() *durationpb.Duration {
@@ -2199,7 +2260,7 @@ type Schema struct {
 
 func (x *Schema) Reset() {
 	*x = Schema{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[20]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2211,7 +2272,7 @@ func (x *Schema) String() string {
 func (*Schema) ProtoMessage() {}
 
 func (x *Schema) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[20]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2224,7 +2285,7 @@ func (x *Schema) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schema.ProtoReflect.Descriptor instead.
 func (*Schema) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Schema) GetSource() isSchema_Source {
@@ -2308,7 +2369,7 @@ type UpstreamTls struct {
 
 func (x *UpstreamTls) Reset() {
 	*x = UpstreamTls{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[21]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2320,7 +2381,7 @@ func (x *UpstreamTls) String() string {
 func (*UpstreamTls) ProtoMessage() {}
 
 func (x *UpstreamTls) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[21]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2333,7 +2394,7 @@ func (x *UpstreamTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamTls.ProtoReflect.Descriptor instead.
 func (*UpstreamTls) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *UpstreamTls) GetCaFile() string {
@@ -2382,7 +2443,7 @@ type Keepalive struct {
 
 func (x *Keepalive) Reset() {
 	*x = Keepalive{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[22]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2394,7 +2455,7 @@ func (x *Keepalive) String() string {
 func (*Keepalive) ProtoMessage() {}
 
 func (x *Keepalive) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[22]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2407,7 +2468,7 @@ func (x *Keepalive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keepalive.ProtoReflect.Descriptor instead.
 func (*Keepalive) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Keepalive) GetTime() *durationpb.Duration {
@@ -2457,7 +2518,7 @@ type Exposure struct {
 
 func (x *Exposure) Reset() {
 	*x = Exposure{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[23]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2469,7 +2530,7 @@ func (x *Exposure) String() string {
 func (*Exposure) ProtoMessage() {}
 
 func (x *Exposure) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[23]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2482,7 +2543,7 @@ func (x *Exposure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exposure.ProtoReflect.Descriptor instead.
 func (*Exposure) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Exposure) GetSelect() string {
@@ -2573,7 +2634,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[24]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2585,7 +2646,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[24]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2598,7 +2659,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Route) GetUpstream() string {
@@ -2686,7 +2747,7 @@ type Mirror struct {
 
 func (x *Mirror) Reset() {
 	*x = Mirror{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[25]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2698,7 +2759,7 @@ func (x *Mirror) String() string {
 func (*Mirror) ProtoMessage() {}
 
 func (x *Mirror) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[25]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2711,7 +2772,7 @@ func (x *Mirror) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mirror.ProtoReflect.Descriptor instead.
 func (*Mirror) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Mirror) GetUpstream() string {
@@ -2765,7 +2826,7 @@ type Rewrite struct {
 
 func (x *Rewrite) Reset() {
 	*x = Rewrite{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[26]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2777,7 +2838,7 @@ func (x *Rewrite) String() string {
 func (*Rewrite) ProtoMessage() {}
 
 func (x *Rewrite) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[26]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2790,7 +2851,7 @@ func (x *Rewrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rewrite.ProtoReflect.Descriptor instead.
 func (*Rewrite) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{26}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Rewrite) GetRequest() *Changes {
@@ -2824,7 +2885,7 @@ type Changes struct {
 
 func (x *Changes) Reset() {
 	*x = Changes{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[27]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2836,7 +2897,7 @@ func (x *Changes) String() string {
 func (*Changes) ProtoMessage() {}
 
 func (x *Changes) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[27]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2849,7 +2910,7 @@ func (x *Changes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Changes.ProtoReflect.Descriptor instead.
 func (*Changes) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{27}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Changes) GetRemove() []string {
@@ -2907,7 +2968,7 @@ type Json struct {
 
 func (x *Json) Reset() {
 	*x = Json{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[28]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2919,7 +2980,7 @@ func (x *Json) String() string {
 func (*Json) ProtoMessage() {}
 
 func (x *Json) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[28]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2932,7 +2993,7 @@ func (x *Json) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Json.ProtoReflect.Descriptor instead.
 func (*Json) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{28}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Json) GetProfile() Json_Profile {
@@ -3003,7 +3064,7 @@ type Errors struct {
 
 func (x *Errors) Reset() {
 	*x = Errors{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[29]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3015,7 +3076,7 @@ func (x *Errors) String() string {
 func (*Errors) ProtoMessage() {}
 
 func (x *Errors) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[29]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3028,7 +3089,7 @@ func (x *Errors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Errors.ProtoReflect.Descriptor instead.
 func (*Errors) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{29}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Errors) GetFormat() Errors_Format {
@@ -3080,7 +3141,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[30]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3092,7 +3153,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[30]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3105,7 +3166,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{30}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Limits) GetMaxBodyBytes() int64 {
@@ -3195,7 +3256,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[31]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3207,7 +3268,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[31]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3220,7 +3281,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{31}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Drain) GetTimeout() *durationpb.Duration {
@@ -3248,7 +3309,7 @@ type OpenApi struct {
 
 func (x *OpenApi) Reset() {
 	*x = OpenApi{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[32]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3260,7 +3321,7 @@ func (x *OpenApi) String() string {
 func (*OpenApi) ProtoMessage() {}
 
 func (x *OpenApi) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[32]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3273,7 +3334,7 @@ func (x *OpenApi) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenApi.ProtoReflect.Descriptor instead.
 func (*OpenApi) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{32}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *OpenApi) GetFile() string {
@@ -3301,7 +3362,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[33]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3313,7 +3374,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[33]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3326,7 +3387,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{33}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Log) GetLevel() Log_Level {
@@ -3354,7 +3415,7 @@ var File_gatehouse_config_v1_config_proto protoreflect.FileDescriptor
 
 const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\n" +
-	" gatehouse/config/v1/config.proto\x12\x13gatehouse.config.v1\x1a\x1bbuf/validate/validate.proto\x1a\"gatehouse/compose/v1/compose.proto\x1a\x1egatehouse/policy/v1/auth.proto\x1a gatehouse/policy/v1/policy.proto\x1a$gatehouse/policy/v1/resilience.proto\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\"\xd3\b\n" +
+	" gatehouse/config/v1/config.proto\x12\x13gatehouse.config.v1\x1a\x1bbuf/validate/validate.proto\x1a\"gatehouse/compose/v1/compose.proto\x1a\x1egatehouse/policy/v1/auth.proto\x1a gatehouse/policy/v1/policy.proto\x1a$gatehouse/policy/v1/resilience.proto\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\"\x85\t\n" +
 	"\x06Config\x12<\n" +
 	"\tlisteners\x18\x01 \x01(\v2\x1e.gatehouse.config.v1.ListenersR\tlisteners\x12E\n" +
 	"\tupstreams\x18\x02 \x03(\v2\x1d.gatehouse.config.v1.UpstreamB\b\xbaH\x05\x92\x01\x02\b\x01R\tupstreams\x12?\n" +
@@ -3375,7 +3436,10 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\atracing\x18\x10 \x01(\v2\x1c.gatehouse.config.v1.TracingR\atracing\x129\n" +
 	"\bversions\x18\x11 \x03(\v2\x1d.gatehouse.config.v1.VersionsR\bversions\x123\n" +
 	"\x06reload\x18\x12 \x01(\v2\x1b.gatehouse.config.v1.ReloadR\x06reload\x12;\n" +
-	"\acompose\x18\x13 \x03(\v2!.gatehouse.compose.v1.CompositionR\acompose\"\xc6\x01\n" +
+	"\acompose\x18\x13 \x03(\v2!.gatehouse.compose.v1.CompositionR\acompose\x120\n" +
+	"\x05paths\x18\x14 \x01(\v2\x1a.gatehouse.config.v1.PathsR\x05paths\",\n" +
+	"\x05Paths\x12#\n" +
+	"\rkeep_reserved\x18\x01 \x01(\bR\fkeepReserved\"\xc6\x01\n" +
 	"\bVersions\x12\x1a\n" +
 	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\x12\x16\n" +
 	"\x06header\x18\x02 \x01(\tR\x06header\x120\n" +
@@ -3674,7 +3738,7 @@ func file_gatehouse_config_v1_config_proto_rawDescGZIP() []byte {
 }
 
 var file_gatehouse_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_gatehouse_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_gatehouse_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_gatehouse_config_v1_config_proto_goTypes = []any{
 	(ServerTls_Version)(0),       // 0: gatehouse.config.v1.ServerTls.Version
 	(Balancing_Kind)(0),          // 1: gatehouse.config.v1.Balancing.Kind
@@ -3683,131 +3747,133 @@ var file_gatehouse_config_v1_config_proto_goTypes = []any{
 	(Log_Level)(0),               // 4: gatehouse.config.v1.Log.Level
 	(Log_Format)(0),              // 5: gatehouse.config.v1.Log.Format
 	(*Config)(nil),               // 6: gatehouse.config.v1.Config
-	(*Versions)(nil),             // 7: gatehouse.config.v1.Versions
-	(*Version)(nil),              // 8: gatehouse.config.v1.Version
-	(*Deprecation)(nil),          // 9: gatehouse.config.v1.Deprecation
-	(*Reload)(nil),               // 10: gatehouse.config.v1.Reload
-	(*Redis)(nil),                // 11: gatehouse.config.v1.Redis
-	(*Shedding)(nil),             // 12: gatehouse.config.v1.Shedding
-	(*Answers)(nil),              // 13: gatehouse.config.v1.Answers
-	(*Cors)(nil),                 // 14: gatehouse.config.v1.Cors
-	(*SecurityHeaders)(nil),      // 15: gatehouse.config.v1.SecurityHeaders
-	(*Tracing)(nil),              // 16: gatehouse.config.v1.Tracing
-	(*Listeners)(nil),            // 17: gatehouse.config.v1.Listeners
-	(*HttpListener)(nil),         // 18: gatehouse.config.v1.HttpListener
-	(*Listener)(nil),             // 19: gatehouse.config.v1.Listener
-	(*ServerTls)(nil),            // 20: gatehouse.config.v1.ServerTls
-	(*Upstream)(nil),             // 21: gatehouse.config.v1.Upstream
-	(*Address)(nil),              // 22: gatehouse.config.v1.Address
-	(*Balancing)(nil),            // 23: gatehouse.config.v1.Balancing
-	(*HealthCheck)(nil),          // 24: gatehouse.config.v1.HealthCheck
-	(*Outliers)(nil),             // 25: gatehouse.config.v1.Outliers
-	(*Schema)(nil),               // 26: gatehouse.config.v1.Schema
-	(*UpstreamTls)(nil),          // 27: gatehouse.config.v1.UpstreamTls
-	(*Keepalive)(nil),            // 28: gatehouse.config.v1.Keepalive
-	(*Exposure)(nil),             // 29: gatehouse.config.v1.Exposure
-	(*Route)(nil),                // 30: gatehouse.config.v1.Route
-	(*Mirror)(nil),               // 31: gatehouse.config.v1.Mirror
-	(*Rewrite)(nil),              // 32: gatehouse.config.v1.Rewrite
-	(*Changes)(nil),              // 33: gatehouse.config.v1.Changes
-	(*Json)(nil),                 // 34: gatehouse.config.v1.Json
-	(*Errors)(nil),               // 35: gatehouse.config.v1.Errors
-	(*Limits)(nil),               // 36: gatehouse.config.v1.Limits
-	(*Drain)(nil),                // 37: gatehouse.config.v1.Drain
-	(*OpenApi)(nil),              // 38: gatehouse.config.v1.OpenApi
-	(*Log)(nil),                  // 39: gatehouse.config.v1.Log
-	nil,                          // 40: gatehouse.config.v1.Route.HeadersEntry
-	nil,                          // 41: gatehouse.config.v1.Route.ClaimsEntry
-	nil,                          // 42: gatehouse.config.v1.Changes.SetEntry
-	nil,                          // 43: gatehouse.config.v1.Changes.AddEntry
-	(*v1.Authenticator)(nil),     // 44: gatehouse.policy.v1.Authenticator
-	(*v11.Composition)(nil),      // 45: gatehouse.compose.v1.Composition
-	(*durationpb.Duration)(nil),  // 46: google.protobuf.Duration
-	(*v1.RetryBudget)(nil),       // 47: gatehouse.policy.v1.RetryBudget
-	(*v1.Policy)(nil),            // 48: gatehouse.policy.v1.Policy
-	(*annotations.HttpRule)(nil), // 49: google.api.HttpRule
+	(*Paths)(nil),                // 7: gatehouse.config.v1.Paths
+	(*Versions)(nil),             // 8: gatehouse.config.v1.Versions
+	(*Version)(nil),              // 9: gatehouse.config.v1.Version
+	(*Deprecation)(nil),          // 10: gatehouse.config.v1.Deprecation
+	(*Reload)(nil),               // 11: gatehouse.config.v1.Reload
+	(*Redis)(nil),                // 12: gatehouse.config.v1.Redis
+	(*Shedding)(nil),             // 13: gatehouse.config.v1.Shedding
+	(*Answers)(nil),              // 14: gatehouse.config.v1.Answers
+	(*Cors)(nil),                 // 15: gatehouse.config.v1.Cors
+	(*SecurityHeaders)(nil),      // 16: gatehouse.config.v1.SecurityHeaders
+	(*Tracing)(nil),              // 17: gatehouse.config.v1.Tracing
+	(*Listeners)(nil),            // 18: gatehouse.config.v1.Listeners
+	(*HttpListener)(nil),         // 19: gatehouse.config.v1.HttpListener
+	(*Listener)(nil),             // 20: gatehouse.config.v1.Listener
+	(*ServerTls)(nil),            // 21: gatehouse.config.v1.ServerTls
+	(*Upstream)(nil),             // 22: gatehouse.config.v1.Upstream
+	(*Address)(nil),              // 23: gatehouse.config.v1.Address
+	(*Balancing)(nil),            // 24: gatehouse.config.v1.Balancing
+	(*HealthCheck)(nil),          // 25: gatehouse.config.v1.HealthCheck
+	(*Outliers)(nil),             // 26: gatehouse.config.v1.Outliers
+	(*Schema)(nil),               // 27: gatehouse.config.v1.Schema
+	(*UpstreamTls)(nil),          // 28: gatehouse.config.v1.UpstreamTls
+	(*Keepalive)(nil),            // 29: gatehouse.config.v1.Keepalive
+	(*Exposure)(nil),             // 30: gatehouse.config.v1.Exposure
+	(*Route)(nil),                // 31: gatehouse.config.v1.Route
+	(*Mirror)(nil),               // 32: gatehouse.config.v1.Mirror
+	(*Rewrite)(nil),              // 33: gatehouse.config.v1.Rewrite
+	(*Changes)(nil),              // 34: gatehouse.config.v1.Changes
+	(*Json)(nil),                 // 35: gatehouse.config.v1.Json
+	(*Errors)(nil),               // 36: gatehouse.config.v1.Errors
+	(*Limits)(nil),               // 37: gatehouse.config.v1.Limits
+	(*Drain)(nil),                // 38: gatehouse.config.v1.Drain
+	(*OpenApi)(nil),              // 39: gatehouse.config.v1.OpenApi
+	(*Log)(nil),                  // 40: gatehouse.config.v1.Log
+	nil,                          // 41: gatehouse.config.v1.Route.HeadersEntry
+	nil,                          // 42: gatehouse.config.v1.Route.ClaimsEntry
+	nil,                          // 43: gatehouse.config.v1.Changes.SetEntry
+	nil,                          // 44: gatehouse.config.v1.Changes.AddEntry
+	(*v1.Authenticator)(nil),     // 45: gatehouse.policy.v1.Authenticator
+	(*v11.Composition)(nil),      // 46: gatehouse.compose.v1.Composition
+	(*durationpb.Duration)(nil),  // 47: google.protobuf.Duration
+	(*v1.RetryBudget)(nil),       // 48: gatehouse.policy.v1.RetryBudget
+	(*v1.Policy)(nil),            // 49: gatehouse.policy.v1.Policy
+	(*annotations.HttpRule)(nil), // 50: google.api.HttpRule
 }
 var file_gatehouse_config_v1_config_proto_depIdxs = []int32{
-	17, // 0: gatehouse.config.v1.Config.listeners:type_name -> gatehouse.config.v1.Listeners
-	21, // 1: gatehouse.config.v1.Config.upstreams:type_name -> gatehouse.config.v1.Upstream
-	29, // 2: gatehouse.config.v1.Config.expose:type_name -> gatehouse.config.v1.Exposure
-	34, // 3: gatehouse.config.v1.Config.json:type_name -> gatehouse.config.v1.Json
-	35, // 4: gatehouse.config.v1.Config.errors:type_name -> gatehouse.config.v1.Errors
-	36, // 5: gatehouse.config.v1.Config.limits:type_name -> gatehouse.config.v1.Limits
-	37, // 6: gatehouse.config.v1.Config.drain:type_name -> gatehouse.config.v1.Drain
-	38, // 7: gatehouse.config.v1.Config.openapi:type_name -> gatehouse.config.v1.OpenApi
-	39, // 8: gatehouse.config.v1.Config.log:type_name -> gatehouse.config.v1.Log
-	44, // 9: gatehouse.config.v1.Config.authenticators:type_name -> gatehouse.policy.v1.Authenticator
-	11, // 10: gatehouse.config.v1.Config.redis:type_name -> gatehouse.config.v1.Redis
-	12, // 11: gatehouse.config.v1.Config.shedding:type_name -> gatehouse.config.v1.Shedding
-	13, // 12: gatehouse.config.v1.Config.answers:type_name -> gatehouse.config.v1.Answers
-	14, // 13: gatehouse.config.v1.Config.cors:type_name -> gatehouse.config.v1.Cors
-	15, // 14: gatehouse.config.v1.Config.security_headers:type_name -> gatehouse.config.v1.SecurityHeaders
-	16, // 15: gatehouse.config.v1.Config.tracing:type_name -> gatehouse.config.v1.Tracing
-	7,  // 16: gatehouse.config.v1.Config.versions:type_name -> gatehouse.config.v1.Versions
-	10, // 17: gatehouse.config.v1.Config.reload:type_name -> gatehouse.config.v1.Reload
-	45, // 18: gatehouse.config.v1.Config.compose:type_name -> gatehouse.compose.v1.Composition
-	8,  // 19: gatehouse.config.v1.Versions.list:type_name -> gatehouse.config.v1.Version
-	9,  // 20: gatehouse.config.v1.Version.deprecation:type_name -> gatehouse.config.v1.Deprecation
-	46, // 21: gatehouse.config.v1.Reload.interval:type_name -> google.protobuf.Duration
-	46, // 22: gatehouse.config.v1.Reload.reflection_interval:type_name -> google.protobuf.Duration
-	46, // 23: gatehouse.config.v1.Reload.drain_timeout:type_name -> google.protobuf.Duration
-	27, // 24: gatehouse.config.v1.Redis.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	46, // 25: gatehouse.config.v1.Redis.timeout:type_name -> google.protobuf.Duration
-	46, // 26: gatehouse.config.v1.Cors.max_age:type_name -> google.protobuf.Duration
-	46, // 27: gatehouse.config.v1.SecurityHeaders.hsts:type_name -> google.protobuf.Duration
-	27, // 28: gatehouse.config.v1.Tracing.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	18, // 29: gatehouse.config.v1.Listeners.http:type_name -> gatehouse.config.v1.HttpListener
-	19, // 30: gatehouse.config.v1.Listeners.grpc:type_name -> gatehouse.config.v1.Listener
-	19, // 31: gatehouse.config.v1.Listeners.admin:type_name -> gatehouse.config.v1.Listener
-	20, // 32: gatehouse.config.v1.HttpListener.tls:type_name -> gatehouse.config.v1.ServerTls
-	20, // 33: gatehouse.config.v1.Listener.tls:type_name -> gatehouse.config.v1.ServerTls
-	0,  // 34: gatehouse.config.v1.ServerTls.min_version:type_name -> gatehouse.config.v1.ServerTls.Version
-	26, // 35: gatehouse.config.v1.Upstream.schema:type_name -> gatehouse.config.v1.Schema
-	27, // 36: gatehouse.config.v1.Upstream.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	28, // 37: gatehouse.config.v1.Upstream.keepalive:type_name -> gatehouse.config.v1.Keepalive
-	46, // 38: gatehouse.config.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
-	47, // 39: gatehouse.config.v1.Upstream.retry_budget:type_name -> gatehouse.policy.v1.RetryBudget
-	22, // 40: gatehouse.config.v1.Upstream.addresses:type_name -> gatehouse.config.v1.Address
-	23, // 41: gatehouse.config.v1.Upstream.balancing:type_name -> gatehouse.config.v1.Balancing
-	24, // 42: gatehouse.config.v1.Upstream.health_check:type_name -> gatehouse.config.v1.HealthCheck
-	25, // 43: gatehouse.config.v1.Upstream.outliers:type_name -> gatehouse.config.v1.Outliers
-	46, // 44: gatehouse.config.v1.Upstream.max_stream_age:type_name -> google.protobuf.Duration
-	1,  // 45: gatehouse.config.v1.Balancing.kind:type_name -> gatehouse.config.v1.Balancing.Kind
-	46, // 46: gatehouse.config.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
-	46, // 47: gatehouse.config.v1.Balancing.refresh:type_name -> google.protobuf.Duration
-	46, // 48: gatehouse.config.v1.Outliers.interval:type_name -> google.protobuf.Duration
-	46, // 49: gatehouse.config.v1.Outliers.base_ejection_time:type_name -> google.protobuf.Duration
-	46, // 50: gatehouse.config.v1.Outliers.max_ejection_time:type_name -> google.protobuf.Duration
-	46, // 51: gatehouse.config.v1.Keepalive.time:type_name -> google.protobuf.Duration
-	46, // 52: gatehouse.config.v1.Keepalive.timeout:type_name -> google.protobuf.Duration
-	48, // 53: gatehouse.config.v1.Exposure.policy:type_name -> gatehouse.policy.v1.Policy
-	49, // 54: gatehouse.config.v1.Exposure.http:type_name -> google.api.HttpRule
-	30, // 55: gatehouse.config.v1.Exposure.routes:type_name -> gatehouse.config.v1.Route
-	31, // 56: gatehouse.config.v1.Exposure.mirror:type_name -> gatehouse.config.v1.Mirror
-	32, // 57: gatehouse.config.v1.Exposure.metadata:type_name -> gatehouse.config.v1.Rewrite
-	40, // 58: gatehouse.config.v1.Route.headers:type_name -> gatehouse.config.v1.Route.HeadersEntry
-	41, // 59: gatehouse.config.v1.Route.claims:type_name -> gatehouse.config.v1.Route.ClaimsEntry
-	32, // 60: gatehouse.config.v1.Route.metadata:type_name -> gatehouse.config.v1.Rewrite
-	46, // 61: gatehouse.config.v1.Mirror.timeout:type_name -> google.protobuf.Duration
-	33, // 62: gatehouse.config.v1.Rewrite.request:type_name -> gatehouse.config.v1.Changes
-	33, // 63: gatehouse.config.v1.Rewrite.response:type_name -> gatehouse.config.v1.Changes
-	42, // 64: gatehouse.config.v1.Changes.set:type_name -> gatehouse.config.v1.Changes.SetEntry
-	43, // 65: gatehouse.config.v1.Changes.add:type_name -> gatehouse.config.v1.Changes.AddEntry
-	2,  // 66: gatehouse.config.v1.Json.profile:type_name -> gatehouse.config.v1.Json.Profile
-	3,  // 67: gatehouse.config.v1.Errors.format:type_name -> gatehouse.config.v1.Errors.Format
-	46, // 68: gatehouse.config.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
-	46, // 69: gatehouse.config.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
-	46, // 70: gatehouse.config.v1.Limits.stream_idle_timeout:type_name -> google.protobuf.Duration
-	46, // 71: gatehouse.config.v1.Drain.timeout:type_name -> google.protobuf.Duration
-	46, // 72: gatehouse.config.v1.Drain.delay:type_name -> google.protobuf.Duration
-	4,  // 73: gatehouse.config.v1.Log.level:type_name -> gatehouse.config.v1.Log.Level
-	5,  // 74: gatehouse.config.v1.Log.format:type_name -> gatehouse.config.v1.Log.Format
-	75, // [75:75] is the sub-list for method output_type
-	75, // [75:75] is the sub-list for method input_type
-	75, // [75:75] is the sub-list for extension type_name
-	75, // [75:75] is the sub-list for extension extendee
-	0,  // [0:75] is the sub-list for field type_name
+	18, // 0: gatehouse.config.v1.Config.listeners:type_name -> gatehouse.config.v1.Listeners
+	22, // 1: gatehouse.config.v1.Config.upstreams:type_name -> gatehouse.config.v1.Upstream
+	30, // 2: gatehouse.config.v1.Config.expose:type_name -> gatehouse.config.v1.Exposure
+	35, // 3: gatehouse.config.v1.Config.json:type_name -> gatehouse.config.v1.Json
+	36, // 4: gatehouse.config.v1.Config.errors:type_name -> gatehouse.config.v1.Errors
+	37, // 5: gatehouse.config.v1.Config.limits:type_name -> gatehouse.config.v1.Limits
+	38, // 6: gatehouse.config.v1.Config.drain:type_name -> gatehouse.config.v1.Drain
+	39, // 7: gatehouse.config.v1.Config.openapi:type_name -> gatehouse.config.v1.OpenApi
+	40, // 8: gatehouse.config.v1.Config.log:type_name -> gatehouse.config.v1.Log
+	45, // 9: gatehouse.config.v1.Config.authenticators:type_name -> gatehouse.policy.v1.Authenticator
+	12, // 10: gatehouse.config.v1.Config.redis:type_name -> gatehouse.config.v1.Redis
+	13, // 11: gatehouse.config.v1.Config.shedding:type_name -> gatehouse.config.v1.Shedding
+	14, // 12: gatehouse.config.v1.Config.answers:type_name -> gatehouse.config.v1.Answers
+	15, // 13: gatehouse.config.v1.Config.cors:type_name -> gatehouse.config.v1.Cors
+	16, // 14: gatehouse.config.v1.Config.security_headers:type_name -> gatehouse.config.v1.SecurityHeaders
+	17, // 15: gatehouse.config.v1.Config.tracing:type_name -> gatehouse.config.v1.Tracing
+	8,  // 16: gatehouse.config.v1.Config.versions:type_name -> gatehouse.config.v1.Versions
+	11, // 17: gatehouse.config.v1.Config.reload:type_name -> gatehouse.config.v1.Reload
+	46, // 18: gatehouse.config.v1.Config.compose:type_name -> gatehouse.compose.v1.Composition
+	7,  // 19: gatehouse.config.v1.Config.paths:type_name -> gatehouse.config.v1.Paths
+	9,  // 20: gatehouse.config.v1.Versions.list:type_name -> gatehouse.config.v1.Version
+	10, // 21: gatehouse.config.v1.Version.deprecation:type_name -> gatehouse.config.v1.Deprecation
+	47, // 22: gatehouse.config.v1.Reload.interval:type_name -> google.protobuf.Duration
+	47, // 23: gatehouse.config.v1.Reload.reflection_interval:type_name -> google.protobuf.Duration
+	47, // 24: gatehouse.config.v1.Reload.drain_timeout:type_name -> google.protobuf.Duration
+	28, // 25: gatehouse.config.v1.Redis.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	47, // 26: gatehouse.config.v1.Redis.timeout:type_name -> google.protobuf.Duration
+	47, // 27: gatehouse.config.v1.Cors.max_age:type_name -> google.protobuf.Duration
+	47, // 28: gatehouse.config.v1.SecurityHeaders.hsts:type_name -> google.protobuf.Duration
+	28, // 29: gatehouse.config.v1.Tracing.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	19, // 30: gatehouse.config.v1.Listeners.http:type_name -> gatehouse.config.v1.HttpListener
+	20, // 31: gatehouse.config.v1.Listeners.grpc:type_name -> gatehouse.config.v1.Listener
+	20, // 32: gatehouse.config.v1.Listeners.admin:type_name -> gatehouse.config.v1.Listener
+	21, // 33: gatehouse.config.v1.HttpListener.tls:type_name -> gatehouse.config.v1.ServerTls
+	21, // 34: gatehouse.config.v1.Listener.tls:type_name -> gatehouse.config.v1.ServerTls
+	0,  // 35: gatehouse.config.v1.ServerTls.min_version:type_name -> gatehouse.config.v1.ServerTls.Version
+	27, // 36: gatehouse.config.v1.Upstream.schema:type_name -> gatehouse.config.v1.Schema
+	28, // 37: gatehouse.config.v1.Upstream.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	29, // 38: gatehouse.config.v1.Upstream.keepalive:type_name -> gatehouse.config.v1.Keepalive
+	47, // 39: gatehouse.config.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
+	48, // 40: gatehouse.config.v1.Upstream.retry_budget:type_name -> gatehouse.policy.v1.RetryBudget
+	23, // 41: gatehouse.config.v1.Upstream.addresses:type_name -> gatehouse.config.v1.Address
+	24, // 42: gatehouse.config.v1.Upstream.balancing:type_name -> gatehouse.config.v1.Balancing
+	25, // 43: gatehouse.config.v1.Upstream.health_check:type_name -> gatehouse.config.v1.HealthCheck
+	26, // 44: gatehouse.config.v1.Upstream.outliers:type_name -> gatehouse.config.v1.Outliers
+	47, // 45: gatehouse.config.v1.Upstream.max_stream_age:type_name -> google.protobuf.Duration
+	1,  // 46: gatehouse.config.v1.Balancing.kind:type_name -> gatehouse.config.v1.Balancing.Kind
+	47, // 47: gatehouse.config.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	47, // 48: gatehouse.config.v1.Balancing.refresh:type_name -> google.protobuf.Duration
+	47, // 49: gatehouse.config.v1.Outliers.interval:type_name -> google.protobuf.Duration
+	47, // 50: gatehouse.config.v1.Outliers.base_ejection_time:type_name -> google.protobuf.Duration
+	47, // 51: gatehouse.config.v1.Outliers.max_ejection_time:type_name -> google.protobuf.Duration
+	47, // 52: gatehouse.config.v1.Keepalive.time:type_name -> google.protobuf.Duration
+	47, // 53: gatehouse.config.v1.Keepalive.timeout:type_name -> google.protobuf.Duration
+	49, // 54: gatehouse.config.v1.Exposure.policy:type_name -> gatehouse.policy.v1.Policy
+	50, // 55: gatehouse.config.v1.Exposure.http:type_name -> google.api.HttpRule
+	31, // 56: gatehouse.config.v1.Exposure.routes:type_name -> gatehouse.config.v1.Route
+	32, // 57: gatehouse.config.v1.Exposure.mirror:type_name -> gatehouse.config.v1.Mirror
+	33, // 58: gatehouse.config.v1.Exposure.metadata:type_name -> gatehouse.config.v1.Rewrite
+	41, // 59: gatehouse.config.v1.Route.headers:type_name -> gatehouse.config.v1.Route.HeadersEntry
+	42, // 60: gatehouse.config.v1.Route.claims:type_name -> gatehouse.config.v1.Route.ClaimsEntry
+	33, // 61: gatehouse.config.v1.Route.metadata:type_name -> gatehouse.config.v1.Rewrite
+	47, // 62: gatehouse.config.v1.Mirror.timeout:type_name -> google.protobuf.Duration
+	34, // 63: gatehouse.config.v1.Rewrite.request:type_name -> gatehouse.config.v1.Changes
+	34, // 64: gatehouse.config.v1.Rewrite.response:type_name -> gatehouse.config.v1.Changes
+	43, // 65: gatehouse.config.v1.Changes.set:type_name -> gatehouse.config.v1.Changes.SetEntry
+	44, // 66: gatehouse.config.v1.Changes.add:type_name -> gatehouse.config.v1.Changes.AddEntry
+	2,  // 67: gatehouse.config.v1.Json.profile:type_name -> gatehouse.config.v1.Json.Profile
+	3,  // 68: gatehouse.config.v1.Errors.format:type_name -> gatehouse.config.v1.Errors.Format
+	47, // 69: gatehouse.config.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
+	47, // 70: gatehouse.config.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
+	47, // 71: gatehouse.config.v1.Limits.stream_idle_timeout:type_name -> google.protobuf.Duration
+	47, // 72: gatehouse.config.v1.Drain.timeout:type_name -> google.protobuf.Duration
+	47, // 73: gatehouse.config.v1.Drain.delay:type_name -> google.protobuf.Duration
+	4,  // 74: gatehouse.config.v1.Log.level:type_name -> gatehouse.config.v1.Log.Level
+	5,  // 75: gatehouse.config.v1.Log.format:type_name -> gatehouse.config.v1.Log.Format
+	76, // [76:76] is the sub-list for method output_type
+	76, // [76:76] is the sub-list for method input_type
+	76, // [76:76] is the sub-list for extension type_name
+	76, // [76:76] is the sub-list for extension extendee
+	0,  // [0:76] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_config_v1_config_proto_init() }
@@ -3815,31 +3881,31 @@ func file_gatehouse_config_v1_config_proto_init() {
 	if File_gatehouse_config_v1_config_proto != nil {
 		return
 	}
-	file_gatehouse_config_v1_config_proto_msgTypes[5].OneofWrappers = []any{}
 	file_gatehouse_config_v1_config_proto_msgTypes[6].OneofWrappers = []any{}
 	file_gatehouse_config_v1_config_proto_msgTypes[7].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[10].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[15].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[8].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[11].OneofWrappers = []any{}
 	file_gatehouse_config_v1_config_proto_msgTypes[16].OneofWrappers = []any{}
 	file_gatehouse_config_v1_config_proto_msgTypes[17].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[19].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[20].OneofWrappers = []any{
+	file_gatehouse_config_v1_config_proto_msgTypes[18].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[20].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[21].OneofWrappers = []any{
 		(*Schema_Image)(nil),
 		(*Schema_Reflection)(nil),
 		(*Schema_Linked)(nil),
 	}
-	file_gatehouse_config_v1_config_proto_msgTypes[24].OneofWrappers = []any{}
 	file_gatehouse_config_v1_config_proto_msgTypes[25].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[28].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[30].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[33].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[26].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[29].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[31].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[34].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gatehouse_config_v1_config_proto_rawDesc), len(file_gatehouse_config_v1_config_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   38,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
