@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/calltest"
 )
 
@@ -222,7 +223,7 @@ func TestLongStreamsAreNeitherSlowNorLate(t *testing.T) {
 		for _, desc := range []grpc.StreamDesc{{ServerStreams: true}, {ClientStreams: true, ServerStreams: true}} {
 			conn := connect(t, b, "shop", method, text, calltest.Conn{OnStream: func(ctx context.Context, _ *grpc.StreamDesc, _ string) (grpc.ClientStream, error) {
 				n := 0
-				return &calltest.ClientStream{Answers: []string{"a"}, End: status.Error(codes.DeadlineExceeded, ""), OnRecv: func() {
+				return &calltest.ClientStream{Answers: []string{"a"}, End: late(call.Client), OnRecv: func() {
 					if n++; n > 1 {
 						<-ctx.Done()
 					}
@@ -246,7 +247,7 @@ func TestUploadsAreNotLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, _ := newBreakers(t, nil)
 		conn := connect(t, b, "shop", method, threeState+"minimum_calls: 1 slow_call: {seconds: 1}", calltest.Conn{OnStream: func(ctx context.Context, _ *grpc.StreamDesc, _ string) (grpc.ClientStream, error) {
-			return &calltest.ClientStream{End: status.Error(codes.DeadlineExceeded, ""), OnRecv: func() { <-ctx.Done() }}, nil
+			return &calltest.ClientStream{End: late(call.Client), OnRecv: func() { <-ctx.Done() }}, nil
 		}})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()

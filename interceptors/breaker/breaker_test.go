@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -102,6 +101,9 @@ func repeat(t *testing.T, n int, conn grpc.ClientConnInterface) (refused int) {
 
 func unavailable() error { return status.Error(codes.Unavailable, "down") }
 
+// late is what the last link says of a deadline that passed.
+func late(fault call.Fault) error { return call.Refuse(fault, codes.DeadlineExceeded, "late") }
+
 const threeState = "kind: KIND_THREE_STATE "
 
 func checkRefusal(t *testing.T, err error, after time.Duration) {
@@ -193,6 +195,8 @@ func TestOnlyFaultsOfTheUpstreamCount(t *testing.T) {
 		{"UNKNOWN", nil, status.Error(codes.Unknown, ""), "failed"},
 		{"DATA_LOSS", nil, status.Error(codes.DataLoss, ""), "failed"},
 		{"DEADLINE_EXCEEDED", nil, status.Error(codes.DeadlineExceeded, ""), "failed"},
+		{"a fair time passed", nil, late(call.Upstream), "failed"},
+		{"a client's short deadline", nil, late(call.Client), "nothing"},
 		{"connection broke", nil, call.Refuse(call.Upstream, codes.Unavailable, "reset"), "failed"},
 		{"no code", nil, errors.New("what"), "failed"},
 		{"CANCELLED", nil, status.Error(codes.Canceled, ""), "nothing"},
@@ -224,33 +228,6 @@ func TestOnlyFaultsOfTheUpstreamCount(t *testing.T) {
 			}
 		})
 	}
-}
-
-// Clients choose deadlines. Those with too short ones must not open the breaker
-// for others; a backend that hangs must.
-func TestShortDeadlinesOfClientsDoNotCount(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b, _ := newBreakers(t, constant(.5))
-		up := &backend{takes: 100 * time.Millisecond}
-		conn := connect(t, b, "shop", method, threeState, up.conn())
-		invoke(t, conn)
-		within := func(limit time.Duration) {
-			ctx, cancel := context.WithTimeout(t.Context(), limit)
-			defer cancel()
-			_ = conn.Invoke(ctx, method, nil, nil)
-		}
-		for range 100 {
-			within(10 * time.Millisecond)
-		}
-		if s := state(t, b); s.State != "closed" || s.Requests != 1 {
-			t.Errorf("clients without patience brought it to %+v", s)
-		}
-		up.takes = time.Hour
-		for range 19 {
-			within(200 * time.Millisecond)
-		}
-		expect(t, b, "open")
-	})
 }
 
 func TestPanicsFreeTheirPlace(t *testing.T) {

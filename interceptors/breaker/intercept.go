@@ -19,7 +19,6 @@ type breaker struct {
 
 	mu       sync.Mutex
 	machine  machine
-	usual    usual
 	refusals refusals
 }
 
@@ -90,8 +89,7 @@ func (b *breaker) settle(a attempt, o outcome) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	elapsed := now.Sub(a.begun)
-	b.machine.settle(a.ticket, b.usual.judge(o, elapsed), elapsed, now)
+	b.machine.settle(a.ticket, o, now.Sub(a.begun), now)
 }
 
 func (b *breaker) strike(a attempt) {
@@ -139,10 +137,7 @@ func (s *stream) settle(o outcome) bool {
 	s.settled = true
 	a := s.attempt
 	if s.uploads {
-		a.begun = time.Now() // neither slow nor late: who knows for whom it waited
-		if o == deadline {
-			o = nothing
-		}
+		a.begun = time.Now() // not slow: who knows for whom it waited
 	}
 	s.breaker.settle(a, o)
 	return true

@@ -23,8 +23,7 @@ type ticket int64
 type outcome uint8
 
 const (
-	nothing  outcome = iota // it never got there, or the client went away
-	good                    // the upstream answered, be it with a client's mistake
-	failed                  // the upstream is at fault
-	deadline                // a deadline passed, whose ever it was
+	nothing outcome = iota // it never got there, or the client went away
+	good                   // the upstream answered, be it with a client's mistake
+	failed                 // the upstream is at fault
 )

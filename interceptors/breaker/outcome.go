@@ -14,7 +14,8 @@ import (
 )
 
 // outcomeOf tells what the end of an attempt says of the upstream. A backend
-// that knows a client's mistake, or that it is asked too much, is well.
+// that knows a client's mistake, or that it is asked too much, is well. Whose
+// fault a deadline is, the last link of the chain knows.
 func outcomeOf(ctx context.Context, err error) outcome {
 	if err == nil {
 		return good
@@ -24,44 +25,21 @@ func outcomeOf(ctx context.Context, err error) outcome {
 	if ours && (code == codes.Canceled || code == codes.DeadlineExceeded) {
 		err, code = bound, bound.GRPCStatus().Code() // who ended the attempt knows why
 	}
-	if e, ok := errors.AsType[*call.Error](err); ok && (e.Fault() != call.Upstream || e.Policy() == Name) {
+	e, known := errors.AsType[*call.Error](err)
+	if known && (e.Fault() != call.Upstream || e.Policy() == Name) {
 		return nothing // it never got there
+	}
+	if !known && errors.Is(err, context.DeadlineExceeded) {
+		return nothing // the context of a stream that nobody reads any more
 	}
 	switch code {
 	case codes.Canceled:
 		return nothing
-	case codes.DeadlineExceeded:
-		if ours {
-			return failed // it had all the time that it is to have
-		}
-		return deadline
-	case codes.Unavailable, codes.Internal, codes.Unknown, codes.DataLoss:
+	case codes.DeadlineExceeded, codes.Unavailable, codes.Internal, codes.Unknown, codes.DataLoss:
 		return failed
 	default:
 		return good
 	}
-}
-
-// usual is how long good answers take at most, as a rule: it jumps to the
-// longest and comes down by a sixteenth for each that is shorter.
-//
-// A deadline says something of the upstream only if it left it that much. For
-// clients choose deadlines, and a few with too short ones must not be able to
-// have the breaker open for everybody. The gateway's own timeout always leaves
-// more, since no good answer took longer.
-type usual time.Duration
-
-// judge turns a deadline into what it says, and learns from what is good.
-func (u *usual) judge(o outcome, elapsed time.Duration) outcome {
-	switch {
-	case o == good:
-		*u = max(usual(elapsed), *u-(*u-usual(elapsed))/16)
-	case o == deadline && usual(elapsed) < *u:
-		return nothing
-	case o == deadline:
-		return failed
-	}
-	return o
 }
 
 // refusals makes the refusals of one breaker, and keeps the last: most are

@@ -218,7 +218,7 @@ func dial(t *testing.T, replicas []*replica) (*grpc.ClientConn, func()) {
 		}),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin": {}}]}`),
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(call.Codec{})))
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(call.Codec{})), upstream.Observed())
 	if err != nil {
 		t.Fatal(err)
 	}

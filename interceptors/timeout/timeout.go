@@ -1,13 +1,17 @@
 // Package timeout bounds how long a call may take, by go-grpc-middleware's
-// timeout.
+// timeout. The limit is noted in the context, so that a deadline that passes is
+// known to be the policy's and not one that the client chose.
 package timeout
 
 import (
+	"context"
 	"time"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/timeout"
+	"google.golang.org/grpc"
 
 	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
 // New returns a policy that ends unary calls after limit with
@@ -19,5 +23,8 @@ func New(limit time.Duration) interceptors.Interceptor {
 	if limit <= 0 {
 		return interceptors.Interceptor{Name: "timeout"}
 	}
-	return interceptors.Interceptor{Name: "timeout", Unary: timeout.UnaryClientInterceptor(limit)}
+	bounded := timeout.UnaryClientInterceptor(limit)
+	return interceptors.Interceptor{Name: "timeout", Unary: func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		return bounded(call.WithTimeLimit(ctx, limit), method, req, reply, cc, next, opts...)
+	}}
 }

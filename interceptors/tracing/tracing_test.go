@@ -136,7 +136,7 @@ func newGateway(t *testing.T, tr *tracing.Tracing, fails error) *gateway {
 		return ss.SendMsg(new(call.Message))
 	}))
 	cc, err := grpc.NewClient("passthrough:///"+backend, append(tr.DialOptions(),
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodecV2(call.Codec{})))...)
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodecV2(call.Codec{})), upstream.Observed())...)
 	if err != nil {
 		t.Fatal(err)
 	}

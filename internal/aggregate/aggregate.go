@@ -45,9 +45,7 @@ func (c *Conn) Invoke(ctx context.Context, _ string, args, reply any, opts ...gr
 		return err
 	}
 	defer free()
-	if reach := call.ReachOf(opts); reach != nil {
-		reach.Begin() // a step may have been carried out, whatever becomes of the others
-	}
+	call.ReachOf(opts).Begin() // a step may have been carried out, whatever becomes of the others
 	r := newRun(c.plan, request)
 	defer r.free()
 	if err := r.do(ctx); err != nil {

@@ -38,6 +38,7 @@ type Error struct {
 	st    *status.Status
 	cause error
 	by    string
+	http  int
 }
 
 // Refuse returns an error of the gateway's own. The text is shown to clients:
@@ -51,14 +52,29 @@ func RefuseStatus(fault Fault, st *status.Status) *Error { return &Error{fault: 
 
 // Because returns the error with a cause that is logged and never sent.
 func (e *Error) Because(cause error) *Error {
-	return &Error{fault: e.fault, st: e.st, cause: cause, by: e.by}
+	with := *e
+	with.cause = cause
+	return &with
 }
 
 // By returns the error with the name of the policy that refused, for logs and
 // metrics.
 func (e *Error) By(policy string) *Error {
-	return &Error{fault: e.fault, st: e.st, cause: e.cause, by: policy}
+	with := *e
+	with.by = policy
+	return &with
 }
+
+// AsHTTP returns the error with the HTTP status under which it is told on REST,
+// for what HTTP has a better name than that of the code.
+func (e *Error) AsHTTP(httpStatus int) *Error {
+	with := *e
+	with.http = httpStatus
+	return &with
+}
+
+// HTTPStatus is the status that AsHTTP set, 0 for that of the code.
+func (e *Error) HTTPStatus() int { return e.http }
 
 // Policy is the name of the policy that refused, "" if none did.
 func (e *Error) Policy() string { return e.by }

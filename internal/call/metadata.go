@@ -3,6 +3,7 @@ package call
 import (
 	"strings"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 )
 
@@ -48,4 +49,53 @@ func passable(md metadata.MD) metadata.MD {
 		}
 	}
 	return md
+}
+
+// CheckMetadata returns the client's error for metadata that gRPC cannot carry:
+// keys are of lower-case letters, digits, '-', '_' and '.'; values are printable
+// ASCII, but for keys that end in "-bin". Keys of the protocol's own, which begin
+// with a colon, pass.
+func CheckMetadata(md metadata.MD) error {
+	for key, values := range md {
+		if !validKey(key) {
+			return Refuse(Client, codes.InvalidArgument,
+				"the key %q of metadata cannot be passed on: use letters, digits, '-', '_' and '.'", key)
+		}
+		if strings.HasSuffix(key, "-bin") {
+			continue
+		}
+		for _, v := range values {
+			if !printable(v) {
+				return Refuse(Client, codes.InvalidArgument,
+					"the value of metadata %q cannot be passed on: it must be printable ASCII, or the key must end in \"-bin\"", key)
+			}
+		}
+	}
+	return nil
+}
+
+func validKey(key string) bool {
+	if key == "" {
+		return false
+	}
+	if key[0] == ':' {
+		return true
+	}
+	for i := range len(key) {
+		switch c := key[i]; {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func printable(v string) bool {
+	for i := range len(v) {
+		if v[i] < 0x20 || v[i] > 0x7e {
+			return false
+		}
+	}
+	return true
 }

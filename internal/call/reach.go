@@ -25,11 +25,20 @@ func ReachOf(opts []grpc.CallOption) *Reach {
 	return nil
 }
 
-// Begin notes an attempt, before it is made.
-func (r *Reach) Begin() { r.begun.Add(1) }
+// Begin notes an attempt, before it is made. A nil Reach notes nothing.
+func (r *Reach) Begin() {
+	if r != nil {
+		r.begun.Add(1)
+	}
+}
 
-// Unsent notes that an attempt ended and provably nothing of it was sent.
-func (r *Reach) Unsent() { r.unsent.Add(1) }
+// Unsent notes that an attempt ended and provably nothing of it was sent. A nil
+// Reach notes nothing.
+func (r *Reach) Unsent() {
+	if r != nil {
+		r.unsent.Add(1)
+	}
+}
 
 // Begun reports whether there was any attempt.
 func (r *Reach) Begun() bool { return r.begun.Load() > 0 }

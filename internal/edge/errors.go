@@ -63,6 +63,9 @@ func httpStatusOf(err error) int {
 	if e, ok := errors.AsType[*httpError](err); ok {
 		return e.status
 	}
+	if e, ok := errors.AsType[*call.Error](err); ok && e.HTTPStatus() != 0 {
+		return e.HTTPStatus()
+	}
 	return HTTPStatus(call.CodeOf(err))
 }
 

@@ -3,11 +3,10 @@ package upstream
 import (
 	"context"
 	"io"
-	"slices"
+	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
@@ -15,17 +14,29 @@ import (
 // Conn is the last link of every chain: it reads the request, which until here
 // nobody has, and sends its bytes as they are. It is safe for concurrent use.
 type Conn struct {
-	name string
-	cc   grpc.ClientConnInterface
-	age  *age // of streams
+	name  string
+	cc    grpc.ClientConnInterface
+	age   *age     // of streams
+	usual sync.Map // *usual by the name of a unary RPC
 }
 
 var _ grpc.ClientConnInterface = (*Conn)(nil)
 
-// NewConn makes the last link before cc. name is the upstream's in the
-// configuration; it stands in errors in the place of addresses, which are
-// nobody's business outside.
+// NewConn makes the last link before cc, which must have been made with
+// [Observed]. name is the upstream's in the configuration; it stands in errors in
+// the place of addresses, which are nobody's business outside.
 func NewConn(name string, cc grpc.ClientConnInterface) *Conn { return &Conn{name: name, cc: cc} }
+
+// Observed is an option of the connections that a [Conn] sends on: it tells the
+// Conn what happens to a call.
+func Observed() grpc.DialOption { return grpc.WithStatsHandler(observer{}) }
+
+// The shapes of calls as grpc-go is told of them. Where there is one answer, the
+// Conn itself checks that there is: grpc-go's check hides how many came.
+var (
+	oneRequest   = grpc.StreamDesc{ServerStreams: true}
+	manyRequests = grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
+)
 
 // Invoke sends a unary call.
 func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
@@ -36,28 +47,48 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 		}
 		args = msg
 	}
-	err := c.send(ctx, method, args, reply, opts)
-	if err == nil || answeredUnary(opts, err) {
-		return err
-	}
-	return c.hide(ctx, err)
-}
-
-// send sends a unary call, and tells whether it did if somebody wants to know. A
-// call for which grpc-go had no connection, or whose stream it could not begin, has
-// no peer.
-func (c *Conn) send(ctx context.Context, method string, args, reply any, opts []grpc.CallOption) error {
 	reach := call.ReachOf(opts)
-	if reach == nil {
-		return c.cc.Invoke(ctx, method, args, reply, opts...)
-	}
 	reach.Begin()
-	var to peer.Peer
-	err := c.cc.Invoke(ctx, method, args, reply, append(slices.Clip(opts), grpc.Peer(&to))...)
-	if err != nil && to.Addr == nil {
+	x := &exchange{Context: ctx}
+	err := c.invoke(x, method, args, reply, opts)
+	if err != nil && !x.has(sent) {
 		reach.Unsent()
 	}
 	return err
+}
+
+func (c *Conn) invoke(x *exchange, method string, args, reply any, opts []grpc.CallOption) error {
+	up, err := c.cc.NewStream(x, &oneRequest, method, opts...)
+	if err != nil {
+		return c.end(x, method, nil, err)
+	}
+	if err := up.SendMsg(args); err != nil {
+		return c.end(x, method, up, err)
+	}
+	if err := receiveOne(up, reply); err != nil {
+		return c.end(x, method, up, err)
+	}
+	c.usualOf(method).learn(x.elapsed())
+	return nil
+}
+
+// receiveOne receives the answer of a call that has one. It returns io.EOF if
+// there is none and errMany if there are more.
+func receiveOne(up grpc.ClientStream, reply any) error {
+	if err := up.RecvMsg(reply); err != nil {
+		return err
+	}
+	var extra call.Message
+	defer extra.Free()
+	switch err := up.RecvMsg(&extra); err {
+	case io.EOF:
+		return nil
+	case nil:
+		_ = up.SendMsg(&extra) // one more than there may be: this ends the stream
+		return errMany
+	default:
+		return err
+	}
 }
 
 // NewStream begins a streaming call.
@@ -66,45 +97,53 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 		return nil, err
 	}
 	ctx, end := c.age.begin(ctx)
-	up, err := c.cc.NewStream(ctx, desc, method, opts...)
+	x := &exchange{Context: ctx}
+	shape := &oneRequest
+	if desc.ClientStreams {
+		shape = &manyRequests
+	}
+	up, err := c.cc.NewStream(x, shape, method, opts...)
 	if err != nil {
-		err = c.ended(ctx, err)
+		err = c.ended(x, nil, err)
 		end()
 		return nil, err
 	}
-	return &clientStream{ClientStream: up, conn: c, ctx: ctx, end: end, one: !desc.ServerStreams}, nil
+	return &clientStream{ClientStream: up, conn: c, exchange: x, end: end, one: !desc.ServerStreams}, nil
 }
 
 // ended is how a stream ended, as it may be told.
-func (c *Conn) ended(ctx context.Context, err error) error {
-	if c.age.ended(ctx) {
+func (c *Conn) ended(x *exchange, up grpc.ClientStream, err error) error {
+	if c.age.ended(x) {
 		return c.age.over
 	}
-	return c.hide(ctx, err)
+	return c.end(x, "", up, err)
 }
 
 type clientStream struct {
 	grpc.ClientStream
-	conn *Conn
-	ctx  context.Context // of the stream, to tell whose deadline passed
-	end  func()          // lets go of what bounds the stream's age
-	one  bool            // there is one answer, and it ends the stream
+	conn     *Conn
+	exchange *exchange
+	end      func() // lets go of what bounds the stream's age
+	one      bool   // there is one answer, and it ends the stream
 }
 
 func (s *clientStream) RecvMsg(m any) error {
+	if s.one {
+		defer s.end()
+		if err := receiveOne(s.ClientStream, m); err != nil {
+			return s.conn.ended(s.exchange, s.ClientStream, err)
+		}
+		return nil
+	}
 	err := s.ClientStream.RecvMsg(m)
-	if err == nil && !s.one {
+	if err == nil {
 		return nil
 	}
 	defer s.end()
-	if err == nil || err == io.EOF {
+	if err == io.EOF {
 		return err
 	}
-	header, _ := s.ClientStream.Header() // its error is err
-	if answered(header, s.Trailer(), err) {
-		return err
-	}
-	return s.conn.ended(s.ctx, err)
+	return s.conn.ended(s.exchange, s.ClientStream, err)
 }
 
 // Header gives the backend's headers. Its errors are told by RecvMsg.

@@ -99,6 +99,7 @@ func (u *Upstream) dialOptions() ([]grpc.DialOption, error) {
 		grpc.WithStaticConnWindowSize(connWindow),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(call.Codec{}), grpc.MaxCallRecvMsgSize(o.MaxReceive)),
 		grpc.WithResolvers(u.known.builder(o)),
+		Observed(),
 	}
 	creds := transport(o)
 	if u.known.found == "xds" {

@@ -1,0 +1,96 @@
+package upstream
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/stats"
+)
+
+// exchange is the context of one call below the last link, and what happened to
+// the last attempt that grpc-go made of it. Whose fault an end is follows from
+// these facts, never from the text of an error.
+type exchange struct {
+	context.Context
+
+	facts atomic.Uint32
+	began atomic.Int64 // when the request's headers went out, else when the attempt began; nanoseconds of the Unix epoch
+}
+
+// The facts.
+const (
+	begun        uint32 = 1 << iota // grpc-go made an attempt: the metadata can be sent
+	chosen                          // there was a connection to send it on
+	sent                            // the transport took the request's headers
+	headersCame                     // the answer began with headers of gRPC's
+	trailersCame                    // the answer ended with trailers of gRPC's
+)
+
+type exchangeKey struct{}
+
+// Value serves exchangeOf.
+func (x *exchange) Value(key any) any {
+	if _, ok := key.(exchangeKey); ok {
+		return x
+	}
+	return x.Context.Value(key)
+}
+
+// exchangeOf is the exchange that ctx belongs to, nil for what the gateway asks a
+// backend on its own account.
+func exchangeOf(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return x
+}
+
+func (x *exchange) has(fact uint32) bool { return x.facts.Load()&fact != 0 }
+
+func (x *exchange) note(fact uint32) { x.facts.Or(fact) }
+
+// elapsed is how long the backend has had the call, or how long the call has
+// waited to be sent.
+func (x *exchange) elapsed() time.Duration {
+	return time.Duration(time.Now().UnixNano() - x.began.Load())
+}
+
+// over reports whether the call's own deadline has passed or its client is gone.
+func (x *exchange) over() bool { return x.Err() != nil }
+
+// observer notes the facts, as grpc-go's client reports them. grpc-go reports
+// OutHeader once the transport has taken the headers, which is after everything
+// that may keep a call from being sent. It reports InHeader and InTrailer only for
+// header blocks that are gRPC's: not for a page of a web server, a reset or a lost
+// connection.
+type observer struct{}
+
+var _ stats.Handler = observer{}
+
+// HandleRPC notes a fact.
+func (observer) HandleRPC(ctx context.Context, s stats.RPCStats) {
+	x := exchangeOf(ctx)
+	if x == nil {
+		return
+	}
+	switch s := s.(type) {
+	case *stats.Begin: // also of an attempt in the place of one that no backend processed
+		x.began.Store(s.BeginTime.UnixNano())
+		x.facts.Store(begun)
+	case *stats.OutHeader:
+		x.began.Store(time.Now().UnixNano())
+		x.note(sent)
+	case *stats.InHeader:
+		x.note(headersCame)
+	case *stats.InTrailer:
+		x.note(trailersCame)
+	}
+}
+
+// TagRPC adds nothing: the exchange is in ctx.
+func (observer) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
+// TagConn adds nothing.
+func (observer) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+
+// HandleConn does nothing.
+func (observer) HandleConn(context.Context, stats.ConnStats) {}

@@ -1,0 +1,194 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// errMany says that there was more than one answer where one was due, as io.EOF
+// says that there was none.
+var errMany = errors.New("more than one message")
+
+// end is how a call ended that failed with err, as the client may be told: the
+// backend's own status as it is, or an error that names the upstream and neither
+// its addresses nor how it failed. Whose fault it is follows from what happened to
+// the call. method is "" for a stream, whose deadline is its client's alone.
+func (c *Conn) end(x *exchange, method string, up grpc.ClientStream, err error) error {
+	switch {
+	case x.has(trailersCame) && !ofContext(x, err) && saidSo(up, err):
+		return c.said(x, method, err)
+	case !x.has(sent):
+		return c.unsent(x, method, err)
+	case x.over() && policyEnded(x):
+		return err // the policy knows better why
+	case ofContext(x, err):
+		return c.timedOut(x, method, err)
+	case err == io.EOF || err == errMany:
+		return call.Refuse(call.Upstream, codes.Internal, "upstream %q gave an answer that is not gRPC", c.name).Because(err)
+	default:
+		return c.broken(x, err)
+	}
+}
+
+// ofContext reports whether err says that the call's context has ended. A backend
+// that is told the deadline may say so a moment before the context does.
+func ofContext(x *exchange, err error) bool {
+	switch status.Code(err) {
+	case codes.Canceled:
+		return errors.Is(x.Err(), context.Canceled)
+	case codes.DeadlineExceeded:
+		if deadline, ok := x.Deadline(); ok && !time.Now().Before(deadline) {
+			<-x.Done()
+		}
+		return errors.Is(x.Err(), context.DeadlineExceeded)
+	default:
+		return false
+	}
+}
+
+// policyEnded reports whether a policy of the gateway's ended the call, and says
+// why in the context's cause.
+func policyEnded(ctx context.Context) bool {
+	_, ok := errors.AsType[*call.Error](context.Cause(ctx))
+	return ok
+}
+
+// saidSo reports whether err is the status with which the stream ended, and not
+// what grpc-go says of a message that it could not read. grpc-go gives a stream's
+// status again, the very same, as often as it is asked; what it says of a message,
+// it says once.
+func saidSo(up grpc.ClientStream, err error) bool {
+	if up == nil {
+		return false
+	}
+	var rest call.Message
+	defer rest.Free()
+	again := up.RecvMsg(&rest)
+	return again != nil && again != io.EOF && status.Convert(again) == status.Convert(err)
+}
+
+// said passes on the backend's status. A backend is told the deadline, and so may
+// be the one to say that it has passed.
+func (c *Conn) said(x *exchange, method string, err error) error {
+	deadline, ok := x.Deadline()
+	if status.Code(err) != codes.DeadlineExceeded || !ok || time.Until(deadline) > x.elapsed()/10 || c.hadFairTime(x, method) {
+		return err
+	}
+	return call.RefuseStatus(call.Client, status.Convert(err))
+}
+
+// timedOut is for a call that was sent, and whose deadline passed or whose client
+// went away before it was answered.
+func (c *Conn) timedOut(x *exchange, method string, err error) error {
+	if status.Code(err) == codes.Canceled {
+		return call.Refuse(call.Client, codes.Canceled, "the client cancelled the call").Because(err)
+	}
+	fault := call.Client
+	if c.hadFairTime(x, method) {
+		fault = call.Upstream
+	}
+	return call.Refuse(fault, codes.DeadlineExceeded, "no answer from upstream %q before the deadline", c.name).Because(err)
+}
+
+// unsent is for a call of which nothing left the gateway. It is the upstream's
+// fault only that no backend could be reached.
+func (c *Conn) unsent(x *exchange, method string, err error) error {
+	code := status.Code(err)
+	switch {
+	case ofContext(x, err) && x.has(chosen) && (policyEnded(x) || call.LimitOf(x) > 0):
+		return call.Refuse(call.Gateway, codes.Unavailable, "no connection to upstream %q has room for another call", c.name).Because(err)
+	case x.over() && policyEnded(x):
+		return err
+	case ofContext(x, err):
+		return c.timedOut(x, method, err)
+	case !x.has(begun):
+		if bad := call.CheckMetadata(outgoing(x)); bad != nil {
+			return bad
+		}
+	case code == codes.Internal:
+		return c.headersRefused(x, method, err)
+	case code == codes.Canceled:
+		return call.Refuse(call.Gateway, codes.Unavailable, "the connection to upstream %q is closed", c.name).Because(err)
+	}
+	return c.broken(x, err)
+}
+
+func outgoing(ctx context.Context) metadata.MD {
+	md, _ := metadata.FromOutgoingContext(ctx)
+	return md
+}
+
+// headersRefused is for a call whose headers are larger than the backend takes
+// (SETTINGS_MAX_HEADER_LIST_SIZE). It is the client's fault where the client made
+// them large, which is when what it sent is larger than the rest.
+func (c *Conn) headersRefused(x *exchange, method string, err error) error {
+	clients, ours := headerSizes(method, outgoing(x))
+	if clients <= ours {
+		return call.Refuse(call.Upstream, codes.Internal, "upstream %q does not take the headers of a call", c.name).Because(err)
+	}
+	return call.Refuse(call.Client, codes.ResourceExhausted,
+		"the headers of the request are larger than upstream %q takes: send less in headers", c.name).AsHTTP(httpHeadersTooLarge).Because(err)
+}
+
+// httpHeadersTooLarge is 431 Request Header Fields Too Large (RFC 6585).
+const httpHeadersTooLarge = 431
+
+// fieldSize is what HTTP/2 counts for a header beside its name and value
+// (RFC 9113, section 6.5.2).
+const fieldSize = 32
+
+// ownFields is about what grpc-go adds: the pseudo-headers, the content type and
+// the like.
+const ownFields = 12*fieldSize + 200
+
+// headerSizes are the sizes of the headers that came from the client and of those
+// that every call has.
+func headerSizes(method string, md metadata.MD) (clients, ours int) {
+	ours = ownFields + len(method)
+	for key, values := range md {
+		n := 0
+		for _, v := range values {
+			n += len(key) + len(v) + fieldSize
+		}
+		switch key {
+		case "traceparent", "x-request-id", "x-forwarded-proto":
+			ours += n
+		default:
+			clients += n
+		}
+	}
+	return clients, ours
+}
+
+// broken is for a call that no status of the backend's ended.
+func (c *Conn) broken(x *exchange, err error) error {
+	refuse := func(code codes.Code, format string) error {
+		return call.Refuse(call.Upstream, code, format, c.name).Because(err)
+	}
+	switch code := status.Code(err); code {
+	case codes.Unavailable:
+		return refuse(code, "upstream %q is unavailable")
+	case codes.DeadlineExceeded:
+		return refuse(code, "no answer from upstream %q before the deadline")
+	case codes.Canceled:
+		return refuse(codes.Unavailable, "upstream %q cancelled the call")
+	case codes.ResourceExhausted:
+		if !x.has(headersCame) { // a reset: ENHANCE_YOUR_CALM
+			return refuse(code, "upstream %q is asked too much")
+		}
+		return refuse(code, "a message of upstream %q is larger than its max_receive_bytes")
+	case codes.Unknown:
+		return refuse(codes.Internal, "upstream %q gave an answer that is not gRPC")
+	default: // the code that gRPC has for an HTTP status, or INTERNAL
+		return refuse(code, "upstream %q gave an answer that is not gRPC")
+	}
+}
