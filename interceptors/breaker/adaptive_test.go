@@ -18,7 +18,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/calltest"
 )
 
-func TestAdaptiveRefusesByTheFormula(t *testing.T) {
+func TestAdaptiveBeginsByTheFormula(t *testing.T) {
 	for _, tc := range []struct {
 		name, policy string
 		good, failed int
@@ -26,22 +26,22 @@ func TestAdaptiveRefusesByTheFormula(t *testing.T) {
 	}{
 		{"healthy", "", 100, 0, 0},
 		{"half fails", "", 50, 50, 0},
-		{"more than half", "", 20, 60, (80 - 2*20.) / 81},
-		{"all", "", 0, 100, 100. / 101},
+		{"more than half", "", 20, 21, 1 - 2*20./41},
+		{"all", "", 0, 20, 1},
 		{"few calls", "", 0, 19, 0},
-		{"just enough", "", 0, 20, 20. / 21},
-		{"k", "k: 1.5", 50, 50, (100 - 1.5*50) / 101},
+		{"k", "k: 1.5", 50, 26, 1 - 1.5*50/76},
+		{"just below k", "k: 1.5", 50, 25, 0},
 		{"minimum_calls", "minimum_calls: 101", 0, 100, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			b, _ := newBreakers(t, constant(math.Nextafter(1, 0))) // it always lets through
+			b, _ := newBreakers(t, constant(math.Nextafter(1, 0)))
 			up := &backend{}
 			conn := connect(t, b, "shop", method, tc.policy, up.conn())
 			repeat(t, tc.good, conn)
 			up.err = unavailable()
 			repeat(t, tc.failed, conn)
 			s := state(t, b)
-			if s.Refusal != tc.want || s.Kind != "adaptive" || (s.State == "refusing") != (tc.want > 0) {
+			if math.Abs(s.Refusal-tc.want) > 1e-9 || s.Kind != "adaptive" || (s.State == "refusing") != (tc.want > 0) {
 				t.Errorf("got %+v, want a refusal of %v", s, tc.want)
 			}
 			if s.Requests != uint64(tc.good+tc.failed) || s.Failures != uint64(tc.failed) {
@@ -51,39 +51,31 @@ func TestAdaptiveRefusesByTheFormula(t *testing.T) {
 	}
 }
 
-func TestAdaptiveSparesAndFindsOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b, _ := newBreakers(t, rand.New(rand.NewPCG(1, 2)).Float64)
-		up := &backend{err: unavailable()}
-		conn := connect(t, b, "shop", method, "", up.conn())
-		second := func() {
-			for range 100 {
-				_ = invoke(t, conn)
+// What is refused in the long run is the share by which failures exceed half.
+func TestAdaptiveRefusesAShare(t *testing.T) {
+	for failing, want := range map[float64][2]float64{
+		.2: {0, 0}, .4: {0, 0}, .5: {0, .1}, .75: {.35, .6}, .9: {.7, .9}, .97: {.9, .98},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(1, 2))
+			b, _ := newBreakers(t, random.Float64)
+			conn := connect(t, b, "shop", method, "", calltest.Conn{OnInvoke: func(context.Context, string, any, any, ...grpc.CallOption) error {
+				if random.Float64() < failing {
+					return unavailable()
+				}
+				return nil
+			}})
+			refused := 0
+			const calls = 30000
+			for range calls { // five minutes of them
+				refused += repeat(t, 1, conn)
 				time.Sleep(10 * time.Millisecond)
 			}
-		}
-		second()
-		checkRefusal(t, mustRefuse(t, conn), 1500*time.Millisecond)
-		for range 60 {
-			second()
-		}
-		up.calls = 0
-		for range 30 {
-			second()
-		}
-		// At least one in each twentieth of the window, and hardly more.
-		if up.calls < 20 || up.calls > 40 {
-			t.Errorf("%d of 3000 calls reached a dead upstream in a window, want 20 or a few more", up.calls)
-		}
-		up.err = nil
-		healed := time.Now()
-		for state(t, b).Refusal > 0 && time.Since(healed) < 10*time.Minute {
-			second()
-		}
-		if took := time.Since(healed); took > 90*time.Second {
-			t.Errorf("it took %v to trust the upstream again, want at most three windows", took)
-		}
-	})
+			if share := float64(refused) / calls; share < want[0] || share > want[1] {
+				t.Errorf("%v of the calls fail, and %v of them are refused; want %v", failing, share, want)
+			}
+		})
+	}
 }
 
 // mustRefuse calls until one is refused.
@@ -130,7 +122,7 @@ func TestAdaptiveNoticesABlackHoleBeforeItsDeadlines(t *testing.T) {
 			t.Errorf("it gave up too soon: %+v", s)
 		}
 		time.Sleep(1501 * time.Millisecond)
-		if s := state(t, b); s.Refusal != 20./21 {
+		if s := state(t, b); s.Refusal != 1 {
 			t.Errorf("it has not noticed: %+v", s)
 		}
 		// Clients that go away take what they counted with them.

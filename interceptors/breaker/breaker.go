@@ -2,17 +2,16 @@
 // UNAVAILABLE and the time after which to come back, and nothing is sent.
 //
 // There are two kinds. Adaptive, the default, refuses a share of the calls that
-// follows the failures (Google SRE, "Handling Overload"): it has no states to
-// flap between, reacts to half a failure by half, and some calls always find out
-// whether the upstream is back. Three-state is the classic one, for an upstream
-// that must have silence to recover.
+// follows the failures (Google SRE, "Handling Overload"), and some calls always
+// find out whether the upstream is back. Three-state is the classic one, for an
+// upstream that must have silence to recover.
 //
 // Both are written here. failsafe-go has neither slow calls nor a share of
 // attempts of both sorts in its circuit breaker, counts an attempt that began
 // before it opened as a probe, and cannot give back the place of a probe whose
-// client went away; its adaptive throttler does not count refusals, knows
-// nothing of attempts that are not answered, and takes its chances from the
-// global source. gobreaker has no slow calls either. Each is a state machine
+// client went away; its adaptive throttler remembers a long outage for as long,
+// knows nothing of attempts that are not answered, and takes its chances from
+// the global source. gobreaker has no slow calls either. Each is a state machine
 // without a clock or a lock of its own (adaptive.go, threestate.go) behind one
 // adapter (intercept.go).
 //
@@ -119,12 +118,10 @@ type State struct {
 	// or "refusing".
 	State string `json:"state"`
 	// Refusal is the probability with which the next attempt is refused.
-	Refusal float64 `json:"refusal"`
-	// Requests are the attempts in the window; the adaptive kind counts what it
-	// refused among them.
-	Requests uint64 `json:"requests"`
-	Failures uint64 `json:"failures"` // among them: faults of the upstream
-	Slow     uint64 `json:"slow"`     // among them: longer than slow_call
+	Refusal  float64 `json:"refusal"`
+	Requests uint64  `json:"requests"` // the attempts in the window
+	Failures uint64  `json:"failures"` // among them: faults of the upstream
+	Slow     uint64  `json:"slow"`     // among them: longer than slow_call
 	// Since is when it came into its state.
 	Since time.Time `json:"since"`
 }

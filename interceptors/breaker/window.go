@@ -7,16 +7,18 @@ const slots = 20
 
 // counts are attempts by how they ended.
 type counts struct {
-	begun  uint64 // refused ones too; the three-state kind counts ends, not beginnings
-	open   uint64 // let through and not ended
-	good   uint64
-	failed uint64
-	slow   uint64
+	begun   uint64 // let through; the three-state kind counts ends, not beginnings
+	open    uint64 // let through and not ended
+	refused uint64 // not let through
+	good    uint64
+	failed  uint64
+	slow    uint64
 }
 
 func (c *counts) add(o counts) {
 	c.begun += o.begun
 	c.open += o.open
+	c.refused += o.refused
 	c.good += o.good
 	c.failed += o.failed
 	c.slow += o.slow
@@ -34,9 +36,12 @@ func newWindow(length time.Duration, now time.Time) window {
 	return window{start: now, width: length / slots}
 }
 
+// epochAt is the epoch of a time.
+func (w *window) epochAt(now time.Time) int64 { return int64(now.Sub(w.start) / w.width) }
+
 // advance slides the window to now and returns the newest slot.
 func (w *window) advance(now time.Time) *counts {
-	epoch := int64(now.Sub(w.start) / w.width)
+	epoch := w.epochAt(now)
 	for e := max(w.epoch+1, epoch-slots+1); e <= epoch; e++ {
 		w.slots[e%slots] = counts{}
 	}
@@ -44,9 +49,15 @@ func (w *window) advance(now time.Time) *counts {
 	return &w.slots[w.epoch%slots]
 }
 
+// forget empties the window. All epochs so far have left it.
+func (w *window) forget(now time.Time) {
+	w.start = w.start.Add(-slots * w.width)
+	w.advance(now)
+}
+
 // at is the slot of an epoch, nil if it has left the window.
 func (w *window) at(epoch int64) *counts {
-	if epoch <= w.epoch-slots {
+	if epoch < 0 || epoch <= w.epoch-slots {
 		return nil
 	}
 	return &w.slots[epoch%slots]

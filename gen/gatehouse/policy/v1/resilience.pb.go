@@ -30,8 +30,8 @@ const (
 	// The default, `adaptive`.
 	Breaker_KIND_UNSPECIFIED Breaker_Kind = 0
 	// Refuse a share of the calls that follows the failures (Google SRE,
-	// "Handling Overload"): it neither opens nor closes, so it cannot flap, and
-	// some calls always find out whether the upstream is back.
+	// "Handling Overload"): four calls a second always find out whether the
+	// upstream is back, and once it is, all calls are served within seconds.
 	Breaker_KIND_ADAPTIVE Breaker_Kind = 1
 	// Closed, open, half-open.
 	Breaker_KIND_THREE_STATE Breaker_Kind = 2
