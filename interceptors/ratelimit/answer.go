@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"fmt"
+	"math/bits"
 	"strconv"
 	"strings"
 	"time"
@@ -16,9 +17,10 @@ import (
 )
 
 // The headers are those of draft-ietf-httpapi-ratelimit-headers-11, lists of
-// Structured Fields (RFC 9651). For a token bucket, the quota q is what it holds,
-// and the window w the time in which it fills, in seconds, rounded up; r is what
-// is left, and t when it will be full.
+// Structured Fields (RFC 9651). The quota q in the window w, in seconds, is the
+// rate. A bucket that holds more or less than q says so in a parameter of our own,
+// which the draft wants prefixed. r is what is left in the bucket, and t the
+// seconds until it is full.
 const (
 	headerLimit    = "ratelimit"
 	headerPolicy   = "ratelimit-policy"
@@ -29,9 +31,34 @@ const (
 func (m *limited) policies() string {
 	var list []string
 	for _, r := range m.rules {
-		list = append(list, fmt.Sprintf("%q;q=%d;w=%d", r.name, r.burst, seconds(r.window)))
+		text := fmt.Sprintf("%q;q=%d;w=%d", r.name, r.quota, r.seconds)
+		if r.burst != r.quota {
+			text += fmt.Sprintf(";gatehouse-burst=%d", r.burst)
+		}
+		list = append(list, text)
 	}
 	return strings.Join(list, ", ")
+}
+
+// longWindow is how long a window may become, to be a whole number of seconds
+// without rounding the rate.
+const longWindow = 60 * time.Second
+
+// quota tells a rate as a quota in a window of whole seconds. Where no window up
+// to longWindow, or to per, has a whole quota that is exact, it is rounded down.
+func quota(requests int64, per time.Duration) (quota, inSeconds int64) {
+	longest := max(seconds(int64(longWindow)), seconds(int64(per)))
+	in := func(window int64) (whole, rest uint64) {
+		hi, lo := bits.Mul64(uint64(requests), uint64(window)*uint64(time.Second))
+		return bits.Div64(hi, lo, uint64(per))
+	}
+	for w := seconds(int64(per)); w < longest; w++ {
+		if q, rest := in(w); rest == 0 {
+			return int64(q), w
+		}
+	}
+	q, _ := in(longest)
+	return int64(q), longest
 }
 
 // tell adds the headers to the answer of a call.

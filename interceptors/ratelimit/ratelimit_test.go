@@ -104,6 +104,34 @@ func TestDefaults(t *testing.T) {
 	})
 }
 
+func TestThePolicyTellsTheRate(t *testing.T) {
+	for _, tc := range []struct {
+		requests uint32
+		per      time.Duration
+		burst    uint32
+		want     string
+	}{
+		{100, time.Second, 100, "q=100;w=1"},
+		{100, time.Second, 10, "q=100;w=1;gatehouse-burst=10"},
+		{100, time.Second, 200, "q=100;w=1;gatehouse-burst=200"},
+		{5000, time.Hour, 5000, "q=5000;w=3600"},
+		{3, 500 * time.Millisecond, 6, "q=6;w=1"},
+		{1, 1500 * time.Millisecond, 1, "q=2;w=3;gatehouse-burst=1"},
+		{7, 2300 * time.Millisecond, 7, "q=70;w=23;gatehouse-burst=7"},
+		{1000, 7 * time.Millisecond, 1, "q=1000000;w=7;gatehouse-burst=1"},
+		{10, 1234567891 * time.Nanosecond, 10, "q=486;w=60;gatehouse-burst=10"}, // rounded down
+	} {
+		conn := chain(t, limits(t, ratelimit.Options{}), ratelimit.Limit{Policy: with(per(tc.requests, tc.per), func(p *policyv1.RateLimit) { p.Name, p.Burst = new("l"), new(tc.burst) })})
+		c, err := invoke(conn, call.REST, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(c.Header().Get("ratelimit-policy"), "|"); got != `"l";`+tc.want {
+			t.Errorf("%d in %v, burst %d: %s, want %s", tc.requests, tc.per, tc.burst, got, tc.want)
+		}
+	}
+}
+
 func TestDefaultKeyIsTheClientsNetwork(t *testing.T) {
 	for _, tc := range []struct {
 		a, b string
@@ -194,7 +222,7 @@ func TestRefusal(t *testing.T) {
 			if got := strings.Join(c.Header().Get("ratelimit"), "|"); got != `"writes";r=0;t=6` {
 				t.Errorf("%v: ratelimit %q", protocol, got)
 			}
-			if got := strings.Join(c.Header().Get("ratelimit-policy"), "|"); got != `"writes";q=2;w=6` {
+			if got := strings.Join(c.Header().Get("ratelimit-policy"), "|"); got != `"writes";q=1;w=3;gatehouse-burst=2` {
 				t.Errorf("%v: ratelimit-policy %q", protocol, got)
 			}
 			want := ""

@@ -35,8 +35,11 @@ type rule struct {
 	unit   int64 // the time in which one call is earned
 	take   int64 // what a call takes: cost * unit
 	window int64 // how deep the bucket is: burst * unit
-	shared bool  // kept in Redis
-	closed bool  // refuse while Redis is away
+
+	quota, seconds int64 // the rate, as the header RateLimit-Policy has it
+
+	shared bool // kept in Redis
+	closed bool // refuse while Redis is away
 
 	prefix           string // `"name";r=`, as in the header RateLimit
 	allowed, refused prometheus.Counter
@@ -101,6 +104,7 @@ func (r *rule) measure(p *policyv1.RateLimit) error {
 		return fmt.Errorf("burst: %d: want what is earned in %v at most", r.burst, maxWindow)
 	}
 	r.window, r.take = int64(window), r.cost*r.unit
+	r.quota, r.seconds = quota(requests, per)
 	return nil
 }
 
