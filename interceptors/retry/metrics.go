@@ -22,10 +22,16 @@ const (
 
 // Why there is not one more attempt.
 const (
-	noAttempts = "attempts"
-	noBudget   = "budget"
-	noPushback = "pushback"
-	noTime     = "deadline"
+	noAttempts = "attempts" // all have been made
+	noBudget   = "budget"   // too few tokens are left
+	noPushback = "pushback" // the backend asked for none
+	noTime     = "deadline" // of the call
+	noClient   = "cancelled"
+	noCode     = "code"     // it is not listed
+	noAnswer   = "answered" // the attempt had begun to answer
+	noPolicy   = "policy"   // one further in refused the attempt
+	// notNeeded is not counted: the upstream is not at fault.
+	notNeeded = "none"
 )
 
 type metrics struct {
@@ -38,7 +44,7 @@ func newMetrics() metrics {
 			Name: "gatehouse_retry_attempts_total", Help: "Attempts at upstreams, by kind and outcome.",
 		}, []string{"method", "kind", "outcome"}),
 		withheld: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gatehouse_retry_withheld_total", Help: "Attempts that were not made though the one before could have been repeated.",
+			Name: "gatehouse_retry_withheld_total", Help: "Attempts that were not made though the one before failed by a fault of the upstream.",
 		}, []string{"method", "reason"}),
 	}
 }
@@ -63,7 +69,11 @@ func (s *series) attempt(k kind, o outcome) {
 	s.attempts.WithLabelValues(s.method, [...]string{"first", "retry", "hedge"}[k], [...]string{"ok", "error", "lost"}[o]).Inc()
 }
 
-func (s *series) withhold(reason string) { s.withheld.WithLabelValues(s.method, reason).Inc() }
+func (s *series) withhold(reason string) {
+	if reason != notNeeded {
+		s.withheld.WithLabelValues(s.method, reason).Inc()
+	}
+}
 
 // tokens tells how full budgets are when asked.
 type tokens struct{ retries *Retries }

@@ -57,8 +57,9 @@ type Retries struct {
 //
 // The kind of an attempt is first, retry or hedge; its outcome ok, error or
 // lost, for that of a hedged pair which did not count. The reasons to withhold
-// one more are attempts, budget, pushback and deadline. random gives numbers in
-// [0, 1) and must be safe for concurrent use; nil is math/rand.
+// one more are attempts, budget, pushback, deadline, cancelled, code, answered and
+// policy (metrics.go). random gives numbers in [0, 1) and must be safe for
+// concurrent use; nil is math/rand.
 func New(reg prometheus.Registerer, random func() float64) (*Retries, error) {
 	if random == nil {
 		random = rand.Float64

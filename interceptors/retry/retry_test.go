@@ -303,6 +303,87 @@ func TestAttemptTimeoutSaysSo(t *testing.T) {
 	})
 }
 
+// The backend has the same deadline, and its answer may be here before the timer
+// of the attempt. Real time, since only there the two are apart.
+func TestAttemptTimeoutOfTheBackend(t *testing.T) {
+	r, _ := newRetries(t, half)
+	m := safe(t, "attempts: 2 attempt_timeout: {nanos: 1000000} initial_backoff: {nanos: 1} max_backoff: {nanos: 1}")
+	m.Budget = budget(t, "max_tokens: 1000")
+	n := 0
+	conn := connect(t, r, m, calltest.Conn{OnInvoke: func(ctx context.Context, _ string, _, _ any, _ ...grpc.CallOption) error {
+		if n++; n%2 == 0 {
+			return nil
+		}
+		for deadline, _ := ctx.Deadline(); time.Now().Before(deadline); {
+			continue // a timer would not be earlier than that of the attempt
+		}
+		return status.Error(codes.DeadlineExceeded, "too late")
+	}})
+	for i := range 300 {
+		if err := invoke(t.Context(), conn).err; err != nil {
+			t.Fatalf("call %d: the second attempt was not made: %v", i, err)
+		}
+	}
+}
+
+func TestWithheldAttemptsAreCounted(t *testing.T) {
+	headers := down
+	headers.header = metadata.Pairs("x", "y")
+	refused := answer{err: call.Refuse(call.Upstream, codes.Unavailable, "spared").By("breaker")}
+	for _, tc := range []struct {
+		name, policy, budget string
+		answer               answer
+		limit                time.Duration // of the call
+		leave                time.Duration // of the client
+		want                 string        // the reason
+	}{
+		{name: "all made", answer: down, want: "attempts"},
+		{name: "no tokens", budget: "max_tokens: 2", answer: down, want: "budget"},
+		{name: "asked to stop", answer: pushback("-1"), want: "pushback"},
+		{name: "no time to wait", answer: down, limit: 10 * ms, want: "deadline"},
+		{name: "no time left", answer: answer{after: time.Minute}, limit: 10 * ms, want: "deadline"},
+		{name: "left while waiting", answer: down, leave: 10 * ms, want: "cancelled"},
+		{name: "another code", answer: fails(codes.Internal), want: "code"},
+		{name: "a deadline of the backend's own", policy: "attempt_timeout: {seconds: 1}", answer: fails(codes.DeadlineExceeded), want: "code"},
+		{name: "answered", answer: headers, want: "answered"},
+		{name: "refused", answer: refused, want: "policy"},
+		{name: "client's mistake", answer: fails(codes.NotFound)},
+		{name: "client left", answer: answer{after: time.Minute}, leave: 10 * ms},
+		{name: "fine", answer: fine},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, reg := newRetries(t, half)
+				m := safe(t, tc.policy)
+				m.Budget = budget(t, tc.budget)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				if tc.limit > 0 {
+					limited, cancel := context.WithTimeout(ctx, tc.limit)
+					defer cancel()
+					ctx = limited
+				}
+				if tc.leave > 0 {
+					time.AfterFunc(tc.leave, cancel)
+				}
+				invoke(ctx, connect(t, r, m, (&script{answers: []answer{tc.answer}}).conn()))
+				var got, want []string
+				for _, s := range series(t, reg) {
+					if strings.HasPrefix(s, "gatehouse_retry_withheld_total") {
+						got = append(got, s)
+					}
+				}
+				if tc.want != "" {
+					want = []string{"gatehouse_retry_withheld_total method=" + method + " reason=" + tc.want + " 1"}
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("got %q, want %q", got, want)
+				}
+			})
+		})
+	}
+}
+
 func TestAClientThatLeavesWhileWaiting(t *testing.T) {
 	for _, tc := range []struct {
 		cause error

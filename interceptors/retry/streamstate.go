@@ -39,6 +39,9 @@ func (s *stream) count(err error) {
 		s.tries.budget.succeeded()
 		err = nil
 	}
+	if err != nil && s.tries.attempts > 1 {
+		s.tries.series.withhold(s.tries.obstacle(err, true))
+	}
 	s.tries.series.attempt(s.tries.kind(), outcomeOf(err))
 }
 

@@ -51,14 +51,26 @@ func (t *tries) kind() kind {
 // explain gives the error of an attempt that attempt_timeout ended the text that
 // says so. ctx is the attempt's.
 func (t *tries) explain(ctx context.Context, err error) error {
-	if err == nil || t.attemptTimeout == 0 || context.Cause(ctx) != t.timedOut {
+	if err == nil || t.attemptTimeout == 0 {
 		return err
 	}
-	switch call.CodeOf(err) {
-	case codes.DeadlineExceeded, codes.Canceled:
+	switch code, cause := call.CodeOf(err), context.Cause(ctx); {
+	case cause == t.timedOut && (code == codes.DeadlineExceeded || code == codes.Canceled),
+		cause == nil && code == codes.DeadlineExceeded && t.late(ctx):
 		return t.timedOut.Because(err)
 	}
 	return err
+}
+
+// late reports whether the attempt's own deadline has passed. The backend has the
+// same deadline, and its answer may be here before the timer of ctx.
+func (t *tries) late(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	if !ok || time.Now().Before(deadline) {
+		return false
+	}
+	whole, limited := t.ctx.Deadline()
+	return !limited || deadline.Before(whole)
 }
 
 // bounded reports whether explain made err.
@@ -71,20 +83,39 @@ func (t *tries) bounded(err error) bool {
 // fault, with a code that is listed, it has not begun to answer, and the call is
 // still wanted. What a policy further in refused is refused a moment later too.
 func (t *tries) repeatable(err error, header metadata.MD) bool {
-	if t.ctx.Err() != nil || len(header) > 0 {
-		return false
+	return t.obstacle(err, len(header) > 0) == ""
+}
+
+// obstacle is why an attempt that failed with err is not repeated, "" if it may
+// be. answered says that it had begun to answer.
+func (t *tries) obstacle(err error, answered bool) string {
+	bounded := t.bounded(err)
+	switch {
+	case !bounded && call.FaultOf(err) != call.Upstream:
+		return notNeeded
+	case errors.Is(t.ctx.Err(), context.DeadlineExceeded):
+		return noTime
+	case t.ctx.Err() != nil:
+		return noClient
+	case !bounded && call.PolicyOf(err) != "":
+		return noPolicy
+	case answered:
+		return noAnswer
+	case !bounded && !t.codes.has(call.CodeOf(err)):
+		return noCode
 	}
-	if t.bounded(err) {
-		return true
-	}
-	return call.PolicyOf(err) == "" && call.FaultOf(err) == call.Upstream && t.codes.has(call.CodeOf(err))
+	return ""
 }
 
 // after decides about one more attempt when one has failed with err. It returns
 // nil when it is time to make it, and otherwise the error of the call. header
 // and trailer are those of the failed attempt.
 func (t *tries) after(err error, header, trailer metadata.MD) error {
-	if t.attempts == 1 || !t.repeatable(err, header) {
+	if t.attempts == 1 {
+		return err
+	}
+	if reason := t.obstacle(err, len(header) > 0); reason != "" {
+		t.series.withhold(reason)
 		return err
 	}
 	wait, told, stop := pushback(trailer)
@@ -121,6 +152,7 @@ func (t *tries) wait(d time.Duration, err error) error {
 		return nil
 	case <-t.ctx.Done():
 	}
+	t.series.withhold(t.obstacle(err, false))
 	if cause, ok := errors.AsType[*call.Error](context.Cause(t.ctx)); ok {
 		return cause
 	}
