@@ -55,7 +55,7 @@ func hedgeable(a *attempt) (*call.Message, bool) {
 func (t *tries) race(a *attempt, reply *call.Message, delay time.Duration) error {
 	r := &race{tries: *t, done: make(chan struct{})}
 	begun := time.Now()
-	ctx, cancel := context.WithCancel(r.begin(r.ctx))
+	ctx, cancel := context.WithCancel(r.begin(r.ctx, first))
 	defer cancel()
 	one := &r.runners[0]
 	one.attempt, one.cancel = *a, cancel
@@ -105,7 +105,7 @@ func (r *race) hedge() {
 			r.end(second, call.Refuse(call.Gateway, codes.Internal, "internal error").Because(fmt.Errorf("panic: %v\n%s", p, debug.Stack())))
 		}
 	}()
-	r.end(second, r.send(r.begin(ctx), &second.attempt))
+	r.end(second, r.send(r.begin(ctx, hedge), &second.attempt))
 }
 
 // join prepares the second attempt, unless the first has ended or the budget is

@@ -11,6 +11,8 @@ const (
 	hedge
 )
 
+func (k kind) String() string { return [...]string{"first", "retry", "hedge"}[k] }
+
 // outcome is how it ended.
 type outcome uint8
 
@@ -66,7 +68,7 @@ func (s *series) attempt(k kind, o outcome) {
 		s.fine.Inc()
 		return
 	}
-	s.attempts.WithLabelValues(s.method, [...]string{"first", "retry", "hedge"}[k], [...]string{"ok", "error", "lost"}[o]).Inc()
+	s.attempts.WithLabelValues(s.method, k.String(), [...]string{"ok", "error", "lost"}[o]).Inc()
 }
 
 func (s *series) withhold(reason string) {

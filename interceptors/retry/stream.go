@@ -69,7 +69,7 @@ func (s *stream) connect() error {
 
 // begin makes one attempt and sends again what the client has sent.
 func (s *stream) begin() (err error) {
-	s.ctx, s.cancel = context.WithCancelCause(s.tries.begin(s.tries.ctx))
+	s.ctx, s.cancel = context.WithCancelCause(s.tries.begin(s.tries.ctx, again))
 	if limit := s.tries.attemptTimeout; limit > 0 {
 		cancel := s.cancel
 		s.timer = time.AfterFunc(limit, func() { cancel(s.tries.timedOut) })

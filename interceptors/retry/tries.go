@@ -28,10 +28,11 @@ type tries struct {
 }
 
 // begin counts an attempt and returns ctx with what the backend is told of those
-// before.
-func (t *tries) begin(ctx context.Context) context.Context {
+// before. k is of one after the first.
+func (t *tries) begin(ctx context.Context, k kind) context.Context {
 	if t.made > 0 {
 		ctx = metadata.AppendToOutgoingContext(ctx, previousAttempts, strconv.Itoa(t.made))
+		ctx = call.WithAttempt(ctx, call.Attempt{Number: t.made + 1, Kind: k.String()})
 	}
 	t.made++
 	if c := call.From(ctx); c != nil {

@@ -58,7 +58,7 @@ func (t *tries) attempt(a *attempt) error {
 	if t.latency != nil {
 		begun = time.Now()
 	}
-	err := t.send(t.begin(t.ctx), a)
+	err := t.send(t.begin(t.ctx, again), a)
 	t.series.attempt(t.kind(), outcomeOf(err))
 	if t.latency != nil && err == nil && t.made == 1 {
 		t.latency.observe(time.Since(begun))

@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
@@ -29,6 +30,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/stats"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
 // Options say where spans go, and which.
@@ -108,8 +111,32 @@ func (t *Tracing) DialOptions() []grpc.DialOption {
 		otelgrpc.WithPropagators(propagation.TraceContext{}),
 		otelgrpc.WithMeterProvider(metricnoop.NewMeterProvider()),
 		otelgrpc.WithFilter(ofCalls),
-	))}
+	)), grpc.WithStatsHandler(numbered{})}
 }
+
+// numbered tells the span of an attempt, which the handler before it has begun,
+// which attempt it is of.
+type numbered struct{}
+
+var _ stats.Handler = numbered{}
+
+// TagRPC begins an attempt.
+func (numbered) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
+	if span := trace.SpanFromContext(ctx); span.IsRecording() && ofCalls(info) {
+		a := call.AttemptOf(ctx)
+		span.SetAttributes(attribute.Int("gatehouse.attempt.number", a.Number), attribute.String("gatehouse.attempt.kind", a.Kind))
+	}
+	return ctx
+}
+
+// HandleRPC has nothing to add.
+func (numbered) HandleRPC(context.Context, stats.RPCStats) {}
+
+// TagConn has nothing to add.
+func (numbered) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+
+// HandleConn has nothing to add.
+func (numbered) HandleConn(context.Context, stats.ConnStats) {}
 
 // ofCalls leaves out what the gateway asks a backend on its own account.
 func ofCalls(info *stats.RPCTagInfo) bool {

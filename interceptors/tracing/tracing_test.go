@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 	collectorv1 "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	commonv1 "go.opentelemetry.io/proto/otlp/common/v1"
@@ -25,9 +26,12 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/accesslog"
+	"github.com/gatehouse-dev/gatehouse/interceptors/retry"
 	"github.com/gatehouse-dev/gatehouse/interceptors/tracing"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/calltest"
@@ -51,6 +55,7 @@ type collector struct {
 	address string
 	mu      sync.Mutex
 	spans   map[string]*tracev1.Span // by kind
+	clients []*tracev1.Span          // those of attempts
 	service map[string]string        // the resource's attributes
 }
 
@@ -62,6 +67,9 @@ func (c *collector) Export(_ context.Context, in *collectorv1.ExportTraceService
 		for _, s := range r.GetScopeSpans() {
 			for _, span := range s.GetSpans() {
 				c.spans[strings.TrimPrefix(span.GetKind().String(), "SPAN_KIND_")] = span
+				if span.GetKind() == tracev1.Span_SPAN_KIND_CLIENT {
+					c.clients = append(c.clients, span)
+				}
 			}
 		}
 	}
@@ -177,6 +185,64 @@ func parts(t *testing.T, md metadata.MD) (id, span, flags string) {
 		t.Fatalf("traceparent %q", md["traceparent"])
 	}
 	return m[1], m[2], m[3]
+}
+
+// TestSpansOfAttempts: each tells its number, and why it was made.
+func TestSpansOfAttempts(t *testing.T) {
+	for _, kind := range []string{"retry", "hedge"} {
+		t.Run(kind, func(t *testing.T) {
+			c := newCollector(t)
+			tr := newTracing(t, tracing.Options{Endpoint: c.address, SampleRatio: 1})
+			address := serve(t, func(*grpc.Server) {}, grpc.ForceServerCodecV2(call.Codec{}), grpc.UnknownServiceHandler(func(_ any, ss grpc.ServerStream) error {
+				md, _ := metadata.FromIncomingContext(ss.Context())
+				switch {
+				case len(md["grpc-previous-rpc-attempts"]) > 0:
+					return ss.SendMsg(new(call.Message))
+				case kind == "hedge":
+					<-ss.Context().Done() // until the second one has won
+				}
+				return status.Error(codes.Unavailable, "down")
+			}))
+			cc, err := grpc.NewClient("passthrough:///"+address, append(tr.DialOptions(),
+				grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodecV2(call.Codec{})))...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = cc.Close() })
+			retries, err := retry.New(prometheus.NewRegistry(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := new(policyv1.Retry)
+			if kind == "hedge" {
+				p.Hedge = &policyv1.Hedge{Delay: durationpb.New(time.Millisecond)}
+			}
+			repeats, err := retries.For(retry.Method{Name: method, Upstream: "shop", Safe: true, Policy: p})
+			if err != nil {
+				t.Fatal(err)
+			}
+			table := call.NewTable([]*call.Method{{Name: method, Conn: interceptors.Chain(upstream.NewConn("shop", cc), tr.For(method), repeats)}}, nil)
+			if err := table.Invoke(t.Context(), method, new(call.Message), new(call.Message)); err != nil {
+				t.Fatal(err)
+			}
+			if err := tr.Shutdown(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			got := map[string]int64{}
+			for _, span := range c.clients {
+				for _, kv := range span.GetAttributes() {
+					if kv.GetKey() == "gatehouse.attempt.number" {
+						got[attributes(span.GetAttributes())["gatehouse.attempt.kind"]] = kv.GetValue().GetIntValue()
+					}
+				}
+			}
+			if len(got) != 2 || got["first"] != 1 || got[kind] != 2 {
+				t.Errorf("attempts %v, want the first, 1, and a %s, 2", got, kind)
+			}
+		})
+	}
 }
 
 // TestSpans: the client's span, the gateway's, the attempt's and the backend's

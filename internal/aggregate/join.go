@@ -207,7 +207,7 @@ func (r *run) tell(ctx context.Context, opts []grpc.CallOption) {
 	}
 	for i, s := range r.plan.steps {
 		if res := &r.results[i]; res.err == nil && res.stale != "" {
-			list = append(list, s.name+"; code="+res.stale+"; by=fallback")
+			list = append(list, s.name+"; "+res.stale)
 		}
 	}
 	if len(list) == 0 {
@@ -222,6 +222,16 @@ func (r *run) tell(ctx context.Context, opts []grpc.CallOption) {
 			*t.TrailerAddr = metadata.Join(*t.TrailerAddr, metadata.Pairs(Degraded, text))
 		}
 	}
+}
+
+// instead are the parameters for a step whose own answer told this of itself: that
+// a fallback served it, or else that it is composed and parts of it are missing.
+func instead(degraded string) string {
+	by := "compose"
+	if name, _, _ := strings.Cut(degraded, ";"); name == "fallback" { // as that policy names itself
+		by = "fallback"
+	}
+	return "code=" + codeIn(degraded) + "; by=" + by
 }
 
 // codeIn is the code in what a step's own answer told of itself.

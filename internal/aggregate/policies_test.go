@@ -196,6 +196,30 @@ func TestComposedOfComposed(t *testing.T) {
 	}
 }
 
+// TestComposedOfDegraded: a composed step of which parts are missing is no
+// fallback.
+func TestComposedOfDegraded(t *testing.T) {
+	t.Parallel()
+	s := &shop{hook: func(_ context.Context, rpc string, _ proto.Message) error {
+		if rpc == getPrice {
+			return status.Error(codes.Unavailable, "down")
+		}
+		return nil
+	}}
+	product := &composev1.Step{Name: "product", Call: getProduct, Request: fields{"name": "request.product"}, Into: "product"}
+	price := &composev1.Step{Name: "price", Call: getPrice, Into: "price", OnFailure: composev1.Step_FAILURE_OPTIONAL}
+	g := s.page(t, composed(product, price), func(c *configv1.Config) {
+		c.Compose = append(c.Compose, &composev1.Composition{Rpc: "shop.catalog.v1.CatalogService.CreateProduct", Steps: []*composev1.Step{{
+			Name: "page", Call: getProductPage, Request: fields{"product": "request.product.name"},
+		}, {Name: "product", Call: getProduct, Request: fields{"name": "steps.page.product.name"}}}})
+	})
+	r := g.Request(t, "POST", "/v1/products", `{"name": "products/mug"}`, "Content-Type: application/json")
+	a := gatewaytest.Do(t, gatewaytest.Client(t), r)
+	if got := a.Header.Get("gatehouse-degraded"); a.StatusCode != http.StatusOK || got != "page; code=UNAVAILABLE; by=compose" {
+		t.Errorf("HTTP %d %s, degraded %q; want the page's parts", a.StatusCode, a.Text, got)
+	}
+}
+
 // TestComposedServiceHasNoServer: nobody waits for it, and all see its contract.
 func TestComposedServiceHasNoServer(t *testing.T) {
 	t.Parallel()

@@ -44,7 +44,7 @@ type result struct {
 	taken  value     // of it
 	items  []element // of the calls for each
 	failed []failure // items that failed, by position
-	stale  string    // the code that the answer would have had, were it not for a fallback
+	stale  string    // parameters that tell why the answer is not all that it should be
 
 	decoded decodedOnce
 }
@@ -265,7 +265,7 @@ type answer struct {
 	room  [1]mem.Buffer // of sent
 	msg   call.Message
 	err   error
-	stale string // the code of the error in whose place a fallback stands
+	stale string // as in result
 }
 
 // whole is an answer in one piece; only of a step that is looked into.
@@ -303,7 +303,7 @@ func (a *answer) make(ctx context.Context, r *run, s *step, request []byte) {
 		return
 	}
 	if told := nested.Own[Degraded]; len(told) > 0 {
-		a.stale = codeIn(told[0])
+		a.stale = instead(told[0])
 	}
 	if (s.scanned || s.shared) && len(a.msg.Data) > 1 {
 		flat := a.msg.Data.MaterializeToBuffer(mem.DefaultBufferPool())

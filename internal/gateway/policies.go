@@ -243,6 +243,7 @@ func forwardedBy(policies []MethodPolicy) []string {
 // wrongPolicy tells what is wrong with a policy, and where it is written.
 func (b *builder) wrongPolicy(e *exposed, err error) error {
 	var errs []error
+	told := map[string]bool{} // a policy in front of several upstreams is compiled for each
 	for _, one := range flattened(err) {
 		path, text := fmt.Sprintf("expose[%d].policy", e.index), one.Error()
 		if p, ok := errors.AsType[*routeError](one); ok {
@@ -251,7 +252,10 @@ func (b *builder) wrongPolicy(e *exposed, err error) error {
 			field, rest := p.place()
 			path, text = path+"."+field, rest
 		}
-		errs = append(errs, b.file.Errorf(path, "%s (of %s)", text, e.method.FullName()))
+		if mistake := path + ": " + text; !told[mistake] {
+			told[mistake] = true
+			errs = append(errs, b.file.Errorf(path, "%s (of %s)", text, e.method.FullName()))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -278,10 +282,15 @@ func (e *policyError) place() (path, text string) {
 	}
 }
 
-// flattened are the errors that were joined.
+// flattened are the errors that were joined, one by one.
 func flattened(err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return joined.Unwrap()
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
 	}
-	return []error{err}
+	var all []error
+	for _, one := range joined.Unwrap() {
+		all = append(all, flattened(one)...)
+	}
+	return all
 }

@@ -161,6 +161,14 @@ func TestMistakesInRoutes(t *testing.T) {
 		{"a replica's key", func(c *configv1.Config) {
 			c.Upstreams[0].Balancing = &configv1.Balancing{Kind: configv1.Balancing_KIND_RING_HASH, Key: "nobody.knows"}
 		}, "upstreams[0].balancing.key: column 1: undeclared reference"},
+		{"a policy", func(c *configv1.Config) {
+			routes(&configv1.Route{When: "true"}, &configv1.Route{})(c)
+			c.Expose[0].Policy.Fallback = &policyv1.Fallback{Serve: &policyv1.Fallback_Response{Response: `{"nme": ""}`}}
+		}, "expose[0].policy.fallback.response: "},
+		{"a cap of an upstream", func(c *configv1.Config) {
+			routes(&configv1.Route{})(c)
+			c.Expose[0].Policy.Concurrency = []*policyv1.Concurrency{{Scope: policyv1.Concurrency_SCOPE_UPSTREAM.Enum()}}
+		}, "expose[0].policy.concurrency[0].limit: "},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := gatewaytest.Config("127.0.0.1:1", only(getShelf), func(c *configv1.Config) {
@@ -173,8 +181,8 @@ func TestMistakesInRoutes(t *testing.T) {
 					_ = g.Close()
 				}
 			}
-			if err == nil || !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("error %v, want %q", err, tc.want)
+			if err == nil || strings.Count(err.Error(), tc.want) != 1 {
+				t.Errorf("error %v, want %q once", err, tc.want)
 			}
 		})
 	}

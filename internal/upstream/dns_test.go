@@ -188,6 +188,21 @@ func TestSlowNames(t *testing.T) {
 	settle(t, dial(t, o), all, 0)
 }
 
+// TestTheServerThatWasAskedIsTold: not one of the system's.
+func TestTheServerThatWasAskedIsTold(t *testing.T) {
+	t.Parallel()
+	o := options(nil)
+	o.Target = "dns://127.0.0.1:1/shop.test:9000" // nothing is there
+	up := dial(t, o)
+	gatewaytest.Eventually(t, "the problem", func() bool { return up.Status().Problem != "" })
+	if got := up.Status().Problem; !strings.Contains(got, "lookup shop.test on 127.0.0.1:1: ") {
+		t.Errorf("the problem is %q, want the server of the target", got)
+	}
+	if err := send(t.Context(), up); err == nil {
+		t.Error("a call succeeded")
+	}
+}
+
 // TestUnknownName: the status tells why there are no replicas.
 func TestUnknownName(t *testing.T) {
 	t.Parallel()

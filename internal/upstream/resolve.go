@@ -3,6 +3,7 @@ package upstream
 import (
 	"errors"
 	"net"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,7 +56,11 @@ func (b *watched) Build(target resolver.Target, cc resolver.ClientConn, opts res
 	var answered atomic.Bool
 	begin := func() (resolver.Resolver, error) {
 		answered.Store(false)
-		return b.Builder.Build(target, &watchedConn{ClientConn: cc, known: b.known, answered: &answered}, opts)
+		var to resolver.ClientConn = &watchedConn{ClientConn: cc, known: b.known, answered: &answered}
+		if b.known.found == "dns" {
+			to = asking(target.URL.Host, to)
+		}
+		return b.Builder.Build(target, to, opts)
 	}
 	r, err := begin()
 	if err != nil {
@@ -68,6 +73,32 @@ func (b *watched) Build(target resolver.Target, cc resolver.ClientConn, opts res
 	f := &refresher{begin: begin, answered: &answered, current: r, stop: make(chan struct{}), done: make(chan struct{})}
 	go f.run(b.refresh)
 	return f, nil
+}
+
+// askedConn names the server of DNS that the target names in errors. Go names the
+// first of the system's in them, whichever was asked, and grpc-go keeps only the
+// text.
+type askedConn struct {
+	resolver.ClientConn
+	server string
+}
+
+// asking returns cc for a target with that authority.
+func asking(authority string, cc resolver.ClientConn) resolver.ClientConn {
+	if authority == "" {
+		return cc
+	}
+	if _, _, err := net.SplitHostPort(authority); err != nil {
+		authority = net.JoinHostPort(strings.Trim(authority, "[]"), "53")
+	}
+	return &askedConn{cc, authority}
+}
+
+var lookedUpOn = regexp.MustCompile(`(lookup \S+ on )\S+(: )`)
+
+// ReportError passes on why there are no replicas.
+func (c *askedConn) ReportError(err error) {
+	c.ClientConn.ReportError(errors.New(lookedUpOn.ReplaceAllString(err.Error(), "${1}"+c.server+"${2}")))
 }
 
 // watchedConn notes what a resolver found.
