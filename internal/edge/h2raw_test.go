@@ -52,7 +52,6 @@ func (c *rawH2) dial() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	_ = conn.SetDeadline(time.Now().Add(gatewaytest.Patience))
 	c.conn, c.stream = conn, 1 // the first is 3
 	_, _ = io.WriteString(conn, http2.ClientPreface)
 	c.framer = http2.NewFramer(conn, conn)
@@ -69,6 +68,7 @@ func (c *rawH2) do(body string, fields ...string) rawAnswer {
 	if c.conn == nil {
 		c.dial()
 	}
+	_ = c.conn.SetDeadline(time.Now().Add(gatewaytest.Patience)) // for each request: there are thousands
 	c.stream += 2
 	c.block.Reset()
 	for i := 0; i < len(fields); i += 2 {
