@@ -28,7 +28,7 @@ func New(log *slog.Logger) interceptors.Interceptor {
 }
 
 func write(ctx context.Context, log *slog.Logger, c *call.Call, err error) {
-	var room [22]slog.Attr // for all there may be, so that nothing is allocated here
+	var room [23]slog.Attr // for all there may be, so that nothing is allocated here
 	attrs := append(room[:0],
 		slog.String("method", c.Method),
 		slog.String("protocol", c.Protocol.String()),
@@ -63,7 +63,7 @@ func write(ctx context.Context, log *slog.Logger, c *call.Call, err error) {
 // appendKnown adds what not every call has.
 func appendKnown(attrs []slog.Attr, c *call.Call) []slog.Attr {
 	for _, a := range [...]struct{ key, value string }{
-		{"binding", c.Binding}, {"upstream", c.ServedBy()}, {"trace_id", c.TraceID},
+		{"binding", c.Binding}, {"upstream", c.ServedBy()}, {"trace_id", c.TraceID}, {"user_agent", short(c.UserAgent)},
 	} {
 		if a.value != "" {
 			attrs = append(attrs, slog.String(a.key, a.value))
@@ -82,6 +82,15 @@ func appendKnown(attrs []slog.Attr, c *call.Call) []slog.Attr {
 		attrs = append(attrs, slog.Int64("messages_in", c.In.Messages()), slog.Int64("messages_out", c.Out.Messages()))
 	}
 	return attrs
+}
+
+// short bounds what a client may have us write into every line.
+func short(userAgent string) string {
+	const longest = 256
+	if len(userAgent) > longest {
+		return userAgent[:longest] + "..."
+	}
+	return userAgent
 }
 
 // causeOf is the part of an error that is logged and never sent.

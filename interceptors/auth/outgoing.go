@@ -16,11 +16,11 @@ import (
 
 // maxProbes is how many spellings are looked up one by one; for more of them the
 // metadata is copied and gone through.
-const maxProbes = 12
+const maxProbes = 32
 
 // outgoing is what becomes of the metadata on its way to the backend.
 type outgoing struct {
-	strip   map[string]bool // keys with dashes for underscores
+	strip   map[string]bool // keys, as [call.Folded] has them
 	probes  []string        // all spellings of them; nil if they are too many
 	basic   bool            // passwords are the gateway's, and stay here
 	forward []forwarded
@@ -33,7 +33,7 @@ type forwarded struct{ key, path string }
 func newOutgoing(strip []string, forward map[string]string, basic bool) (outgoing, error) {
 	o := outgoing{strip: map[string]bool{}, basic: basic}
 	for key, path := range forward {
-		if key == "authorization" || call.RequestReserved(dashed(key)) {
+		if key == "authorization" || call.RequestReserved(key) {
 			return o, fmt.Errorf("forward: %q has another meaning: use a key like \"x-user\"", key)
 		}
 		if path == "" {
@@ -43,7 +43,7 @@ func newOutgoing(strip []string, forward map[string]string, basic bool) (outgoin
 		strip = append(strip, key)
 	}
 	for _, key := range strip {
-		o.strip[dashed(key)] = true
+		o.strip[call.Folded(key)] = true
 	}
 	for key := range o.strip {
 		o.probes = spellings(o.probes, key)
@@ -55,11 +55,8 @@ func newOutgoing(strip []string, forward map[string]string, basic bool) (outgoin
 	return o, nil
 }
 
-// dashed is the spelling that stands for all: some servers read an underscore as
-// a dash, and none minds case.
-func dashed(key string) string { return strings.ReplaceAll(strings.ToLower(key), "_", "-") }
-
-// spellings appends those of key, at most a few more than are looked up.
+// spellings appends all keys that fold to key, at most a few more than are looked
+// up.
 func spellings(list []string, key string) []string {
 	begin := len(list)
 	list = append(list, key)
@@ -68,7 +65,7 @@ func spellings(list []string, key string) []string {
 			continue
 		}
 		for _, s := range list[begin:] {
-			list = append(list, s[:i]+"_"+s[i+1:])
+			list = append(list, s[:i]+"_"+s[i+1:], s[:i]+"."+s[i+1:])
 		}
 		if len(list) > maxProbes {
 			break
@@ -89,7 +86,7 @@ func (o *outgoing) apply(ctx context.Context, caller *call.Caller) context.Conte
 	}
 	md, _ := metadata.FromOutgoingContext(ctx) // a copy
 	for key, values := range md {
-		if o.strip[dashed(key)] || o.basic && key == headerAuthorization && slices.ContainsFunc(values, isBasic) {
+		if o.strip[call.Folded(key)] || o.basic && key == headerAuthorization && slices.ContainsFunc(values, isBasic) {
 			delete(md, key)
 		}
 	}

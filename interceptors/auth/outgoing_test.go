@@ -77,7 +77,7 @@ func TestStripped(t *testing.T) {
 	for n := range 10 {
 		many = append(many, fmt.Sprintf("x-very-long-key-%d", n))
 	}
-	spellings := []string{"x-user", "X-User", "x_user", "X_USER", "x-tenant-id", "x-tenant_id", "x_tenant-id", "x_tenant_id", "X_Tenant-ID"}
+	spellings := []string{"x-user", "X-User", "x_user", "X_USER", "x-tenant-id", "x-tenant_id", "x_tenant-id", "x_tenant_id", "X_Tenant-ID", "x.user", "X.User", "x.tenant_id", "x-tenant.id", "x.tenant.id"}
 	token := "Bearer " + i.Sign("ES256", i.Claims(time.Now()))
 	for _, strip := range [][]string{{"x-user", "x-tenant-id"}, {"x_user", "X-TENANT-ID"}, many} {
 		for name, rule := range map[string]*policyv1.Auth{

@@ -145,7 +145,7 @@ func check(key string, reserved func(string) bool) error {
 			return fmt.Errorf("%q is no key of metadata: want lower-case letters, digits, \"-\", \"_\" and \".\"", key)
 		}
 	}
-	if reserved(key) || reserved(strings.ReplaceAll(key, "_", "-")) {
+	if reserved(call.Folded(key)) {
 		return fmt.Errorf("%q is the protocol's or the gateway's own and cannot be changed", key)
 	}
 	return nil

@@ -34,7 +34,9 @@ type Call struct {
 	Protocol  Protocol  // what the client spoke
 	Binding   string    // HTTP method and path template, as "GET /v1/{name=products/*}"; "" on gRPC
 	Upstream  string    // name of the exposure's upstream; "" if the call has none; see ServedBy
-	Host      string    // that the client asked for, as it sent it; "" inside the process
+	Host      string    // that the client asked for, as believed; "" inside the process
+	Scheme    string    // "http" or "https", that the client used, as believed; "" inside the process
+	UserAgent string    // of the client, as it sent it; "" if none came
 	Peer      string    // address of the client, as believed
 	RequestID string    // identifies this call in logs on both sides
 	TraceID   string    // of the W3C traceparent; "" if none came

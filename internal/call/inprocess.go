@@ -123,7 +123,8 @@ func enter(ctx context.Context, m *Method) (context.Context, *Call) {
 		c.Method, c.Upstream = m.Name, m.Upstream
 	}
 	if outer := From(ctx); outer != nil {
-		c.Peer, c.Host, c.RequestID, c.TraceID, c.TLS = outer.Peer, outer.Host, outer.RequestID, outer.TraceID, outer.TLS
+		c.Peer, c.Host, c.Scheme, c.UserAgent, c.TLS = outer.Peer, outer.Host, outer.Scheme, outer.UserAgent, outer.TLS
+		c.RequestID, c.TraceID = outer.RequestID, outer.TraceID
 	}
 	return With(ctx, c), c
 }

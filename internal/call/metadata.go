@@ -11,12 +11,34 @@ import (
 // whose answer nobody will see.
 const Mirrored = "gatehouse-mirrored"
 
+// Keys of metadata under which a backend gets the client's User-Agent; user-agent
+// itself belongs to grpc-go. The second is the one that grpc-gateway uses.
+const (
+	UserAgent              = "x-forwarded-user-agent"
+	UserAgentOfGRPCGateway = "grpcgateway-user-agent"
+)
+
+// Folded returns a key of metadata in the spelling that stands for all spellings
+// of it: lower case, with dashes for underscores and dots. Some servers read all
+// of these alike, so whoever asks whether a key tells backends who is calling
+// compares keys in this form.
+func Folded(key string) string {
+	return strings.Map(func(c rune) rune {
+		if c == '_' || c == '.' {
+			return '-'
+		}
+		return c
+	}, strings.ToLower(key))
+}
+
 // RequestReserved reports whether a key of request metadata belongs to the
 // protocol, to one connection, or to the gateway, so that what a client sends
-// under it never reaches a backend. Keys are in lower case.
+// under it never reaches a backend. Keys are in lower case; [Folded] spellings of
+// a key count as the key.
 func RequestReserved(key string) bool {
+	key = Folded(key)
 	switch key {
-	case "forwarded", "x-real-ip", Mirrored:
+	case "forwarded", "x-real-ip", Mirrored, UserAgentOfGRPCGateway:
 		return true
 	}
 	return strings.HasPrefix(key, "grpc-") || strings.HasPrefix(key, "x-forwarded-") || connectionReserved(key)

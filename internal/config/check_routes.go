@@ -101,6 +101,8 @@ func (c *checker) routeHeader(path, key string) {
 		c.fail(path, "%q holds bytes; choose by a key that holds text", key)
 	case key == "host", key == "x-forwarded-host":
 		c.fail(path, "%q is what hosts are for; say it there", key)
+	case key == "user-agent":
+		c.fail(path, "%q is the protocol's own and no metadata of a call; choose by x-forwarded-user-agent", key)
 	case strings.HasPrefix(key, "grpc-"), slices.Contains(notMetadata, key):
 		c.fail(path, "%q is the protocol's own and no metadata of a call; choose by another", key)
 	}
@@ -111,7 +113,7 @@ func (c *checker) routeHeader(path, key string) {
 var notMetadata = []string{
 	"accept", "accept-encoding", "connection", "content-encoding", "content-language", "content-length", "content-location",
 	"content-md5", "content-range", "content-type", "expect", "forwarded", "if-match", "if-modified-since", "if-none-match",
-	"if-range", "if-unmodified-since", "keep-alive", "range", "te", "transfer-encoding", "upgrade", "user-agent", "x-real-ip",
+	"if-range", "if-unmodified-since", "keep-alive", "range", "te", "transfer-encoding", "upgrade", "x-real-ip",
 }
 
 // prefixPattern is a prefix of paths: whole segments, of characters that need no

@@ -28,6 +28,9 @@ type Table struct {
 	WrapStreams bool
 	// Reserved are the keys that policies tell backends things under.
 	Reserved Reserved
+	// UserAgentKey is the key of metadata for the client's User-Agent; "" stands
+	// for [call.UserAgent].
+	UserAgentKey string
 	// CORS tells which pages may call; nil is none.
 	CORS *CORS
 	// Security are the headers that tell browsers to be careful; nil is none.
@@ -80,7 +83,8 @@ type Settings struct {
 	// Stall ends a request of which nothing comes, and an answer of which
 	// nothing is taken, for so long.
 	Stall time.Duration
-	// Proxies are the networks whose X-Forwarded-For is believed.
+	// Proxies are the networks whose X-Forwarded-For, X-Forwarded-Host and
+	// X-Forwarded-Proto are believed.
 	Proxies []netip.Prefix
 	// RequestID makes an identifier for a call that came without one.
 	RequestID func() string
@@ -105,7 +109,7 @@ func Handler(s *Settings) func(grpc http.Handler) http.Handler {
 			}
 			table := Enter(s.Table)
 			defer table.Leave()
-			table.Security.set(w.Header(), r.TLS != nil)
+			table.Security.set(w.Header(), s.schemeOf(r) == schemeHTTPS)
 			if table.CORS != nil && isPreflight(r) {
 				rest.preflight(table, w, r)
 				return

@@ -32,9 +32,12 @@ func (e *native) serve(ss grpc.ServerStream) error {
 	name, _ := grpc.MethodFromServerStream(ss)
 	remote := remoteOf(ss.Context())
 	c := new(call.Call)
-	c.TLS = tlsOf(ss.Context())
 	l := lineageOf(in["traceparent"], in["tracestate"])
-	e.begin(c, call.GRPC, l, remote, in["x-forwarded-for"], first(in["x-request-id"]))
+	e.begin(c, call.GRPC, l, &arrival{
+		remote: remote, tls: tlsOf(ss.Context()), host: first(in[":authority"]),
+		userAgent: first(in["user-agent"]), requestID: first(in["x-request-id"]),
+		hops: in["x-forwarded-for"], hosts: in["x-forwarded-host"], protos: in["x-forwarded-proto"],
+	})
 	table := Enter(e.Table)
 	defer table.Leave()
 	s := &nativeStream{ServerStream: ss, call: c, lineage: l}
@@ -80,19 +83,13 @@ func (e *native) admit(table *Table, in metadata.MD, name string) (*call.Method,
 
 // outgoing is the metadata for the backend.
 func (e *native) outgoing(table *Table, s *nativeStream, in metadata.MD, remote string) metadata.MD {
-	out := make(metadata.MD, len(in)+4)
+	out := make(metadata.MD, len(in)+6)
 	for key, values := range in {
 		if !table.Reserved.has(key) {
 			out[key] = values
 		}
 	}
-	s.call.Host = first(in[":authority"])
-	out["x-forwarded-host"] = in[":authority"]
-	out["x-forwarded-proto"] = schemeHTTP
-	if p, ok := peer.FromContext(s.ServerStream.Context()); ok && p.AuthInfo != nil {
-		out["x-forwarded-proto"] = schemeHTTPS
-	}
-	e.stamp(out, s.call, s.lineage, remote, in["x-forwarded-for"])
+	e.stamp(out, table, s.call, s.lineage, remote, in["x-forwarded-for"])
 	return out
 }
 

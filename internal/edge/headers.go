@@ -2,26 +2,19 @@ package edge
 
 import (
 	"encoding/base64"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/textproto"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"google.golang.org/grpc/metadata"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
-// Values shared by all calls: nobody writes to them.
-var (
-	headerNo    = []string{"no"}
-	schemeHTTP  = []string{"http"}
-	schemeHTTPS = []string{"https"}
-)
+// headerNo is shared by all calls: nobody writes to it.
+var headerNo = []string{"no"}
 
 // requestMetadata makes metadata of the request's headers: all that is neither
 // HTTP's own business nor the gateway's to say. A header that cannot be metadata
@@ -29,7 +22,7 @@ var (
 // have been added on the way, so it does not fail the request.
 func (e *rest) requestMetadata(s *restStream) metadata.MD {
 	r := s.r
-	md := make(metadata.MD, len(r.Header)+5)
+	md := make(metadata.MD, len(r.Header)+6)
 	named := connectionNamed(r.Header["Connection"])
 	for name, values := range r.Header {
 		key := metadataKey(name)
@@ -46,27 +39,11 @@ func (e *rest) requestMetadata(s *restStream) metadata.MD {
 		}
 		md[key] = append(slices.Clip(md[key]), values...)
 	}
-	s.call.Host = r.Host
 	if v := s.route.Version; v != nil {
 		md[v.API.Header] = v.values
 	}
-	md["x-forwarded-host"] = []string{r.Host}
-	md["x-forwarded-proto"] = scheme(r)
-	e.stamp(md, s.call, s.lineage, r.RemoteAddr, r.Header["X-Forwarded-For"])
+	e.stamp(md, s.table, s.call, s.lineage, r.RemoteAddr, r.Header["X-Forwarded-For"])
 	return md
-}
-
-// stamp adds what the gateway itself says to backends.
-func (s *Settings) stamp(md metadata.MD, c *call.Call, l lineage, remote string, forwarded []string) {
-	hop := hostOf(remote)
-	if len(forwarded) > 0 && s.trusted(hop) {
-		hop = joined(forwarded) + ", " + hop
-	}
-	said := [...]string{hop, c.RequestID, l.child(c)}
-	md["x-forwarded-for"] = said[0:1:1]
-	md["x-request-id"] = said[1:2:2]
-	md["traceparent"] = said[2:3:3]
-	l.pass(md)
 }
 
 // metadataKey is the key for a header: gRPC's are lower case. A header
@@ -203,13 +180,6 @@ func (s *restStream) writeTrailers() {
 	}
 }
 
-func scheme(r *http.Request) []string {
-	if r.TLS != nil {
-		return schemeHTTPS
-	}
-	return schemeHTTP
-}
-
 func first(values []string) string {
 	if len(values) == 0 {
 		return ""
@@ -218,67 +188,6 @@ func first(values []string) string {
 }
 
 func joined(values []string) string { return strings.Join(values, ", ") }
-
-func hostOf(addr string) string {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return addr
-	}
-	return host
-}
-
-func (s *Settings) trusted(host string) bool {
-	if len(s.Proxies) == 0 {
-		return false
-	}
-	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return false
-	}
-	ip = ip.Unmap()
-	for _, p := range s.Proxies {
-		if p.Contains(ip) {
-			return true
-		}
-	}
-	return false
-}
-
-// peerOf is the client's address: of the connection, or, behind trusted proxies,
-// the right-most hop that is none of them.
-func (s *Settings) peerOf(remote string, forwarded []string) string {
-	host := hostOf(remote)
-	if len(forwarded) == 0 || !s.trusted(host) {
-		return remote
-	}
-	hops := strings.Split(joined(forwarded), ",")
-	for _, hop := range slices.Backward(hops) {
-		host = strings.TrimSpace(hop)
-		if !s.trusted(host) {
-			break
-		}
-	}
-	return host
-}
-
-// beginHTTP is begin for a request that came through net/http.
-func (s *Settings) beginHTTP(c *call.Call, p call.Protocol, r *http.Request) lineage {
-	h := r.Header
-	c.TLS = r.TLS
-	l := lineageOf(h["Traceparent"], h["Tracestate"])
-	s.begin(c, p, l, r.RemoteAddr, h["X-Forwarded-For"], first(h["X-Request-Id"]))
-	return l
-}
-
-// begin notes what is known of a call before anything else is: when it came,
-// from whom, and under which identifiers.
-func (s *Settings) begin(c *call.Call, p call.Protocol, l lineage, remote string, forwarded []string, requestID string) {
-	c.Protocol = p
-	c.Start = time.Now()
-	c.Peer = s.peerOf(remote, forwarded)
-	c.RequestID = s.requestID(requestID)
-	c.TraceID = l.traceID()
-}
 
 // requestIDMax bounds what a client may have us write into every log.
 const requestIDMax = 128

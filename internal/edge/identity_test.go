@@ -67,7 +67,7 @@ func TestIdentityHeaders(t *testing.T) {
 	const evil = "evil"
 	names := []string{
 		"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-user", "x-forwarded-client-cert", "forwarded", "x-real-ip",
-		"x-request-id", "x-user", "x-user-claims", "gatehouse.caller", "traceparent", "tracestate",
+		"x-request-id", "x-user", "x-user-claims", "gatehouse.caller", "traceparent", "tracestate", "x-forwarded-user-agent", "grpcgateway-user-agent",
 	}
 	spell := []func(string) string{
 		func(n string) string { return n },

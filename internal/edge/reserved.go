@@ -1,10 +1,6 @@
 package edge
 
-import (
-	"strings"
-
-	"github.com/gatehouse-dev/gatehouse/internal/call"
-)
+import "github.com/gatehouse-dev/gatehouse/internal/call"
 
 // Reserved are keys of metadata by which the gateway tells backends what it
 // knows, such as who calls. What a client sends under one of them, in whatever
@@ -15,15 +11,14 @@ type Reserved struct{ keys map[string]struct{} }
 func Reserve(keys ...string) Reserved {
 	r := Reserved{keys: make(map[string]struct{}, len(keys))}
 	for _, k := range keys {
-		r.keys[folded(strings.ToLower(k))] = struct{}{}
+		r.keys[call.Folded(k)] = struct{}{}
 	}
 	return r
 }
 
-// has tells whether a key, in lower case, is not the client's to set. It sees
-// through other spellings: some servers read all but letters and digits alike.
+// has tells whether a key is not the client's to set, in whatever spelling.
 func (r Reserved) has(key string) bool {
-	key = folded(key)
+	key = call.Folded(key)
 	switch key {
 	case "x-request-id", "traceparent", "tracestate": // read at the door, and said anew
 		return true
@@ -35,12 +30,4 @@ func (r Reserved) has(key string) bool {
 	}
 	_, ok := r.keys[key]
 	return ok
-}
-
-// folded is a key with one spelling.
-func folded(key string) string {
-	if strings.ContainsAny(key, "_.") {
-		return strings.NewReplacer("_", "-", ".", "-").Replace(key)
-	}
-	return key
 }

@@ -44,8 +44,9 @@ var (
 	headerNoStore    = []string{"no-store"}
 )
 
-// set is called before anything else sets headers.
-func (s *SecurityHeaders) set(h http.Header, tls bool) {
+// set is called before anything else sets headers. secure tells that the client
+// uses TLS, be it up to a trusted proxy.
+func (s *SecurityHeaders) set(h http.Header, secure bool) {
 	if s == nil {
 		return
 	}
@@ -53,7 +54,7 @@ func (s *SecurityHeaders) set(h http.Header, tls bool) {
 	h["Content-Security-Policy"] = headerPolicy
 	h["Referrer-Policy"] = headerNoReferrer
 	h["Cross-Origin-Resource-Policy"] = headerSameOrigin
-	if tls && s.hsts != nil {
+	if secure && s.hsts != nil {
 		h["Strict-Transport-Security"] = s.hsts
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 )
 
@@ -39,7 +40,7 @@ type API struct {
 	List []*Version
 
 	header string // as net/http has it
-	folded string // as [folded] has it
+	folded string // as [call.Folded] has it
 	vary   string
 	byName map[string]*Version
 	names  string // for people
@@ -62,7 +63,7 @@ func NewAPI(name, header, parameter string, versions ...string) *API {
 		Name: name, Header: strings.ToLower(header), Parameter: parameter,
 		header: http.CanonicalHeaderKey(header), byName: map[string]*Version{}, names: joined(versions), forms: map[string]bool{},
 	}
-	a.folded = folded(a.Header)
+	a.folded = call.Folded(a.Header)
 	a.vary = a.header + ", Accept"
 	for _, v := range versions {
 		version := &Version{API: a, Name: v, values: []string{v}}
@@ -81,7 +82,7 @@ func (a *API) Version(name string) *Version { return a.byName[name] }
 
 // owns tells the header that names the version, in whatever spelling: what
 // backends hear under it is the gateway's to say.
-func (v *Version) owns(key string) bool { return v != nil && folded(key) == v.API.folded }
+func (v *Version) owns(key string) bool { return v != nil && call.Folded(key) == v.API.folded }
 
 // formOf is what a name begins with, up to its first digit: words that begin so
 // are meant as versions.

@@ -338,15 +338,20 @@ func (b *builder) table() (*edge.Table, error) {
 	if err != nil {
 		return nil, err
 	}
+	userAgent := call.UserAgent
+	if b.file.Config.GetJson().GetProfile() == configv1.Json_PROFILE_GRPC_GATEWAY {
+		userAgent = call.UserAgentOfGRPCGateway
+	}
 	return &edge.Table{
-		Table:       call.NewTable(methods, refused),
-		Routes:      routes,
-		Versions:    versions,
-		Errors:      errorBodies,
-		WrapStreams: b.file.Config.GetJson().GetWrapStreams(),
-		Reserved:    edge.Reserve(b.forwarded...),
-		CORS:        cors,
-		Security:    edge.NewSecurityHeaders(b.file.Config.GetSecurityHeaders()),
+		UserAgentKey: userAgent,
+		Table:        call.NewTable(methods, refused),
+		Routes:       routes,
+		Versions:     versions,
+		Errors:       errorBodies,
+		WrapStreams:  b.file.Config.GetJson().GetWrapStreams(),
+		Reserved:     edge.Reserve(b.forwarded...),
+		CORS:         cors,
+		Security:     edge.NewSecurityHeaders(b.file.Config.GetSecurityHeaders()),
 	}, nil
 }
 

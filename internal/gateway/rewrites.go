@@ -10,6 +10,7 @@ import (
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors/rewrite"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
 // rewrites compiles changes of metadata, those of requests and those of answers.
@@ -56,10 +57,9 @@ func place(text string) (field, rest string) {
 
 // forwards refuses changes under keys by which backends are told who calls.
 func (b *builder) forwards(c rewrite.Changes) error {
-	dashed := strings.NewReplacer("_", "-", ".", "-")
 	for _, key := range c.Keys() {
 		for _, own := range b.forwarded {
-			if dashed.Replace(key) == dashed.Replace(own) {
+			if call.Folded(key) == call.Folded(own) {
 				return fmt.Errorf("request: %q tells backends who calls (auth.forward) and cannot be changed; take another key", key)
 			}
 		}

@@ -1495,7 +1495,8 @@ type HttpListener struct {
 	// Default: `false`.
 	Disabled bool `protobuf:"varint,3,opt,name=disabled,proto3" json:"disabled,omitempty"`
 	// Networks ("10.0.0.0/8") and addresses of the proxies in front, whose
-	// X-Forwarded-For is believed. Default: nobody's is.
+	// X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto are believed.
+	// Default: nobody's are.
 	TrustedProxies []string `protobuf:"bytes,4,rep,name=trusted_proxies,json=trustedProxies,proto3" json:"trusted_proxies,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -3103,7 +3104,8 @@ func (x *Errors) GetFormat() Errors_Format {
 // on a request.
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// An HTTP request's body, in bytes, after decompression.
+	// An HTTP request's body, in bytes, after decompression. In a stream of
+	// requests it bounds each message, not the stream.
 	// Default: `4MiB`.
 	MaxBodyBytes *int64 `protobuf:"varint,1,opt,name=max_body_bytes,json=maxBodyBytes,proto3,oneof" json:"max_body_bytes,omitempty"`
 	// One message in either direction, in bytes.

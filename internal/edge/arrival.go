@@ -1,0 +1,173 @@
+package edge
+
+import (
+	"cmp"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// arrival is what a request says of itself and of the way it came, as sent.
+type arrival struct {
+	remote    string               // address of the connection
+	tls       *tls.ConnectionState // of the connection; nil in the clear
+	host      string               // that the request names
+	userAgent string
+	requestID string
+
+	hops, hosts, protos []string // X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto
+}
+
+func arrivalOf(r *http.Request) *arrival {
+	h := r.Header
+	return &arrival{
+		remote: r.RemoteAddr, tls: r.TLS, host: r.Host, userAgent: first(h["User-Agent"]), requestID: first(h["X-Request-Id"]),
+		hops: h["X-Forwarded-For"], hosts: h["X-Forwarded-Host"], protos: h["X-Forwarded-Proto"],
+	}
+}
+
+// beginHTTP is begin for a request that came through net/http.
+func (s *Settings) beginHTTP(c *call.Call, p call.Protocol, r *http.Request) lineage {
+	l := lineageOf(r.Header["Traceparent"], r.Header["Tracestate"])
+	s.begin(c, p, l, arrivalOf(r))
+	return l
+}
+
+// begin notes what is known of a call before anything else is: when it came,
+// from whom, and under which identifiers.
+func (s *Settings) begin(c *call.Call, p call.Protocol, l lineage, a *arrival) {
+	c.Protocol = p
+	c.Start = time.Now()
+	c.TLS = a.tls
+	c.Peer = s.peerOf(a.remote, a.hops)
+	c.Host, c.Scheme = s.askedFor(a)
+	c.UserAgent = a.userAgent
+	c.RequestID = s.requestID(a.requestID)
+	c.TraceID = l.traceID()
+}
+
+const schemeHTTP, schemeHTTPS = "http", "https"
+
+// Values shared by all calls: nobody writes to them.
+var headerHTTP, headerHTTPS = []string{schemeHTTP}, []string{schemeHTTPS}
+
+// askedFor is the host that the client asked for, and the scheme that it used. A
+// trusted proxy tells both of the connection that ends there. Of several values
+// the last one counts, which the nearest proxy wrote: the client itself may have
+// sent those before it.
+func (s *Settings) askedFor(a *arrival) (host, scheme string) {
+	host, scheme = a.host, schemeHTTP
+	if a.tls != nil {
+		scheme = schemeHTTPS
+	}
+	if len(a.hosts)+len(a.protos) == 0 || !s.trusted(hostOf(a.remote)) {
+		return host, scheme
+	}
+	if h := lastOf(a.hosts); h != "" && httpguts.ValidHostHeader(h) {
+		host = h
+	}
+	if p := strings.ToLower(lastOf(a.protos)); p == schemeHTTP || p == schemeHTTPS {
+		scheme = p
+	}
+	return host, scheme
+}
+
+// lastOf is the last element of a header that is a list.
+func lastOf(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	last := lines[len(lines)-1]
+	return strings.Trim(last[strings.LastIndexByte(last, ',')+1:], " \t")
+}
+
+func (s *Settings) schemeOf(r *http.Request) string {
+	_, scheme := s.askedFor(arrivalOf(r))
+	return scheme
+}
+
+// stamp adds what the gateway itself says to backends.
+func (s *Settings) stamp(md metadata.MD, t *Table, c *call.Call, l lineage, remote string, forwarded []string) {
+	hop := hostOf(remote)
+	if len(forwarded) > 0 && s.trusted(hop) {
+		if chain := joined(forwarded); unprintable(chain) {
+			s.drop(UnfitValue)
+		} else {
+			hop = chain + ", " + hop
+		}
+	}
+	said := [...]string{hop, c.RequestID, l.child(c), c.Host, c.UserAgent}
+	md["x-forwarded-for"] = said[0:1:1]
+	md["x-request-id"] = said[1:2:2]
+	md["traceparent"] = said[2:3:3]
+	l.pass(md)
+	md["x-forwarded-proto"] = headerHTTP
+	if c.Scheme == schemeHTTPS {
+		md["x-forwarded-proto"] = headerHTTPS
+	}
+	s.quote(md, "x-forwarded-host", said[3:4:4])
+	s.quote(md, cmp.Or(t.UserAgentKey, call.UserAgent), said[4:5:5])
+}
+
+// quote adds what a client said of itself, unless it is nothing or cannot be
+// metadata.
+func (s *Settings) quote(md metadata.MD, key string, value []string) {
+	switch {
+	case value[0] == "":
+	case unprintable(value[0]):
+		s.drop(UnfitValue)
+	default:
+		md[key] = value
+	}
+}
+
+func hostOf(addr string) string {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	return host
+}
+
+func (s *Settings) trusted(host string) bool {
+	if len(s.Proxies) == 0 {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	ip = ip.Unmap()
+	for _, p := range s.Proxies {
+		if p.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// peerOf is the client's address: of the connection, or, behind trusted proxies,
+// the right-most hop that is none of them.
+func (s *Settings) peerOf(remote string, forwarded []string) string {
+	host := hostOf(remote)
+	if len(forwarded) == 0 || !s.trusted(host) {
+		return remote
+	}
+	hops := strings.Split(joined(forwarded), ",")
+	for _, hop := range slices.Backward(hops) {
+		host = strings.TrimSpace(hop)
+		if !s.trusted(host) {
+			break
+		}
+	}
+	return host
+}
