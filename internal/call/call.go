@@ -60,4 +60,7 @@ type Input struct {
 	HasBody bool
 	// ContentType is the body's media type as sent, "" if none was.
 	ContentType string
+	// Continues tells that Body is a further piece of a raw body, of which an
+	// earlier message had the beginning, with all that the rest of the request says.
+	Continues bool
 }

@@ -49,6 +49,9 @@ type Route struct {
 	View    call.View
 	// Body tells that the binding takes a body.
 	Body bool
+	// RawBody tells that the body is bytes that nobody parses (google.api.HttpBody),
+	// RawAnswer that the answer is.
+	RawBody, RawAnswer bool
 	// Version is the one that the method belongs to; nil is none.
 	Version *Version
 }

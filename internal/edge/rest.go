@@ -40,6 +40,9 @@ func (e *rest) serveHTTP(table *Table, w http.ResponseWriter, r *http.Request) {
 	s.finish(err)
 	c.Finish(err)
 	e.matches.Put(m)
+	if s.broken {
+		abort(w, r)
+	}
 }
 
 // begin notes what is known of the request.
@@ -95,7 +98,7 @@ func (e *rest) admit(s *restStream, m *match) error {
 	if err := s.routeTo(m); err != nil {
 		return err
 	}
-	if r.ContentLength > e.MaxBody {
+	if !m.Value.Method.Stream.ClientStreams && r.ContentLength > e.MaxBody { // the messages of a stream are bounded one by one
 		return tooLarge(e.MaxBody)
 	}
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/transcode"
 )
 
 // restStream is the client's half of a REST call. One goroutine receives and
@@ -29,9 +31,9 @@ type restStream struct {
 	route    *Route
 	vars     []string
 
-	received bool         // the one request has been read
-	asked    bool         // a request was good and went on
-	frames   *frameReader // of a stream of requests
+	received bool   // the one request has been read
+	asked    bool   // a request was good and went on
+	upload   pieces // of a stream of requests
 
 	uploading sync.Mutex  // held while a goroutine reads the body
 	over      atomic.Bool // no further read may begin
@@ -40,6 +42,7 @@ type restStream struct {
 	trailer   metadata.MD
 	committed bool // the status line is out
 	failed    bool // the client takes no more
+	broken    bool // the client has a part of a raw answer
 }
 
 var _ grpc.ServerStream = (*restStream)(nil)
@@ -64,7 +67,7 @@ func (s *restStream) SetTrailer(md metadata.MD) {
 // RecvMsg reads the body and makes wire bytes of it.
 func (s *restStream) RecvMsg(m any) error {
 	if s.route.Method.Stream.ClientStreams {
-		return s.recvFrame(m.(*call.Message)) //nolint:forcetypeassert // call.Forward's promise
+		return s.recvPiece(m.(*call.Message)) //nolint:forcetypeassert // call.Forward's promise
 	}
 	if s.received {
 		return io.EOF
@@ -99,9 +102,12 @@ func (s *restStream) recvNoBody(m *call.Message) error {
 
 // translate makes the request's wire bytes in a buffer that grpc-go gives back.
 func (s *restStream) translate(m *call.Message, body []byte) error {
-	in := call.Input{
-		Vars: s.vars, RawQuery: s.r.URL.RawQuery, Body: body, HasBody: len(body) > 0,
-		ContentType: s.contentType(),
+	in := call.Input{Vars: s.vars, RawQuery: s.r.URL.RawQuery, Body: body, HasBody: len(body) > 0, ContentType: s.contentType()}
+	if s.route.RawBody { // an empty file is one, too
+		in.HasBody = in.HasBody || s.route.Method.Stream.ClientStreams || in.ContentType != ""
+	}
+	if s.asked && s.route.RawBody {
+		in = call.Input{Body: body, HasBody: true, Continues: true}
 	}
 	s.call.In.Add(len(body))
 	pool := mem.DefaultBufferPool()
@@ -158,9 +164,12 @@ func (s *restStream) SendMsg(m any) error {
 	return s.writePart(*out, s.streamType())
 }
 
-// streamType is the media type of a stream of JSON: grpc-gateway's clients
-// expect plain JSON.
+// streamType is the media type of a stream that does not say its own.
+// grpc-gateway's clients expect plain JSON of streams of JSON.
 func (s *restStream) streamType() string {
+	if s.route.RawAnswer {
+		return transcode.BinaryType
+	}
 	if s.table.WrapStreams {
 		return typeJSON
 	}
@@ -227,6 +236,9 @@ func (s *restStream) finish(err error) {
 		s.commit(http.StatusOK)
 	case err != nil && !s.committed:
 		s.refuse(err)
+	case err != nil && s.route.RawAnswer: // an error document would be taken for a part of the file
+		s.broken = true
+		return
 	case err != nil: // the status is gone: the stream says it itself
 		_ = s.writePart(s.table.Errors.appendFrame(nil, err), "")
 	}
@@ -234,6 +246,30 @@ func (s *restStream) finish(err error) {
 	if s.route != nil && s.route.Method.Stream.ServerStreams {
 		s.settings.boundWriting(s.w) // net/http writes the rest
 	}
+}
+
+// abort ends an answer of which a part has gone out, so that the client does not
+// take it for whole: without the last chunk, or by RST_STREAM. It does not return.
+func abort(w http.ResponseWriter, r *http.Request) {
+	if !r.ProtoAtLeast(1, 1) { // the end of the connection is that of the answer
+		reset(w)
+	}
+	panic(http.ErrAbortHandler) // the only way that net/http has
+}
+
+// reset ends the client's connection so that reading from it fails.
+func reset(w http.ResponseWriter) {
+	c, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	if secure, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = secure.NetConn() // TLS would say that this is the end
+	}
+	if tcp, ok := c.(interface{ SetLinger(sec int) error }); ok {
+		_ = tcp.SetLinger(0) // closing it anyway
+	}
+	_ = c.Close()
 }
 
 func (s *restStream) refuse(err error) {

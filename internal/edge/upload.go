@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -104,33 +103,56 @@ func brokenBody(err error) error {
 	return call.Refuse(call.Client, codes.InvalidArgument, "the request body ended before it was complete").Because(err)
 }
 
-// recvFrame reads one message of a stream of requests.
-func (s *restStream) recvFrame(m *call.Message) error {
+// pieces are the messages of a body, one after the other. What next returns is
+// good until the following call; io.EOF follows the last piece.
+type pieces interface {
+	next() ([]byte, error)
+}
+
+// recvPiece reads one message of a stream of requests.
+func (s *restStream) recvPiece(m *call.Message) error {
 	s.uploading.Lock()
 	defer s.uploading.Unlock()
-	if s.frames == nil {
-		s.frames = &frameReader{src: s.r.Body, limit: int(s.settings.MaxBody)}
-		// HTTP/1 servers close the upload with the first byte of the answer
-		// unless told otherwise; HTTP/2 needs no telling.
-		rc := http.NewResponseController(s.w)
-		_ = rc.EnableFullDuplex()
-		_ = rc.SetReadDeadline(time.Time{}) // a stream may pause: it is bound by its messages
+	if s.upload == nil {
+		s.beginUpload()
 	}
 	if s.over.Load() { // asked last: endUpload sets a time that must not be lifted
 		return call.Refuse(call.Client, codes.Canceled, "the call is over")
 	}
-	frame, err := s.frames.next()
+	piece, err := s.upload.next()
 	if err != nil {
 		return err
 	}
-	return s.translate(m, frame)
+	return s.translate(m, piece)
+}
+
+func (s *restStream) beginUpload() {
+	s.upload = &frameReader{src: s.r.Body, limit: int(s.settings.MaxBody)}
+	if s.route.RawBody {
+		s.upload = &rawReader{src: s.r.Body, most: s.rawMost()}
+	}
+	// HTTP/1 servers close the upload with the first byte of the answer unless told
+	// otherwise; HTTP/2 needs no telling.
+	rc := http.NewResponseController(s.w)
+	_ = rc.EnableFullDuplex()
+	_ = rc.SetReadDeadline(time.Time{}) // a stream may pause: it is bound by its messages
+}
+
+// rawMost is how many bytes of a raw body one message may have. There is room
+// beside them for what path and query say.
+func (s *restStream) rawMost() int {
+	most := min(rawMost, s.settings.MaxBody)
+	if limit := s.settings.MaxMessage; limit > 0 {
+		most = min(most, max(1, limit/2))
+	}
+	return int(most)
 }
 
 // contentType is the media type of one message of the body: of a stream of
-// requests each is plain JSON.
+// requests each is plain JSON, unless nobody parses it.
 func (s *restStream) contentType() string {
 	ct := s.r.Header.Get("Content-Type")
-	if s.route.Method.Stream.ClientStreams && isNDJSON(ct) {
+	if s.route.Method.Stream.ClientStreams && !s.route.RawBody && isNDJSON(ct) {
 		return typeJSON
 	}
 	return ct
@@ -158,110 +180,4 @@ func (s *restStream) endUpload() {
 	_ = http.NewResponseController(s.w).SetReadDeadline(time.Unix(1, 0)) // not every writer can; then the body ends with the client
 	s.uploading.Lock()
 	s.uploading.Unlock() //nolint:staticcheck // taken to wait, not to guard
-}
-
-// frameReader splits a body into JSON values: one per line (NDJSON), or one
-// after the other as grpc-gateway's clients write them.
-type frameReader struct {
-	src   io.Reader
-	limit int
-	buf   []byte
-	begin int // of what has not been handed out
-	eof   bool
-}
-
-// next returns the next value, which is good until the following call, or
-// io.EOF.
-func (f *frameReader) next() ([]byte, error) {
-	scan := frameScanner{}
-	at := f.begin
-	for {
-		for ; at < len(f.buf); at++ {
-			if scan.ends(f.buf[at]) {
-				return f.cut(at + 1), nil
-			}
-		}
-		if f.eof {
-			rest := bytes.TrimSpace(f.cut(len(f.buf)))
-			if len(rest) == 0 {
-				return nil, io.EOF
-			}
-			return rest, nil // the translation says what is missing
-		}
-		if len(f.buf)-f.begin > f.limit {
-			return nil, tooLarge(int64(f.limit))
-		}
-		at -= f.begin
-		if err := f.fill(); err != nil {
-			return nil, err
-		}
-	}
-}
-
-func (f *frameReader) cut(end int) []byte {
-	frame := f.buf[f.begin:end]
-	f.begin = end
-	return frame
-}
-
-// fill reads more, after moving what is left to the front.
-func (f *frameReader) fill() error {
-	f.buf = append(f.buf[:0], f.buf[f.begin:]...)
-	f.begin = 0
-	if cap(f.buf)-len(f.buf) < minRead {
-		f.buf = append(make([]byte, 0, 2*cap(f.buf)+minRead), f.buf...)
-	}
-	n, err := f.src.Read(f.buf[len(f.buf):cap(f.buf)])
-	f.buf = f.buf[:len(f.buf)+n]
-	if err == io.EOF {
-		f.eof = true
-		return nil
-	}
-	if err != nil {
-		return brokenBody(err)
-	}
-	return nil
-}
-
-// frameScanner follows one JSON value far enough to see its end: nesting and
-// strings. What is wrong inside it is for the translation to say.
-type frameScanner struct {
-	depth    int
-	inString bool
-	escaped  bool
-	begun    bool
-}
-
-// ends takes the next byte and tells whether it is the value's last.
-func (s *frameScanner) ends(c byte) bool {
-	switch {
-	case s.inString:
-		return s.stringEnds(c)
-	case c == '"':
-		s.inString, s.begun = true, true
-	case c == '{' || c == '[':
-		s.depth++
-		s.begun = true
-	case c == '}' || c == ']':
-		s.depth--
-		return s.depth <= 0
-	case c == '\n' && s.depth == 0:
-		return s.begun
-	case c != ' ' && c != '\t' && c != '\r' && c != '\n':
-		s.begun = true
-	}
-	return false
-}
-
-func (s *frameScanner) stringEnds(c byte) bool {
-	switch {
-	case s.escaped:
-		s.escaped = false
-	case c == '\\':
-		s.escaped = true
-	case c == '"':
-		s.inString = false
-		return s.depth == 0
-	}
-	return false
 }

@@ -299,7 +299,9 @@ func (b *builder) bind(m *call.Method, r *rule, info RouteInfo) error {
 	if err != nil {
 		return err
 	}
-	route := &edge.Route{Method: m, Binding: r.verb + " " + r.path, View: view, Body: r.body != ""}
+	route := &edge.Route{
+		Method: m, Binding: r.verb + " " + r.path, View: view, Body: r.body != "", RawBody: view.RawBody(), RawAnswer: view.RawAnswer(),
+	}
 	info.Verb, info.Path, info.Body, info.ResponseBody = r.verb, r.path, r.body, r.responseBody
 	if v := b.versions.of(m.Desc); v.edge != nil {
 		if template, err = b.bindVersion(v, template, route, r, &info); err != nil {

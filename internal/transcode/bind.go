@@ -114,6 +114,9 @@ func (b *Binding) AppendRequest(dst []byte, in *call.Input) ([]byte, error) {
 
 // request writes the message in the order that lets the path win.
 func (b *Binding) request(s *inState, in *call.Input) bool {
+	if in.Continues && b.body.raw {
+		return b.rawBody(s, in)
+	}
 	start := len(s.dst)
 	if b.required {
 		s.partial = 1

@@ -22,6 +22,14 @@ type bodyRule struct {
 
 const httpBodyName = "google.api.HttpBody"
 
+// RawBody reports whether a request's body goes as it is into a
+// google.api.HttpBody.
+func (b *Binding) RawBody() bool { return b.body.raw }
+
+// RawAnswer reports whether a client gets the bytes in a google.api.HttpBody as
+// they are.
+func (b *Binding) RawAnswer() bool { return b.response.raw }
+
 func (b *Binding) bindBody(name string) error {
 	switch name {
 	case "":
@@ -119,8 +127,10 @@ func (s *inState) putHTTPBody(in *call.Input) {
 		s.dst = append(s.dst, 1<<3|byte(protowire.BytesType))
 		s.dst = protowire.AppendString(s.dst, in.ContentType)
 	}
-	s.dst = append(s.dst, 2<<3|byte(protowire.BytesType))
-	s.putBytes(in.Body)
+	if len(in.Body) > 0 {
+		s.dst = append(s.dst, 2<<3|byte(protowire.BytesType))
+		s.putBytes(in.Body)
+	}
 }
 
 // isJSON reports whether a media type is JSON in UTF-8: application/json or

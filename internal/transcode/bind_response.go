@@ -20,8 +20,8 @@ type responseRule struct {
 	raw    bool   // as a google.api.HttpBody
 }
 
-// binaryType is the media type of a google.api.HttpBody that names none.
-const binaryType = "application/octet-stream"
+// BinaryType is the media type of a google.api.HttpBody that names none.
+const BinaryType = "application/octet-stream"
 
 func (b *Binding) bindResponse(c *Compiler, out protoreflect.MessageDescriptor, name string) error {
 	r := &b.response
@@ -163,7 +163,7 @@ func (r *responseRule) member(s *inState, out []byte, start int) []byte {
 
 // appendRaw appends the document in a google.api.HttpBody.
 func (r *responseRule) appendRaw(dst, wire []byte) (out []byte, contentType string, raw bool, err error) {
-	doc := rawDocument{media: binaryType}
+	doc := rawDocument{media: BinaryType}
 	if r.field == nil {
 		err = doc.read(wire)
 	}

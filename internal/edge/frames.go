@@ -1,0 +1,155 @@
+package edge
+
+import (
+	"bytes"
+	"io"
+)
+
+// rawMost is how many bytes of a raw body one message has at most: with what goes
+// beside them, it is one of 64 KiB.
+const rawMost = 63 << 10
+
+// rawReader hands out the bytes of a body as they come. Of an empty body there is
+// one empty piece.
+type rawReader struct {
+	src  io.Reader
+	most int // that a piece may have
+	buf  []byte
+	err  error // that follows what was handed out
+	some bool  // there was a piece
+}
+
+func (r *rawReader) next() ([]byte, error) {
+	if len(r.buf) < r.most && len(r.buf) == cap(r.buf) { // the last one filled it
+		r.buf = make([]byte, 0, min(r.most, 4*cap(r.buf)+minRawRead))
+	}
+	n := 0
+	for n == 0 && r.err == nil {
+		n, r.err = r.src.Read(r.buf[:cap(r.buf)])
+	}
+	r.buf = r.buf[:n]
+	switch {
+	case n > 0 || r.err == io.EOF && !r.some:
+		r.some = true
+		return r.buf, nil
+	case r.err == io.EOF:
+		return nil, io.EOF
+	default:
+		return nil, brokenBody(r.err)
+	}
+}
+
+const minRawRead = 4 << 10
+
+// frameReader splits a body into JSON values: one per line (NDJSON), or one
+// after the other as grpc-gateway's clients write them.
+type frameReader struct {
+	src   io.Reader
+	limit int
+	buf   []byte
+	begin int // of what has not been handed out
+	eof   bool
+}
+
+// next returns the next value, which is good until the following call, or
+// io.EOF.
+func (f *frameReader) next() ([]byte, error) {
+	scan := frameScanner{}
+	at := f.begin
+	for {
+		for ; at < len(f.buf); at++ {
+			if scan.ends(f.buf[at]) {
+				return f.bounded(at + 1)
+			}
+			if !scan.begun {
+				f.begin = at + 1 // the space before a value counts for nothing
+			}
+		}
+		if f.eof {
+			if f.begin == len(f.buf) {
+				return nil, io.EOF
+			}
+			return f.bounded(len(f.buf)) // the translation says what is missing
+		}
+		if len(f.buf)-f.begin > f.limit {
+			return nil, tooLarge(int64(f.limit))
+		}
+		at -= f.begin
+		if err := f.fill(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// bounded cuts a value off, of which more may have been read than the limit
+// allows.
+func (f *frameReader) bounded(end int) ([]byte, error) {
+	frame := f.buf[f.begin:end]
+	f.begin = end
+	if len(bytes.TrimRight(frame, " \t\r\n")) > f.limit {
+		return nil, tooLarge(int64(f.limit))
+	}
+	return frame, nil
+}
+
+// fill reads more, after moving what is left to the front.
+func (f *frameReader) fill() error {
+	f.buf = append(f.buf[:0], f.buf[f.begin:]...)
+	f.begin = 0
+	if cap(f.buf)-len(f.buf) < minRead {
+		f.buf = append(make([]byte, 0, 2*cap(f.buf)+minRead), f.buf...)
+	}
+	n, err := f.src.Read(f.buf[len(f.buf):cap(f.buf)])
+	f.buf = f.buf[:len(f.buf)+n]
+	if err == io.EOF {
+		f.eof = true
+		return nil
+	}
+	if err != nil {
+		return brokenBody(err)
+	}
+	return nil
+}
+
+// frameScanner follows one JSON value far enough to see its end: nesting and
+// strings. What is wrong inside it is for the translation to say.
+type frameScanner struct {
+	depth    int
+	inString bool
+	escaped  bool
+	begun    bool
+}
+
+// ends takes the next byte and tells whether it is the value's last.
+func (s *frameScanner) ends(c byte) bool {
+	switch {
+	case s.inString:
+		return s.stringEnds(c)
+	case c == '"':
+		s.inString, s.begun = true, true
+	case c == '{' || c == '[':
+		s.depth++
+		s.begun = true
+	case c == '}' || c == ']':
+		s.depth--
+		return s.depth <= 0
+	case c == '\n' && s.depth == 0:
+		return s.begun
+	case c != ' ' && c != '\t' && c != '\r' && c != '\n':
+		s.begun = true
+	}
+	return false
+}
+
+func (s *frameScanner) stringEnds(c byte) bool {
+	switch {
+	case s.escaped:
+		s.escaped = false
+	case c == '\\':
+		s.escaped = true
+	case c == '"':
+		s.inString = false
+		return s.depth == 0
+	}
+	return false
+}
