@@ -67,7 +67,8 @@ func TestCredentialsAreReadOneWay(t *testing.T) {
 		{"X-Api-Key: key-of-ada, key-of-ada", "401"},
 		{"X-Api-Key: key-of-ada\x01", "400"},
 		{"X-Api-Key: key-of-ada\x00", "400"},
-		{"X-Api-Key: key-of-ad\xc3\xa0", "400"},
+		{"X-Api-Key: key-of-ad\xc3\xa0", "401"},               // dropped, as no metadata
+		{"X-Api-Key: key-of-ada\nX-Api-Key: \xc3\xa0", "401"}, // dropped whole
 		{"X-Api-Key : key-of-ada", "400"},
 		{"X-Api-Key: key-of-\n ada", "40"}, // an obsolete fold
 		{"X-Api-Key:", "401"},
