@@ -17,7 +17,7 @@ var intended = []difference{
 	{gap: inStatus, ours: 405, theirs: 501, why: "RFC 9110, 15.5.6: a known path with another method is 405 with Allow"},
 	{trait: "HEAD", gap: inStatus, ours: 200, theirs: 501, why: "RFC 9110, 9.1: whoever serves GET serves HEAD"},
 	{trait: "HEAD", gap: inStatus, ours: 404, theirs: 501, why: "RFC 9110, 9.1: whoever serves GET serves HEAD, also to say that there is nothing"},
-	{trait: "method override", gap: inStatus, ours: 405, theirs: 200, why: "SEMANTICS, One meaning for every link: never X-HTTP-Method-Override"},
+	{trait: "method override", gap: inStatus, ours: 400, why: "SEMANTICS, One meaning for every link: never X-HTTP-Method-Override, nor the POST that the client did not mean"},
 	{trait: "form for a query", gap: inStatus, ours: 405, theirs: 200, why: "CVE-2026-37236: a form POST never stands for GET"},
 	{trait: "form for a query", gap: inStatus, profile: "proto3", ours: 415, theirs: 400, why: "RFC 9110, 15.5.16: a form is not JSON"},
 

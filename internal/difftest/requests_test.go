@@ -198,6 +198,7 @@ func oddities() []request {
 	return []request{
 		as("method override", "POST", "/v1/"+tent, "", "X-HTTP-Method-Override: DELETE", form),
 		as("method override", "POST", "/v1/"+tent, "", "X-HTTP-Method-Override: GET", form),
+		as("method override", "POST", "/v1/products:search", "{}", "X-HTTP-Method-Override: GET"),
 		as("form for a query", "POST", "/v1/shelves", "pageSize=1", form),
 		as("form for a query", "POST", "/v1/products:search", "query=tent", form),
 		as("", "GET", "/v1/products?pageSize=1", "", "Accept: application/json"),

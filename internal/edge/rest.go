@@ -117,6 +117,13 @@ func (e *rest) checkShape(r *http.Request) error {
 		return httpRefusal(http.StatusRequestHeaderFieldsTooLarge, codes.InvalidArgument,
 			"the request has %d header fields: at most %d are taken", n, e.MaxHeaders)
 	}
+	if r.Method == http.MethodPost {
+		for _, name := range methodOverrides {
+			if len(r.Header[name]) > 0 {
+				return call.Refuse(call.Client, codes.InvalidArgument, "header %s is not supported: send the request with the method that it means", name)
+			}
+		}
+	}
 	if u := r.URL; u.Scheme != "" || u.Host != "" { // RFC 9112, section 3.2.2: a server takes it
 		if r.ProtoMajor >= 2 || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			return call.Refuse(call.Client, codes.InvalidArgument, `bad path: the path must start with "/"`)
@@ -124,6 +131,10 @@ func (e *rest) checkShape(r *http.Request) error {
 	}
 	return nil
 }
+
+// methodOverrides are headers by which a client has POST stand for another method.
+// To ignore them would run an RPC that the client did not mean.
+var methodOverrides = []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
 
 // isPlainPath tells a path that has one spelling: nothing in it is encoded, and
 // nothing stands beside it.
