@@ -237,12 +237,11 @@ func (b *builder) add(e *exposed) error {
 	if len(rules) == 0 {
 		b.routes = append(b.routes, info)
 	}
+	var errs []error
 	for _, r := range rules {
-		if err := b.bind(m, r, info); err != nil {
-			return b.wrong(r, m, err)
-		}
+		errs = append(errs, b.wrong(r, m, b.bind(m, r, info)))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // guard puts the chain of policies in front of m's upstream.
@@ -277,7 +276,32 @@ func (b *builder) warnings() []string {
 		list = append(list, b.file.Errorf(fmt.Sprintf("expose[%d].policy.auth", i),
 			"takes the place of what the contract says who may call %s", several(b.overruled[i])).Error())
 	}
-	return append(list, b.unreachable()...)
+	return slices.Concat(list, b.unreachable(), b.sharedNames())
+}
+
+// sharedNames tells of messages in which fields would have the same name in JSON.
+func (b *builder) sharedNames() []string {
+	var list []string
+	seen := map[protoreflect.FullName]bool{}
+	var visit func(md protoreflect.MessageDescriptor)
+	visit = func(md protoreflect.MessageDescriptor) {
+		if md == nil || seen[md.FullName()] {
+			return
+		}
+		seen[md.FullName()] = true
+		if name, fields := transcode.SharedJSONName(md); name != "" {
+			list = append(list, fmt.Sprintf("message %s: the fields %s have the same name in JSON, %q; there they keep the names that they have in the contract",
+				md.FullName(), several(fields), name))
+		}
+		for i := range md.Fields().Len() {
+			visit(md.Fields().Get(i).Message())
+		}
+	}
+	for _, e := range b.exposed {
+		visit(e.method.Input())
+		visit(e.method.Output())
+	}
+	return list
 }
 
 // several lists names, as many as one can read.

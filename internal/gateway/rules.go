@@ -165,8 +165,19 @@ func (b *builder) rulesOf(e *exposed) ([]*rule, error) {
 	return b.prefixed(e.upstream, rules)
 }
 
-// wrong tells what is wrong with a rule, and where it is written.
+// wrong tells what is wrong with a rule, and where it is written: one error for
+// each that err joins; nil for nil.
 func (b *builder) wrong(r *rule, m *call.Method, err error) error {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // an error that wraps these is one of its own
+		var errs []error
+		for _, one := range joined.Unwrap() {
+			errs = append(errs, b.wrong(r, m, one))
+		}
+		return errors.Join(errs...)
+	}
 	if r.field != "" {
 		return b.file.Errorf(r.field, "%s %s of %s: %v", r.verb, r.path, m.Name, err)
 	}

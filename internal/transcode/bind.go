@@ -1,6 +1,7 @@
 package transcode
 
 import (
+	"errors"
 	"slices"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -46,10 +47,11 @@ const defaultQueryParams = 1000
 // immutable and safe for concurrent use.
 //
 // A request message is its body, then its query, then its path, which is
-// written last. What one sets the others cannot: a body or a query that names a
-// field bound by the path, or another member of its oneof, is refused, unless
-// the body repeats the very value of the path, as a resource that was read
-// before does with its name.
+// written last. What one sets the others cannot: a body or a query that sets a
+// field bound by the path, or another member of its oneof, is refused, unless it
+// repeats the very value of the path, as a resource that was read before does
+// with its name. JSON null, and the default of a field without presence, set
+// nothing.
 //
 // Values in path and query have their JSON form without the quotes. A
 // FieldMask there may have names in snake_case too, or be "*"; an enum's number
@@ -79,23 +81,21 @@ type boundVar struct {
 }
 
 // Bind compiles a binding for the request message in and the response message
-// out. Its errors name the part of the rule that is wrong.
+// out. Its error joins one for each part of the rule that is wrong, which it names.
 func (c *Compiler) Bind(in, out protoreflect.MessageDescriptor, rule Rule) (*Binding, error) {
 	b := &Binding{rt: &c.in, plan: c.in.message(in), anyMedia: rule.AnyMedia}
 	b.required = b.plan.reachesRequired(map[*inPlan]bool{})
+	var errs []error
 	for slot, v := range rule.Variables {
-		if err := b.bindVariable(slot, v); err != nil {
-			return nil, err
-		}
+		errs = append(errs, b.bindVariable(slot, v))
 	}
-	if err := b.bindBody(rule.Body); err != nil {
-		return nil, err
-	}
+	errs = append(errs, b.bindBody(rule.Body))
 	b.bindQuery(rule)
 	if rule.HTTPMethod == "PATCH" {
 		b.bindMask()
 	}
-	if err := b.bindResponse(c, out, rule.ResponseBody); err != nil {
+	errs = append(errs, b.bindResponse(c, out, rule.ResponseBody))
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	return b, nil

@@ -207,23 +207,23 @@ func missingIn(m protoreflect.Message) (path string) {
 	fds := m.Descriptor().Fields()
 	for i := range fds.Len() {
 		if fd := fds.Get(i); fd.Cardinality() == protoreflect.Required && !m.Has(fd) {
-			return "." + fd.JSONName()
+			return "." + jsonName(fd)
 		}
 	}
 	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		switch {
 		case fd.IsMap() && fd.MapValue().Message() != nil:
 			v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
-				path = under(fmt.Sprintf(".%s[%q]", fd.JSONName(), k.String()), missingIn(v.Message()))
+				path = under(fmt.Sprintf(".%s[%q]", jsonName(fd), k.String()), missingIn(v.Message()))
 				return path == ""
 			})
 		case fd.IsMap() || fd.Message() == nil:
 		case fd.IsList():
 			for i := 0; path == "" && i < v.List().Len(); i++ {
-				path = under(fmt.Sprintf(".%s[%d]", fd.JSONName(), i), missingIn(v.List().Get(i).Message()))
+				path = under(fmt.Sprintf(".%s[%d]", jsonName(fd), i), missingIn(v.List().Get(i).Message()))
 			}
 		default:
-			path = under("."+fd.JSONName(), missingIn(v.Message()))
+			path = under("."+jsonName(fd), missingIn(v.Message()))
 		}
 		return path == ""
 	})

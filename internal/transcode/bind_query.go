@@ -118,6 +118,9 @@ func (b *Binding) param(s *inState, name []byte) bool {
 		if why := b.taken(f, p, g); why != "" {
 			return s.fail("%s", why)
 		}
+		if g != nil && g.fields[f.index].slot >= 0 && len(tail) == 0 {
+			return b.repeatPath(s, f, &g.fields[f.index])
+		}
 		if len(tail) == 0 || tail[0] == '[' {
 			return b.set(s, f, tail)
 		}
@@ -153,13 +156,23 @@ func (b *Binding) taken(f *inField, p *inPlan, g *guard) string {
 	if p == b.plan && f == b.body.field {
 		return "this field is the body, which the query cannot change"
 	}
-	if g == nil {
-		return ""
-	}
-	if w := &g.fields[f.index]; w.slot >= 0 {
-		return "the path binds this field; leave it out"
+	if g == nil || g.fields[f.index].slot >= 0 {
+		return "" // see repeatPath
 	}
 	return g.fields[f.index].why
+}
+
+// repeatPath reads a parameter for a field that the path binds. It sets nothing,
+// and may only say what leaves the path's value as it is.
+func (b *Binding) repeatPath(s *inState, f *inField, w *guardedField) bool {
+	if !b.fresh(s, f) {
+		return false
+	}
+	start := len(s.dst)
+	ok := s.textValue(f, s.query.value)
+	same := ok && s.agreesWithPath(f, s.dst[start:], w.slot)
+	s.dst = s.dst[:start]
+	return same || ok && s.fail("%s", w.why)
 }
 
 // unknown handles a parameter that names no field of p, which is nil where the

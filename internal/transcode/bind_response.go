@@ -54,7 +54,7 @@ func (c *Compiler) jsonName(fd protoreflect.FieldDescriptor) string {
 	if c.opts.UseProtoNames {
 		return fd.TextName()
 	}
-	return fd.JSONName()
+	return jsonName(fd)
 }
 
 // absentJSON is the JSON of a field that is not set: the empty list, map or

@@ -228,7 +228,8 @@ func TestBindQuery(t *testing.T) {
 		{in: call.Input{RawQuery: "nmae=1"}, err: `nmae: unknown query parameter: test.proto3.Get has no such field; did you mean "name"?`},
 		{in: call.Input{RawQuery: "book.titel=1"}, err: `book.titel: unknown query parameter: test.proto3.Book has no such field; did you mean "title"?`},
 		{in: call.Input{RawQuery: "zzzz"}, err: `zzzz: unknown query parameter: test.proto3.Get has no such field`},
-		{in: call.Input{RawQuery: "name=x"}, err: `name: the path binds this field; leave it out`},
+		{in: call.Input{RawQuery: "name=x"}, err: `name: the path binds this field; leave it out or give the same value`},
+		{in: call.Input{RawQuery: "name=&name="}, err: `name: given more than once`},
 		{in: call.Input{RawQuery: "by_title=a&by_tag=b"}, err: `by_tag: another member of its oneof is given too`},
 		{in: call.Input{RawQuery: "by_author.name=a&by_tag=b"}, err: `by_tag: another member of its oneof is given too`},
 		{in: call.Input{RawQuery: "by_tag=b&by_author.name=a"}, err: `by_author.name: another member of the oneof of byAuthor is given too`},
@@ -256,6 +257,8 @@ func TestBindBody(t *testing.T) {
 	field := transcode.Rule{HTTPMethod: "PUT", Variables: vars("book.name"), Body: "book"}
 	all := transcode.Rule{HTTPMethod: "POST", Variables: vars("book.name", "count"), Body: "*"}
 	choice := transcode.Rule{HTTPMethod: "POST", Variables: vars("book.url"), Body: "*"}
+	presence := transcode.Rule{HTTPMethod: "POST", Variables: vars("opt"), Body: "*"}
+	noBody := transcode.Rule{HTTPMethod: "GET", Variables: vars("book.name", "count")}
 	const bound = "the path binds this field; leave it out or give the same value"
 	for _, tt := range []bindTest{
 		{name: "field", rule: field, in: call.Input{Vars: []string{"b"}, Body: []byte(`{"title":"T","author":{"name":"A"}}`)}, want: `book {name: "b" title: "T" author {name: "A"}}`},
@@ -265,7 +268,17 @@ func TestBindBody(t *testing.T) {
 		{name: "trailing data", rule: field, in: call.Input{Vars: []string{"b"}, Body: []byte(`{}{}`)}, err: `invalid JSON at line 1, column 3: expected nothing after the value, got an object`},
 		{name: "same value", rule: field, in: call.Input{Vars: []string{"b"}, Body: []byte(`{"name":"b","pages":1}`)}, want: `book {name: "b" pages: 1}`},
 		{name: "other value", rule: field, in: call.Input{Vars: []string{"b"}, Body: []byte(`{"name":"c"}`)}, err: `name: ` + bound},
-		{name: "cleared", rule: field, in: call.Input{Vars: []string{"b"}, Body: []byte(`{"name":null}`)}, err: `name: ` + bound},
+		{name: "null is absent", rule: field, in: call.Input{Vars: []string{"b"}, Body: []byte(`{"name":null}`)}, want: `book {name: "b"}`},
+		{name: "the default is absent", rule: field, in: call.Input{Vars: []string{"b"}, Body: []byte(`{"name":"","pages":0}`)}, want: `book {name: "b"}`},
+		{name: "all, nulls", rule: all, in: call.Input{Vars: []string{"b", "3"}, Body: []byte(`{"book":{"name":null},"count":null}`)}, want: `book {name: "b"} count: 3`},
+		{name: "all, null around", rule: all, in: call.Input{Vars: []string{"b", "3"}, Body: []byte(`{"book":null}`)}, want: `book {name: "b"} count: 3`},
+		{name: "all, defaults", rule: all, in: call.Input{Vars: []string{"b", "3"}, Body: []byte(`{"book":{"name":""},"count":"0"}`)}, want: `book {name: "b"} count: 3`},
+		{name: "all, null twice", rule: all, in: call.Input{Vars: []string{"b", "3"}, Body: []byte(`{"count":null,"count":4}`)}, err: `count: given more than once`},
+		{name: "a default with presence", rule: presence, in: call.Input{Vars: []string{"o"}, Body: []byte(`{"opt":""}`)}, message: "Get", err: `opt: ` + bound},
+		{name: "null with presence", rule: presence, in: call.Input{Vars: []string{"o"}, Body: []byte(`{"opt":null}`)}, message: "Get", want: `opt: "o"`},
+		{name: "query, default", rule: noBody, in: call.Input{Vars: []string{"b", "3"}, RawQuery: "book.name=&count=0&text=x"}, want: `book {name: "b"} text: "x" count: 3`},
+		{name: "query, same value", rule: noBody, in: call.Input{Vars: []string{"b", "3"}, RawQuery: "book.name=b&count=3.0"}, want: `book {name: "b"} count: 3`},
+		{name: "query, other value", rule: noBody, in: call.Input{Vars: []string{"b", "3"}, RawQuery: "count=4"}, err: `count: ` + bound},
 		{name: "query in body field", rule: field, in: call.Input{Vars: []string{"b"}, RawQuery: "book.title=x"}, err: `book.title: this field is the body, which the query cannot change`},
 		{name: "all", rule: all, in: call.Input{Vars: []string{"b", "3"}, Body: []byte(`{"book":{"pages":7},"text":"x"}`)}, want: `book {name: "b" pages: 7} text: "x" count: 3`},
 		{name: "all, absent", rule: all, in: call.Input{Vars: []string{"b", "3"}}, want: `book {name: "b"} count: 3`},
@@ -274,7 +287,8 @@ func TestBindBody(t *testing.T) {
 		{name: "all, bound in a list is free", rule: all, in: call.Input{Vars: []string{"b", "3"}, Body: []byte(`{"books":[{"name":"c"}]}`)}, want: `book {name: "b"} books {name: "c"} count: 3`},
 		{name: "all, query", rule: all, in: call.Input{Vars: []string{"b", "3"}, RawQuery: "text=x"}, err: `text: this method takes no query parameters here; give its fields in the body`},
 		{name: "oneof", rule: choice, in: call.Input{Vars: []string{"u"}, Body: []byte(`{"book":{"isbn":"1"}}`)}, err: `book.isbn: the path binds book.url, another member of oneof source`},
-		{name: "oneof cleared", rule: choice, in: call.Input{Vars: []string{"u"}, Body: []byte(`{"book":{"isbn":null}}`)}, err: `book.isbn: the path binds book.url, another member of oneof source`},
+		{name: "oneof, null is absent", rule: choice, in: call.Input{Vars: []string{"u"}, Body: []byte(`{"book":{"isbn":null,"url":null}}`)}, want: `book {url: "u"}`},
+		{name: "oneof, empty", rule: choice, in: call.Input{Vars: []string{"u"}, Body: []byte(`{"book":{"isbn":""}}`)}, err: `book.isbn: the path binds book.url, another member of oneof source`},
 		{name: "list", rule: transcode.Rule{Body: "books"}, in: *body(`[{"name":"a"},{}]`), want: `books {name: "a"} books {}`},
 		{name: "list, error", rule: transcode.Rule{Body: "books"}, in: *body(`[{"name":1}]`), err: `[0].name: expected a string, got number 1`},
 		{name: "map", rule: transcode.Rule{Body: "by_name"}, in: *body(`{"a":{"pages":1}}`), want: `by_name {key: "a" value {pages: 1}}`},
@@ -283,7 +297,9 @@ func TestBindBody(t *testing.T) {
 		{name: "http body, empty", rule: transcode.Rule{Body: "file"}, in: call.Input{HasBody: true, ContentType: "image/png"}, want: `file {content_type: "image/png"}`},
 		{name: "http body, long", rule: transcode.Rule{Body: "file"}, in: *body(strings.Repeat("x", 1000)), want: `file {data: "` + strings.Repeat("x", 1000) + `"}`},
 	} {
-		tt.message = "Update"
+		if tt.message == "" {
+			tt.message = "Update"
+		}
 		t.Run(tt.name, func(t *testing.T) { tt.run(t, s) })
 	}
 }

@@ -39,6 +39,8 @@ func (s *inState) watched(p *inPlan, f *inField, m *members, g *guard) bool {
 	var inner *guard
 	if g != nil && f.index >= 0 {
 		switch w := &g.fields[f.index]; {
+		case (w.slot >= 0 || w.why != "") && s.peek() == 'n' && !f.nullIsValue:
+			return s.literal("null") // as if it were absent: the path's value stays
 		case w.slot >= 0:
 			return s.sameAsPath(f, m, w)
 		case w.why != "":
@@ -54,12 +56,10 @@ func (s *inState) watched(p *inPlan, f *inField, m *members, g *guard) bool {
 }
 
 // sameAsPath reads a field that the path binds. A document that repeats the
-// path's value, as one that was read before does, sets nothing; any other
-// value is refused.
+// path's value, as one that was read before does, sets nothing; nor does the
+// default of a field without presence, which clients write for what they did not
+// set. Any other value is refused.
 func (s *inState) sameAsPath(f *inField, m *members, w *guardedField) bool {
-	if s.peek() == 'n' && !f.nullIsValue {
-		return s.fail("%s", w.why)
-	}
 	start := len(s.dst)
 	ok := false
 	if f.op < inMessage {
@@ -70,7 +70,7 @@ func (s *inState) sameAsPath(f *inField, m *members, w *guardedField) bool {
 	if !ok {
 		return false
 	}
-	same := !s.dropped && string(s.dst[start:]) == string(s.path.value(w.slot))
+	same := !s.dropped && s.agreesWithPath(f, s.dst[start:], w.slot)
 	s.dst, s.dropped = s.dst[:start], false
 	if !same {
 		return s.fail("%s", w.why)
@@ -79,6 +79,12 @@ func (s *inState) sameAsPath(f *inField, m *members, w *guardedField) bool {
 		m.set++
 	}
 	return true
+}
+
+// agreesWithPath reports whether a value from body or query leaves the path's as
+// it is: an equal one, or the default of a field without presence.
+func (s *inState) agreesWithPath(f *inField, value []byte, slot int) bool {
+	return string(value) == string(s.path.value(slot)) || f.implicit && isZero(value, f.op)
 }
 
 // recorded reads a member and records the leaves in it.

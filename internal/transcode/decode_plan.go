@@ -170,8 +170,10 @@ func (c *inPlans) plan(md protoreflect.MessageDescriptor) *inPlan {
 	p := &inPlan{desc: md, form: formOf(md), fields: make([]inField, fds.Len()), byName: map[string]int{}}
 	p.width.Store(1)
 	c.plans[md] = p
+	names := jsonNames(md)
 	for i := range fds.Len() {
 		c.fill(&p.fields[i], fds.Get(i))
+		p.fields[i].json = names[i]
 		p.add(&p.fields[i], i)
 	}
 	p.addNames()

@@ -110,7 +110,7 @@ func (f *outField) compileMessage(c *outRuntime) *outPlan {
 // extension compiles a field on its own.
 func (c *outPlans) extension(fd protoreflect.FieldDescriptor) *outField {
 	f := new(outField)
-	c.fill(f, fd)
+	c.fill(f, fd, fd.JSONName())
 	f.name = "[" + string(fd.FullName()) + "]"
 	f.setKey(`"` + f.name + `"`)
 	f.absent, f.bit, f.implicit = nil, -1, false
@@ -120,9 +120,10 @@ func (c *outPlans) extension(fd protoreflect.FieldDescriptor) *outField {
 func (c *outPlans) compile(md protoreflect.MessageDescriptor) *outPlan {
 	fds := md.Fields()
 	p := &outPlan{desc: md, form: formOf(md), fields: make([]outField, fds.Len()), extensible: md.ExtensionRanges().Len() > 0}
+	names := jsonNames(md)
 	for i := range p.fields {
 		f := &p.fields[i]
-		c.fill(f, fds.Get(i))
+		c.fill(f, fds.Get(i), names[i])
 		f.bit = i
 		p.index(f)
 		switch {
@@ -211,15 +212,15 @@ func (p *outPlan) asKnown() bool {
 	return true
 }
 
-func (c *outPlans) fill(f *outField, fd protoreflect.FieldDescriptor) {
+func (c *outPlans) fill(f *outField, fd protoreflect.FieldDescriptor, name string) {
 	f.desc, f.op, f.oneof = fd, opOf(fd), -1
 	f.list, f.isMap, f.strict = fd.IsList(), fd.IsMap(), enforcesUTF8(fd)
 	f.wire = inWireType(f.op)
 	if f.isMap {
 		f.wire = protowire.BytesType
 		f.mapKey, f.mapValue = new(outField), new(outField)
-		c.fill(f.mapKey, fd.MapKey())
-		c.fill(f.mapValue, fd.MapValue())
+		c.fill(f.mapKey, fd.MapKey(), "key")
+		c.fill(f.mapValue, fd.MapValue(), "value")
 	}
 	f.tag = uint32(protowire.EncodeTag(fd.Number(), f.wire))
 	if f.packed = f.tag; f.list && f.op < inString {
@@ -227,7 +228,6 @@ func (c *outPlans) fill(f *outField, fd protoreflect.FieldDescriptor) {
 	}
 	f.mask = maskOf(f.op)
 	f.name = fd.TextName()
-	name := fd.JSONName()
 	if c.opts.UseProtoNames {
 		name = f.name
 	}
