@@ -107,7 +107,7 @@ func meant(aud any, audiences []string) bool {
 
 // callerOf is who a token is about.
 func callerOf(authenticator string, claims map[string]any) (*call.Caller, error) {
-	c := &call.Caller{Authenticator: authenticator, Claims: claims}
+	c := &call.Caller{Authenticator: authenticator, Claims: claims, ByAuthorization: true}
 	if sub, there := claims["sub"]; there {
 		id, ok := sub.(string)
 		if !ok {

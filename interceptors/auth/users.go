@@ -59,7 +59,7 @@ func parseUsers(data []byte, authenticator string) (*userList, error) {
 			cost = c
 		}
 		list.byName[name] = &user{hash: []byte(hash), caller: &call.Caller{
-			ID: name, Authenticator: authenticator, Claims: map[string]any{"sub": name}, Scopes: strings.Fields(scopes),
+			ID: name, Authenticator: authenticator, Claims: map[string]any{"sub": name}, Scopes: strings.Fields(scopes), ByAuthorization: true,
 		}}
 	}
 	list.dummy = dummyHash(cost)

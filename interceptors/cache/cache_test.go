@@ -172,7 +172,8 @@ func TestAnswersAreKept(t *testing.T) {
 }
 
 func TestWhoShares(t *testing.T) {
-	ann, bob := &call.Caller{ID: "ann", Authenticator: "jwt"}, &call.Caller{ID: "bob", Authenticator: "jwt"}
+	ann, bob := &call.Caller{ID: "ann", Authenticator: "jwt", ByAuthorization: true}, &call.Caller{ID: "bob", Authenticator: "jwt", ByAuthorization: true}
+	app, nameless := &call.Caller{ID: "app", Authenticator: "keys"}, &call.Caller{Authenticator: "jwt", ByAuthorization: true}
 	byTenant := func(ctx context.Context) (string, error) {
 		if call.From(ctx).Caller() == nil {
 			return "", errors.New("no such key: tenant")
@@ -195,6 +196,10 @@ func TestWhoShares(t *testing.T) {
 		{"nobody", ttl(time.Minute), nil, client{}, client{}, true, false},
 		{"nobody and a caller without a name", ttl(time.Minute), nil, client{}, client{who: &call.Caller{}}, false, false},
 		{"unseen credential", ttl(time.Minute), nil, client{md: auth}, client{md: auth}, false, false},
+		{"a user's credential beside an application's key", ttl(time.Minute), nil, client{who: app, md: auth}, client{who: app, md: auth}, false, false},
+		{"an application's key alone", ttl(time.Minute), nil, client{who: app}, client{who: app}, true, false},
+		{"tokens that name nobody", ttl(time.Minute), nil, client{who: nameless, md: auth}, client{who: nameless, md: auth}, false, false},
+		{"a token and a cookie", ttl(time.Minute), nil, client{who: ann, md: append([]string{"cookie", "a=b"}, auth...)}, client{who: ann, md: auth}, true, false},
 		{"seen credential", ttl(time.Minute), nil, client{who: ann, md: auth}, client{who: ann, md: auth}, true, false},
 		{"expression", ttl(time.Minute), byTenant, client{who: ann}, client{who: bob}, true, false},
 		{"expression that fails", ttl(time.Minute), byTenant, client{}, client{}, false, false},

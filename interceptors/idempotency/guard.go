@@ -65,7 +65,7 @@ func (g *guard) claim(ctx context.Context, key string, req any) (*held, *answer,
 	if err != nil {
 		return nil, nil, err
 	}
-	h := &held{guard: g, store: g.keys.local, id: identify(call.From(ctx), g.method, key), sent: sent, lease: leaseOf(ctx)}
+	h := &held{guard: g, store: g.keys.local, id: identify(ctx, g.method, key), sent: sent, lease: leaseOf(ctx)}
 	if g.once {
 		h.lease = g.ttl // should this process die, nobody knows
 	}

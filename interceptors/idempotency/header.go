@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc/metadata"
 
+	"github.com/gatehouse-dev/gatehouse/internal/answers"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
@@ -90,9 +91,14 @@ func bare(value string) bool {
 // each other.
 type id [sha256.Size]byte
 
-func identify(c *call.Call, method, key string) id {
+func identify(ctx context.Context, method, key string) id {
 	b := make([]byte, 0, 256)
-	b = appendCaller(b, c)
+	b = appendCaller(b, call.From(ctx))
+	credentials := answers.Credentials(ctx)
+	b = binary.AppendUvarint(b, uint64(len(credentials)))
+	for _, part := range credentials {
+		b = appendPart(b, part)
+	}
 	b = appendPart(b, method)
 	b = appendPart(b, key)
 	return sha256.Sum256(b)

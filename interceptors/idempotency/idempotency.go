@@ -4,8 +4,10 @@
 // header Idempotency-Key.
 //
 // A key belongs to one caller and one RPC: to the caller's id at its
-// authenticator; to the client's address, of IPv6 the /64, where nobody is known,
-// for else a stranger who guesses a key would be shown another's answer. Under
+// authenticator, or where nobody is known to the client's address, of IPv6 the
+// /64; otherwise a stranger who guesses a key would be shown another's answer. A
+// credential that no policy has checked belongs to the key as well
+// ([answers.Credentials]), because the backend may tell callers apart by it. Under
 // one key:
 //
 //   - The first call goes on. Its answer is kept for the TTL: the message and its

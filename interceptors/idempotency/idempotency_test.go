@@ -87,6 +87,7 @@ type request struct {
 	body   string
 	caller *call.Caller
 	peer   string
+	md     []string // other headers
 }
 
 // send forwards a call as the edge does, and gives what the client got.
@@ -95,7 +96,7 @@ func send(ctx context.Context, m *call.Method, r request) (*calltest.ServerStrea
 	if r.caller != nil {
 		c.SetCaller(r.caller)
 	}
-	md := metadata.MD{}
+	md := metadata.Pairs(r.md...)
 	md.Append("idempotency-key", r.key...)
 	down := &calltest.ServerStream{Ctx: metadata.NewOutgoingContext(call.With(ctx, c), md), Requests: []string{r.body}}
 	err := call.Forward(m, down)
@@ -177,6 +178,12 @@ func TestKeysBelongToOneCaller(t *testing.T) {
 		{caller: &call.Caller{Authenticator: "keys", ID: "a"}},
 		{caller: &call.Caller{Authenticator: "jwta"}},
 		{caller: &call.Caller{Authenticator: "192.0.2.1"}},
+		{peer: "192.0.2.1:1", md: []string{"authorization", "Bearer ann"}},
+		{peer: "192.0.2.1:1", md: []string{"authorization", "Bearer bob"}},
+		{peer: "192.0.2.1:1", md: []string{"cookie", "Bearer bob"}},
+		{peer: "192.0.2.1:1", md: []string{"cookie", "a=b", "cookie", "Bearer bob"}},
+		{caller: &call.Caller{Authenticator: "keys", ID: "app"}, md: []string{"authorization", "Bearer ann"}},
+		{caller: &call.Caller{Authenticator: "keys", ID: "app"}, md: []string{"authorization", "Bearer bob"}},
 	} {
 		r.key = []string{"k"}
 		if _, _, err := send(t.Context(), m, r); err != nil || b.calls.Load() != int64(i+1) {
@@ -188,10 +195,18 @@ func TestKeysBelongToOneCaller(t *testing.T) {
 		{peer: "192.0.2.1:9"},
 		{peer: "[2001:db8::2]:1"},
 		{peer: "198.51.100.1:1", caller: &call.Caller{Authenticator: "jwt", ID: "a"}},
+		{peer: "192.0.2.1:9", md: []string{"authorization", "Bearer ann"}},
 	} {
 		r.key = []string{"k"}
 		if _, _, err := send(t.Context(), m, r); err != nil || b.calls.Load() != n {
 			t.Errorf("%+v: %v, %d calls; want a repetition", r, err, b.calls.Load())
+		}
+	}
+	// The token is the caller's own, so a fresh one changes nothing.
+	for _, token := range []string{"Bearer one", "Bearer two"} {
+		r := request{key: []string{"k"}, caller: &call.Caller{Authenticator: "jwt", ID: "c", ByAuthorization: true}, md: []string{"authorization", token}}
+		if _, _, err := send(t.Context(), m, r); err != nil || b.calls.Load() != n+1 {
+			t.Errorf("%+v: %v, %d calls; want one for both tokens", r, err, b.calls.Load())
 		}
 	}
 }

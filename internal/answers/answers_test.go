@@ -221,9 +221,11 @@ func TestCallerOf(t *testing.T) {
 		want  answers.Who
 		known bool
 	}{
-		{"caller", ctxOf(&call.Caller{ID: "ann", Authenticator: "jwt"}, "authorization", "Bearer x"), answers.Who{Kind: "caller", Authenticator: "jwt", ID: "ann"}, true},
+		{"caller", ctxOf(&call.Caller{ID: "ann", Authenticator: "jwt", ByAuthorization: true}, "authorization", "Bearer x"), answers.Who{Kind: "caller", Authenticator: "jwt", ID: "ann"}, true},
 		{"nobody", ctxOf(nil, "accept-language", "de"), answers.Who{Kind: "nobody"}, true},
 		{"unseen credential", ctxOf(nil, "authorization", "Bearer x"), answers.Who{}, false},
+		{"a credential beside an application's key", ctxOf(&call.Caller{ID: "app", Authenticator: "keys"}, "authorization", "Bearer x"), answers.Who{}, false},
+		{"a token without a subject", ctxOf(&call.Caller{Authenticator: "jwt", ByAuthorization: true}, "authorization", "Bearer x"), answers.Who{}, false},
 		{"unseen cookie", ctxOf(nil, "cookie", "session=x"), answers.Who{}, false},
 	} {
 		if got, known := answers.CallerOf(tc.ctx); got != tc.want || known != tc.known {

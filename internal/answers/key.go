@@ -56,17 +56,36 @@ type Who struct {
 }
 
 // CallerOf is who calls, as far as a policy proved it; callers of whom nothing
-// is known are one. It is not known if the call has a credential that nobody has
-// looked at, for then the backend may answer each caller differently (RFC 9111,
-// section 3.5, of shared caches).
+// is known are one. It is not known if the call has a credential of its own
+// ([Credentials]), for then the backend may answer each caller differently (RFC
+// 9111, section 3.5, of shared caches).
 func CallerOf(ctx context.Context) (_ Who, known bool) {
-	if caller := call.From(ctx).Caller(); caller != nil {
+	if len(Credentials(ctx)) > 0 {
+		return Who{}, false
+	}
+	if c := call.From(ctx); c != nil && c.Caller() != nil {
+		caller := c.Caller()
 		return Who{"caller", caller.Authenticator, caller.ID}, true
 	}
-	for _, key := range [...]string{"authorization", "cookie"} {
-		if len(metadata.ValueFromOutgoingContext(ctx, key)) > 0 {
-			return Who{}, false
+	return Who{Kind: "nobody"}, true
+}
+
+// Credentials are the credentials in a call's metadata that do not belong to the
+// caller that a policy proved: their keys and values, in pairs. The backend may
+// tell end users apart by them, for example behind an application's API key. A
+// token or password that named the caller leaves none: cookies beside it belong
+// to the same user.
+func Credentials(ctx context.Context) []string {
+	if c := call.From(ctx); c != nil {
+		if caller := c.Caller(); caller != nil && caller.ByAuthorization && caller.ID != "" {
+			return nil
 		}
 	}
-	return Who{Kind: "nobody"}, true
+	var pairs []string
+	for _, key := range [...]string{"authorization", "cookie"} {
+		for _, value := range metadata.ValueFromOutgoingContext(ctx, key) {
+			pairs = append(pairs, key, value)
+		}
+	}
+	return pairs
 }

@@ -19,6 +19,10 @@ type Caller struct {
 	Claims map[string]any
 	// Scopes are what the caller may ask for.
 	Scopes []string
+	// ByAuthorization says that the header Authorization proved the caller. Of a
+	// caller known otherwise, such as by an API key, that header is a credential
+	// that the gateway has not checked.
+	ByAuthorization bool
 }
 
 // SetCaller tells who calls. It is for the policy that authenticates, before the

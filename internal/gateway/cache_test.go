@@ -12,6 +12,28 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
 )
 
+// A public RPC's backend may yet authenticate: who sends a key of idempotency with
+// another credential is another caller, at the same address too.
+func TestIdempotencyKeepsCredentialsApart(t *testing.T) {
+	for _, d := range doors() {
+		t.Run(d.name, func(t *testing.T) {
+			b := &shopBackend{}
+			g := gatewaytest.Start(t, gatewaytest.Config(b.start(t), func(c *configv1.Config) {
+				c.Expose[0].Select = "shop.catalog.v1.CatalogService.CreateProduct"
+				c.Expose[0].Policy.Idempotency = &policyv1.Idempotency{}
+			}))
+			s := &stage{caller: d.open(t, g), backend: b, rpc: createProduct}
+			for i, who := range []string{"alice", "bob", "alice", "bob"} {
+				got := s.want(t, codes.OK, "authorization", "Bearer "+who, "idempotency-key", `"one"`)
+				if replayed := got.first("idempotency-replayed") == "true"; replayed != (i >= 2) {
+					t.Errorf("call %d, of %s: replayed is %v", i, who, replayed)
+				}
+			}
+			s.wantCalls(t, 2)
+		})
+	}
+}
+
 // A public RPC's backend may yet answer by a credential of its own: such answers
 // are nobody else's, unless the policy says so.
 func TestCacheKeepsCredentialsApart(t *testing.T) {

@@ -648,9 +648,9 @@ type Cache struct {
 	// for whom it gives the same value. Over `caller`, `headers`, `peer` and
 	// `method`. `""` is everybody, whatever credentials they carry, and lets
 	// shared caches on the way keep the answer too.
-	// Default: who calls. Those of whom nothing is known share, but for calls with
-	// an `authorization` or `cookie` that no policy has looked at, which pass by
-	// the cache.
+	// Default: who calls. Callers of whom nothing is known share. Calls with an
+	// `authorization` or `cookie` bypass the cache, unless `authorization` is what
+	// named the caller.
 	Vary          *string `protobuf:"bytes,3,opt,name=vary,proto3,oneof" json:"vary,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -711,7 +711,8 @@ func (x *Cache) GetVary() string {
 // (draft-ietf-httpapi-idempotency-key-header). Clients name a call with the
 // header Idempotency-Key: 1 to 255 printable characters of their own choice. It
 // names the call of one caller, or where nobody is known of one client address,
-// to one RPC. The answer of the backend is kept, also if it is an error, but
+// to one RPC; a credential that no policy has checked is part of who calls. The
+// answer of the backend is kept, also if it is an error, but
 // for CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE, ABORTED, RESOURCE_EXHAUSTED,
 // UNAUTHENTICATED and PERMISSION_DENIED: these, and what the gateway itself
 // refuses, free the key for another try.
