@@ -109,6 +109,33 @@ func TestCollectorOfMain(t *testing.T) {
 	}
 }
 
+// A promise that needs Redis and has none is kept only until the process ends.
+func TestCheckWarnsOfPromisesWithoutRedis(t *testing.T) {
+	const policy = "auth: {public: true}, idempotency: {at_most_once: true"
+	for _, tc := range []struct {
+		name, store, redis string
+		warns              bool
+	}{
+		{"by default", "", "", true},
+		{"local", ", store: local", "", true},
+		{"redis", ", store: redis", "redis: {addresses: [\"127.0.0.1:1\"]}\n", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			head, _, _ := strings.Cut(good, "expose:")
+			text := head + tc.redis +
+				"expose:\n  - {upstream: shop, select: shop.catalog.v1.CatalogService.CreateProduct, policy: {" + policy + tc.store + "}}}\n"
+			code, stdout, stderr := run(t, "check", "--config", write(t, text))
+			if code != 0 {
+				t.Fatalf("got %d %q %q", code, stdout, stderr)
+			}
+			const want = "expose[0].policy.idempotency.at_most_once: with store: local a call is executed again"
+			if got := strings.Contains(stderr, want); got != tc.warns {
+				t.Errorf("warns %q, want %q: %v", stderr, want, tc.warns)
+			}
+		})
+	}
+}
+
 // TestCheckPrint: what is printed is a configuration that says the same.
 func TestCheckPrint(t *testing.T) {
 	code, stdout, _ := run(t, "check", "--print", "--config", write(t, good))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
@@ -59,13 +60,14 @@ type Vary func(ctx context.Context) (string, error)
 // of the request and what vary says. If the policy's own expression is empty (`""`), all share and
 // vary is not called. If vary is nil, the caller is what tells: authenticator
 // and id; those of whom nothing is known share. A call that carries a
-// credential which no policy has looked at (authorization, cookie) then passes
-// by the cache, and so does one for which vary fails.
+// credential of another than the caller ([answers.Credentials]) then bypasses the
+// cache, and so does one for which vary fails.
 //
 // Only OK is kept, and only if the backend's cache-control does not say no-store,
-// no-cache or private; its max-age, if it is shorter, counts. An answer that
-// sets a cookie, or that a fallback gave, is not kept either. Trailers are not
-// part of what is kept.
+// no-cache or private; its max-age or expires, if it is sooner, counts. Answers
+// that differ by a request header, as the backend's vary says, are kept apart; not
+// kept is one that varies by everything, sets a cookie, or came of a fallback.
+// Trailers are not part of what is kept.
 //
 // Calls that come while one of the same key is on its way wait for its answer,
 // each for as long as it may itself. If that one ends for reasons of its own (it
@@ -73,9 +75,15 @@ type Vary func(ctx context.Context) (string, error)
 // its answer may not be shared, or it was its caller's mistake, each asks for
 // itself.
 //
-// Answers carry cache-control, private unless all share, and those out of the
-// cache age. A request with cache-control no-cache has the upstream asked, and
-// its answer kept; one with no-store is not kept either.
+// Answers carry cache-control, and those out of the cache age: what the gateway
+// does with them, so private unless all share. It takes the place of what the
+// backend said, which could let a cache on the way give one caller's answer to
+// others. For the same reason an answer that is not kept loses public and s-maxage.
+//
+// Of a request's cache-control (RFC 9111, section 5.2.1), no-cache and max-age=0
+// have the upstream asked, and its answer kept; with no-store that is not kept
+// either. max-age and min-fresh bound which answers will do. only-if-cached without
+// such an answer is DEADLINE_EXCEEDED, for HTTP 504.
 //
 // An RPC that streams or has side effects, and a policy without a ttl, are
 // errors that name the field.
@@ -131,33 +139,44 @@ func (r *rpc) unary(ctx context.Context, method string, req, reply any, _ *grpc.
 	c.next = func(opts []grpc.CallOption) error { return next(ctx, method, req, reply, nil, opts...) }
 	asked := answers.ParseControl(metadata.ValueFromOutgoingContext(ctx, "cache-control"))
 	known, err := c.identify()
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case !known || asked.NoStore:
+	}
+	usable := known && !asked.NoStore
+	if usable {
+		a, at := r.caches.store.Get(ctx, c.key)
+		if a != nil && asked.Takes(a) {
+			r.results[hit].Inc()
+			return c.serve(a)
+		}
+		c.variant = at
+	}
+	switch {
+	case asked.OnlyIfCached:
 		r.results[bypass].Inc()
-		return c.next(opts)
-	case asked.NoCache:
+		return call.Refuse(call.Client, codes.DeadlineExceeded, "no answer is kept that will do, and cache-control says only-if-cached").By(name)
+	case !usable:
+		r.results[bypass].Inc()
+		return c.pass()
+	case asked.NoCache || asked.MaxAge == 0:
 		r.results[bypass].Inc()
 		_, err := c.ask()
 		return err
+	default:
+		return c.together()
 	}
-	if a := r.caches.store.Get(c.key); a != nil {
-		r.results[hit].Inc()
-		return c.serve(a)
-	}
-	return c.together()
 }
 
 // one is a call of an RPC with a cache.
 type one struct {
-	ctx   context.Context
-	rpc   *rpc
-	call  *call.Call
-	key   answers.Key
-	reply any
-	opts  []grpc.CallOption
-	next  func(opts []grpc.CallOption) error
+	ctx     context.Context
+	rpc     *rpc
+	call    *call.Call
+	key     answers.Key
+	variant answers.Key // of key, for this request's headers, as far as they are known to matter
+	reply   any
+	opts    []grpc.CallOption
+	next    func(opts []grpc.CallOption) error
 }
 
 // identify finds the key; known is false if there is none. An error is one of
@@ -189,6 +208,16 @@ func (c *one) who() (_ answers.Who, known bool) {
 	return answers.Who{Kind: "value", ID: value}, err == nil
 }
 
+// pass has the upstream answer this call alone.
+func (c *one) pass() error {
+	var heard answers.Heard
+	err := c.next(heard.Options(c.opts))
+	if err == nil {
+		c.keepFromOthers(heard.Header)
+	}
+	return err
+}
+
 // ask has the upstream answer, and keeps the answer. It returns the answer if
 // others may have it, too.
 func (c *one) ask() (*answers.Answer, error) {
@@ -199,26 +228,50 @@ func (c *one) ask() (*answers.Answer, error) {
 	reply, ok := c.reply.(*call.Message)
 	ttl := c.mayKeep(heard.Header)
 	if !ok || ttl <= 0 {
+		c.keepFromOthers(heard.Header)
 		return nil, nil // an answer that is this call's alone
 	}
 	a := answers.New(reply, heard.Header, ttl)
-	c.rpc.caches.store.Put(c.key, a)
-	if len(heard.Header["cache-control"]) == 0 { // else the backend has said it
-		c.call.AddHeader("cache-control", c.control(a))
-	}
+	c.rpc.caches.store.Put(c.ctx, c.key, a)
+	c.say(c.control(a), "cache-control", "expires", "age")
 	return a, nil
 }
 
 // mayKeep is how long an answer with such a header may be kept; 0 is not at all.
 func (c *one) mayKeep(header metadata.MD) time.Duration {
 	said := answers.ControlOf(header)
-	if said.NoStore || said.NoCache || said.Private || len(header["set-cookie"]) > 0 || len(c.call.Header()[answers.Degraded]) > 0 {
+	_, varies := answers.VaryOf(header)
+	if varies || said.NoStore || said.NoCache || said.Private || len(header["set-cookie"]) > 0 || len(c.call.Header()[answers.Degraded]) > 0 {
 		return 0
 	}
-	if said.MaxAge >= 0 {
-		return min(c.rpc.ttl, said.MaxAge)
+	if fresh, said := answers.Freshness(header, time.Now()); said {
+		return min(c.rpc.ttl, fresh)
 	}
 	return c.rpc.ttl
+}
+
+// keepFromOthers has caches on the way not share an answer that the gateway itself
+// does not share.
+func (c *one) keepFromOthers(header metadata.MD) {
+	said := answers.ControlOf(header)
+	silent := len(header["cache-control"])+len(header["expires"]) == 0
+	if c.call != nil && !c.rpc.public && !silent && !said.NoStore && !said.Private {
+		c.say(answers.PrivateControl(header["cache-control"]), "cache-control")
+	}
+}
+
+// say tells the client about caching, in the place of the backend's headers.
+func (c *one) say(control string, instead ...string) {
+	for _, o := range c.opts {
+		if o, ok := o.(grpc.HeaderCallOption); ok {
+			header := o.HeaderAddr.Copy() // others read it too
+			for _, key := range instead {
+				delete(header, key)
+			}
+			*o.HeaderAddr = header
+		}
+	}
+	c.call.AddHeader("cache-control", control)
 }
 
 // serve answers the call with a.

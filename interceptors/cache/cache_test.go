@@ -221,26 +221,37 @@ func TestWhoShares(t *testing.T) {
 
 func TestWhatTheBackendSays(t *testing.T) {
 	for _, tc := range []struct {
-		header string
+		header []string
 		kept   time.Duration
+		said   string // to the client
 	}{
-		{"public", time.Minute},
-		{"max-age=5", 5 * time.Second},
-		{"max-age=3600", time.Minute},
-		{"max-age=0", 0},
-		{"no-store", 0},
-		{"no-cache", 0},
-		{"private, max-age=60", 0},
+		{[]string{"cache-control", "public"}, time.Minute, "private, max-age=60"},
+		{[]string{"cache-control", "max-age=5"}, 5 * time.Second, "private, max-age=5"},
+		{[]string{"cache-control", "public, max-age=3600", "expires", "Fri, 02 Jan 2099 03:04:05 GMT"}, time.Minute, "private, max-age=60"},
+		{[]string{"cache-control", "max-age=60", "age", "20"}, 40 * time.Second, "private, max-age=40"},
+		{[]string{"cache-control", "public, max-age=0"}, 0, "private, max-age=0"},
+		{[]string{"cache-control", "no-store"}, 0, "no-store"},
+		{[]string{"cache-control", "no-cache, s-maxage=9"}, 0, "private, no-cache"},
+		{[]string{"cache-control", "private, max-age=60"}, 0, "private, max-age=60"},
+		{[]string{"cache-control", "public, max-age=60", "set-cookie", "a=b"}, 0, "private, max-age=60"},
+		{[]string{"set-cookie", "a=b"}, 0, ""},
+		{[]string{"vary", "*", "cache-control", "public, max-age=60"}, 0, "private, max-age=60"},
+		{[]string{"expires", "Fri, 02 Jan 1970 03:04:05 GMT"}, 0, "private"},
+		{[]string{"expires", "0"}, 0, "private"},
+		{[]string{"expires", "Sat, 01 Jan 2000 00:00:09 GMT", "date", "Sat, 01 Jan 2000 00:00:00 GMT"}, 9 * time.Second, "private, max-age=9"},
 	} {
-		t.Run(tc.header, func(t *testing.T) {
+		t.Run(strings.Join(tc.header, " "), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newHouse(t, ttl(time.Minute), nil)
-				h.header = metadata.Pairs("cache-control", tc.header)
+				h.header = metadata.Pairs(tc.header...)
 				first := h.call(t.Context(), client{})
-				if first.header["cache-control"][0] != tc.header || len(first.added) != 0 {
-					t.Errorf("the first has %v and %v, want what the backend said", first.header, first.added)
+				if got := strings.Join(first.control(), "|"); got != tc.said {
+					t.Errorf("the client hears %q, want %q", got, tc.said)
 				}
 				if tc.kept > 0 {
+					if len(first.header["expires"])+len(first.header["age"]) > 0 {
+						t.Errorf("the first has %v, which speaks of another lifetime", first.header)
+					}
 					time.Sleep(tc.kept - 1)
 					if got := h.call(t.Context(), client{}); got.text != "answer 1" {
 						t.Errorf("%q before %v, want the first answer", got.text, tc.kept)
@@ -253,34 +264,119 @@ func TestWhatTheBackendSays(t *testing.T) {
 			})
 		})
 	}
-	for _, header := range []metadata.MD{metadata.Pairs("set-cookie", "a=b")} {
-		h := newHouse(t, ttl(time.Minute), nil)
-		h.header = header
-		h.call(t.Context(), client{})
-		if got := h.call(t.Context(), client{}); got.text != "answer 2" {
-			t.Errorf("with %v %q, want a new answer", header, got.text)
+}
+
+// control is what the client hears of caching.
+func (g got) control() []string {
+	return append(g.header["cache-control"], g.added["cache-control"]...)
+}
+
+// What a backend lets everybody share stays so only where the gateway shares it.
+func TestCachesOnTheWay(t *testing.T) {
+	const public = "public, s-maxage=100"
+	for name, tc := range map[string]struct {
+		p    *policyv1.Cache
+		c    client
+		want string
+	}{
+		"each caller has its own": {ttl(30 * time.Second), client{}, "private, max-age=30"},
+		"everybody shares":        {forAll(30 * time.Second), client{}, "public, max-age=30"},
+		"an unseen credential":    {ttl(30 * time.Second), client{md: []string{"authorization", "Bearer x"}}, "private"},
+		"not to be kept":          {ttl(30 * time.Second), client{md: []string{"cache-control", "no-store"}}, "private"},
+		"not to be kept, for all": {forAll(30 * time.Second), client{md: []string{"cache-control", "no-store"}}, public},
+		"asked anew":              {ttl(30 * time.Second), client{md: []string{"cache-control", "no-cache"}}, "private, max-age=30"},
+		"asked anew, and for all": {forAll(30 * time.Second), client{md: []string{"cache-control", "no-cache"}}, "public, max-age=30"},
+	} {
+		h := newHouse(t, tc.p, nil)
+		h.header = metadata.Pairs("cache-control", public)
+		if got := strings.Join(h.call(t.Context(), tc.c).control(), "|"); got != tc.want {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
 		}
 	}
 }
 
 func TestWhatTheClientSays(t *testing.T) {
-	h := newHouse(t, ttl(time.Minute), nil)
-	for _, step := range []struct{ said, want string }{
-		{"no-store", "answer 1"},
-		{"", "answer 2"},
-		{"no-store", "answer 3"},
-		{"", "answer 2"},
-		{"no-cache", "answer 4"},
-		{"max-age=0", "answer 4"}, // not a promise of ours
-	} {
-		var md []string
-		if step.said != "" {
-			md = []string{"cache-control", step.said}
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, ttl(time.Minute), nil)
+		for _, step := range []struct{ said, want string }{
+			{"only-if-cached", ""},
+			{"no-store", "answer 1"},
+			{"", "answer 2"},
+			{"only-if-cached", "answer 2"},
+			{"no-store", "answer 3"},
+			{"no-store, only-if-cached", ""},
+			{"", "answer 2"},
+			{"no-cache", "answer 4"},
+			{"max-age=0", "answer 5"}, // a browser's reload
+			{"", "answer 5"},
+			{"max-age=10", "answer 5"},
+			{"min-fresh=50", "answer 5"},
+			{"min-fresh=59", "answer 6"},
+			{"max-age=1", "answer 7"},
+			{"max-age=1, only-if-cached", ""},
+			{"max-stale=100", "answer 7"},
+		} {
+			time.Sleep(2 * time.Second)
+			var md []string
+			if step.said != "" {
+				md = []string{"cache-control", step.said}
+			}
+			got := h.call(t.Context(), client{md: md})
+			if got.text != step.want {
+				t.Errorf("after %q: %q, want %q", step.said, got.text, step.want)
+			}
+			if step.want == "" && (status.Code(got.err) != codes.DeadlineExceeded || call.FaultOf(got.err) != call.Client) {
+				t.Errorf("after %q: %v, want DEADLINE_EXCEEDED by the client's wish", step.said, got.err)
+			}
 		}
-		if got := h.call(t.Context(), client{md: md}); got.text != step.want {
-			t.Errorf("after %q: %q, want %q", step.said, got.text, step.want)
+	})
+}
+
+// speaking is a client that wants a language.
+func speaking(language string) client { return client{md: []string{"accept-language", language}} }
+
+func TestAnswersThatVary(t *testing.T) {
+	h := newHouse(t, forAll(time.Minute), nil)
+	h.header = metadata.Pairs("vary", "Origin", "vary", "Accept-Language, Origin")
+	for i, step := range []struct {
+		c    client
+		want string
+	}{
+		{speaking("de"), "answer 1"},
+		{speaking("en"), "answer 2"},
+		{client{}, "answer 3"},
+		{speaking("de"), "answer 1"},
+		{speaking("en"), "answer 2"},
+		{client{}, "answer 3"},
+		{client{md: []string{"accept-language", "de", "x-other", "1"}}, "answer 1"},
+		{client{md: []string{"accept-language", "de", "origin", "https://a"}}, "answer 4"},
+		{client{md: []string{"accept-language", "de", "cache-control", "no-cache"}}, "answer 5"},
+		{speaking("de"), "answer 5"},
+		{speaking("en"), "answer 2"},
+	} {
+		got := h.call(t.Context(), step.c)
+		if got.text != step.want || len(got.header["vary"]) != 2 {
+			t.Errorf("call %d: %q with %v, want %q and the header", i, got.text, got.header, step.want)
 		}
 	}
+}
+
+// Each language is asked for once, also by those who come at the same time.
+func TestWaitingForAnswersThatVary(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, forAll(time.Minute), nil)
+		h.takes, h.header = time.Second, metadata.Pairs("vary", "accept-language")
+		for range 2 {
+			all := h.several(t, speaking("de"), speaking("en"), speaking("de"), speaking("en"), speaking("en"))
+			if all[0].text != all[2].text || all[1].text != all[3].text || all[1].text != all[4].text || all[0].text == all[1].text {
+				t.Errorf("%q, %q, %q, %q, %q: want one answer for each language", all[0].text, all[1].text, all[2].text, all[3].text, all[4].text)
+			}
+			time.Sleep(2 * time.Minute)
+		}
+		if h.asked.Load() != 4 {
+			t.Errorf("the upstream was asked %d times, want twice for each language", h.asked.Load())
+		}
+	})
 }
 
 func TestErrorsAndStandInsAreNotKept(t *testing.T) {

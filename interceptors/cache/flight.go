@@ -15,10 +15,11 @@ import (
 // on behalf of those who wait: when it fails for its own reasons, the next of
 // them asks itself.
 type flight struct {
-	landed chan struct{} // closed when what follows is known
-	answer *answers.Answer
-	err    error
-	ended  ending
+	landed  chan struct{} // closed when what follows is known
+	answer  *answers.Answer
+	variant answers.Key // that the answer has
+	err     error
+	ended   ending
 }
 
 // ending is what a flight means for those who waited.
@@ -33,8 +34,8 @@ const (
 // together answers the call with that of another one on its way, or else asks
 // for all who come meanwhile.
 func (c *one) together() error {
-	for {
-		f, first := c.rpc.caches.join(c.key)
+	for began := c.variant; ; {
+		f, first := c.rpc.caches.join(c.variant)
 		if first {
 			c.rpc.results[miss].Inc()
 			return c.lead(f)
@@ -47,11 +48,20 @@ func (c *one) together() error {
 		}
 		switch f.ended {
 		case common:
-			c.rpc.results[shared].Inc()
 			if f.err != nil {
+				c.rpc.results[shared].Inc()
 				return f.err
 			}
-			return c.serve(f.answer)
+			variant := c.key.Variant(c.ctx, f.answer.Vary())
+			if variant == f.variant {
+				c.rpc.results[shared].Inc()
+				return c.serve(f.answer)
+			}
+			if c.variant == began { // wait for those with the same headers
+				c.variant = variant
+				continue
+			}
+			fallthrough
 		case alone:
 			c.rpc.results[bypass].Inc()
 			_, err := c.ask()
@@ -74,12 +84,12 @@ func (c *Caches) join(k answers.Key) (_ *flight, first bool) {
 
 // lead asks the upstream and tells those who wait.
 func (c *one) lead(f *flight) error {
-	defer c.rpc.caches.land(c.key, f) // also when the chain panics
+	defer c.rpc.caches.land(c.variant, f) // also when the chain panics
 	a, err := c.ask()
 	f.answer, f.err = a, err
 	switch {
 	case err == nil && a != nil:
-		f.ended = common
+		f.ended, f.variant = common, c.key.Variant(c.ctx, a.Vary())
 	case err == nil:
 		f.ended = alone
 	case ofItsOwn(c.ctx, err):

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
@@ -58,7 +59,8 @@ func New(store *answers.Store, reg prometheus.Registerer) (*Fallbacks, error) {
 // request of the same caller while it is no older; it comes with age. Callers of
 // whom nothing is known are one, but a credential that no policy has looked at
 // (authorization, cookie) keeps a call out of this, and so does the backend's
-// cache-control no-store. Memory is that of the store: what was not asked for in
+// cache-control no-store. Answers that differ by a request header, as the backend's
+// vary says, are kept apart. Memory is that of the store: what was not asked for in
 // a while may be gone, and then the error is what is left.
 //
 // With response, fixed is served: its wire bytes, compiled by the caller. A
@@ -119,6 +121,13 @@ func (r *rpc) unary(ctx context.Context, method string, req, reply any, cc *grpc
 	return nil
 }
 
+// mayKeep reports whether the backend lets an answer with such a header be kept,
+// and another request can have it.
+func mayKeep(header metadata.MD) bool {
+	_, all := answers.VaryOf(header)
+	return !all && !answers.ControlOf(header).NoStore
+}
+
 // partial reports whether the answer is one of which something is missing: it
 // must not take the place of a whole one.
 func partial(ctx context.Context) bool {
@@ -131,9 +140,9 @@ func (r *rpc) lastGood(ctx context.Context, method string, req, reply any, cc *g
 	var heard answers.Heard
 	err := next(ctx, method, req, reply, cc, heard.Options(opts)...)
 	if err == nil {
-		if msg, ok := reply.(*call.Message); ok && !answers.ControlOf(heard.Header).NoStore && !partial(ctx) {
+		if msg, ok := reply.(*call.Message); ok && mayKeep(heard.Header) && !partial(ctx) {
 			if key, ok := r.key(ctx); ok {
-				r.fallbacks.store.Put(key, answers.New(msg, heard.Header, r.maxAge))
+				r.fallbacks.store.Put(ctx, key, answers.New(msg, heard.Header, r.maxAge))
 			}
 		}
 		return nil
@@ -145,7 +154,7 @@ func (r *rpc) lastGood(ctx context.Context, method string, req, reply any, cc *g
 	if !ok {
 		return err
 	}
-	a := r.fallbacks.store.Get(key)
+	a, _ := r.fallbacks.store.Get(ctx, key)
 	if a == nil || a.Into(reply, opts) != nil {
 		return err
 	}

@@ -395,3 +395,28 @@ func counted(t *testing.T, reg prometheus.Gatherer) map[string]float64 {
 	}
 	return got
 }
+
+// An answer in one language is no answer for those who want another.
+func TestTheLastGoodAnswerVaries(t *testing.T) {
+	u := &upstream{text: "guten Tag", header: metadata.Pairs("vary", "Accept-Language")}
+	f, _ := newFallbacks(t)
+	m := u.rpc(t, f, lastGood(time.Minute), "")
+	if _, _, err := ask(t.Context(), m, nil, "r", "accept-language", "de"); err != nil {
+		t.Fatal(err)
+	}
+	u.err = errDown
+	if down, _, err := ask(t.Context(), m, nil, "r", "accept-language", "de"); err != nil || down.Got[0] != "guten Tag" {
+		t.Errorf("%v %v, want the last good answer", down.Got, err)
+	}
+	if down, _, err := ask(t.Context(), m, nil, "r", "accept-language", "en"); status.Code(err) != codes.Unavailable {
+		t.Errorf("%v %v, want UNAVAILABLE: there is none in this language", down.Got, err)
+	}
+	u.err, u.header = nil, metadata.Pairs("vary", "*")
+	if _, _, err := ask(t.Context(), m, nil, "s"); err != nil {
+		t.Fatal(err)
+	}
+	u.err = errDown
+	if down, _, err := ask(t.Context(), m, nil, "s"); status.Code(err) != codes.Unavailable {
+		t.Errorf("%v %v, want UNAVAILABLE: no other request can have it", down.Got, err)
+	}
+}

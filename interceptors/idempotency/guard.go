@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"slices"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/redis"
 )
 
 // guard is the policy of one RPC.
@@ -97,14 +99,18 @@ func (h *held) ask(ctx context.Context) (claim, error) {
 	if got, ok := h.keys.local.peek(h.id); ok {
 		return got, nil
 	}
-	got, err := h.shared.claim(ctx, h.id, h.sent, h.token, h.lease)
+	err := h.keys.settle(ctx, h.id)
 	if err == nil {
-		h.store = h.shared
-		h.keys.freeOrphans(ctx, h.shared)
-		return got, nil
+		var got claim
+		if got, err = h.shared.claim(ctx, h.id, h.sent, h.token, h.lease); err == nil {
+			h.store = h.shared
+			return got, nil
+		}
+		if !errors.Is(err, redis.ErrDown) && !redis.Refused(err) {
+			h.later(void) // Redis may have given the key, or give it yet
+		}
 	}
 	h.failed(ctx, "a key could not be asked for", err)
-	h.orphan() // Redis may have given it all the same
 	if !h.open {
 		return claim{}, err
 	}
@@ -147,7 +153,7 @@ func (h *held) run(ctx context.Context, reply any, opts []grpc.CallOption, next 
 }
 
 // keep keeps the answer. If Redis does not take it, this process does, so that
-// repetitions that come here are still answered.
+// repetitions that come here are still answered, and Redis gets it later.
 func (h *held) keep(ctx context.Context, a *answer) {
 	if a.size() > h.keys.max {
 		a = tooLarge()
@@ -155,13 +161,14 @@ func (h *held) keep(ctx context.Context, a *answer) {
 	if err := h.store.keep(ctx, h.id, h.sent, h.token, a, h.ttl); err != nil {
 		h.failed(ctx, "an answer could not be kept", err)
 		_ = h.keys.local.keep(ctx, h.id, h.sent, h.token, a, h.ttl) // never fails
+		h.later(keep)
 	}
 }
 
 func (h *held) free(ctx context.Context) {
 	if err := h.store.free(ctx, h.id, h.sent, h.token); err != nil {
 		h.failed(ctx, "a key could not be freed before its lease ends", err)
-		h.orphan()
+		h.later(free)
 	}
 }
 

@@ -84,8 +84,10 @@ type Keys struct {
 	metrics *metrics
 	max     int // bytes of one answer
 
-	mu      sync.Mutex
-	orphans []orphan
+	mu         sync.Mutex // guards what follows
+	late       map[id][]late
+	lateCount  int
+	catchingUp bool // a goroutine makes the late changes
 }
 
 // New returns keys that nobody has used.
@@ -99,7 +101,7 @@ func New(o Options) (*Keys, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	k := &Keys{local: newMemory(o.MaxBytes), redis: o.Redis, log: o.Log, max: int(o.MaxBytes / 4)}
+	k := &Keys{local: newMemory(o.MaxBytes), redis: o.Redis, log: o.Log, max: int(o.MaxBytes / 4), late: map[id][]late{}}
 	var err error
 	k.metrics, err = newMetrics(o.Registerer, k.local)
 	return k, err

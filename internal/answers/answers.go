@@ -8,6 +8,7 @@
 package answers
 
 import (
+	"context"
 	"errors"
 	"math"
 	"slices"
@@ -42,6 +43,7 @@ const Degraded = "gatehouse-degraded"
 type Answer struct {
 	data   []byte
 	header metadata.MD
+	vary   []string // request headers that it depends on
 	stored time.Time
 	ttl    time.Duration
 }
@@ -51,6 +53,7 @@ type Answer struct {
 // how old the answer was and may become, are not part of it.
 func New(reply *call.Message, header metadata.MD, ttl time.Duration) *Answer {
 	a := &Answer{data: reply.Data.Materialize(), stored: time.Now(), ttl: ttl}
+	a.vary, _ = VaryOf(header)
 	for key, values := range header {
 		if call.ResponseReserved(key) || key == "age" || key == "cache-control" || key == "expires" {
 			continue
@@ -66,6 +69,9 @@ func New(reply *call.Message, header metadata.MD, ttl time.Duration) *Answer {
 
 // Age is how long ago the answer was given.
 func (a *Answer) Age() time.Duration { return time.Since(a.stored) }
+
+// Vary are the request headers that the answer depends on. Nobody writes to them.
+func (a *Answer) Vary() []string { return a.vary }
 
 // TTL is how long the answer may be kept, from when it was given.
 func (a *Answer) TTL() time.Duration { return a.ttl }
@@ -158,18 +164,35 @@ func NewStore(c *configv1.Answers, reg prometheus.Registerer) (*Store, error) {
 	return s, nil
 }
 
-// Get is the answer under k, or nil. It is never older than its TTL.
-func (s *Store) Get(k Key) *Answer {
+// Get is the answer under k to the request in ctx, or nil. It is never older than
+// its TTL. at is the key that it has or would have: a variant of k, if the answers
+// under k depend on headers of the request (RFC 9111, section 4.1).
+func (s *Store) Get(ctx context.Context, k Key) (_ *Answer, at Key) {
 	a, _ := s.kept.GetIfPresent(k)
-	return a
+	if a == nil || len(a.vary) == 0 {
+		return a, k
+	}
+	at = k.Variant(ctx, a.vary)
+	a, _ = s.kept.GetIfPresent(at)
+	return a, at
 }
 
-// Put keeps a under k, in place of what was there. An answer of more than a
-// sixteenth of the store, or one whose TTL is over, is not kept.
-func (s *Store) Put(k Key, a *Answer) {
-	if a.size() <= s.largest && a.ttl > a.Age() {
-		s.kept.Set(k, a)
+// Put keeps a under k, in place of what was there, for requests like that in ctx.
+// An answer of more than a sixteenth of the store, or one whose TTL is over, is
+// not kept.
+func (s *Store) Put(ctx context.Context, k Key, a *Answer) {
+	if a.size() > s.largest || a.ttl <= a.Age() {
+		return
 	}
+	if len(a.vary) > 0 {
+		// k itself leads to the variants, for as long as there is one.
+		signpost := &Answer{vary: a.vary, stored: a.stored, ttl: a.ttl}
+		old, _ := s.kept.GetIfPresent(k)
+		if old == nil || !slices.Equal(old.vary, a.vary) || old.ttl-old.Age() < a.ttl {
+			s.kept.Set(k, signpost)
+		}
+	}
+	s.kept.Set(k.Variant(ctx, a.vary), a)
 }
 
 // Size is how many bytes the answers take, those that have expired and were not

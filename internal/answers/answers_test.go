@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -50,26 +51,26 @@ func read(t *testing.T, a *answers.Answer) string {
 func TestAnswersAreKeptForTheirTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(t, 1<<20)
-		s.Put(key("a"), answer("one", time.Second))
-		s.Put(key("b"), answer("two", 3*time.Second))
+		s.Put(t.Context(), key("a"), answer("one", time.Second))
+		s.Put(t.Context(), key("b"), answer("two", 3*time.Second))
 		time.Sleep(time.Second - 1)
-		if a := s.Get(key("a")); a == nil || read(t, a) != "one" || a.Age() != time.Second-1 || a.TTL() != time.Second {
+		if a := get(t, s, key("a")); a == nil || read(t, a) != "one" || a.Age() != time.Second-1 || a.TTL() != time.Second {
 			t.Errorf("a = %v before its time, want it", a)
 		}
 		time.Sleep(time.Nanosecond)
-		if a := s.Get(key("a")); a != nil {
+		if a := get(t, s, key("a")); a != nil {
 			t.Error("a is there after its time")
 		}
-		s.Put(key("b"), answer("three", time.Minute))
+		s.Put(t.Context(), key("b"), answer("three", time.Minute))
 		time.Sleep(3 * time.Second)
-		if a := s.Get(key("b")); a == nil || read(t, a) != "three" {
+		if a := get(t, s, key("b")); a == nil || read(t, a) != "three" {
 			t.Errorf("b = %v, want what was put last", a)
 		}
-		s.Put(key("c"), answer("four", 0))
+		s.Put(t.Context(), key("c"), answer("four", 0))
 		late := answer("five", time.Second)
 		time.Sleep(time.Second)
-		s.Put(key("d"), late)
-		if s.Get(key("c")) != nil || s.Get(key("d")) != nil {
+		s.Put(t.Context(), key("d"), late)
+		if get(t, s, key("c")) != nil || get(t, s, key("d")) != nil {
 			t.Error("an answer without time left was kept")
 		}
 	})
@@ -82,23 +83,23 @@ func TestMemoryIsBounded(t *testing.T) {
 	for w := range 4 {
 		all.Go(func() {
 			for i := range 2000 {
-				s.Put(key(fmt.Sprint(w, i)), answer(strings.Repeat("x", 4000), time.Hour))
+				s.Put(t.Context(), key(fmt.Sprint(w, i)), answer(strings.Repeat("x", 4000), time.Hour))
 			}
 		})
 	}
 	all.Wait()
-	s.Put(key("last"), answer("x", time.Hour))
+	s.Put(t.Context(), key("last"), answer("x", time.Hour))
 	if got := s.Size(); got > limit || got < limit/2 {
 		t.Errorf("32 MB were put, %d bytes are kept, want at most %d and not much less", got, limit)
 	}
-	s.Put(key("large"), answer(strings.Repeat("x", limit/16), time.Hour))
-	if s.Get(key("large")) != nil {
+	s.Put(t.Context(), key("large"), answer(strings.Repeat("x", limit/16), time.Hour))
+	if get(t, s, key("large")) != nil {
 		t.Error("an answer of more than a sixteenth of the store was kept")
 	}
-	s.Put(key("fits"), answer(strings.Repeat("x", limit/16-1000), time.Hour))
+	s.Put(t.Context(), key("fits"), answer(strings.Repeat("x", limit/16-1000), time.Hour))
 	headers := answers.New(&call.Message{}, metadata.Pairs("x-long", strings.Repeat("x", limit/16)), time.Hour)
-	s.Put(key("long headers"), headers)
-	if s.Get(key("long headers")) != nil {
+	s.Put(t.Context(), key("long headers"), headers)
+	if get(t, s, key("long headers")) != nil {
 		t.Error("headers were not counted")
 	}
 }
@@ -275,4 +276,55 @@ func FuzzParseControl(f *testing.F) {
 			t.Errorf("%q said twice is %+v, once %+v", header, twice, c)
 		}
 	})
+}
+
+func get(t *testing.T, s *answers.Store, k answers.Key) *answers.Answer {
+	t.Helper()
+	a, _ := s.Get(t.Context(), k)
+	return a
+}
+
+func TestFreshness(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	at := func(d time.Duration) string { return now.Add(d).Format(http.TimeFormat) }
+	for _, tc := range []struct {
+		pairs []string
+		want  time.Duration
+		said  bool
+	}{
+		{nil, 0, false},
+		{[]string{"cache-control", "public"}, 0, false},
+		{[]string{"cache-control", "max-age=60"}, time.Minute, true},
+		{[]string{"cache-control", "max-age=60", "expires", at(-time.Hour)}, time.Minute, true},
+		{[]string{"cache-control", "max-age=60", "age", "20"}, 40 * time.Second, true},
+		{[]string{"expires", at(time.Minute)}, time.Minute, true},
+		{[]string{"expires", at(time.Minute), "age", "70"}, -10 * time.Second, true},
+		{[]string{"expires", at(time.Minute), "date", at(30 * time.Second)}, 30 * time.Second, true},
+		{[]string{"expires", at(-time.Second)}, -time.Second, true},
+		{[]string{"expires", "0"}, 0, true},
+		{[]string{"expires", at(time.Minute), "expires", "-1"}, 0, true},
+	} {
+		if got, said := answers.Freshness(metadata.Pairs(tc.pairs...), now); got != tc.want || said != tc.said {
+			t.Errorf("%q: %v, %v; want %v, %v", tc.pairs, got, said, tc.want, tc.said)
+		}
+	}
+}
+
+func TestVariants(t *testing.T) {
+	of := func(pairs ...string) answers.Key {
+		ctx := metadata.NewOutgoingContext(t.Context(), metadata.Pairs(pairs...))
+		return answers.KeyOf(nil, "k").Variant(ctx, []string{"a", "host"})
+	}
+	keys := map[answers.Key]int{}
+	for i, pairs := range [][]string{
+		nil, {"a", ""}, {"a", "1"}, {"a", "1", "a", "2"}, {"a", "1, 2"}, {"host", "1"}, {"x-forwarded-host", "1"},
+	} {
+		if before, ok := keys[of(pairs...)]; ok {
+			t.Errorf("%q has the key of number %d", pairs, before)
+		}
+		keys[of(pairs...)] = i
+	}
+	if of("a", "1", "b", "2") != of("a", "1", "b", "3") {
+		t.Error("a header that does not matter changes the key")
+	}
 }

@@ -3,6 +3,7 @@ package answers
 import (
 	"errors"
 	"math"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -14,8 +15,13 @@ import (
 // the gateway goes by it. Directives that it does not know, it ignores.
 type Control struct {
 	NoCache, NoStore, Private bool
+	// OnlyIfCached, of a request, says that the upstream is not to be asked.
+	OnlyIfCached bool
+	// MinFresh, of a request, is how much longer an answer must stay fresh.
+	MinFresh time.Duration
 	// MaxAge is how long an answer is fresh: what s-maxage says, for the gateway
-	// is a shared cache, else max-age. It is negative if neither is there.
+	// is a shared cache, else max-age; of a request, how old an answer may be. It
+	// is negative if neither is there.
 	MaxAge time.Duration
 }
 
@@ -37,6 +43,10 @@ func ParseControl(values []string) Control {
 				c.NoStore = true
 			case "private":
 				c.Private = true
+			case "only-if-cached":
+				c.OnlyIfCached = true
+			case "min-fresh":
+				c.MinFresh = max(c.MinFresh, seconds(arg))
 			case "max-age":
 				private = min(private, seconds(arg))
 			case "s-maxage":
@@ -70,4 +80,56 @@ func seconds(arg string) time.Duration {
 	default:
 		return 0
 	}
+}
+
+// Takes reports whether a request with these directives may be answered with a.
+func (c Control) Takes(a *Answer) bool {
+	age := a.Age()
+	return !c.NoCache && (c.MaxAge < 0 || age <= c.MaxAge && c.MaxAge > 0) && a.ttl-age >= c.MinFresh
+}
+
+// Freshness is how much longer an answer with such a header is fresh: for as long
+// as max-age or s-maxage says, else until Expires, less the age that it came with
+// (RFC 9111, sections 4.2 and 5.3). It is zero or less for an answer that is stale,
+// and said is false if the header does not tell.
+func Freshness(header metadata.MD, now time.Time) (_ time.Duration, said bool) {
+	fresh := ControlOf(header).MaxAge
+	if fresh < 0 {
+		if len(header["expires"]) == 0 {
+			return 0, false
+		}
+		if date, err := http.ParseTime(strings.Join(header["date"], "")); err == nil {
+			now = date
+		}
+		fresh = never
+		for _, v := range header["expires"] {
+			at, err := http.ParseTime(v)
+			if err != nil {
+				return 0, true // as "0" is: it has expired
+			}
+			fresh = min(fresh, at.Sub(now))
+		}
+	}
+	for _, v := range header["age"] {
+		fresh -= seconds(v)
+	}
+	return fresh, true
+}
+
+// PrivateControl is a Cache-Control header with what values say, but for the one
+// client only: shared caches may not keep the answer.
+func PrivateControl(values []string) string {
+	list := []string{"private"}
+	for _, v := range values {
+		for directive := range strings.SplitSeq(v, ",") {
+			directive = strings.TrimSpace(directive)
+			name, _, _ := strings.Cut(directive, "=")
+			switch strings.ToLower(strings.TrimSpace(name)) {
+			case "", "public", "private", "s-maxage":
+			default:
+				list = append(list, directive)
+			}
+		}
+	}
+	return strings.Join(list, ", ")
 }

@@ -276,7 +276,7 @@ func (b *builder) warnings() []string {
 		list = append(list, b.file.Errorf(fmt.Sprintf("expose[%d].policy.auth", i),
 			"takes the place of what the contract says who may call %s", several(b.overruled[i])).Error())
 	}
-	return slices.Concat(list, b.unreachable(), b.sharedNames())
+	return slices.Concat(list, b.forgotten(), b.unreachable(), b.sharedNames())
 }
 
 // sharedNames tells of messages in which fields would have the same name in JSON.

@@ -22,7 +22,7 @@ func newMetrics() metrics {
 	}, []string{"kind"})
 	return metrics{
 		up: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gatehouse_redis_up", Help: "Whether Redis answered the last time.",
+			Name: "gatehouse_redis_up", Help: "Whether Redis answers and takes writes.",
 		}),
 		failures: failures,
 		failed:   failures.WithLabelValues("failed"),

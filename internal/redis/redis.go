@@ -3,8 +3,10 @@
 //
 // A call must not wait for a store that is away. So the first operation that
 // fails for want of a connection or of time marks the store as down, and from
-// then on every operation fails at once with [ErrDown], until Redis has answered
-// a PING that is sent from the background.
+// then on every operation fails at once with [ErrDown], until a background
+// goroutine has written a key to Redis. Redis that answers but does not take
+// writes is down as well: when it refuses an operation, the same write tells
+// whether it would refuse all.
 package redis
 
 import (
@@ -40,7 +42,7 @@ const (
 )
 
 // ErrDown is the outcome of an operation that was not tried, because Redis did
-// not answer the last time and has not answered since.
+// not do what it was asked the last time and has not recovered since.
 var ErrDown = errors.New("redis is down")
 
 // Options are where Redis is, and how long to wait for it.
@@ -78,16 +80,19 @@ type Store struct {
 	// before Redis went away says nothing about Redis after it came back.
 	epoch atomic.Int64
 
-	closing context.Context // ends with Close
-	close   context.CancelFunc
-	mu      sync.Mutex // guards closed, and adding to probing
-	closed  bool
-	probing sync.WaitGroup
+	closing    context.Context // ends with Close
+	close      context.CancelFunc
+	mu         sync.Mutex // guards what follows, and adding to background
+	closed     bool
+	doubted    bool          // a goroutine checks whether Redis takes writes
+	checked    time.Time     // when that was last so
+	recovery   chan struct{} // closed while Redis is up
+	background sync.WaitGroup
 }
 
-// Dial connects to Redis. It asks for a sign of life once, for at most a second,
-// so that a store that is up is used from the first call on; one that is not is
-// no error, but is looked for in the background.
+// Dial connects to Redis. It writes a key, for at most a second, so that a store
+// that is up is used from the first call on. One that is down is not an error: it
+// is looked for in the background.
 func Dial(o Options) (*Store, error) {
 	if len(o.Addresses) == 0 {
 		return nil, errors.New(`addresses: want at least one "host:port"`)
@@ -107,14 +112,15 @@ func Dial(o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{prefix: o.Prefix, timeout: o.Timeout, log: o.Log, metrics: newMetrics()}
+	s := &Store{prefix: o.Prefix, timeout: o.Timeout, log: o.Log, metrics: newMetrics(), recovery: make(chan struct{})}
+	close(s.recovery)
 	if err := s.metrics.register(o.Registerer); err != nil {
 		return nil, err
 	}
 	goredis.SetLogger(silent{})
 	s.client = goredis.NewUniversalClient(universal(o))
 	s.closing, s.close = context.WithCancel(context.Background())
-	if err := s.ping(); err != nil {
+	if err := s.check(); err != nil {
 		s.fail(0, err)
 	} else {
 		s.metrics.up.Set(1)
@@ -165,8 +171,31 @@ type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
 
-// Up reports whether Redis answered the last time.
+// Up reports whether Redis did what it was asked the last time.
 func (s *Store) Up() bool { return s.epoch.Load()%2 == 0 }
+
+// AwaitUp returns when Redis is up, or with an error when ctx ends.
+func (s *Store) AwaitUp(ctx context.Context) error {
+	s.mu.Lock()
+	recovery := s.recovery
+	s.mu.Unlock()
+	select {
+	case <-recovery:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Go runs f in a goroutine, unless the store is closed. Close cancels the context
+// of f and waits for f to return.
+func (s *Store) Go(f func(ctx context.Context)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.background.Go(func() { f(s.closing) })
+	}
+}
 
 // Close ends the connections. Operations that run fail.
 func (s *Store) Close() error {
@@ -175,6 +204,6 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	s.close()
 	err := s.client.Close()
-	s.probing.Wait()
+	s.background.Wait()
 	return err
 }

@@ -158,6 +158,86 @@ func TestOneFailureIsEnough(t *testing.T) {
 	}
 }
 
+// Redis answers and does not take writes: that is down, for whoever asks, and up
+// again as soon as it does.
+func TestWhatDoesNotTakeWritesIsDown(t *testing.T) {
+	for name, state := range map[string]struct{ spoil, mend string }{
+		"read-only replica":   {"REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"},
+		"no memory":           {"CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"},
+		"too few replicas":    {"CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0"},
+		"a user without keys": {"ACL SETUSER default resetkeys", "ACL SETUSER default allkeys"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := redistest.Start(t)
+			reg := prometheus.NewRegistry()
+			var log safeBuffer
+			o := redis.Options{Addresses: []string{server.Addr}, Timeout: 5 * time.Second, Registerer: reg, Log: slog.New(slog.NewTextHandler(&log, nil))}
+			s := dial(t, o)
+			server.Do(state.spoil)
+			until(t, "redis is down", func() bool {
+				if _, err := s.Run(t.Context(), count, []string{"n"}); err == nil {
+					t.Fatal("it was written to")
+				}
+				return !s.Up()
+			})
+			if _, err := s.Run(t.Context(), count, []string{"n"}); !errors.Is(err, redis.ErrDown) || redis.Refused(err) {
+				t.Errorf("err = %v, want ErrDown", err)
+			}
+			if got := gauge(t, reg, "gatehouse_redis_up"); got != 0 || strings.Count(log.String(), "redis is down") != 1 {
+				t.Errorf("gatehouse_redis_up = %v, want 0 and one line in the log:\n%s", got, log.String())
+			}
+			if later := dial(t, redis.Options{Addresses: o.Addresses}); later.Up() {
+				t.Error("up for who connects now, want down")
+			}
+			server.Do(state.mend)
+			until(t, "redis is up", s.Up)
+			if reply, err := s.Run(t.Context(), count, []string{"n"}); err != nil || reply != int64(1) {
+				t.Errorf("reply %v, %v; want 1", reply, err)
+			}
+			if got := gauge(t, reg, "gatehouse_redis_up"); got != 1 {
+				t.Errorf("gatehouse_redis_up = %v, want 1", got)
+			}
+		})
+	}
+}
+
+// AwaitUp and Go are for what must be done when Redis is back.
+func TestWhatWaitsForRedis(t *testing.T) {
+	server := redistest.Start(t)
+	s, err := redis.Dial(redis.Options{Addresses: []string{server.Addr}, Timeout: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.AwaitUp(t.Context()); err != nil {
+		t.Fatalf("err = %v, want none: it is up", err)
+	}
+	server.Kill()
+	if _, err := s.Run(t.Context(), count, []string{"n"}); err == nil || redis.Refused(err) {
+		t.Fatalf("err = %v, want that of the connection", err)
+	}
+	done := make(chan error)
+	s.Go(func(ctx context.Context) {
+		err := s.AwaitUp(ctx)
+		if err == nil {
+			_, err = s.Run(ctx, count, []string{"n"})
+		}
+		done <- err
+	})
+	server.Restart()
+	if err := <-done; err != nil {
+		t.Errorf("err = %v, want it done", err)
+	}
+	server.Kill()
+	until(t, "redis is down", func() bool { _, _ = s.Run(t.Context(), count, []string{"n"}); return !s.Up() })
+	ended := make(chan error, 1)
+	s.Go(func(ctx context.Context) { ended <- s.AwaitUp(ctx) })
+	s.Close()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("err = %v, want it ended by Close", err)
+	}
+	s.Go(func(context.Context) { t.Error("it runs after Close") })
+}
+
 // Operations that fail together are one change, not several.
 func TestManyFailuresAreOneChange(t *testing.T) {
 	server := redistest.Start(t)

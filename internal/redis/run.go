@@ -21,8 +21,10 @@ func NewScript(source string) *Script { return &Script{goredis.NewScript(source)
 //
 // Run takes no longer than the store's timeout, whatever the deadline of ctx.
 // It does not end with ctx either: a client that goes away, or that sets a short
-// deadline, must not cost a connection, nor make Redis look down to others. Any
-// error means that the outcome is not known; [ErrDown] that Redis was not asked.
+// deadline, must not cost a connection, nor make Redis look down to others.
+// [ErrDown] means that Redis was not asked, an error that is [Refused] that it did
+// not do the whole script. After any other error the outcome is not known, and
+// Redis may run the script later.
 func (s *Store) Run(ctx context.Context, script *Script, keys []string, args ...any) (any, error) {
 	epoch := s.epoch.Load()
 	if epoch%2 != 0 {
@@ -43,22 +45,17 @@ func (s *Store) Run(ctx context.Context, script *Script, keys []string, args ...
 		return nil, nil
 	}
 	s.metrics.failed.Inc()
-	if lost(err) {
+	if Refused(err) {
+		s.doubt(epoch)
+	} else {
 		s.fail(epoch, err)
 	}
 	return nil, fmt.Errorf("redis: %w", err)
 }
 
-// lost tells a store that does not serve, whose PING fails as well, from one
-// that refused one operation.
-func lost(err error) bool {
-	if _, ok := errors.AsType[goredis.Error](err); !ok {
-		return true
-	}
-	for _, prefix := range [...]string{"LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS", "max number of clients"} {
-		if goredis.HasErrorPrefix(err, prefix) {
-			return true
-		}
-	}
-	return false
+// Refused reports whether err, of Run, is what Redis answered: the script ended
+// where the error came up.
+func Refused(err error) bool {
+	_, ok := errors.AsType[goredis.Error](err)
+	return ok
 }

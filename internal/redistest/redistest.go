@@ -3,11 +3,14 @@
 package redistest
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"net"
 	"os/exec"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -69,6 +72,49 @@ func (s *Server) Restart() {
 	if !s.start() {
 		s.tb.Fatalf("redis-server does not start again on %s:\n%s", s.Addr, s.run.output())
 	}
+}
+
+// Freeze stops the process: it keeps its connections and answers nothing. It
+// returns when the process has stopped.
+func (s *Server) Freeze() {
+	s.tb.Helper()
+	s.signal(syscall.SIGSTOP)
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(s.run.cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		s.tb.Fatalf("redis-server did not stop: %v, %v", status, err)
+	}
+}
+
+// Thaw lets a process that is frozen go on.
+func (s *Server) Thaw() {
+	s.tb.Helper()
+	s.signal(syscall.SIGCONT)
+}
+
+func (s *Server) signal(what syscall.Signal) {
+	s.tb.Helper()
+	if err := s.run.cmd.Process.Signal(what); err != nil {
+		s.tb.Fatal(err)
+	}
+}
+
+// Do sends a command, such as "CONFIG SET maxmemory 1", and returns the first line
+// of the answer. An error fails the test.
+func (s *Server) Do(command string) string {
+	s.tb.Helper()
+	conn, err := new(net.Dialer).DialContext(s.tb.Context(), "tcp", s.Addr)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte(command + "\r\n")); err != nil {
+		s.tb.Fatal(err)
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil || strings.HasPrefix(line, "-") {
+		s.tb.Fatalf("%s: redis answered %q, %v", command, line, err)
+	}
+	return strings.TrimSpace(line)
 }
 
 // start reports whether the server came to take connections on Addr.

@@ -86,12 +86,12 @@ var scenarios = []scenario{
 
 	{"GatehouseRedisAway", "away", []string{"gatehouse_redis_up" + replica + "1x5 0x10"}, 10 * time.Minute, []string{"instance=a"}},
 	{"GatehouseRedisAway", "there", []string{"gatehouse_redis_up" + replica + "1x15"}, 10 * time.Minute, nil},
+	{"GatehouseRedisAway", "keys are not kept", []string{"gatehouse_redis_up" + replica + "1x20", "gatehouse_idempotency_store_failures_total" + replica + "0+1x20"}, 15 * time.Minute, []string{"instance=a"}},
+	{"GatehouseRedisAway", "away, and keys are not kept", []string{"gatehouse_redis_up" + replica + "0x20", "gatehouse_idempotency_store_failures_total" + replica + "0+1x20"}, 15 * time.Minute, []string{"instance=a"}},
+	{"GatehouseRedisAway", "keys were not kept long ago", []string{"gatehouse_redis_up" + replica + "1x20", "gatehouse_idempotency_store_failures_total" + replica + "7x20"}, 15 * time.Minute, nil},
 
 	{"GatehouseRedisFails", "now and then", []string{"gatehouse_redis_up" + replica + "1x40", `gatehouse_redis_failures_total{job="gatehouse", instance="a", kind="failed"} 0+1x40`}, 30 * time.Minute, []string{""}},
 	{"GatehouseRedisFails", "away, which another tells", []string{"gatehouse_redis_up" + replica + "0x40", `gatehouse_redis_failures_total{job="gatehouse", instance="a", kind="failed"} 0+1x40`}, 30 * time.Minute, nil},
-
-	{"GatehouseIdempotencyAtRisk", "failures", []string{"gatehouse_idempotency_store_failures_total" + replica + "0+1x20"}, 15 * time.Minute, []string{"instance=a"}},
-	{"GatehouseIdempotencyAtRisk", "long ago", []string{"gatehouse_idempotency_store_failures_total" + replica + "7x20"}, 15 * time.Minute, nil},
 
 	{"GatehouseReloadRefused", "refused", []string{"gatehouse_reload_last_result" + replica + "1x5 0x10"}, 12 * time.Minute, []string{"instance=a"}},
 	{"GatehouseReloadRefused", "mended", []string{"gatehouse_reload_last_result" + replica + "0x5 1x10"}, 12 * time.Minute, nil},

@@ -736,7 +736,8 @@ type Idempotency struct {
 	// A call of which nobody knows whether it was executed, because its gateway
 	// died, or its backend was lost or too slow, is not executed again: until `ttl`
 	// is over, its repetitions are refused with ABORTED. Otherwise they go on,
-	// which is right where backends know the key themselves. Not together with
+	// which is right where backends know the key themselves. With `store: local` a
+	// gateway that dies or restarts has forgotten its calls. Not together with
 	// `on_failure: open`.
 	// Default: `false`.
 	AtMostOnce    *bool `protobuf:"varint,6,opt,name=at_most_once,json=atMostOnce,proto3,oneof" json:"at_most_once,omitempty"`

@@ -1,0 +1,27 @@
+package gateway
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+)
+
+// forgotten warns of calls that are to be executed at most once, where what a
+// gateway remembers of them ends with its process.
+func (b *builder) forgotten() []string {
+	rpcs := map[int][]string{} // by exposure
+	for _, e := range b.exposed {
+		p := e.effective.Policy.GetIdempotency()
+		if on(p) && p.GetAtMostOnce() && p.GetStore() != policyv1.Store_STORE_REDIS {
+			rpcs[e.index] = append(rpcs[e.index], string(e.method.FullName()))
+		}
+	}
+	var list []string
+	for _, i := range slices.Sorted(maps.Keys(rpcs)) {
+		list = append(list, b.file.Errorf(fmt.Sprintf("expose[%d].policy.idempotency.at_most_once", i),
+			"with store: local a call is executed again when it is repeated after a restart, or at another replica; take store: redis (of %s)", several(rpcs[i])).Error())
+	}
+	return list
+}
