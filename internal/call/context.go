@@ -143,11 +143,19 @@ type callKey struct{}
 
 // PeerIP is the client's address, as believed, without a port; the zero Addr if
 // it is none, as on a unix socket.
-func (c *Call) PeerIP() netip.Addr {
-	if ap, err := netip.ParseAddrPort(c.Peer); err == nil {
+func (c *Call) PeerIP() netip.Addr { return Address(c.Peer) }
+
+// Address reads an IP address with or without a port, an IPv6 one with or without
+// brackets; the zero Addr if text is none. An IPv4-mapped address is the IPv4
+// address, and zones are dropped.
+func Address(text string) netip.Addr {
+	if ap, err := netip.ParseAddrPort(text); err == nil {
 		return ap.Addr().Unmap().WithZone("")
 	}
-	ip, _ := netip.ParseAddr(c.Peer)
+	if n := len(text); n > 2 && text[0] == '[' && text[n-1] == ']' {
+		text = text[1 : n-1]
+	}
+	ip, _ := netip.ParseAddr(text)
 	return ip.Unmap().WithZone("")
 }
 

@@ -69,7 +69,7 @@ func (s *Settings) askedFor(a *arrival) (host, scheme string) {
 	if a.tls != nil {
 		scheme = schemeHTTPS
 	}
-	if len(a.hosts)+len(a.protos) == 0 || !s.trusted(hostOf(a.remote)) {
+	if len(a.hosts)+len(a.protos) == 0 || !s.trusted(call.Address(a.remote)) {
 		return host, scheme
 	}
 	if h := lastOf(a.hosts); h != "" && httpguts.ValidHostHeader(h) {
@@ -98,7 +98,7 @@ func (s *Settings) schemeOf(r *http.Request) string {
 // stamp adds what the gateway itself says to backends.
 func (s *Settings) stamp(md metadata.MD, t *Table, c *call.Call, l lineage, remote string, forwarded []string) {
 	hop := hostOf(remote)
-	if len(forwarded) > 0 && s.trusted(hop) {
+	if len(forwarded) > 0 && s.trusted(call.Address(remote)) {
 		if chain := joined(forwarded); unprintable(chain) {
 			s.drop(UnfitValue)
 		} else {
@@ -138,15 +138,8 @@ func hostOf(addr string) string {
 	return host
 }
 
-func (s *Settings) trusted(host string) bool {
-	if len(s.Proxies) == 0 {
-		return false
-	}
-	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return false
-	}
-	ip = ip.Unmap()
+// trusted reports whether ip is one of the proxies in front.
+func (s *Settings) trusted(ip netip.Addr) bool {
 	for _, p := range s.Proxies {
 		if p.Contains(ip) {
 			return true
@@ -155,19 +148,28 @@ func (s *Settings) trusted(host string) bool {
 	return false
 }
 
-// peerOf is the client's address: of the connection, or, behind trusted proxies,
-// the right-most hop that is none of them.
+// peerOf is the client's address: that of the connection, or, behind trusted
+// proxies, the right-most hop that is none of them. A hop that is no address, such
+// as "unknown", counts as the proxy that reported it: a client without an address
+// would be on no list.
 func (s *Settings) peerOf(remote string, forwarded []string) string {
-	host := hostOf(remote)
-	if len(forwarded) == 0 || !s.trusted(host) {
+	if len(forwarded) == 0 || !s.trusted(call.Address(remote)) {
 		return remote
 	}
-	hops := strings.Split(joined(forwarded), ",")
-	for _, hop := range slices.Backward(hops) {
-		host = strings.TrimSpace(hop)
-		if !s.trusted(host) {
+	peer := remote
+	for _, hop := range slices.Backward(strings.Split(joined(forwarded), ",")) {
+		hop = strings.TrimSpace(hop)
+		if hop == "" {
+			continue // RFC 9110, section 5.6.1.2
+		}
+		ip := call.Address(hop)
+		if !ip.IsValid() {
+			break
+		}
+		peer = ip.String()
+		if !s.trusted(ip) {
 			break
 		}
 	}
-	return host
+	return peer
 }

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
 )
@@ -295,6 +296,14 @@ func TestTrustedProxies(t *testing.T) {
 			backends: "6.6.6.6, 192.0.2.1, 10.1.2.3, 127.0.0.1"},
 		{name: "only proxies", proxies: []string{"127.0.0.1", "10.0.0.0/8"}, sent: []string{"10.1.2.3"}, peer: "10.1.2.3", backends: "10.1.2.3, 127.0.0.1"},
 		{name: "nothing sent", proxies: []string{"127.0.0.1"}, backends: "127.0.0.1"},
+		{name: "no address", proxies: []string{"127.0.0.1"}, sent: []string{"garbage"}, backends: "garbage, 127.0.0.1"},
+		{name: "no address in front of a proxy", proxies: []string{"127.0.0.1", "10.0.0.0/8"}, sent: []string{"192.0.2.1, unknown, 10.1.2.3"}, peer: "10.1.2.3",
+			backends: "192.0.2.1, unknown, 10.1.2.3, 127.0.0.1"},
+		{name: "with ports", proxies: []string{"127.0.0.1", "10.0.0.0/8"}, sent: []string{"192.0.2.1:5555, 10.1.2.3:80"}, peer: "192.0.2.1",
+			backends: "192.0.2.1:5555, 10.1.2.3:80, 127.0.0.1"},
+		{name: "IPv6 in brackets", proxies: []string{"127.0.0.1", "2001:db8:1::/48"}, sent: []string{"[2001:db8::7], [2001:db8:1::1]:80"}, peer: "2001:db8::7",
+			backends: "[2001:db8::7], [2001:db8:1::1]:80, 127.0.0.1"},
+		{name: "empty elements", proxies: []string{"127.0.0.1"}, sent: []string{"192.0.2.1, ,"}, peer: "192.0.2.1", backends: "192.0.2.1, ,, 127.0.0.1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			g := gatewaytest.Start(t, gatewaytest.Config(backend, withProxies(tc.proxies...)))
@@ -324,6 +333,27 @@ func TestTrustedProxies(t *testing.T) {
 				check(i + 2)
 			}
 		})
+	}
+}
+
+// TestForwardedGarbage: a hop that is no address does not get a client past a
+// list of denied networks.
+func TestForwardedGarbage(t *testing.T) {
+	t.Parallel()
+	g := gatewaytest.Start(t, gatewaytest.Config(product(t, fourKinds[getProduct]), withProxies("127.0.0.1"), func(c *configv1.Config) {
+		c.Expose[0].Policy.Ip = &policyv1.Ip{Deny: []string{"127.0.0.0/8"}}
+	}))
+	for _, sent := range []string{"garbage", "_hidden", "999.1.1.1", "unknown, unknown", "192.0.2.1, garbage"} {
+		if a := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", productPath, "", "X-Forwarded-For: "+sent)); a.StatusCode != http.StatusForbidden {
+			t.Errorf("X-Forwarded-For %q over REST: %d, want 403", sent, a.StatusCode)
+		}
+		ctx := metadata.AppendToOutgoingContext(soon(t), "x-forwarded-for", sent)
+		for _, address := range []string{g.GRPC, g.HTTP} {
+			_, err := catalogv1.NewCatalogServiceClient(gatewaytest.Dial(t, address, nil)).GetProduct(ctx, &catalogv1.GetProductRequest{})
+			if status.Code(err) != codes.PermissionDenied {
+				t.Errorf("x-forwarded-for %q over gRPC: %v, want PERMISSION_DENIED", sent, err)
+			}
+		}
 	}
 }
 
