@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,19 +42,23 @@ type Options struct {
 type Store struct {
 	log *slog.Logger
 
-	mu    sync.Mutex
-	files map[string]*source // by their paths
+	// reading is held while files are read, which may take long on a network.
+	// Taken before mu.
+	reading sync.Mutex
+	mu      sync.Mutex
+	files   map[string]*source // by their paths; guarded by mu
 }
 
 // source is a certificate with its key, or a list of authorities.
 type source struct {
 	paths []string
-	users int
 	read  func(data [][]byte) (*material, error)
 
-	material *material
-	sum      sum
-	problem  string // "" if the files could be used when they were last looked at
+	material atomic.Pointer[material] // handshakes take no lock for it
+	sum      sum                      // guarded by Store.reading
+
+	users   int    // guarded by Store.mu
+	problem string // "" if the files could be used when they were last looked at; guarded by Store.mu
 }
 
 // material is what is made of a source's files. It is immutable.
@@ -78,13 +83,24 @@ func New(o Options) (*Store, error) {
 // Look reads the files anew that have changed. It returns what is wrong with
 // those that cannot be used, all of it.
 func (s *Store) Look() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.reading.Lock()
+	defer s.reading.Unlock()
 	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(s.files)) {
-		errs = append(errs, s.look(s.files[name]))
+	for _, f := range s.sources() {
+		errs = append(errs, s.look(f))
 	}
 	return errors.Join(errs...)
+}
+
+// sources lists what is in use, by the files.
+func (s *Store) sources() []*source {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*source, 0, len(s.files))
+	for _, name := range slices.Sorted(maps.Keys(s.files)) {
+		list = append(list, s.files[name])
+	}
+	return list
 }
 
 // State is how a certificate with its key, or a file of authorities, is.
@@ -101,29 +117,33 @@ func (s *Store) States() []State {
 	states := make([]State, 0, len(s.files))
 	for _, name := range slices.Sorted(maps.Keys(s.files)) {
 		f := s.files[name]
-		states = append(states, State{Files: f.paths, Ends: f.material.ends, Problem: f.problem})
+		states = append(states, State{Files: f.paths, Ends: f.material.Load().ends, Problem: f.problem})
 	}
 	return states
 }
 
-// look logs what comes of it, a problem once. s.mu is held.
+// look logs what comes of it, a problem once. s.reading is held.
 func (s *Store) look(f *source) error {
 	changed, err := f.load()
+	problem := ""
+	if err != nil {
+		problem = err.Error()
+	}
+	s.mu.Lock()
+	before := f.problem
+	f.problem = problem
+	s.mu.Unlock()
 	files := strings.Join(f.paths, ", ")
 	switch {
-	case err != nil:
-		if f.problem != err.Error() {
-			s.log.Error("a certificate cannot be used: the one before stays in force", "files", files, "error", err)
-		}
-		f.problem = err.Error()
-	case changed || f.problem != "":
-		f.problem = ""
-		s.log.Info("a certificate was read anew", "files", files, "ends", f.material.ends)
+	case err != nil && problem != before:
+		s.log.Error("a certificate cannot be used: the one before stays in force", "files", files, "error", err)
+	case err == nil && (changed || before != ""):
+		s.log.Info("a certificate was read anew", "files", files, "ends", f.material.Load().ends)
 	}
 	return err
 }
 
-// load reads the files if they are others than before.
+// load reads the files if they are others than before. Store.reading is held.
 func (f *source) load() (changed bool, _ error) {
 	data := make([][]byte, len(f.paths))
 	for i, path := range f.paths {
@@ -133,32 +153,45 @@ func (f *source) load() (changed bool, _ error) {
 		}
 	}
 	now := sumOf(data)
-	if f.material != nil && now == f.sum {
+	if f.material.Load() != nil && now == f.sum {
 		return false, nil
 	}
 	m, err := f.read(data)
 	if err != nil {
 		return false, fmt.Errorf("tls: %w", err)
 	}
-	f.material, f.sum = m, now
+	f.material.Store(m)
+	f.sum = now
 	return true, nil
 }
 
 // use finds a source or reads it for the first time. release gives it back.
 func (s *Store) use(paths []string, read func([][]byte) (*material, error)) (*source, error) {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	name := strings.Join(paths, "\x00")
+	if f := s.known(name); f != nil {
+		return f, nil
+	}
+	f := &source{paths: paths, read: read, users: 1}
+	if _, err := f.load(); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	name := strings.Join(paths, "\x00")
-	f := s.files[name]
-	if f == nil {
-		f = &source{paths: paths, read: read}
-		if _, err := f.load(); err != nil {
-			return nil, err
-		}
-		s.files[name] = f
-	}
-	f.users++
+	s.files[name] = f
 	return f, nil
+}
+
+// known counts one more user of a source; nil if nobody uses it yet.
+func (s *Store) known(name string) *source {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.files[name]
+	if f != nil {
+		f.users++
+	}
+	return f
 }
 
 func (s *Store) release(f *source) {
@@ -170,11 +203,9 @@ func (s *Store) release(f *source) {
 }
 
 // now is what the source says.
-func (s *Store) now(f *source) *material {
+func (f *source) now() *material {
 	if f == nil {
 		return new(material)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return f.material
+	return f.material.Load()
 }

@@ -55,8 +55,8 @@ func (c *Client) Release() {
 // one that follows them, since what crypto/tls can ask for later does not tell it
 // which host was dialled where that is an address.
 func (c *Client) Config() *tls.Config {
-	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.name, RootCAs: c.store.now(c.authorities).pool}
-	if pair := c.store.now(c.pair).pair; pair != nil {
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.name, RootCAs: c.authorities.now().pool}
+	if pair := c.pair.now().pair; pair != nil {
 		conf.Certificates = []tls.Certificate{*pair}
 	}
 	return conf

@@ -35,7 +35,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 		if f.problem != "" {
 			result = 0
 		}
-		to <- prometheus.MustNewConstMetric(expiryDesc, prometheus.GaugeValue, float64(f.material.ends.Unix()), f.paths[0])
+		to <- prometheus.MustNewConstMetric(expiryDesc, prometheus.GaugeValue, float64(f.material.Load().ends.Unix()), f.paths[0])
 		to <- prometheus.MustNewConstMetric(resultDesc, prometheus.GaugeValue, result, f.paths[0])
 	}
 }

@@ -31,13 +31,12 @@ func (s *Store) Server(f ServerFiles) (*tls.Config, error) {
 			return nil, err
 		}
 	}
-	l := &listener{store: s, files: f, pair: pair, authorities: authorities}
+	l := &listener{files: f, pair: pair, authorities: authorities}
 	return &tls.Config{MinVersion: f.MinVersion, NextProtos: f.Protocols, GetConfigForClient: l.config}, nil
 }
 
 // listener makes a configuration once for each change.
 type listener struct {
-	store             *Store
 	files             ServerFiles
 	pair, authorities *source
 	made              atomic.Pointer[made]
@@ -50,7 +49,7 @@ type made struct {
 }
 
 func (l *listener) config(*tls.ClientHelloInfo) (*tls.Config, error) {
-	pair, authorities := l.store.now(l.pair), l.store.now(l.authorities)
+	pair, authorities := l.pair.now(), l.authorities.now()
 	if m := l.made.Load(); m != nil && m.pair == pair && (l.authorities == nil || m.authorities == authorities) {
 		return m.config, nil
 	}
