@@ -82,6 +82,7 @@ func fetchFrom(name string, c *policyv1.Jwt, o *Options, parts *shared, get func
 	f := &fetchedKeys{
 		name: name, get: get, log: o.Log, refresh: defaultRefresh, minRefresh: defaultMinRefresh,
 		ok: parts.fetches.WithLabelValues(name, "ok"), failed: parts.fetches.WithLabelValues(name, "failed"),
+		empty: parts.fetches.WithLabelValues(name, "empty"),
 	}
 	if d := c.GetRefresh().AsDuration(); d > 0 {
 		f.refresh = d

@@ -56,16 +56,21 @@ func (f *fileKeys) newer(_ context.Context, old *keySet) (*keySet, error) {
 
 func (f *fileKeys) close() {}
 
+// keptWithout is how long keys serve on for an issuer that answers with a set in
+// which no key can be used. That is a fault far more often than it is meant; an
+// issuer that means to withdraw all its keys is obeyed by then.
+const keptWithout = 24 * time.Hour
+
 // fetchedKeys are keys that are fetched: in the background when they have come of
 // age, and when a token names one that is not known. Between two fetches passes
 // the least time, whoever asks; while one is under way all wait for it. Old keys
-// serve until there are new ones.
+// serve until there are new ones, but see keptWithout.
 type fetchedKeys struct {
 	name                string
 	get                 func(context.Context) ([]byte, error)
 	refresh, minRefresh time.Duration
 	log                 *slog.Logger
-	ok, failed          prometheus.Counter
+	ok, failed, empty   prometheus.Counter
 
 	set    atomic.Pointer[keySet]
 	ctx    context.Context
@@ -77,6 +82,7 @@ type fetchedKeys struct {
 	began    time.Time     // of the last fetch
 	next     time.Time     // when the next one is due
 	failures int           // in a row
+	good     time.Time     // when keys were last fetched of which one can be used
 	skipped  int           // keys of the last set that could not be used
 }
 
@@ -188,22 +194,24 @@ func (f *fetchedKeys) fetch() (*keySet, error) {
 func (f *fetchedKeys) conclude(set *keySet, err error) {
 	if err != nil {
 		f.failed.Inc()
-		f.next = time.Now().Add(min(f.minRefresh<<min(f.failures, 10), f.refresh))
-		f.failures++
+		f.retryLater()
 		if f.ctx.Err() == nil {
 			f.log.Warn("an issuer's keys could not be fetched", "authenticator", f.name, "error", err, "known", f.set.Load() != nil)
 		}
 		return
 	}
+	if err := set.usable(); err != nil {
+		f.without(set, err)
+		return
+	}
 	f.ok.Inc()
+	f.good = time.Now()
 	f.next = time.Now().Add(f.refresh)
 	if f.failures > 0 {
 		f.log.Info("an issuer's keys were fetched again", "authenticator", f.name)
 	}
 	f.failures = 0
-	if uerr := set.usable(); uerr != nil {
-		f.log.Warn("an issuer has no keys", "authenticator", f.name, "error", uerr)
-	} else if len(set.skipped) != f.skipped {
+	if len(set.skipped) != f.skipped {
 		f.log.Info("some of an issuer's keys cannot be used", "authenticator", f.name, "keys", set.skipped)
 	}
 	f.skipped = len(set.skipped)
@@ -211,10 +219,34 @@ func (f *fetchedKeys) conclude(set *keySet, err error) {
 	f.set.Store(set)
 }
 
+// retryLater plans the fetch after one that has brought nothing. f.mu is held.
+func (f *fetchedKeys) retryLater() {
+	f.next = time.Now().Add(min(f.minRefresh<<min(f.failures, 10), f.refresh))
+	f.failures++
+}
+
+// without keeps the keys of before, while they may be kept. f.mu is held.
+func (f *fetchedKeys) without(set *keySet, err error) {
+	f.empty.Inc()
+	f.retryLater()
+	old := f.set.Load()
+	if old == nil || len(old.all) == 0 {
+		f.log.Warn("an issuer has no keys", "authenticator", f.name, "error", err)
+		return
+	}
+	if left := keptWithout - time.Since(f.good); left > 0 {
+		f.log.Warn("an issuer has no keys: those of before stay", "authenticator", f.name, "error", err, "for", left.Round(time.Second).String())
+		return
+	}
+	f.log.Error("an issuer has had no keys for too long: those of before are given up", "authenticator", f.name, "error", err, "after", keptWithout.String())
+	set.succeed(old)
+	f.set.Store(set)
+}
+
 // keyFetches counts fetches.
 func keyFetches(reg prometheus.Registerer) (*prometheus.CounterVec, error) {
 	v := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "gatehouse_auth_key_fetches_total", Help: "Fetches of issuers' keys, by authenticator and outcome (ok, failed).",
+		Name: "gatehouse_auth_key_fetches_total", Help: "Fetches of issuers' keys, by authenticator and outcome (ok, failed, empty).",
 	}, []string{"authenticator", "outcome"})
 	if reg == nil {
 		return v, nil

@@ -118,6 +118,69 @@ func TestDefaultRefresh(t *testing.T) {
 
 const unknownKid = `{"alg":"ES256","kid":"kN"}`
 
+// TestIssuerWithoutKeys: a set in which no key can be used does not log everybody
+// out; for a day the keys of before stay.
+func TestIssuerWithoutKeys(t *testing.T) {
+	for _, nothing := range []string{`{"keys":[]}`, `{"keys":[{"kty":"new","kid":"k1"}]}`, `{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}`} {
+		synctest.Test(t, func(t *testing.T) {
+			i := newIssuer(t)
+			reg := prometheus.NewRegistry()
+			w := &web{respond: says(200, i.JWKS())}
+			g := newGate(t, newAuth(t, auth.Options{Transport: w, Registerer: reg}, fromURL()), accept("jwt"), auth.Rule{})
+			synctest.Wait()
+			claims := i.Claims(time.Now())
+			claims["exp"] = time.Now().Add(100 * time.Hour).Unix()
+			header := "Bearer " + i.Sign("ES256", claims)
+			wantCode(t, "with keys", g.do(t.Context(), "authorization", header), codes.OK)
+			w.becomes(says(200, []byte(nothing)))
+			time.Sleep(23 * time.Hour)
+			wantCode(t, "with the keys of before", g.do(t.Context(), "authorization", header), codes.OK)
+			if n := fetches(t, reg, "empty"); n < 2 {
+				t.Errorf("%v fetches of an empty set are counted", n)
+			}
+			time.Sleep(2 * time.Hour)
+			wantCode(t, "a day later", g.do(t.Context(), "authorization", header), codes.Unauthenticated)
+			w.becomes(says(200, i.JWKS()))
+			time.Sleep(time.Hour)
+			wantCode(t, "with keys again", g.do(t.Context(), "authorization", header), codes.OK)
+		})
+	}
+}
+
+// TestIssuerWithoutKeysEver: who has never had keys is not to be told from who is
+// down.
+func TestIssuerWithoutKeysEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := newIssuer(t)
+		w := &web{respond: says(200, []byte(`{"keys":[]}`))}
+		g := newGate(t, newAuth(t, auth.Options{Transport: w}, fromURL()), accept("jwt"), auth.Rule{})
+		synctest.Wait()
+		header := "Bearer " + i.Sign("ES256", i.Claims(time.Now()))
+		wantCode(t, "without keys", g.do(t.Context(), "authorization", header), codes.Unavailable)
+		w.becomes(says(200, i.JWKS()))
+		time.Sleep(20 * time.Second)
+		wantCode(t, "with keys", g.do(t.Context(), "authorization", header), codes.OK)
+	})
+}
+
+// fetches is how many ended so.
+func fetches(t *testing.T, reg *prometheus.Registry, outcome string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0.0
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "gatehouse_auth_key_fetches_total" && strings.Contains(m.String(), `"`+outcome+`"`) {
+				n += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return n
+}
+
 func TestIssuerThatIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(t)
