@@ -140,20 +140,3 @@ func scopesOf(v any) []string {
 		return nil
 	}
 }
-
-// claimAt finds the value at a dotted path. A name may have dots itself, as those
-// that are URLs do: the longest name that is there counts.
-func claimAt(claims map[string]any, path string) (any, bool) {
-	if v, ok := claims[path]; ok {
-		return v, v != nil
-	}
-	for i := len(path) - 1; i > 0; i-- {
-		if path[i] != '.' {
-			continue
-		}
-		if inner, ok := claims[path[:i]].(map[string]any); ok {
-			return claimAt(inner, path[i+1:])
-		}
-	}
-	return nil, false
-}

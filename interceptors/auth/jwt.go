@@ -155,7 +155,7 @@ func (j *jwtIssuer) verify(ctx context.Context, t *token) (*verification, error)
 		return nil, wrongToken("the bearer token is for another audience", nil)
 	}
 	for _, name := range j.required {
-		if _, ok := claimAt(t.claims, name); !ok {
+		if _, ok := call.ClaimAt(t.claims, name); !ok {
 			return nil, wrongToken(tokenInvalid, fmt.Errorf("the claim %s is missing", name))
 		}
 	}

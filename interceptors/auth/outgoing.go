@@ -118,7 +118,7 @@ func (o *outgoing) pairs(list []string, caller *call.Caller) []string {
 		return nil
 	}
 	for _, f := range o.forward {
-		v, ok := claimAt(caller.Claims, f.path)
+		v, ok := call.ClaimAt(caller.Claims, f.path)
 		if !ok {
 			continue
 		}

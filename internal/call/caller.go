@@ -15,7 +15,7 @@ type Caller struct {
 	// Authenticator is the name, in the configuration, of what knew the caller.
 	Authenticator string
 	// Claims are what else is known, as JSON has it: string, float64, bool,
-	// []any, map[string]any and nil.
+	// []any, map[string]any and nil; see ClaimAt.
 	Claims map[string]any
 	// Scopes are what the caller may ask for.
 	Scopes []string
@@ -23,6 +23,25 @@ type Caller struct {
 	// caller known otherwise, such as by an API key, that header is a credential
 	// that the gateway has not checked.
 	ByAuthorization bool
+}
+
+// ClaimAt finds the claim at a path, in which dots lead from a claim to one within
+// it. Names may have dots themselves, as those that are URLs do: at each step the
+// longest name counts under which there is something. A claim that is null is none.
+// This is the one syntax of such paths, wherever a claim is named.
+func ClaimAt(claims map[string]any, path string) (any, bool) {
+	if v, ok := claims[path]; ok {
+		return v, v != nil
+	}
+	for i := len(path) - 1; i > 0; i-- {
+		if path[i] != '.' {
+			continue
+		}
+		if inner, ok := claims[path[:i]].(map[string]any); ok {
+			return ClaimAt(inner, path[i+1:])
+		}
+	}
+	return nil, false
 }
 
 // SetCaller tells who calls. It is for the policy that authenticates, before the

@@ -147,8 +147,7 @@ func (h host) is(asked string) bool {
 
 // claim is a claim and the value it must have.
 type claim struct {
-	name  string
-	path  []string // to a claim within a claim; nil for none
+	path  string // see call.ClaimAt
 	value string
 	// number is value, if it reads as one.
 	number   float64
@@ -156,31 +155,15 @@ type claim struct {
 }
 
 func claimOf(p pair) claim {
-	c := claim{name: p.key, value: p.value}
-	if strings.Contains(p.key, ".") {
-		c.path = strings.Split(p.key, ".")
-	}
+	c := claim{path: p.key, value: p.value}
 	number, err := strconv.ParseFloat(p.value, 64)
 	c.number, c.isNumber = number, err == nil
 	return c
 }
 
-// in looks for the claim. One whose own name has the dots wins over the path.
+// in looks for the claim.
 func (c *claim) in(claims map[string]any) bool {
-	if v, ok := claims[c.name]; ok {
-		return c.is(v)
-	}
-	if c.path == nil {
-		return false
-	}
-	for _, name := range c.path[:len(c.path)-1] {
-		inner, ok := claims[name].(map[string]any)
-		if !ok {
-			return false
-		}
-		claims = inner
-	}
-	v, ok := claims[c.path[len(c.path)-1]]
+	v, ok := call.ClaimAt(claims, c.path)
 	return ok && c.is(v)
 }
 

@@ -58,7 +58,8 @@ func never() float64 { return 1 }
 func TestMatch(t *testing.T) {
 	claims := map[string]any{
 		"tenant": "acme", "beta": true, "level": 3.0, "roles": []any{"admin", "dev"}, "nothing": nil,
-		"org": map[string]any{"name": "acme", "unit": map[string]any{"id": "7"}}, "https://a.b/c": "x",
+		"org": map[string]any{"name": "acme", "unit": map[string]any{"id": "7"}}, "https://a.b/c": "x", "https://a.b/realm": map[string]any{"tenant": "acme"},
+		"a.b": map[string]any{"c": "long"}, "a": map[string]any{"b": map[string]any{"c": "short"}},
 	}
 	for _, tc := range []struct {
 		name    string
@@ -95,6 +96,9 @@ func TestMatch(t *testing.T) {
 		{name: "claim that is a list without it", route: &configv1.Route{Claims: map[string]string{"roles": "ops"}}},
 		{name: "claim in a claim", route: &configv1.Route{Claims: map[string]string{"org.unit.id": "7"}}, matches: true},
 		{name: "claim whose name has dots", route: &configv1.Route{Claims: map[string]string{"https://a.b/c": "x"}}, matches: true},
+		{name: "claim in one whose name has dots", route: &configv1.Route{Claims: map[string]string{"https://a.b/realm.tenant": "acme"}}, matches: true},
+		{name: "the longest name counts", route: &configv1.Route{Claims: map[string]string{"a.b.c": "long"}}, matches: true},
+		{name: "a shorter name does not", route: &configv1.Route{Claims: map[string]string{"a.b.c": "short"}}},
 		{name: "any claim", route: &configv1.Route{Claims: map[string]string{"tenant": "*"}}, matches: true},
 		{name: "any object", route: &configv1.Route{Claims: map[string]string{"org": "*"}}, matches: true},
 		{name: "null is none", route: &configv1.Route{Claims: map[string]string{"nothing": "*"}}},
