@@ -32,7 +32,11 @@ func (a *App) check() *cobra.Command {
 	file, addresses := configFlag(c), AddressFlags(c)
 	against := c.Flags().String("against", "", "print the difference to the gateway whose admin listener is at `ADDRESS`")
 	show := c.Flags().Bool("print", false, "print the merged result: defaults filled in, policies with their origin")
+	secrets := c.Flags().Bool("show-secrets", false, "with --print: show secrets that stand in the file, which are REDACTED otherwise")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		if *secrets && !*show {
+			return wrongUse(c, "--show-secrets: it is for --print alone")
+		}
 		conf, err := config.Load(*file)
 		if err != nil {
 			return err
@@ -56,7 +60,7 @@ func (a *App) check() *cobra.Command {
 			return compare(c.OutOrStdout(), r, g)
 		}
 		if *show {
-			return printMerged(c.OutOrStdout(), g)
+			return printMerged(c.OutOrStdout(), g, *secrets)
 		}
 		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: ok: %s, %s, %s\n", *file, count(len(g.Policies()), "RPC"),
 			count(bindings(g.Routes()), "HTTP binding"), count(len(conf.Config.GetUpstreams()), "upstream"))
@@ -154,8 +158,12 @@ func bindings(routes []gateway.RouteInfo) int {
 // printMerged prints the configuration with its defaults, and below it, as
 // comments so that the whole stays a configuration, each RPC's policies and
 // where each value comes from.
-func printMerged(w io.Writer, g *gateway.Gateway) error {
-	if err := g.Config().Print(w); err != nil {
+func printMerged(w io.Writer, g *gateway.Gateway, secrets bool) error {
+	file := g.Config()
+	if secrets {
+		file = file.WithSecrets()
+	}
+	if err := file.Print(w); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintln(w, "\n# Policies in force:"); err != nil {

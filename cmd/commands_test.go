@@ -377,3 +377,24 @@ func TestMissingConfiguration(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckPrintSecrets: a secret that stands in the file is printed only if asked
+// for.
+func TestCheckPrintSecrets(t *testing.T) {
+	file := write(t, good+`    metadata: {request: {set: {authorization: "Bearer hunter2"}}}
+redis: {addresses: ["127.0.0.1:1"], password: hunter2}
+`)
+	code, stdout, stderr := run(t, "check", "--print", "--config", file)
+	if code != 0 || strings.Contains(stdout, "hunter2") || strings.Contains(stderr, "hunter2") {
+		t.Errorf("got %d %s %s", code, stderr, stdout)
+	}
+	if code, _, stderr := run(t, "check", "--config", write(t, stdout)); code != 0 {
+		t.Errorf("read again: %d %s", code, stderr)
+	}
+	if code, stdout, _ := run(t, "check", "--print", "--show-secrets", "--config", file); code != 0 || strings.Count(stdout, "hunter2") != 2 {
+		t.Errorf("with --show-secrets: %d %s", code, stdout)
+	}
+	if code, _, stderr := run(t, "check", "--show-secrets", "--config", file); code != 2 || !strings.Contains(stderr, "--print") {
+		t.Errorf("without --print: %d %s", code, stderr)
+	}
+}

@@ -7,6 +7,7 @@ package rewrite
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -155,22 +156,23 @@ func keyByte(b byte) bool {
 	return b >= 'a' && b <= 'z' || b >= '0' && b <= '9' || b == '-' || b == '_' || b == '.'
 }
 
-// valueOf is a value as metadata has it.
+// valueOf is a value as metadata has it. Errors do not tell the value, which may be
+// a credential.
 func valueOf(key, text string) (string, error) {
 	if strings.HasSuffix(key, "-bin") {
 		b, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(text, "="))
 		if err != nil {
-			return "", fmt.Errorf("%q is not base64, which the value of a key that ends in -bin must be", text)
+			return "", errors.New("the value is not base64, which that of a key that ends in -bin must be")
 		}
 		return string(b), nil
 	}
 	for i := range len(text) {
 		if text[i] < 0x20 || text[i] > 0x7e {
-			return "", fmt.Errorf("%q is not printable ASCII", text)
+			return "", errors.New("the value is not printable ASCII")
 		}
 	}
 	if strings.TrimSpace(text) != text {
-		return "", fmt.Errorf("%q has spaces around it", text)
+		return "", errors.New("the value has spaces around it")
 	}
 	return text, nil
 }

@@ -200,10 +200,9 @@ func TestMistakes(t *testing.T) {
 		`add["te"]: "te" is`:                                                         {Add: map[string]string{"te": "trailers"}},
 		`set["X-A"]: "X-A" is no key of metadata: want lower-case`:                   set("X-A", "1"),
 		`remove[0]: "" is`:                                                           {Remove: []string{""}},
-		`set["a-bin"]: "%" is not base64`:                                            set("a-bin", "%"),
-		`set["a"]: "ä" is not printable ASCII`:                                       set("a", "ä"),
-		`set["a"]: " b" has spaces around it`:                                        set("a", " b"),
-		`set["a"]: "b\n" is not printable ASCII`:                                     set("a", "b\n"),
+		`set["a-bin"]: the value is not base64`:                                      set("a-bin", "%"),
+		`set["a"]: the value is not printable ASCII`:                                 set("a", "ä"),
+		`set["a"]: the value has spaces around it`:                                   set("a", " b"),
 	}
 	requests := maps.Clone(both)
 	maps.Copy(requests, map[string]*configv1.Changes{

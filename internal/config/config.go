@@ -39,6 +39,7 @@ type File struct {
 
 	positions map[string]Position // by field path; nil without a file
 	written   map[string]string   // texts as in the file, where substituted
+	secrets   bool                // shows them
 	files     []string            // of substitutions
 }
 

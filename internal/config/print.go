@@ -14,7 +14,8 @@ import (
 )
 
 // Print writes the configuration with all defaults, as YAML that [Parse] takes.
-// What was substituted is written as in the file, so secrets are not shown.
+// What was substituted is written as in the file, and of secrets that stand in
+// the file itself only that they are there; see [File.WithSecrets].
 func (f *File) Print(w io.Writer) error {
 	e := yaml.NewEncoder(w)
 	e.SetIndent(2)
@@ -106,12 +107,13 @@ func (f *File) node(m protoreflect.Message, field protoreflect.FieldDescriptor, 
 	if field.IsMap() {
 		return f.entries(value.Map(), field, path)
 	}
+	secret := isSecret(field)
 	if !field.IsList() {
-		return f.single(value, field, path)
+		return f.single(value, field, path, secret)
 	}
 	n := &yaml.Node{Kind: yaml.SequenceNode}
 	for i := range value.List().Len() {
-		n.Content = append(n.Content, f.single(value.List().Get(i), field, fmt.Sprintf("%s[%d]", path, i)))
+		n.Content = append(n.Content, f.single(value.List().Get(i), field, fmt.Sprintf("%s[%d]", path, i), secret))
 	}
 	return n
 }
@@ -127,12 +129,12 @@ func (f *File) entries(m protoreflect.Map, field protoreflect.FieldDescriptor, p
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		name := new(yaml.Node)
 		name.SetString(key)
-		n.Content = append(n.Content, name, f.single(values[key], field.MapValue(), entryPath(path, key)))
+		n.Content = append(n.Content, name, f.single(values[key], field.MapValue(), entryPath(path, key), isSecret(field)))
 	}
 	return n
 }
 
-func (f *File) single(v protoreflect.Value, field protoreflect.FieldDescriptor, path string) *yaml.Node {
+func (f *File) single(v protoreflect.Value, field protoreflect.FieldDescriptor, path string, secret bool) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.ScalarNode}
 	switch field.Kind() {
 	case protoreflect.MessageKind:
@@ -153,11 +155,7 @@ func (f *File) single(v protoreflect.Value, field protoreflect.FieldDescriptor, 
 	case protoreflect.Uint32Kind:
 		n.Value = strconv.FormatUint(v.Uint(), 10)
 	case protoreflect.StringKind:
-		written, ok := f.written[path]
-		if !ok {
-			written = strings.ReplaceAll(v.String(), "${", "$${")
-		}
-		n.SetString(written)
+		n.SetString(f.text(v.String(), path, secret))
 	default:
 		n.Value = v.String()
 	}
