@@ -8,11 +8,14 @@ package mirror
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
+	"runtime/debug"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
@@ -25,6 +28,7 @@ const name = "mirror"
 // Mirrors are the copies that are under way. They outlive tables. Safe for
 // concurrent use.
 type Mirrors struct {
+	log     *slog.Logger
 	random  func() float64
 	calls   *prometheus.CounterVec
 	dropped *prometheus.CounterVec
@@ -44,14 +48,14 @@ type Mirrors struct {
 //	gatehouse_mirror_dropped_total{method,upstream}
 //
 // A copy is counted when it was answered, and as dropped if it was not made for
-// want of room. random gives numbers in [0, 1) and is safe for concurrent use;
-// nil is the usual one.
-func New(reg prometheus.Registerer, random func() float64) (*Mirrors, error) {
+// want of room. log is told of a panic in a copy. random gives numbers in [0, 1)
+// and is safe for concurrent use; nil is the usual one.
+func New(reg prometheus.Registerer, log *slog.Logger, random func() float64) (*Mirrors, error) {
 	if random == nil {
 		random = rand.Float64
 	}
 	m := &Mirrors{
-		random: random, running: map[string]int{},
+		log: log, random: random, running: map[string]int{},
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gatehouse_mirror_calls_total", Help: "Copies of calls that were answered, by method, upstream and gRPC status.",
 		}, []string{"method", "upstream", "status"}),
@@ -78,7 +82,8 @@ type Method struct {
 // A copy has the bytes of the request, and the metadata that the call has at this
 // place, credentials included, with "gatehouse-mirrored: true" beside them. It
 // begins when the call does, which does not wait for it, and runs until it is
-// answered or c's timeout has passed, whatever becomes of the call. Where so many
+// answered or c's timeout has passed, whatever becomes of the call; until then it
+// counts as a call of its table. Where so many
 // copies are under way to upstream already as c allows, none is made.
 func (m *Mirrors) For(method Method, upstream string, conn grpc.ClientConnInterface, c *configv1.Mirror) interceptors.Interceptor {
 	if c == nil || !method.Unary || method.SideEffects && !c.GetUnsafe() || c.GetPercent() <= 0 {
@@ -154,7 +159,11 @@ func (p *policy) copy(ctx context.Context) {
 		return
 	}
 	request.Data.Ref() // the call gives up its own when it ends
-	go p.send(context.WithoutCancel(ctx), &call.Message{Data: request.Data})
+	copied, leave := &call.Message{Data: request.Data}, known.Hold()
+	go func() {
+		defer leave()
+		p.send(context.WithoutCancel(ctx), copied)
+	}()
 }
 
 // send makes the copy. It owns request.
@@ -171,8 +180,20 @@ func (p *policy) send(ctx context.Context, request *call.Message) {
 	ctx, cancel := context.WithTimeout(ctx, p.conf.GetTimeout().AsDuration())
 	defer cancel()
 	defer context.AfterFunc(p.mirrors.ctx, cancel)()
-	var answer call.Message
-	err := p.conn.Invoke(ctx, p.method, request, &answer)
-	answer.Free()
+	err := p.ask(ctx, request)
 	p.mirrors.calls.WithLabelValues(p.method, p.upstream, call.CodeName(call.CodeOf(err))).Inc()
+}
+
+// ask sends the copy and drops the answer. It runs beside the chain, whose
+// recovery does not guard it.
+func (p *policy) ask(ctx context.Context, request *call.Message) (err error) {
+	var answer call.Message
+	defer func() {
+		answer.Free()
+		if v := recover(); v != nil {
+			p.mirrors.log.ErrorContext(ctx, "panic in a copy of a call", "method", p.method, "upstream", p.upstream, "panic", v, "stack", string(debug.Stack()))
+			err = call.Refuse(call.Gateway, codes.Internal, "internal error")
+		}
+	}()
+	return p.conn.Invoke(ctx, p.method, request, &answer)
 }

@@ -1,7 +1,10 @@
 package mirror_test
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,10 +38,12 @@ type copied struct {
 type scene struct {
 	mirrors *mirror.Mirrors
 	reg     *prometheus.Registry
+	log     bytes.Buffer
 	random  float64
 
 	method mirror.Method
 	conf   *configv1.Mirror
+	table  *call.Table                 // that the call is served from; may be nil
 	second func(context.Context) error // what the second upstream does
 	got    chan copied
 }
@@ -49,7 +54,7 @@ func setup(t *testing.T, conf *configv1.Mirror) *scene {
 	t.Helper()
 	s := &scene{reg: prometheus.NewRegistry(), conf: conf, method: getShelf, got: make(chan copied, 100)}
 	var err error
-	if s.mirrors, err = mirror.New(s.reg, func() float64 { return s.random }); err != nil {
+	if s.mirrors, err = mirror.New(s.reg, slog.New(slog.NewTextHandler(&s.log, nil)), func() float64 { return s.random }); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.mirrors.Close() })
@@ -75,7 +80,7 @@ func (s *scene) call(t *testing.T, ctx context.Context) {
 		return nil
 	}}
 	m := &call.Method{Name: s.method.Name, Conn: interceptors.Chain(first, s.mirrors.For(s.method, "second", second, s.conf))}
-	c := new(call.Call)
+	c := &call.Call{Table: s.table}
 	ctx = metadata.NewOutgoingContext(call.With(ctx, c), metadata.MD{"x-tenant": {"acme"}})
 	down := &calltest.ServerStream{Ctx: ctx, Requests: []string{"request"}}
 	if err := call.Forward(m, down); err != nil || len(down.Got) != 1 || down.Got[0] != "main" {
@@ -146,6 +151,47 @@ func TestACopyHasATimeOfItsOwn(t *testing.T) {
 			t.Error("the copy did not end after its timeout")
 		}
 		s.wantCount(t, "gatehouse_mirror_calls_total", 1, getShelf.Name, "DEADLINE_EXCEEDED", "second")
+	})
+}
+
+// A copy holds the table that it came from, and what the table needs.
+func TestACopyHoldsItsTable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := setup(t, &configv1.Mirror{})
+		s.table = call.NewTable(nil, nil)
+		gate := make(chan struct{})
+		s.second = func(context.Context) error {
+			<-gate
+			return nil
+		}
+		s.table.Hold()
+		s.call(t, t.Context())
+		s.table.Leave()
+		retired := false
+		s.table.Retire(func() { retired = true })
+		synctest.Wait()
+		if retired {
+			t.Error("the table was given up while a copy was under way")
+		}
+		close(gate)
+		synctest.Wait()
+		if !retired {
+			t.Error("the table stays after the last copy")
+		}
+	})
+}
+
+// A panic in a copy ends the copy and nothing else.
+func TestPanicInACopy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := setup(t, &configv1.Mirror{})
+		s.second = func(context.Context) error { panic("a bug") }
+		s.call(t, t.Context())
+		synctest.Wait()
+		s.wantCount(t, "gatehouse_mirror_calls_total", 1, getShelf.Name, "INTERNAL", "second")
+		if !strings.Contains(s.log.String(), "a bug") {
+			t.Errorf("the log has nothing of the panic: %s", s.log.String())
+		}
 	})
 }
 

@@ -44,6 +44,8 @@ type Call struct {
 
 	TLS *tls.ConnectionState // of the client's connection; nil in the clear. Read only.
 
+	Table *Table // that serves the call; nil outside of a gateway
+
 	In  Counter // what the client sent
 	Out Counter // what the client was sent
 
@@ -100,6 +102,16 @@ func (c *Call) ServedBy() string {
 		return *name
 	}
 	return c.Upstream
+}
+
+// Hold is for work that goes on when the call has ended, such as a copy: the table
+// that serves the call, and what that needs, stays until leave is called.
+func (c *Call) Hold() (leave func()) {
+	if c.Table == nil {
+		return func() {}
+	}
+	c.Table.Hold()
+	return c.Table.Leave
 }
 
 // AddAttempt counts an attempt at the upstream.

@@ -18,6 +18,7 @@ import (
 func (t *Table) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) (err error) {
 	m := t.methods[method]
 	ctx, c := enter(ctx, m)
+	c.Table = t
 	defer func() { c.Finish(err) }()
 	if m == nil {
 		return t.Refuse(ctx, Unknown(method))
@@ -53,6 +54,7 @@ func (t *Table) Invoke(ctx context.Context, method string, args, reply any, opts
 func (t *Table) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	m := t.methods[method]
 	ctx, c := enter(ctx, m)
+	c.Table = t
 	if m == nil {
 		err := t.Refuse(ctx, Unknown(method))
 		c.Finish(err)
@@ -125,6 +127,7 @@ func enter(ctx context.Context, m *Method) (context.Context, *Call) {
 	if outer := From(ctx); outer != nil {
 		c.Peer, c.Host, c.Scheme, c.UserAgent, c.TLS = outer.Peer, outer.Host, outer.Scheme, outer.UserAgent, outer.TLS
 		c.RequestID, c.TraceID = outer.RequestID, outer.TraceID
+		c.Table = outer.Table
 	}
 	return With(ctx, c), c
 }

@@ -136,7 +136,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 // Close ends the connections to the upstreams and writes what waits to be logged.
 func (g *Gateway) Close() error {
 	g.flush()
-	err := g.closeLeases()
+	err := errors.Join(g.parts.mirrors.Close(), g.closeLeases()) // copies end before their connections
 	g.behind.Wait()
 	return errors.Join(err, g.parts.close())
 }

@@ -69,6 +69,36 @@ func TestCallsAreCopiedAtEveryDoor(t *testing.T) {
 	gatewaytest.Eventually(t, line, func() bool { return strings.Contains(metricsOf(t, f.g), line) })
 }
 
+// A copy that is under way when its upstream is changed goes on to its end.
+func TestACopyKeepsItsConnection(t *testing.T) {
+	gate, came := make(chan struct{}), make(chan struct{}, 1)
+	canary := &shopBackend{see: func(ctx context.Context) {
+		came <- struct{}{}
+		select {
+		case <-gate:
+		case <-ctx.Done():
+		}
+	}}
+	f := (&fork{canary: canary}).start(t, only(getShelf), mirrored())
+	f.at(t, doors()[0], getShelf).want(t, codes.OK)
+	gatewaytest.Receive(t, came, "the copy")
+	if err := changed(t, f.g, func(c *configv1.Config) {
+		for _, u := range c.GetUpstreams() {
+			if u.GetName() == "canary" {
+				u.Authority = "canary.test"
+			}
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if n := f.g.Gateway.Status().Draining; n != 1 {
+		t.Errorf("%d tables drain, want the one that the copy came from", n)
+	}
+	close(gate)
+	line := `gatehouse_mirror_calls_total{method="/shop.catalog.v1.CatalogService/GetShelf",status="OK",upstream="canary"} 1`
+	gatewaytest.Eventually(t, line, func() bool { return strings.Contains(metricsOf(t, f.g), line) })
+}
+
 // What has effects is not done twice, and what streams is not copied.
 func TestOnlySafeCallsAreCopied(t *testing.T) {
 	for _, unsafe := range []bool{false, true} {

@@ -80,7 +80,7 @@ func newState(ctx context.Context, file *config.File, store *certs.Store, reg pr
 		func() (err error) { s.breakers, err = breaker.New(reg, nil); return err },
 		func() (err error) { s.deprecated, err = deprecation.New(reg); return err },
 		func() error { return s.keep(c, reg) },
-		func() error { return s.copy(reg) },
+		func() error { return s.copy(reg, log) },
 	} {
 		if err := begin(); err != nil {
 			return nil, errors.Join(err, s.close())
@@ -165,8 +165,8 @@ func (s *state) keep(c *configv1.Config, reg prometheus.Registerer) error {
 }
 
 // copy makes what sends copies of calls.
-func (s *state) copy(reg prometheus.Registerer) (err error) {
-	if s.mirrors, err = mirror.New(reg, nil); err != nil {
+func (s *state) copy(reg prometheus.Registerer, log *slog.Logger) (err error) {
+	if s.mirrors, err = mirror.New(reg, log, nil); err != nil {
 		return err
 	}
 	s.closers = append(s.closers, s.mirrors.Close)
