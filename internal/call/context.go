@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -139,15 +138,22 @@ func (c *Call) After(f func(error)) {
 	f(context.Canceled)
 }
 
-// Finish ends the call. The edge that began it calls Finish when the answer has
-// been written; only the first call counts.
+// Finish ends the call. The edge that began it defers Finish, so that it is called
+// when the answer has been written, and after a panic; only the first call counts.
 func (c *Call) Finish(err error) {
 	c.mu.Lock()
 	after := c.after
 	c.after, c.finished = nil, true
 	c.mu.Unlock()
-	for _, f := range slices.Backward(after) {
-		f(err)
+	tell(after, err)
+}
+
+// tell calls the last function first. A panic in one goes on when all the others
+// have run.
+func tell(after []func(error), err error) {
+	if n := len(after) - 1; n >= 0 {
+		defer tell(after[:n], err)
+		after[n](err)
 	}
 }
 

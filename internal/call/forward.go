@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,20 +25,29 @@ import (
 //
 // A panic on either half is an outcome too: the chain's own recovery stands
 // below this, and grpc-go has none.
+//
+// When Forward has returned nothing more goes to the upstream. A goroutine may
+// still be in RecvMsg of down, where the requests are a stream: the edge ends
+// that, or grpc-go does when the handler returns.
 func Forward(m *Method, down grpc.ServerStream) (err error) {
-	defer rescue(func(e error) { err = e })
+	defer Rescue(&err)
 	if m.Unary() {
 		return forwardUnary(m, down)
 	}
 	return forwardStream(m, down)
 }
 
-// rescue is deferred. It tells of a panic as an error of the gateway's, of which
-// the client learns nothing more.
-func rescue(tell func(error)) {
+// Rescue is deferred by whoever must not let a panic out. It makes an error of
+// the panic, of which the client learns nothing but that the fault is the
+// gateway's.
+func Rescue(err *error) {
 	if p := recover(); p != nil {
-		tell(Refuse(Gateway, codes.Internal, "internal error").Because(fmt.Errorf("panic: %v\n%s", p, debug.Stack())))
+		*err = panicked(p)
 	}
+}
+
+func panicked(p any) error {
+	return Refuse(Gateway, codes.Internal, "internal error").Because(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 }
 
 // unary is all that a unary call needs, in one allocation.
@@ -77,6 +87,9 @@ type stream struct {
 	idle   *idleTimer
 	// request is the only one, where the client's half is no stream.
 	request Pending
+
+	passing sync.Mutex // held while a request of many goes up
+	over    bool       // guarded by passing: none goes up any more
 }
 
 // errCallOver cancels what is left of a call whose outcome is known.
@@ -96,6 +109,7 @@ func forwardStream(m *Method, down grpc.ServerStream) error {
 	}
 	s.up, s.idle = up, newIdleTimer(m.StreamIdle, cancel)
 	defer s.idle.stop()
+	defer s.end()
 	if err := s.upload(); err != nil {
 		return s.abandon(err)
 	}
@@ -141,28 +155,50 @@ func (s *stream) sendOne() error {
 
 // sendAll copies requests until the client closes its half. A client's mistake
 // becomes the outcome of the call: it cancels the download with that cause.
-// The goroutine ends when the client's half does; the edge sees to it that this
-// is no later than the end of the handler.
 func (s *stream) sendAll() {
-	defer rescue(s.cancel)
+	defer func() {
+		if p := recover(); p != nil {
+			s.cancel(panicked(p))
+		}
+	}()
 	for {
 		var msg Message
 		err := s.down.RecvMsg(&msg)
-		if err == io.EOF {
-			_ = s.up.CloseSend() // fails only where the download fails too
-			return
-		}
-		if err != nil {
+		if err != nil && err != io.EOF {
 			s.cancel(clientCause(err))
 			return
 		}
-		s.idle.touch()
-		err = s.up.SendMsg(&msg)
-		msg.Free()
-		if err != nil {
-			return // the reason arrives with the download
+		if !s.pass(&msg, err == io.EOF) {
+			return
 		}
 	}
+}
+
+// pass sends one request of many, or the end of them. It reports whether more may
+// follow; if not, the reason arrives with the download.
+func (s *stream) pass(msg *Message, last bool) bool {
+	s.passing.Lock()
+	defer s.passing.Unlock()
+	defer msg.Free()
+	switch {
+	case s.over:
+		return false
+	case last:
+		_ = s.up.CloseSend() // fails only where the download fails too
+		return false
+	default:
+		s.idle.touch()
+		return s.up.SendMsg(msg) == nil
+	}
+}
+
+// end waits for a request that is on its way up, which the end of the context
+// hurries, and has none follow.
+func (s *stream) end() {
+	s.cancel(errCallOver)
+	s.passing.Lock()
+	defer s.passing.Unlock()
+	s.over = true
 }
 
 // clientCause keeps the code and text of what went wrong on the client's half.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,9 +134,15 @@ func TestForwardStreams(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			sent := make(chan string, len(tc.sent))
+			var arrived sync.WaitGroup // else the call may end before all have gone up
+			arrived.Add(len(tc.sent))
 			up := &calltest.ClientStream{
 				HeaderMD: metadata.Pairs("x-a", "1"), TrailerMD: metadata.Pairs("x-b", "2"),
-				Answers: tc.got, End: tc.end, OnSend: func(s string) { sent <- s },
+				Answers: tc.got, End: tc.end, OnRecv: arrived.Wait,
+				OnSend: func(s string) {
+					sent <- s
+					arrived.Done()
+				},
 			}
 			down := &calltest.ServerStream{Requests: tc.sent}
 			if err := call.Forward(streaming(up, tc.desc), down); !errors.Is(err, tc.end) {
@@ -300,5 +307,62 @@ func checkInternal(t *testing.T, kind string, err error) {
 	}
 	if cause := errors.Unwrap(err); cause == nil || !strings.Contains(cause.Error(), "secret of the house") || !strings.Contains(cause.Error(), "forward_test.go") {
 		t.Errorf("%s: the cause has neither panic nor stack: %v", kind, cause)
+	}
+}
+
+// late delivers one request when it is let, which may be after the call's end, and
+// then the end of them.
+type late struct {
+	*calltest.ServerStream
+	let   chan struct{}
+	given bool
+}
+
+func (l *late) RecvMsg(m any) error {
+	<-l.let
+	if l.given {
+		return io.EOF
+	}
+	l.given = true
+	m.(*call.Message).Data = calltest.Bytes("late")
+	return nil
+}
+
+// TestNothingGoesUpAfterTheEnd: a request that the client's half delivers after
+// the call has ended goes nowhere.
+func TestNothingGoesUpAfterTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sent := 0
+		up := &calltest.ClientStream{Answers: []string{"bye"}, OnSend: func(string) { sent++ }}
+		down := &late{ServerStream: &calltest.ServerStream{}, let: make(chan struct{})}
+		if err := call.Forward(streaming(up, grpc.StreamDesc{ClientStreams: true, ServerStreams: true}), down); err != nil {
+			t.Fatal(err)
+		}
+		close(down.let)
+		synctest.Wait()
+		if sent != 0 {
+			t.Error("a request went to the upstream after the call had ended")
+		}
+	})
+}
+
+// TestAllAreToldOfTheEnd: a panic of one that is told how a call ended does not
+// keep it from the others.
+func TestAllAreToldOfTheEnd(t *testing.T) {
+	var c call.Call
+	var told []string
+	c.After(func(error) { told = append(told, "outer") })
+	c.After(func(error) { panic("a bug") })
+	c.After(func(error) { told = append(told, "inner") })
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic is lost")
+			}
+		}()
+		c.Finish(nil)
+	}()
+	if !slices.Equal(told, []string{"inner", "outer"}) {
+		t.Errorf("told: %q, want the inner one and then the outer one", told)
 	}
 }

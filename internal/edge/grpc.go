@@ -22,12 +22,15 @@ import (
 // Messages pass through it unread.
 func GRPC(s *Settings) grpc.StreamHandler {
 	e := &native{s}
-	return func(_ any, ss grpc.ServerStream) error { return e.serve(ss) }
+	return func(_ any, ss grpc.ServerStream) error { return call.StatusOf(e.serve(ss)).Err() }
 }
 
 type native struct{ *Settings }
 
-func (e *native) serve(ss grpc.ServerStream) error {
+// serve carries one call. A panic ends in an outcome too, for grpc-go has no
+// recover; observers are told of it unless it is their own.
+func (e *native) serve(ss grpc.ServerStream) (err error) {
+	defer call.Rescue(&err)
 	in, _ := metadata.FromIncomingContext(ss.Context())
 	name, _ := grpc.MethodFromServerStream(ss)
 	remote := remoteOf(ss.Context())
@@ -40,11 +43,13 @@ func (e *native) serve(ss grpc.ServerStream) error {
 	})
 	table := Enter(e.Table)
 	defer table.Leave()
+	c.Table = table.Table
 	s := &nativeStream{ServerStream: ss, call: c, lineage: l}
-	err := e.carry(table, s, in, name, remote)
+	defer func() { c.Finish(err) }()
+	defer call.Rescue(&err)
+	err = e.carry(table, s, in, name, remote)
 	s.finish()
-	c.Finish(err)
-	return call.StatusOf(err).Err()
+	return err
 }
 
 // carry finds the method and forwards the call.

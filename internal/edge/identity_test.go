@@ -3,6 +3,7 @@ package edge_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -39,16 +40,27 @@ func plainDoors(t *testing.T, reserved edge.Reserved, seen chan<- metadata.MD) (
 	if err := routes.Add("POST", template, "here", &edge.Route{Method: m, Binding: "POST /v1/things", View: plain{}, Body: true}); err != nil {
 		t.Fatal(err)
 	}
-	var current edge.Current
-	current.Store(&edge.Table{
+	return serveTable(t, &edge.Table{
 		Table:  call.NewTable([]*call.Method{m}, &call.Method{Conn: interceptors.Chain(call.Refuser{})}),
 		Routes: routes.Build(), Errors: &edge.Errors{}, Reserved: reserved,
 	})
+}
+
+// serveTable serves a table on both ports, without the rest of a gateway.
+func serveTable(t *testing.T, table *edge.Table, around ...func(http.Handler) http.Handler) (httpAddress, grpcAddress string) {
+	t.Helper()
+	var current edge.Current
+	current.Store(table)
 	s := &edge.Settings{Table: &current, MaxBody: 100, MaxHeaders: 100, RequestID: func() string { return "ours" }}
 	newServer := func() *grpc.Server {
 		return grpc.NewServer(grpc.ForceServerCodecV2(call.Codec{}), grpc.UnknownServiceHandler(edge.GRPC(s)))
 	}
-	web := httptest.NewUnstartedServer(edge.Handler(s)(newServer()))
+	handler := edge.Handler(s)(newServer())
+	for _, wrap := range around {
+		handler = wrap(handler)
+	}
+	web := httptest.NewUnstartedServer(handler)
+	web.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	web.Config.Protocols = new(http.Protocols)
 	web.Config.Protocols.SetHTTP1(true)
 	web.Config.Protocols.SetUnencryptedHTTP2(true)

@@ -61,6 +61,7 @@ func (e *grpcOverHTTP) refuse(w http.ResponseWriter, r *http.Request, err error)
 	l := e.beginHTTP(c, call.GRPC, r)
 	table := Enter(e.Table)
 	defer table.Leave()
+	defer func() { c.Finish(err) }()
 	err = table.Refuse(call.With(l.remote(r.Context()), c), err)
 	st := call.StatusOf(err)
 	h := w.Header()
@@ -69,7 +70,6 @@ func (e *grpcOverHTTP) refuse(w http.ResponseWriter, r *http.Request, err error)
 	h["Grpc-Message"] = []string{percentEncoded(st.Message())}
 	h["X-Request-Id"] = []string{c.RequestID}
 	w.WriteHeader(http.StatusOK)
-	c.Finish(err)
 }
 
 // percentEncoded is a text as grpc-message has it.

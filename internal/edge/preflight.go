@@ -19,14 +19,15 @@ func (e *rest) preflight(table *Table, w http.ResponseWriter, r *http.Request) {
 	c, s := &x.call, &x.stream
 	e.begin(x, table, w, r)
 	m := e.matches.Get().(*match) //nolint:forcetypeassert // the pool holds nothing else
-	err := s.table.Refuse(s.ctx, e.ask(s, m))
+	var err error = errUnanswered
+	defer func() { c.Finish(err) }()
+	err = s.table.Refuse(s.ctx, e.ask(s, m))
 	if err == nil {
 		table.CORS.setPreflight(w.Header(), r)
 		w.Header()["X-Request-Id"] = []string{c.RequestID}
 		s.commit(http.StatusNoContent)
 	}
 	s.finish(err)
-	c.Finish(err)
 	e.matches.Put(m)
 }
 

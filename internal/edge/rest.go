@@ -30,15 +30,25 @@ type exchange struct {
 	stream restStream
 }
 
-// serveHTTP serves one request by one table.
+// errUnanswered is the outcome of a call whose answer could not be made: the code
+// that makes it panicked, and net/http aborts the response.
+var errUnanswered = call.Refuse(call.Gateway, codes.Internal, "internal error")
+
+// serveHTTP serves one request by one table. Observers are told how it ended, also
+// where the code that answers panics.
 func (e *rest) serveHTTP(table *Table, w http.ResponseWriter, r *http.Request) {
 	x := new(exchange)
 	c, s := &x.call, &x.stream
+	var err error = errUnanswered
+	defer func() { c.Finish(err) }()
 	e.begin(x, table, w, r)
 	m := e.matches.Get().(*match) //nolint:forcetypeassert // the pool holds nothing else
-	err := e.serve(s, m)
-	s.finish(err)
-	c.Finish(err)
+	outcome := e.serve(s, m)
+	if outcome != nil {
+		err = outcome
+	}
+	s.finish(outcome)
+	err = outcome
 	e.matches.Put(m)
 	if s.broken {
 		abort(w, r)
@@ -48,13 +58,15 @@ func (e *rest) serveHTTP(table *Table, w http.ResponseWriter, r *http.Request) {
 // begin notes what is known of the request.
 func (e *rest) begin(x *exchange, table *Table, w http.ResponseWriter, r *http.Request) {
 	c, s := &x.call, &x.stream
+	c.Table = table.Table
 	s.lineage = e.beginHTTP(c, call.REST, r)
 	s.settings, s.table, s.call, s.w, s.r = e.Settings, table, c, w, r
 	s.ctx = call.With(s.lineage.remote(r.Context()), c)
 }
 
-// serve finds the binding and carries the call.
-func (e *rest) serve(s *restStream, m *match) error {
+// serve finds the binding and carries the call. A panic is an outcome too.
+func (e *rest) serve(s *restStream, m *match) (err error) {
+	defer call.Rescue(&err)
 	cancel, err := e.prepare(s, m)
 	if err != nil {
 		return s.table.Refuse(s.ctx, err)
