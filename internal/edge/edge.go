@@ -22,7 +22,9 @@ type Table struct {
 	Routes *httprule.Router[*Route]
 	// Versions are asked for what Routes do not have.
 	Versions *Versions
-	Errors   *Errors
+	// VersionOf has the version of each RPC that belongs to one, by its full name.
+	VersionOf map[string]*Version
+	Errors    *Errors
 	// WrapStreams writes each message of a stream as {"result": ...}, as
 	// grpc-gateway does.
 	WrapStreams bool

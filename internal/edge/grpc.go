@@ -60,6 +60,9 @@ func (e *native) carry(table *Table, s *nativeStream, in metadata.MD, name, remo
 		return table.Refuse(ctx, err)
 	}
 	s.call.Method, s.call.Upstream = m.Name, m.Upstream
+	if s.version = table.VersionOf[name]; s.version != nil {
+		s.call.AddHeader(s.version.API.Header, s.version.Name)
+	}
 	s.ctx = metadata.NewOutgoingContext(ctx, e.outgoing(table, s, in, remote))
 	// In the trailer, for a header would commit the client's attempt: it could
 	// not retry what is refused (gRFC A6).
@@ -83,7 +86,7 @@ func (e *native) admit(table *Table, in metadata.MD, name string) (*call.Method,
 	if _, format, ok := strings.Cut(first(in["content-type"]), "+"); ok && format != "proto" {
 		return nil, call.Refuse(call.Client, codes.Unimplemented, "message format %q is not supported: use application/grpc+proto", format)
 	}
-	return m, nil
+	return m, table.VersionOf[name].agreeWith(in)
 }
 
 // outgoing is the metadata for the backend.
@@ -94,6 +97,7 @@ func (e *native) outgoing(table *Table, s *nativeStream, in metadata.MD, remote 
 			out[key] = values
 		}
 	}
+	s.version.Stamp(out)
 	e.stamp(out, table, s.call, s.lineage, remote, in["x-forwarded-for"])
 	return out
 }
@@ -124,12 +128,29 @@ type nativeStream struct {
 	ctx     context.Context // ServerStream has a Context method
 	call    *call.Call
 	lineage lineage
-	said    bool // the gateway's own headers went out
+	version *Version // that the RPC belongs to; nil is none
+	said    bool     // the gateway's own headers went out
+}
+
+// SetHeader keeps the backend's headers.
+func (s *nativeStream) SetHeader(md metadata.MD) error {
+	return s.ServerStream.SetHeader(s.backends(md))
 }
 
 // SendHeader sends the backend's headers and the gateway's own.
 func (s *nativeStream) SendHeader(md metadata.MD) error {
-	return s.ServerStream.SendHeader(metadata.Join(md, s.own()))
+	return s.ServerStream.SendHeader(metadata.Join(s.backends(md), s.own()))
+}
+
+// backends are the headers that are the backend's to send: which version answers
+// is told by the gateway.
+func (s *nativeStream) backends(md metadata.MD) metadata.MD {
+	if s.version == nil || len(md[s.version.API.Header]) == 0 {
+		return md
+	}
+	md = md.Copy()
+	delete(md, s.version.API.Header)
+	return md
 }
 
 // own are the gateway's own headers, once.
@@ -170,7 +191,7 @@ func (s *nativeStream) SendMsg(m any) error {
 		s.call.Out.Add(msg.Len())
 	}
 	if md := s.own(); len(md) > 0 {
-		if err := s.SetHeader(md); err != nil {
+		if err := s.ServerStream.SetHeader(md); err != nil {
 			return err
 		}
 	}

@@ -18,6 +18,7 @@ const (
 	byAccept      = "accept"
 	byContentType = "content-type"
 	byDefault     = "default"
+	byRPC         = "the RPC's name"
 )
 
 // choice is the version that a request names, and what named it first; no
@@ -34,10 +35,7 @@ type choice struct {
 // 9.3.1), so that a kept answer depends on what Vary says.
 func (a *API) named(c *choice, method string, h http.Header) error {
 	if values, ok := h[a.header]; ok {
-		if len(values) != 1 || strings.Contains(values[0], ",") {
-			return refuseVersion(codes.InvalidArgument, "VERSION_AMBIGUOUS", a, "header %s must name one version of %q: one of %s", a.Header, a.Name, a.names)
-		}
-		if err := a.take(c, strings.Trim(values[0], " \t"), "header "+a.Header); err != nil {
+		if err := a.byHeader(c, values); err != nil {
 			return err
 		}
 	}
@@ -55,6 +53,14 @@ func (a *API) named(c *choice, method string, h http.Header) error {
 		}
 	}
 	return nil
+}
+
+// byHeader takes the version that the API's header names.
+func (a *API) byHeader(c *choice, values []string) error {
+	if len(values) != 1 || strings.Contains(values[0], ",") {
+		return refuseVersion(codes.InvalidArgument, "VERSION_AMBIGUOUS", a, "header %s must name one version of %q: one of %s", a.Header, a.Name, a.names)
+	}
+	return a.take(c, strings.Trim(values[0], " \t"), "header "+a.Header)
 }
 
 // accepted takes the version of each media type in a list.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/grpc/metadata"
+
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 )
@@ -83,6 +85,33 @@ func (a *API) Version(name string) *Version { return a.byName[name] }
 // owns tells the header that names the version, in whatever spelling: what
 // backends hear under it is the gateway's to say.
 func (v *Version) owns(key string) bool { return v != nil && call.Folded(key) == v.API.folded }
+
+// Stamp has md, the metadata for a backend, name the version, and nothing else do
+// so. A nil version leaves md alone.
+func (v *Version) Stamp(md metadata.MD) {
+	if v == nil {
+		return
+	}
+	for key := range md {
+		if v.owns(key) {
+			delete(md, key)
+		}
+	}
+	md[v.API.Header] = v.values
+}
+
+// agreeWith refuses a call of an RPC of the version whose header names another
+// one. A nil version has no header.
+func (v *Version) agreeWith(in metadata.MD) error {
+	if v == nil {
+		return nil
+	}
+	values := in[v.API.Header]
+	if len(values) == 0 {
+		return nil
+	}
+	return v.API.byHeader(&choice{version: v, by: byRPC}, values)
+}
 
 // formOf is what a name begins with, up to its first digit: words that begin so
 // are meant as versions.

@@ -12,7 +12,9 @@ import (
 
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
@@ -266,6 +268,60 @@ func TestVersionIsToldToBackends(t *testing.T) {
 			if want := a.Header.Get("X-Api-Version"); len(e.told) != 1 || e.told[0] != want {
 				t.Errorf("%s with %q: the backend was told %q, the client %q", path, headers, e.told, want)
 			}
+		}
+	}
+}
+
+// TestVersionOverGRPC: the RPC's name names the version, what else names one must
+// agree, and backend and client are told it as over REST.
+func TestVersionOverGRPC(t *testing.T) {
+	t.Parallel()
+	e := new(editions)
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, e.script()), versioned))
+	for door, cc := range map[string]grpc.ClientConnInterface{
+		"native": gatewaytest.Dial(t, g.GRPC, nil), "http": gatewaytest.Dial(t, g.HTTP, nil),
+	} {
+		for _, tc := range []struct {
+			pairs []string
+			says  string // a part of the refusal; "" for none
+		}{
+			{},
+			{pairs: []string{"x-api-version", "v1"}},
+			{pairs: []string{"x_api_version", "v2", "x.api-version", "v2"}},
+			{pairs: []string{"x-api-version", "v2"}, says: `the RPC's name names version v1 of "reviews", and header x-api-version version v2`},
+			{pairs: []string{"x-api-version", "v9"}, says: `names version "v9" of "reviews", which has v1, v2`},
+			{pairs: []string{"x-api-version", "v1", "x-api-version", "v1"}, says: "must name one version"},
+			{pairs: []string{"x-api-version", "v1, v1"}, says: "must name one version"},
+		} {
+			e.told = nil
+			var header, trailer metadata.MD
+			_, err := reviewsv1.NewReviewsServiceClient(cc).GetReview(metadata.AppendToOutgoingContext(soon(t), tc.pairs...),
+				&reviewsv1.GetReviewRequest{Name: "products/boots/reviews/7"}, grpc.Header(&header), grpc.Trailer(&trailer))
+			if tc.says != "" {
+				if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), tc.says) || len(e.told) != 0 {
+					t.Errorf("%s, %q: %v, want INVALID_ARGUMENT and %q; backends were told %q", door, tc.pairs, err, tc.says, e.told)
+				}
+				continue
+			}
+			if err != nil || !slices.Equal(e.told, []string{"v1"}) || !slices.Equal(header["x-api-version"], []string{"v1"}) {
+				t.Errorf("%s, %q: %v; the backend was told %q, and the client %q, want v1", door, tc.pairs, err, e.told, header["x-api-version"])
+			}
+		}
+	}
+}
+
+// TestVersionInProcess: a call from inside the process tells the backend the
+// version that it is served by.
+func TestVersionInProcess(t *testing.T) {
+	t.Parallel()
+	e := new(editions)
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, e.script()), versioned))
+	for _, pairs := range [][]string{nil, {"x-api-version", "v2"}, {"x_api_version", "v2"}} {
+		e.told = nil
+		_, err := reviewsv1.NewReviewsServiceClient(g.Gateway.Conn()).GetReview(metadata.AppendToOutgoingContext(soon(t), pairs...),
+			&reviewsv1.GetReviewRequest{Name: "products/boots/reviews/7"})
+		if err != nil || !slices.Equal(e.told, []string{"v1"}) {
+			t.Errorf("%q: %v; the backend was told %q, want v1", pairs, err, e.told)
 		}
 	}
 }

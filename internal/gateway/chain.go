@@ -73,6 +73,7 @@ func (p *parts) ofCall(r *rpc) ([]interceptors.Interceptor, error) {
 	c := collector{list: p.observers(r.name)}
 	c.add("", recovery.New(p.log), nil)                                                                                                // a panic further in is an answer like any other
 	c.addIf("deprecation", r.version.deprecation != nil, func() (interceptors.Interceptor, error) { return p.deprecationFor(r), nil }) // who is refused is told too
+	c.addIf("", r.version.edge != nil, func() (interceptors.Interceptor, error) { return versionFor(r), nil })
 	// Who is refused without a look at credentials costs least.
 	c.addIf("ip", r.policy.GetIp() != nil, func() (interceptors.Interceptor, error) { return ip.New(r.policy.GetIp()) })
 	c.add("priority", p.shed.For(r.name, r.policy.GetPriority()), nil)

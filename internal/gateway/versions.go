@@ -1,16 +1,19 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/deprecation"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
@@ -113,6 +116,34 @@ func noticeOf(v *configv1.Version) (*deprecation.Notice, error) {
 
 func (p *parts) deprecationFor(r *rpc) interceptors.Interceptor {
 	return p.deprecated.For(r.name, *r.version.deprecation)
+}
+
+// versionFor tells backends the version in calls from inside the process, whoever
+// makes them; in all others the doors have told it.
+func versionFor(r *rpc) interceptors.Interceptor {
+	v := r.version.edge
+	return interceptors.Around("version", func(ctx context.Context, _ string) (context.Context, func(error), error) {
+		if c := call.From(ctx); c != nil && c.Protocol != call.InProcess {
+			return ctx, nil, nil
+		}
+		md, ok := metadata.FromOutgoingContext(ctx) // a copy
+		if !ok {
+			md = metadata.MD{}
+		}
+		v.Stamp(md)
+		return metadata.NewOutgoingContext(ctx, md), nil, nil
+	})
+}
+
+// versionsOf lists the versions of RPCs by their names on the wire.
+func (b *builder) versionsOf() map[string]*edge.Version {
+	all := map[string]*edge.Version{}
+	for name, m := range b.methods {
+		if v := b.versions.of(m.Desc); v.edge != nil {
+			all[name] = v.edge
+		}
+	}
+	return all
 }
 
 // bindVersion has a binding served on the path without its version, and returns
