@@ -381,7 +381,7 @@ func TestMissingConfiguration(t *testing.T) {
 // TestCheckPrintSecrets: a secret that stands in the file is printed only if asked
 // for.
 func TestCheckPrintSecrets(t *testing.T) {
-	file := write(t, good+`    metadata: {request: {set: {authorization: "Bearer hunter2"}}}
+	file := write(t, good+`  - {select: "shop.reviews.v1.ReviewsService.GetReview", upstream: shop, policy: {auth: {public: true}}, metadata: {request: {set: {authorization: "Bearer hunter2"}}}}
 redis: {addresses: ["127.0.0.1:1"], password: hunter2}
 `)
 	code, stdout, stderr := run(t, "check", "--print", "--config", file)

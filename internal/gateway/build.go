@@ -1,14 +1,12 @@
 package gateway
 
 import (
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -25,16 +23,14 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
 
-// reflectTimeout bounds the reading of one contract from a running backend.
-const reflectTimeout = 10 * time.Second
-
 // builder makes one table. It is used once.
 type builder struct {
 	file      *config.File
 	parts     *parts
 	upstreams map[string]*upstream.Upstream
-	before    *served // of the table in force; nil: there is none
-	reread    bool    // ask backends for their contracts, also those that did not change
+	before    *served   // of the table in force; nil: there is none
+	reread    bool      // ask backends for their contracts, also those that did not change
+	told      contracts // what backends told of their contracts
 
 	schemas   map[string]*source
 	contract  *contract
@@ -63,7 +59,7 @@ type source struct {
 	options transcode.Options
 }
 
-func (b *builder) build(ctx context.Context) (*edge.Table, error) {
+func (b *builder) build() (*edge.Table, error) {
 	b.methods, b.schemas, b.shared = map[string]*call.Method{}, map[string]*source{}, sharedLimits{}
 	b.ruleless, b.overruled, b.unmatched = map[int][]string{}, map[int][]string{}, map[string][]string{}
 	b.infos = map[string]*methodInfo{}
@@ -71,7 +67,7 @@ func (b *builder) build(ctx context.Context) (*edge.Table, error) {
 		b.router.Decoding = httprule.KeepReserved
 		b.versions.paths.Decoding = httprule.KeepReserved
 	}
-	if err := b.readSchemas(ctx); err != nil {
+	if err := b.readSchemas(); err != nil {
 		return nil, err
 	}
 	chosen, err := b.choose()
@@ -103,10 +99,10 @@ func (b *builder) build(ctx context.Context) (*edge.Table, error) {
 }
 
 // readSchemas reads the contract of every upstream.
-func (b *builder) readSchemas(ctx context.Context) error {
+func (b *builder) readSchemas() error {
 	var errs []error
 	for i, u := range b.file.Config.GetUpstreams() {
-		s, err := b.readSchema(ctx, u)
+		s, err := b.readSchema(u)
 		if err != nil {
 			errs = append(errs, b.file.Errorf(fmt.Sprintf("upstreams[%d].schema", i), "the contract of upstream %q cannot be read: %v", u.GetName(), err))
 			continue
@@ -116,7 +112,7 @@ func (b *builder) readSchemas(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (b *builder) readSchema(ctx context.Context, u *configv1.Upstream) (*source, error) {
+func (b *builder) readSchema(u *configv1.Upstream) (*source, error) {
 	switch s := u.GetSchema().GetSource().(type) {
 	case *configv1.Schema_Image:
 		data, err := schema.ReadImage(s.Image)
@@ -127,32 +123,7 @@ func (b *builder) readSchema(ctx context.Context, u *configv1.Upstream) (*source
 	case *configv1.Schema_Linked:
 		return b.source("linked", schema.Linked)
 	default:
-		return b.reflected(ctx, u)
-	}
-}
-
-// reflected asks a backend for its contract. One that was asked before and does
-// not answer now has not changed it.
-func (b *builder) reflected(ctx context.Context, u *configv1.Upstream) (*source, error) {
-	var known *source
-	if b.before != nil && b.before.upstreams[u.GetName()] == b.upstreams[u.GetName()] {
-		known = b.before.schemas[u.GetName()]
-	}
-	again := func() (*schema.Set, error) { return known.set, nil }
-	if known != nil && !b.reread {
-		return b.source(known.content, again)
-	}
-	ctx, cancel := context.WithTimeout(ctx, reflectTimeout)
-	defer cancel()
-	set, err := schema.Reflect(ctx, b.upstreams[u.GetName()].Raw())
-	switch {
-	case err == nil:
-		return b.source(set.Sum(), func() (*schema.Set, error) { return set, nil })
-	case known != nil:
-		b.parts.log.Warn("a contract cannot be asked for: the last one stays", "upstream", u.GetName(), "error", err)
-		return b.source(known.content, again)
-	default:
-		return nil, err
+		return b.reflected(u)
 	}
 }
 
@@ -373,6 +344,7 @@ func (b *builder) table() (*edge.Table, error) {
 		Table:        call.NewTable(methods, refused),
 		Routes:       routes,
 		Versions:     versions,
+		VersionOf:    b.versionsOf(),
 		Errors:       errorBodies,
 		WrapStreams:  b.file.Config.GetJson().GetWrapStreams(),
 		Reserved:     edge.Reserve(b.forwarded...),

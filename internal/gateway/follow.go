@@ -3,15 +3,10 @@ package gateway
 import (
 	"context"
 	"crypto/sha256"
-	"fmt"
 	"os"
 	"time"
 
-	"google.golang.org/grpc/connectivity"
-
 	"github.com/gatehouse-dev/gatehouse/internal/config"
-	"github.com/gatehouse-dev/gatehouse/internal/schema"
-	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
 
 // Follow reloads whenever the configuration, a contract or a certificate has
@@ -84,35 +79,6 @@ func (g *Gateway) pollContracts(ctx context.Context, changed chan<- struct{}) {
 		case changed <- struct{}{}:
 		}
 	}
-}
-
-// contractsChanged tells whether a backend has another contract than it had.
-func (g *Gateway) contractsChanged(ctx context.Context) bool {
-	now := g.served()
-	for _, u := range now.file.Config.GetUpstreams() {
-		if !u.GetSchema().GetReflection() {
-			continue
-		}
-		set, err := ask(ctx, now.upstreams[u.GetName()])
-		switch {
-		case err != nil:
-			g.reload.unread.Inc()
-			g.parts.log.Debug("a contract cannot be asked for: the last one stays", "upstream", u.GetName(), "error", err)
-		case now.schemas[u.GetName()].content != set.Sum():
-			return true
-		}
-	}
-	return false
-}
-
-// ask does not wait for a backend that is away.
-func ask(ctx context.Context, up *upstream.Upstream) (*schema.Set, error) {
-	if state := up.State(); state != connectivity.Ready {
-		return nil, fmt.Errorf("its connection is %v", state)
-	}
-	ctx, cancel := context.WithTimeout(ctx, reflectTimeout)
-	defer cancel()
-	return schema.Reflect(ctx, up.Raw())
 }
 
 // settled is how old a file must be for its time to tell of every change: clocks

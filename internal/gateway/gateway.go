@@ -127,7 +127,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if g.listeners, err = readListeners(g.certs, o.Config.Config.GetListeners()); err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
-	if _, err := g.take(ctx, o.Config, AtStart); err != nil {
+	if _, err := g.attempt(ctx, AtStart, func() (*config.File, error) { return o.Config, nil }); err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
 	return g, nil

@@ -53,16 +53,17 @@ func dialled(u *configv1.Upstream) *configv1.Upstream {
 	return c
 }
 
-// rent gathers what a table of this configuration needs: what before has, and
-// what must be made. After an error nothing is held.
-func (g *Gateway) rent(file *config.File, before *lease) (*lease, error) {
+// rent gathers what a table of this configuration needs: what one of the other
+// leases has, the first of which is that of the table in force, and what must be
+// made. Leases may be nil. After an error nothing is held.
+func (g *Gateway) rent(file *config.File, others ...*lease) (*lease, error) {
 	l := &lease{links: map[string]*link{}}
 	var errs []error
 	for _, u := range file.Config.GetUpstreams() {
 		if u.GetComposed() {
 			continue // there is no server
 		}
-		one, err := g.link(u, before)
+		one, err := g.link(u, others)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -70,7 +71,7 @@ func (g *Gateway) rent(file *config.File, before *lease) (*lease, error) {
 		one.tables++
 		l.links[u.GetName()] = one
 	}
-	w, err := g.authenticate(file, before)
+	w, err := g.authenticate(file, others)
 	if err == nil {
 		w.tables++
 		l.auth = w
@@ -81,10 +82,13 @@ func (g *Gateway) rent(file *config.File, before *lease) (*lease, error) {
 	return l, nil
 }
 
-func (g *Gateway) link(u *configv1.Upstream, before *lease) (*link, error) {
+func (g *Gateway) link(u *configv1.Upstream, others []*lease) (*link, error) {
 	conf := dialled(u)
-	if before != nil {
-		if one := before.links[u.GetName()]; one != nil && proto.Equal(one.conf, conf) {
+	for _, l := range others {
+		if l == nil {
+			continue
+		}
+		if one := l.links[u.GetName()]; one != nil && proto.Equal(one.conf, conf) {
 			return one, nil
 		}
 	}
@@ -102,14 +106,19 @@ func (g *Gateway) link(u *configv1.Upstream, before *lease) (*link, error) {
 	return &link{conf: conf, up: up, tls: secure}, nil
 }
 
-func (g *Gateway) authenticate(file *config.File, before *lease) (*ways, error) {
+func (g *Gateway) authenticate(file *config.File, others []*lease) (*ways, error) {
 	conf := file.Config.GetAuthenticators()
 	o := auth.Options{Log: g.parts.log, Registerer: g.collectors}
-	if before != nil {
-		if slices.EqualFunc(before.auth.conf, conf, func(a, b *policyv1.Authenticator) bool { return proto.Equal(a, b) }) {
-			return before.auth, nil
+	for _, l := range others {
+		if l == nil {
+			continue
 		}
-		o.Previous = before.auth.known
+		if slices.EqualFunc(l.auth.conf, conf, func(a, b *policyv1.Authenticator) bool { return proto.Equal(a, b) }) {
+			return l.auth, nil
+		}
+		if o.Previous == nil {
+			o.Previous = l.auth.known
+		}
 	}
 	known, err := auth.New(conf, o)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
 
 // Trigger is why a table was built.
@@ -71,42 +72,77 @@ func (g *Gateway) Reload(ctx context.Context, why Trigger) (Result, error) {
 	return result, err
 }
 
-// attempt takes one configuration and notes how it ended.
+// attempt takes one configuration. Backends are asked for their contracts, all at
+// once, while nothing is locked: another attempt may pass this one meanwhile. So
+// the configuration is read anew behind the answers, and if it needs others by
+// then, they are asked for too.
 func (g *Gateway) attempt(ctx context.Context, why Trigger, read func() (*config.File, error)) (Result, error) {
+	told := contracts{}
+	var held *lease
+	for {
+		next, missing, result, err := g.step(why, read, told, held)
+		if held != nil {
+			_ = g.drop(held) // nobody uses what only this has
+		}
+		if next == nil {
+			return result, err
+		}
+		held = next
+		told.ask(ctx, missing)
+	}
+}
+
+// step takes a configuration and notes how that ended, or returns the backends
+// that must be asked before, with the lease of their connections.
+func (g *Gateway) step(why Trigger, read func() (*config.File, error), told contracts, held *lease) (
+	asks *lease, missing []*upstream.Upstream, result Result, err error,
+) {
 	g.building.Lock()
 	defer g.building.Unlock()
-	g.reload.look()
-	file, err := read()
-	result := Refused
-	if err == nil {
-		result, err = g.take(ctx, file, why)
+	if why != AtStart { // when they were looked at before the configuration was read
+		g.reload.look()
 	}
-	g.reload.note(why, result, err)
-	return result, err
+	file, err := read()
+	result = Refused
+	if err == nil {
+		var needs *lease
+		if needs, err = g.prepare(file, held); err == nil {
+			b := &builder{file: file, parts: g.partsFor(needs), upstreams: needs.upstreams(), before: g.served(), reread: why != ByFile, told: told}
+			if missing = b.unasked(); len(missing) > 0 {
+				return needs, missing, result, nil
+			}
+			result, err = g.take(b, needs, why)
+		}
+	}
+	if why != AtStart {
+		g.reload.note(why, result, err)
+	}
+	return nil, nil, result, err
+}
+
+// prepare returns what a table of the configuration needs, if it may come into
+// force at all. g.building is held.
+func (g *Gateway) prepare(file *config.File, held *lease) (*lease, error) {
+	if before := g.served(); before != nil {
+		if err := restart(before.file, file); err != nil {
+			return nil, err
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.rent(file, g.lease, held)
 }
 
 // take builds a table beside the one in force and puts it in its place. If that
-// fails, the old one stays. g.building is held, but at the start.
-func (g *Gateway) take(ctx context.Context, file *config.File, why Trigger) (Result, error) {
-	before := g.served()
-	var was *lease
-	if before != nil {
-		if err := restart(before.file, file); err != nil {
-			return Refused, err
-		}
-		was = g.lease
-	}
-	needs, err := g.hold(file, was)
-	if err != nil {
-		return Refused, err
-	}
-	b := &builder{file: file, parts: g.partsFor(needs), upstreams: needs.upstreams(), before: before, reread: why != ByFile}
+// fails, the old one stays, and needs is given up. g.building is held.
+func (g *Gateway) take(b *builder, needs *lease, why Trigger) (Result, error) {
+	before := b.before
 	g.parts.begin()
-	table, next, err := g.build(ctx, b)
+	table, next, err := g.build(b)
 	needs.names = namesOf(b)
 	if err == nil && before != nil && sameAsBefore(before, next) {
 		g.parts.settle(false)
-		g.redescribe(file)
+		g.redescribe(b.file)
 		return Unchanged, g.drop(needs)
 	}
 	g.parts.settle(err == nil)
@@ -117,7 +153,7 @@ func (g *Gateway) take(ctx context.Context, file *config.File, why Trigger) (Res
 	old := g.current.Load()
 	table.Description = next
 	g.current.Store(table)
-	g.replace(old, needs, file.Config.GetReload().GetDrainTimeout().AsDuration())
+	g.replace(old, needs, b.file.Config.GetReload().GetDrainTimeout().AsDuration())
 	return Taken, nil
 }
 
@@ -133,8 +169,8 @@ func (g *Gateway) redescribe(file *config.File) {
 }
 
 // build makes a table and what is known of it.
-func (g *Gateway) build(ctx context.Context, b *builder) (*edge.Table, *served, error) {
-	table, err := b.build(ctx)
+func (g *Gateway) build(b *builder) (*edge.Table, *served, error) {
+	table, err := b.build()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -169,13 +205,6 @@ func (g *Gateway) partsFor(l *lease) *parts {
 	p := g.parts
 	p.auth = l.auth.known
 	return &p
-}
-
-// hold is rent, alone.
-func (g *Gateway) hold(file *config.File, before *lease) (*lease, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.rent(file, before)
 }
 
 // drop gives up what was held for a table that does not come into force.
