@@ -38,7 +38,7 @@ func TestDiscovery(t *testing.T) {
 		{"too large", map[string]string{at: doc(issuer, jwksURL), jwksURL: string(i.JWKS()) + strings.Repeat(" ", 1<<20)}, codes.Unavailable},
 		{"not JSON", map[string]string{at: "<html>"}, codes.Unavailable},
 		{"keys are not JSON", map[string]string{at: doc(issuer, jwksURL), jwksURL: "<html>"}, codes.Unavailable},
-		{"a secret", map[string]string{at: doc(issuer, jwksURL), jwksURL: `{"keys":[{"kty":"oct","kid":"ec-2026","k":"` + strings.Repeat("A", 86) + `"}]}`}, codes.Unauthenticated},
+		{"a secret", map[string]string{at: doc(issuer, jwksURL), jwksURL: `{"keys":[{"kty":"oct","kid":"ec-2026","k":"` + strings.Repeat("A", 86) + `"}]}`}, codes.Unavailable},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

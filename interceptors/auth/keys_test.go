@@ -212,8 +212,8 @@ func TestIssuerThatIsDown(t *testing.T) {
 			t.Errorf("%d fetches of an issuer that is down", n)
 		}
 		families, err := reg.Gather()
-		if err != nil || len(families) != 1 || families[0].GetName() != "gatehouse_auth_key_fetches_total" || len(families[0].GetMetric()) != 2 {
-			t.Errorf("%v, %v; want fetches by two outcomes", families, err)
+		if err != nil || len(families) != 1 || families[0].GetName() != "gatehouse_auth_key_fetches_total" || len(families[0].GetMetric()) != 3 {
+			t.Errorf("%v, %v; want fetches by three outcomes", families, err)
 		}
 	})
 }

@@ -65,7 +65,7 @@ func TestSecretsAreNotPrinted(t *testing.T) {
         add: {x-more: "hunter-4 $${x}"}
       response: {set: {x-answer: hunter-5}}
     routes:
-      - {match: {headers: {x-beta: "true"}}, upstream: catalog, metadata: {request: {set: {x-route: hunter-6}}}}
+      - {headers: {x-beta: "true"}, upstream: catalog, metadata: {request: {set: {x-route: hunter-6}}}}
 redis: {addresses: ["127.0.0.1:6379"], password: hunter-7}
 `)
 	var out strings.Builder

@@ -980,7 +980,8 @@ type Redis struct {
 	Addresses []string `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	// The user (Redis 6 and later).
 	Username string `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
-	// The password, as in `${REDIS_PASSWORD}`.
+	// The password, as in `${REDIS_PASSWORD}`. One that stands here itself is not
+	// shown to those who ask for the configuration.
 	Password string `protobuf:"bytes,3,opt,name=password,proto3" json:"password,omitempty"`
 	// Speak TLS to it; `{}` trusts the system's authorities.
 	Tls *UpstreamTls `protobuf:"bytes,4,opt,name=tls,proto3" json:"tls,omitempty"`
@@ -2611,9 +2612,8 @@ type Route struct {
 	// Metadata, that is headers, each with the value it must have; `*` is any. What
 	// was sent several times is one value, joined by ", ".
 	Headers map[string]string `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Claims of the caller, each with the value it must have; `*` is any. A list
-	// matches if it has the value. A claim within a claim has a dotted path, as in
-	// `auth.forward`.
+	// Claims of the caller, by their paths, each with the value it must have; `*` is
+	// any. A list matches if it has the value. Paths are those of `auth.forward`.
 	Claims map[string]string `protobuf:"bytes,4,rep,name=claims,proto3" json:"claims,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// An expression that decides, as in `policy.auth.allow`. Where it cannot, as
 	// about a header that was not sent, the call does not match.
@@ -2871,7 +2871,8 @@ func (x *Rewrite) GetResponse() *Changes {
 
 // Changes of metadata, made in this order. Keys are in lower case; those of the
 // protocols and of the gateway itself, such as those of `auth.forward`, cannot be
-// changed. The value of a key that ends in `-bin` is base64.
+// changed. The value of a key that ends in `-bin` is base64. Values may be
+// credentials, so they are not shown to those who ask for the configuration.
 type Changes struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Keys to take away.
@@ -3462,11 +3463,11 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\binterval\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x13\xbaH\x10\xaa\x01\r\"\x04\b\x80\xa3\x052\x05\x10\x80\xad\xe2\x04R\binterval\x12Z\n" +
 	"\x13reflection_interval\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\x12reflectionInterval\x12%\n" +
 	"\x0eallow_breaking\x18\x04 \x01(\bR\rallowBreaking\x12N\n" +
-	"\rdrain_timeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\fdrainTimeout\"\xa8\x02\n" +
+	"\rdrain_timeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\fdrainTimeout\"\xad\x02\n" +
 	"\x05Redis\x12&\n" +
 	"\taddresses\x18\x01 \x03(\tB\b\xbaH\x05\x92\x01\x02\b\x01R\taddresses\x12\x1a\n" +
-	"\busername\x18\x02 \x01(\tR\busername\x12\x1a\n" +
-	"\bpassword\x18\x03 \x01(\tR\bpassword\x122\n" +
+	"\busername\x18\x02 \x01(\tR\busername\x12\x1f\n" +
+	"\bpassword\x18\x03 \x01(\tB\x03\x80\x01\x01R\bpassword\x122\n" +
 	"\x03tls\x18\x04 \x01(\v2 .gatehouse.config.v1.UpstreamTlsR\x03tls\x12\x1f\n" +
 	"\bdatabase\x18\x05 \x01(\rH\x00R\bdatabase\x88\x01\x01\x12\x16\n" +
 	"\x06prefix\x18\x06 \x01(\tR\x06prefix\x12E\n" +
@@ -3640,11 +3641,11 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\x0f_max_concurrent\"{\n" +
 	"\aRewrite\x126\n" +
 	"\arequest\x18\x01 \x01(\v2\x1c.gatehouse.config.v1.ChangesR\arequest\x128\n" +
-	"\bresponse\x18\x02 \x01(\v2\x1c.gatehouse.config.v1.ChangesR\bresponse\"\x83\x02\n" +
+	"\bresponse\x18\x02 \x01(\v2\x1c.gatehouse.config.v1.ChangesR\bresponse\"\x8d\x02\n" +
 	"\aChanges\x12\x16\n" +
-	"\x06remove\x18\x01 \x03(\tR\x06remove\x127\n" +
-	"\x03set\x18\x02 \x03(\v2%.gatehouse.config.v1.Changes.SetEntryR\x03set\x127\n" +
-	"\x03add\x18\x03 \x03(\v2%.gatehouse.config.v1.Changes.AddEntryR\x03add\x1a6\n" +
+	"\x06remove\x18\x01 \x03(\tR\x06remove\x12<\n" +
+	"\x03set\x18\x02 \x03(\v2%.gatehouse.config.v1.Changes.SetEntryB\x03\x80\x01\x01R\x03set\x12<\n" +
+	"\x03add\x18\x03 \x03(\v2%.gatehouse.config.v1.Changes.AddEntryB\x03\x80\x01\x01R\x03add\x1a6\n" +
 	"\bSetEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a6\n" +

@@ -49,12 +49,13 @@ type Auth struct {
 	// body is read before it is decided.
 	// Default: none.
 	Allow *string `protobuf:"bytes,5,opt,name=allow,proto3,oneof" json:"allow,omitempty"`
-	// Claims of the caller that go to the backend: the key of the metadata, and
-	// the claim whose value it takes (`"x-user": "sub"`). A claim within a claim
-	// has a dotted path; one whose own name has the dots wins over it. Strings,
-	// numbers and booleans go as they are, lists and objects as JSON. A string
-	// that is not printable ASCII goes only under a key that ends in `-bin`. What
-	// clients send under these keys is dropped, on every RPC, also where nothing
+	// Claims of the caller that go to the backend: the key of the metadata, and the
+	// path of the claim whose value it takes (`"x-user": "sub"`). In a path dots lead
+	// to a claim within a claim (`realm.tenant`). Names may have dots themselves, as
+	// `https://shop.example/roles` has: the longest name that is there counts.
+	// Strings, numbers and booleans go as they are, lists and objects as JSON. A
+	// string that is not printable ASCII goes only under a key that ends in `-bin`.
+	// What clients send under these keys is dropped, on every RPC, also where nothing
 	// replaces it.
 	Forward       map[string]string `protobuf:"bytes,6,rep,name=forward,proto3" json:"forward,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
@@ -287,10 +288,12 @@ type Jwt struct {
 	// How far clocks may differ, for `exp`, `nbf` and `iat`.
 	// Default: `0s`.
 	Leeway *durationpb.Duration `protobuf:"bytes,7,opt,name=leeway,proto3" json:"leeway,omitempty"`
-	// Claims that must be there, beside `iss`, `aud` and `exp`.
+	// Claims that must be there, beside `iss`, `aud` and `exp`. Paths are those of
+	// `auth.forward`.
 	RequiredClaims []string `protobuf:"bytes,8,rep,name=required_claims,json=requiredClaims,proto3" json:"required_claims,omitempty"`
 	// How old keys may be before they are fetched again. Meanwhile, and while the
-	// issuer is down, the old ones serve.
+	// issuer is down, the old ones serve; so they do for 24 hours where the issuer
+	// answers with a set in which no key can be used.
 	// Default: `15m`.
 	Refresh *durationpb.Duration `protobuf:"bytes,9,opt,name=refresh,proto3" json:"refresh,omitempty"`
 	// The least time between two fetches, also for tokens whose key is unknown.
