@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -60,7 +61,7 @@ func tells(t *testing.T, c *told, wait func(context.Context)) *configv1.Upstream
 	go func() { _ = srv.Serve(l) }()
 	t.Cleanup(srv.Stop)
 	return &configv1.Upstream{
-		Name: l.Addr().String(), Target: "passthrough:///" + l.Addr().String(), Schema: &configv1.Schema{Source: &configv1.Schema_Reflection{Reflection: true}},
+		Name: strings.ReplaceAll(l.Addr().String(), ":", "-"), Target: "passthrough:///" + l.Addr().String(), Schema: &configv1.Schema{Source: &configv1.Schema_Reflection{Reflection: true}},
 	}
 }
 
