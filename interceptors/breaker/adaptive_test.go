@@ -66,8 +66,8 @@ func TestAdaptiveRefusesAShare(t *testing.T) {
 				return nil
 			}})
 			refused := 0
-			const calls = 30000
-			for range calls { // five minutes of them
+			const calls = 12000
+			for range calls { // two minutes of them
 				refused += repeat(t, 1, conn)
 				time.Sleep(10 * time.Millisecond)
 			}

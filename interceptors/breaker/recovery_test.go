@@ -98,8 +98,12 @@ func wait(d time.Duration) {
 
 func TestServesSoonAfterAnOutage(t *testing.T) {
 	var all []outage
-	for _, rate := range []int{1, 10, 50, 200, 2000} {
-		for _, lasts := range []time.Duration{10 * time.Second, 30 * time.Second, 10 * time.Minute} {
+	for _, rate := range []int{1, 10, 200, 2000} {
+		longest := 10 * time.Minute
+		if rate > 1000 {
+			longest = time.Minute // else it has a million calls
+		}
+		for _, lasts := range []time.Duration{10 * time.Second, 30 * time.Second, longest} {
 			all = append(all, outage{rate: rate, lasts: lasts})
 		}
 	}
@@ -109,7 +113,7 @@ func TestServesSoonAfterAnOutage(t *testing.T) {
 			outage{rate: rate, lasts: time.Minute, takes: 50 * time.Millisecond, hangs: 10 * time.Second})
 	}
 	for _, policy := range []string{"window: {seconds: 1}", "window: {seconds: 600}", "minimum_calls: 200", "k: 1.5", "k: 5"} {
-		all = append(all, outage{policy: policy, rate: 100, lasts: 15 * time.Minute})
+		all = append(all, outage{policy: policy, rate: 100, lasts: 3 * time.Minute})
 	}
 	for _, o := range all {
 		t.Run(fmt.Sprintf("%s%d a second, %v, %v, %v", o.policy, o.rate, o.lasts, o.takes, o.hangs), func(t *testing.T) {
