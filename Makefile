@@ -15,8 +15,9 @@ BUF         := go tool -modfile=tools/buf/go.mod buf
 GOLANGCI    := tool -modfile=$(CURDIR)/tools/lint/go.mod golangci-lint
 GOVULNCHECK := go tool -modfile=tools/go.mod govulncheck
 
-# What buf writes. The document of the demo stands where it is embedded.
-GENERATED := gen cmd/gatehouse/openapi
+# What buf writes. The document of the demo and the option files stand where they
+# are embedded.
+GENERATED := gen cmd/gatehouse/openapi cmd/protos
 
 # Modules beside the product's, which hold what only tests need.
 TEST_MODULES := $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))

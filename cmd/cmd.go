@@ -103,7 +103,7 @@ func (a *App) root() *cobra.Command {
 		return wrongUse(c, "%w", err)
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(a.serve(), a.check(), a.routes(), a.explain(), a.hash(), a.version())
+	root.AddCommand(a.serve(), a.check(), a.routes(), a.explain(), a.hash(), a.protos(), a.version())
 	for _, c := range a.Commands {
 		root.AddCommand(c(a))
 	}

@@ -17,6 +17,8 @@ func TestWrongUseSaysWhatWouldBeRight(t *testing.T) {
 		{"routes now", "gatehouse: unexpected argument \"now\"; see `gatehouse routes --help`\n"},
 		{"serve --port 80", "gatehouse: unknown flag: --port; see `gatehouse serve --help`\n"},
 		{"hash key", "gatehouse: unexpected argument \"key\"; see `gatehouse hash --help`\n"},
+		{"protos", "gatehouse: DIR is missing; see `gatehouse protos --help`\n"},
+		{"protos a b", "gatehouse: unexpected argument \"b\"; see `gatehouse protos --help`\n"},
 		{"hash --key x", "gatehouse: unknown flag: --key; see `gatehouse hash --help`\n"},
 		{"routes -c x.yaml -o xml", "gatehouse: --output: unknown format \"xml\": want table or json; see `gatehouse routes --help`\n"},
 	} {
@@ -35,7 +37,7 @@ func TestWithoutACommandTheHelpIsPrinted(t *testing.T) {
 	if code := new(cmd.App).Run(t.Context(), nil, &stdout, &stderr); code != 0 || stderr.Len() > 0 {
 		t.Errorf("exit code %d, %q, want 0 and nothing", code, stderr.String())
 	}
-	for _, name := range []string{"serve", "check", "routes", "hash", "version"} {
+	for _, name := range []string{"serve", "check", "routes", "hash", "protos", "version"} {
 		if !strings.Contains(stdout.String(), "\n  "+name+" ") {
 			t.Errorf("the help does not name %s:\n%s", name, stdout.String())
 		}

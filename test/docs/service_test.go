@@ -49,6 +49,16 @@ func TestServiceLinkedIn(t *testing.T) {
 	dir := folder(t, l, imageConfig)
 	config := filepath.Join(dir, "gatehouse.yaml")
 	write(t, config, strings.Replace(read(t, config), "{image: library.binpb}", "{linked: true}", 1))
+	write(t, filepath.Join(dir, "main.go"), blocks(t, readme, "go")[0])
+	l.writeGo(t, filepath.Join(dir, "gen"))
+	buildGateway(t, dir)
+	p := start(t, dir, filepath.Join(dir, "gateway"), "msg=serving", "serve", "--config", "gatehouse.yaml")
+	checkServes(t, l, p, "/v1/books/sand")
+}
+
+// buildGateway builds the program in dir as a module of its own.
+func buildGateway(t *testing.T, dir string) {
+	t.Helper()
 	product, err := filepath.Abs(root)
 	if err != nil {
 		t.Fatal(err)
@@ -56,13 +66,9 @@ func TestServiceLinkedIn(t *testing.T) {
 	write(t, filepath.Join(dir, "go.mod"), "module example.com/library\n\ngo 1.26.0\n\n"+
 		"require github.com/gatehouse-dev/gatehouse v0.0.0\n\nreplace github.com/gatehouse-dev/gatehouse => "+product+"\n")
 	write(t, filepath.Join(dir, "go.sum"), read(t, filepath.Join(root, "go.sum")))
-	write(t, filepath.Join(dir, "main.go"), blocks(t, readme, "go")[0])
-	l.writeGo(t, filepath.Join(dir, "gen"))
 	if err := goBuild(dir, ".", "gateway", "-mod=mod"); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, dir, filepath.Join(dir, "gateway"), "msg=serving", "serve", "--config", "gatehouse.yaml")
-	checkServes(t, l, p, "/v1/books/sand")
 }
 
 func TestServiceWithBindingsOfTheConfiguration(t *testing.T) {
