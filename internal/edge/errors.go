@@ -74,8 +74,8 @@ func httpStatusOf(err error) int {
 func clientMistake(err error) error {
 	st := status.New(codes.InvalidArgument, err.Error())
 	input, ok := errors.AsType[*transcode.InputError](err)
-	if ok && input.Path != "" {
-		violation := &errdetails.BadRequest_FieldViolation{Field: input.Path, Description: input.Reason}
+	if ok && input.Field() != "" {
+		violation := &errdetails.BadRequest_FieldViolation{Field: input.Field(), Description: input.Reason}
 		if d, derr := st.WithDetails(&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{violation}}); derr == nil {
 			st = d
 		}

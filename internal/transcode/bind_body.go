@@ -197,42 +197,34 @@ func (b *Binding) complete(s *inState, wire []byte) bool {
 	if proto.CheckInitialized(m) == nil {
 		return true
 	}
-	s.fail("required, but not given")
-	return s.within(strings.TrimPrefix(missingIn(m), "."))
+	return !s.missingIn(m)
 }
 
-// missingIn returns the path of a required field that is not set, with a dot
-// before each name; "" if there is none.
-func missingIn(m protoreflect.Message) (path string) {
+// missingIn fails for a required field that is not set, if there is one.
+func (s *inState) missingIn(m protoreflect.Message) (missing bool) {
 	fds := m.Descriptor().Fields()
 	for i := range fds.Len() {
 		if fd := fds.Get(i); fd.Cardinality() == protoreflect.Required && !m.Has(fd) {
-			return "." + jsonName(fd)
+			s.fail("required, but not given")
+			return !s.within(jsonName(fd))
 		}
 	}
 	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		switch {
 		case fd.IsMap() && fd.MapValue().Message() != nil:
 			v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
-				path = under(fmt.Sprintf(".%s[%q]", jsonName(fd), k.String()), missingIn(v.Message()))
-				return path == ""
+				missing = s.missingIn(v.Message()) && !s.withinKey([]byte(k.String()))
+				return !missing
 			})
 		case fd.IsMap() || fd.Message() == nil:
 		case fd.IsList():
-			for i := 0; path == "" && i < v.List().Len(); i++ {
-				path = under(fmt.Sprintf(".%s[%d]", jsonName(fd), i), missingIn(v.List().Get(i).Message()))
+			for i := 0; !missing && i < v.List().Len(); i++ {
+				missing = s.missingIn(v.List().Get(i).Message()) && !s.withinIndex(i)
 			}
 		default:
-			path = under("."+jsonName(fd), missingIn(v.Message()))
+			missing = s.missingIn(v.Message())
 		}
-		return path == ""
+		return !missing || s.within(jsonName(fd))
 	})
-	return path
-}
-
-func under(parent, path string) string {
-	if path == "" {
-		return ""
-	}
-	return parent + path
+	return missing
 }

@@ -72,12 +72,12 @@ func (b *Binding) readPair(s *inState, pair string) bool {
 	}
 	if s.query.value, ok = unescape(s.query.value[:0], value); !ok {
 		s.fail("bad percent-encoding, invalid UTF-8 or a bare \";\" in %s", quote([]byte(value)))
-		return s.within(displayName(string(s.query.key)))
+		return s.withinGiven(s.query.key)
 	}
 	if b.param(s, s.query.key) {
 		return true
 	}
-	return s.within(displayName(string(s.query.key)))
+	return s.withinGiven(s.query.key)
 }
 
 // unescape appends a decoded part of a query. A semicolon is refused: there

@@ -197,9 +197,8 @@ func (s *inState) anyValue(p *inPlan) bool {
 		case s.rt.ignoreUnknown:
 			ok = s.skip()
 		default:
-			given := displayName(string(name))
-			ok = s.fail(`unknown field in an Any of %s; expected "@type" and "value"`, p.desc.FullName())
-			s.within(given)
+			s.fail(`unknown field in an Any of %s; expected "@type" and "value"`, p.desc.FullName())
+			ok = s.withinGiven(name)
 		}
 		if !ok {
 			return false

@@ -23,10 +23,13 @@ const (
 type InputError struct {
 	Kind InputKind
 	// Path is the place in the JSON document or the name of the parameter,
-	// such as items[3].price.units; "" when the input as a whole is meant.
+	// such as items[3].price.units; "" when the input as a whole is meant. Names
+	// that only a client knows, such as keys of maps, are in quotes.
 	Path string
 	// Reason says what is wrong there.
 	Reason string
+
+	field string // see Field
 }
 
 // Error implements error.
@@ -37,8 +40,10 @@ func (e *InputError) Error() string {
 	return e.Path + ": " + e.Reason
 }
 
-// Field is the place of the mistake, for a BadRequest detail.
-func (e *InputError) Field() string { return e.Path }
+// Field is the place of the mistake, for a BadRequest detail: Path without
+// quotes, since programs compare it with names of fields. A key of a map stands
+// as in a query, as in labels[key].
+func (e *InputError) Field() string { return e.field }
 
 // HTTPStatus is the HTTP status that the kind asks for, 0 where it is the one of
 // INVALID_ARGUMENT.
@@ -49,15 +54,20 @@ func (e *InputError) HTTPStatus() int {
 	return 0
 }
 
-// inside puts the error one step further from the root of the document.
-func (e *InputError) inside(step string) {
+// inside puts the error one step further from the root of the document. The step
+// has two spellings: for readers, and for programs.
+func (e *InputError) inside(shown, plain string) {
+	e.Path, e.field = joinPath(shown, e.Path), joinPath(plain, e.field)
+}
+
+func joinPath(step, path string) string {
 	switch {
-	case e.Path == "":
-		e.Path = step
-	case e.Path[0] == '[':
-		e.Path = step + e.Path
+	case path == "":
+		return step
+	case path[0] == '[':
+		return step + path
 	default:
-		e.Path = step + "." + e.Path
+		return step + "." + path
 	}
 }
 
@@ -92,7 +102,19 @@ func (s *inState) expected(pos int, want string) bool {
 
 // within names the field in which the decoding failed.
 func (s *inState) within(name string) bool {
-	s.err.inside(name)
+	s.err.inside(name, name)
+	return false
+}
+
+// withinGiven is within for a name as the client gave it, which may be anything.
+func (s *inState) withinGiven(name []byte) bool {
+	s.err.inside(displayName(string(name)), excerpt(name))
+	return false
+}
+
+// withinKey names the entry of a map in which the decoding failed.
+func (s *inState) withinKey(key []byte) bool {
+	s.err.inside("["+quote(key)+"]", "["+excerpt(key)+"]")
 	return false
 }
 
@@ -130,12 +152,17 @@ func describe(b []byte) (what string, broken bool) {
 
 // excerptString returns the JSON string at the start of b, quoted for a reader.
 func excerptString(b []byte) string {
-	s := inState{src: b}
-	text, ok := s.text()
+	text, ok := textOf(b)
 	if !ok {
 		return excerpt(b)
 	}
 	return quote(text)
+}
+
+// textOf is the text of the JSON string at the start of b.
+func textOf(b []byte) ([]byte, bool) {
+	s := inState{src: b}
+	return s.text()
 }
 
 // quote returns b in quotes, cut when long.

@@ -39,10 +39,10 @@ func (s *inState) mapEntry(f *inField, set *keySet) bool {
 	}
 	if set.find(s.dst, start, n) != nil {
 		s.fail("map key given more than once")
-		return s.withinKey(nameAt)
+		return s.withinKeyAt(nameAt)
 	}
 	if !s.mapValue(f.value) {
-		return s.withinKey(nameAt)
+		return s.withinKeyAt(nameAt)
 	}
 	if s.dropped {
 		s.dst, s.dropped = s.dst[:entry], false
@@ -64,9 +64,11 @@ func (s *inState) mapValue(f *inField) bool {
 	return s.scalar(f)
 }
 
-// withinKey names the map entry in which the decoding failed.
-func (s *inState) withinKey(at int) bool {
-	return s.within("[" + excerptString(s.src[at:]) + "]")
+// withinKeyAt is withinKey for the key in the document at pos, which has been read
+// before.
+func (s *inState) withinKeyAt(pos int) bool {
+	key, _ := textOf(s.src[pos:])
+	return s.withinKey(key)
 }
 
 // mapKey writes a map's key from its text.

@@ -102,9 +102,8 @@ func (s *inState) strange(p *inPlan, name []byte) (*inField, bool) {
 	if s.rt.ignoreUnknown && !s.mask.on {
 		return nil, s.skip()
 	}
-	given := string(name)
-	s.fail("unknown field in %s%s", p.desc.FullName(), didYouMean(given, p.names()))
-	return nil, s.within(displayName(given))
+	s.fail("unknown field in %s%s", p.desc.FullName(), didYouMean(string(name), p.names()))
+	return nil, s.withinGiven(name)
 }
 
 // displayName quotes a client's name unless it reads like a field's.
