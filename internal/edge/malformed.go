@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/gzip"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
@@ -29,10 +31,11 @@ func (e *grpcOverHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.serveGRPC(e.inner, w, r)
 }
 
-// malformed finds a path that names no RPC the way gRPC does, and headers that
-// gRPC cannot read. grpc-go takes the path as net/http decoded it, in which a
-// name would have any number of spellings. Where binary headers have several
-// values in a line, it parts them, which grpc-go does not.
+// malformed finds a path that names no RPC the way gRPC does, headers that gRPC
+// cannot read, and a compression that nobody here knows. grpc-go takes the path as
+// net/http decoded it, in which a name would have any number of spellings. Where
+// binary headers have several values in a line, malformed parts them, which grpc-go
+// does not.
 func malformed(r *http.Request) error {
 	if !isPlainPath(r.URL) {
 		return call.Unknown(r.RequestURI)
@@ -42,6 +45,9 @@ func malformed(r *http.Request) error {
 		if _, ok := parseGRPCTimeout(v); !ok {
 			return badTimeout("grpc-timeout", v, timeoutHeaders[0].want)
 		}
+	}
+	if name := first(h["Grpc-Encoding"]); name != "" && name != encoding.Identity && encoding.GetCompressor(name) == nil {
+		return call.Refuse(call.Client, codes.Unimplemented, "compression %q of messages is not supported: use %s, or none", name, gzip.Name)
 	}
 	for name, values := range h {
 		if !strings.HasSuffix(name, "-Bin") {
@@ -55,7 +61,9 @@ func malformed(r *http.Request) error {
 	return nil
 }
 
-// refuse answers with trailers only (gRPC over HTTP/2, "Responses").
+// refuse answers with trailers only (gRPC over HTTP/2, "Responses"). They name the
+// compressions that would do, which gRPC wants beside UNIMPLEMENTED for another
+// (its compression.md).
 func (e *grpcOverHTTP) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	c := new(call.Call)
 	l := e.beginHTTP(c, call.GRPC, r)
@@ -68,6 +76,7 @@ func (e *grpcOverHTTP) refuse(w http.ResponseWriter, r *http.Request, err error)
 	h["Content-Type"] = []string{"application/grpc"}
 	h["Grpc-Status"] = []string{strconv.Itoa(int(st.Code()))}
 	h["Grpc-Message"] = []string{percentEncoded(st.Message())}
+	h["Grpc-Accept-Encoding"] = []string{gzip.Name}
 	h["X-Request-Id"] = []string{c.RequestID}
 	w.WriteHeader(http.StatusOK)
 }
