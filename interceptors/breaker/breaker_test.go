@@ -198,6 +198,7 @@ func TestOnlyFaultsOfTheUpstreamCount(t *testing.T) {
 		{"a fair time passed", nil, late(call.Upstream), "failed"},
 		{"a client's short deadline", nil, late(call.Client), "nothing"},
 		{"connection broke", nil, call.Refuse(call.Upstream, codes.Unavailable, "reset"), "failed"},
+		{"wrong number of messages", nil, call.Refuse(call.Upstream, codes.Unimplemented, "none"), "failed"},
 		{"no code", nil, errors.New("what"), "failed"},
 		{"CANCELLED", nil, status.Error(codes.Canceled, ""), "nothing"},
 		{"client left", left, context.Canceled, "nothing"},

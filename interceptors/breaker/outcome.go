@@ -33,6 +33,11 @@ func outcomeOf(ctx context.Context, err error) outcome {
 		return nothing // the context of a stream that nobody reads any more
 	}
 	switch code {
+	case codes.Unimplemented:
+		if known { // no message or several where one is due, or a web server's "not found"
+			return failed
+		}
+		return good // in the backend's own words
 	case codes.Canceled:
 		return nothing
 	case codes.DeadlineExceeded, codes.Unavailable, codes.Internal, codes.Unknown, codes.DataLoss:

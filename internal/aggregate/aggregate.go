@@ -54,7 +54,7 @@ func (c *Conn) Invoke(ctx context.Context, _ string, args, reply any, opts ...gr
 	joined := r.join()
 	if joined.Len() > maxSize {
 		joined.Free()
-		return call.Refuse(call.Upstream, codes.ResourceExhausted, "the composed answer is larger than %d MiB", maxSize>>20)
+		return call.Refuse(call.Gateway, codes.Internal, "the composed answer is larger than %d MiB", maxSize>>20)
 	}
 	r.tell(ctx, opts)
 	return deliver(joined, reply)

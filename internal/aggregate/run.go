@@ -299,7 +299,7 @@ func (a *answer) make(ctx context.Context, r *run, s *step, request []byte) {
 	}
 	if r.size.Add(int64(a.msg.Len())) > maxSize {
 		a.msg.Free()
-		a.err = call.Refuse(call.Upstream, codes.ResourceExhausted, "the answers of all steps together are larger than %d MiB", maxSize>>20)
+		a.err = call.Refuse(call.Gateway, codes.Internal, "the answers of all steps together are larger than %d MiB", maxSize>>20)
 		return
 	}
 	if told := nested.Own[Degraded]; len(told) > 0 {

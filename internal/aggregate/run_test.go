@@ -79,7 +79,7 @@ func TestOutcomes(t *testing.T) {
 			steps: one(&composev1.Step{Call: "t.S.Leaf", ForEach: "request.r_STRING", MaxItems: proto.Uint32(4)}),
 		},
 		{
-			name: "more than fits", backend: says(make([]byte, 33<<20)), code: codes.ResourceExhausted, fault: call.Upstream, message: `the answers of all steps together are larger than 64 MiB`,
+			name: "more than fits", backend: says(make([]byte, 33<<20)), code: codes.Internal, fault: call.Gateway, message: `the answers of all steps together are larger than 64 MiB`,
 			steps: []*composev1.Step{{Name: "a", Call: "t.S.Leaf"}, {Name: "b", Call: "t.S.Leaf", Request: fields{"name": "'b'"}}},
 		},
 		{

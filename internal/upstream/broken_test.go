@@ -1,6 +1,8 @@
 package upstream_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"io"
@@ -48,6 +50,7 @@ func frames(answer func(*gatewaytest.Frames)) func(testing.TB) string {
 const (
 	unavailable = `upstream "shop" is unavailable`
 	notGRPC     = `upstream "shop" gave an answer that is not gRPC`
+	tooLarge    = `a message of upstream "shop" is larger than 1024 bytes, the most that its max_receive_bytes allows`
 )
 
 // page answers like a web server.
@@ -83,14 +86,26 @@ var brokenBackends = []broken{
 	{name: "silent past the client's deadline", backend: frames(func(*gatewaytest.Frames) {}), timeout: "50m", code: codes.DeadlineExceeded, http: 504, message: `no answer from upstream "shop" before the deadline`},
 	{name: "silent past the policy's time limit", backend: frames(func(*gatewaytest.Frames) {}), policy: 50 * time.Millisecond, timeout: "5S", code: codes.DeadlineExceeded, http: 504, message: `no answer from upstream "shop" before the deadline`, streamsPass: true},
 	{name: "silent after its headers", backend: frames(func(f *gatewaytest.Frames) { f.Begin() }), timeout: "50m", code: codes.DeadlineExceeded, http: 504, message: `no answer from upstream "shop" before the deadline`},
-	{name: "web page", backend: page("200", "text/html"), code: codes.Internal, http: 500, message: notGRPC},
+	{name: "web page", backend: page("200", "text/html"), code: codes.Unknown, http: 500, message: notGRPC},
+	{name: "web page of a bad request", backend: page("400", "text/html"), code: codes.Internal, http: 500, message: notGRPC},
+	{name: "web page unauthorized", backend: page("401", "text/html"), code: codes.Unauthenticated, http: 401, message: notGRPC},
 	{name: "web page not found", backend: page("404", "text/html"), code: codes.Unimplemented, http: 501, message: notGRPC},
 	{name: "web page forbidden", backend: page("403", "text/html"), code: codes.PermissionDenied, http: 403, message: notGRPC},
 	{name: "web page of a proxy", backend: page("502", "text/html"), code: codes.Unavailable, http: 503, message: unavailable},
-	{name: "gRPC-Web", backend: page("200", "application/grpc-web"), code: codes.Internal, http: 500, message: notGRPC},
+	{name: "web page of a limit", backend: page("429", "text/html"), code: codes.Unavailable, http: 503, message: unavailable},
+	{name: "web page of large headers", backend: page("431", "text/html"), code: codes.Internal, http: 500, message: notGRPC},
+	{name: "web page of a slow proxy", backend: page("504", "text/html"), code: codes.Unavailable, http: 503, message: unavailable},
+	{name: "web page of an error", backend: page("500", "text/html"), code: codes.Unknown, http: 500, message: notGRPC},
+	{name: "web page of a conflict", backend: page("409", "text/html"), code: codes.Unknown, http: 500, message: notGRPC},
+	{name: "web page of a teapot", backend: page("418", "text/html"), code: codes.Unknown, http: 500, message: notGRPC},
+	{name: "HTTP status that is none", backend: page("800", "text/html"), code: codes.Unknown, http: 500, message: notGRPC},
+	{name: "HTTP status alone", backend: frames(func(f *gatewaytest.Frames) {
+		f.Headers(true, ":status", "413")
+	}), code: codes.Unknown, http: 500, message: notGRPC},
+	{name: "gRPC-Web", backend: page("200", "application/grpc-web"), code: codes.Unknown, http: 500, message: notGRPC},
 	{name: "status that is no number", backend: frames(func(f *gatewaytest.Frames) {
 		f.Headers(true, ":status", "200", "content-type", "application/grpc", "grpc-status", "fine")
-	}), code: codes.Internal, http: 500, message: notGRPC},
+	}), code: codes.Unknown, http: 500, message: notGRPC},
 	{name: "status that nobody knows", backend: frames(func(f *gatewaytest.Frames) {
 		f.Headers(true, ":status", "200", "content-type", "application/grpc", "grpc-status", "99", "grpc-message", "own words")
 	}), code: codes.Code(99), http: 500, message: "own words"},
@@ -107,6 +122,14 @@ var brokenBackends = []broken{
 		f.Message([]byte{10, 1, 0xff})
 		f.End()
 	}), code: codes.Internal, http: 500, message: `upstream "shop" gave an answer that is not valid`, opaque: true},
+	{name: "message in JSON", backend: frames(func(f *gatewaytest.Frames) {
+		f.Headers(false, ":status", "200", "content-type", "application/grpc+json")
+		f.Message([]byte(`{"name":"shelves/a"}`))
+		f.End()
+	}), code: codes.Internal, http: 500, message: `upstream "shop" answers in "application/grpc+json": want "application/grpc+proto"`},
+	{name: "error told in JSON", backend: frames(func(f *gatewaytest.Frames) {
+		f.Headers(true, ":status", "200", "content-type", "application/grpc+json", "grpc-status", "5", "grpc-message", "own words")
+	}), code: codes.NotFound, http: 404, message: "own words"},
 	{name: "message cut off", backend: frames(func(f *gatewaytest.Frames) {
 		f.Begin()
 		_ = f.WriteData(f.Stream, false, []byte{0, 0, 0, 0, 100, 1, 2})
@@ -116,11 +139,17 @@ var brokenBackends = []broken{
 		f.Begin()
 		f.Message(make([]byte, 2048))
 		f.End()
-	}), code: codes.ResourceExhausted, http: 429, message: `a message of upstream "shop" is larger than its max_receive_bytes`},
+	}), code: codes.Internal, http: 500, message: tooLarge},
 	{name: "message announced too large", backend: frames(func(f *gatewaytest.Frames) {
 		f.Begin()
 		_ = f.WriteData(f.Stream, false, []byte{0, 0xff, 0xff, 0xff, 0xff})
-	}), code: codes.ResourceExhausted, http: 429, message: `a message of upstream "shop" is larger than its max_receive_bytes`},
+	}), code: codes.Internal, http: 500, message: tooLarge},
+	{name: "message that unpacks too large", backend: frames(func(f *gatewaytest.Frames) {
+		f.Headers(false, ":status", "200", "content-type", "application/grpc", "grpc-encoding", "gzip")
+		packed := gzipped(make([]byte, 2048))
+		_ = f.WriteData(f.Stream, false, append([]byte{1, 0, 0, 0, byte(len(packed))}, packed...))
+		f.End()
+	}), code: codes.Internal, http: 500, message: tooLarge},
 	{name: "flag that is none", backend: frames(func(f *gatewaytest.Frames) {
 		f.Begin()
 		_ = f.WriteData(f.Stream, false, []byte{9, 0, 0, 0, 0})
@@ -134,13 +163,32 @@ var brokenBackends = []broken{
 	{name: "no message", backend: frames(func(f *gatewaytest.Frames) {
 		f.Begin()
 		f.End()
-	}), code: codes.Internal, http: 500, message: notGRPC, streamsPass: true},
+	}), code: codes.Unimplemented, http: 501, message: `upstream "shop" gave no message: this method has one`, streamsPass: true},
 	{name: "two messages", backend: frames(func(f *gatewaytest.Frames) {
 		f.Begin()
 		f.Message(shelf)
 		f.Message(shelf)
 		f.End()
-	}), code: codes.Internal, http: 500, message: notGRPC, streamsPass: true},
+	}), code: codes.Unimplemented, http: 501, message: `upstream "shop" gave more than one message: this method has one`, streamsPass: true},
+	{name: "two messages and no end", backend: frames(func(f *gatewaytest.Frames) {
+		f.Begin()
+		f.Message(shelf)
+		f.Message(shelf)
+	}), code: codes.Unimplemented, http: 501, message: `upstream "shop" gave more than one message: this method has one`, streamsPass: true},
+	{name: "one message and an error", backend: frames(func(f *gatewaytest.Frames) {
+		f.Begin()
+		f.Message(shelf)
+		f.Headers(true, "grpc-status", "13", "grpc-message", "own words")
+	}), code: codes.Internal, http: 500, message: "own words", streamsPass: true},
+	{name: "no message and an error", backend: frames(func(f *gatewaytest.Frames) {
+		f.Begin()
+		f.Headers(true, "grpc-status", "13", "grpc-message", "own words")
+	}), code: codes.Internal, http: 500, message: "own words"},
+	{name: "no status in the trailers", backend: frames(func(f *gatewaytest.Frames) {
+		f.Begin()
+		f.Message(shelf)
+		f.Headers(true, "grpc-message", "own words")
+	}), code: codes.Unknown, http: 500, message: "own words", streamsPass: true},
 	{name: "no trailers", backend: frames(func(f *gatewaytest.Frames) {
 		f.Begin()
 		_ = f.WriteData(f.Stream, true, nil)
@@ -156,6 +204,10 @@ var brokenBackends = []broken{
 		f.Begin()
 		_ = f.WriteRSTStream(f.Stream, http2.ErrCodeInternal)
 	}), code: codes.Internal, http: 500, message: notGRPC},
+	{name: "reset for asking too much, after headers", backend: frames(func(f *gatewaytest.Frames) {
+		f.Begin()
+		_ = f.WriteRSTStream(f.Stream, http2.ErrCodeEnhanceYourCalm)
+	}), code: codes.ResourceExhausted, http: 429, message: `upstream "shop"`},
 	{name: "cancelled after headers", backend: frames(func(f *gatewaytest.Frames) {
 		f.Begin()
 		_ = f.WriteRSTStream(f.Stream, http2.ErrCodeCancel)
@@ -168,6 +220,14 @@ var brokenBackends = []broken{
 		f.Begin()
 		_, _ = io.WriteString(f.Conn, strings.Repeat("nonsense", 100))
 	}), code: codes.Unavailable, http: 503, message: unavailable},
+}
+
+func gzipped(b []byte) []byte {
+	var buf bytes.Buffer
+	w := gzip.NewWriter(&buf)
+	_, _ = w.Write(b) // a buffer takes all
+	_ = w.Close()
+	return buf.Bytes()
 }
 
 func (b *broken) configure(c *configv1.Config) {

@@ -18,6 +18,8 @@ type Conn struct {
 	cc    grpc.ClientConnInterface
 	age   *age     // of streams
 	usual sync.Map // *usual by the name of a unary RPC
+
+	maxReceive int // the limit of cc to a message, in bytes
 }
 
 var _ grpc.ClientConnInterface = (*Conn)(nil)
@@ -65,17 +67,29 @@ func (c *Conn) invoke(x *exchange, method string, args, reply any, opts []grpc.C
 	if err := up.SendMsg(args); err != nil {
 		return c.end(x, method, up, err)
 	}
-	if err := receiveOne(up, reply); err != nil {
+	if err := x.receiveOne(up, reply); err != nil {
 		return c.end(x, method, up, err)
 	}
 	c.usualOf(method).learn(x.elapsed())
 	return nil
 }
 
+// receive receives an answer. It returns errFormat for one that is not in
+// protobuf.
+func (x *exchange) receive(up grpc.ClientStream, reply any) error {
+	if err := up.RecvMsg(reply); err != nil {
+		return err
+	}
+	if x.has(foreign) {
+		return errFormat
+	}
+	return nil
+}
+
 // receiveOne receives the answer of a call that has one. It returns io.EOF if
 // there is none and errMany if there are more.
-func receiveOne(up grpc.ClientStream, reply any) error {
-	if err := up.RecvMsg(reply); err != nil {
+func (x *exchange) receiveOne(up grpc.ClientStream, reply any) error {
+	if err := x.receive(up, reply); err != nil {
 		return err
 	}
 	var extra call.Message
@@ -130,12 +144,12 @@ type clientStream struct {
 func (s *clientStream) RecvMsg(m any) error {
 	if s.one {
 		defer s.end()
-		if err := receiveOne(s.ClientStream, m); err != nil {
+		if err := s.exchange.receiveOne(s.ClientStream, m); err != nil {
 			return s.conn.ended(s.exchange, s.ClientStream, err)
 		}
 		return nil
 	}
-	err := s.ClientStream.RecvMsg(m)
+	err := s.exchange.receive(s.ClientStream, m)
 	if err == nil {
 		return nil
 	}

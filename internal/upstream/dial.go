@@ -53,7 +53,7 @@ func Dial(o Options) (*Upstream, error) {
 		return nil, fmt.Errorf("upstream %q: target %q: %w", o.Name, o.Target, *err)
 	}
 	u.conn = NewConn(o.Name, spread(u.ccs))
-	u.conn.age = newAge(o.MaxStreamAge, o.Random)
+	u.conn.age, u.conn.maxReceive = newAge(o.MaxStreamAge, o.Random), o.MaxReceive
 	return u, nil
 }
 

@@ -25,6 +25,7 @@ const (
 	sent                            // the transport took the request's headers
 	headersCame                     // the answer began with headers of gRPC's
 	trailersCame                    // the answer ended with trailers of gRPC's
+	foreign                         // its messages are not in protobuf
 )
 
 type exchangeKey struct{}
@@ -81,6 +82,9 @@ func (observer) HandleRPC(ctx context.Context, s stats.RPCStats) {
 		x.note(sent)
 	case *stats.InHeader:
 		x.note(headersCame)
+		if !isProto(s.Header["content-type"]) {
+			x.note(foreign)
+		}
 	case *stats.InTrailer:
 		x.note(trailersCame)
 	}

@@ -15,8 +15,11 @@ import (
 )
 
 // errMany says that there was more than one answer where one was due, as io.EOF
-// says that there was none.
-var errMany = errors.New("more than one message")
+// says that there was none. errFormat is for answers that are not in protobuf.
+var (
+	errMany   = errors.New("more than one message")
+	errFormat = errors.New("message in another format")
+)
 
 // end is how a call ended that failed with err, as the client may be told: the
 // backend's own status as it is, or an error that names the upstream and neither
@@ -32,8 +35,12 @@ func (c *Conn) end(x *exchange, method string, up grpc.ClientStream, err error) 
 		return err // the policy knows better why
 	case ofContext(x, err):
 		return c.timedOut(x, method, err)
-	case err == io.EOF || err == errMany:
-		return call.Refuse(call.Upstream, codes.Internal, "upstream %q gave an answer that is not gRPC", c.name).Because(err)
+	case err == errFormat:
+		return call.Refuse(call.Upstream, codes.Internal, "upstream %q answers in %q: want \"application/grpc+proto\"", c.name, contentType(up)).Because(err)
+	case err == io.EOF: // for the code see gRPC's statuscodes.md, "Response cardinality violation"
+		return call.Refuse(call.Upstream, codes.Unimplemented, "upstream %q gave no message: this method has one", c.name)
+	case err == errMany:
+		return call.Refuse(call.Upstream, codes.Unimplemented, "upstream %q gave more than one message: this method has one", c.name)
 	default:
 		return c.broken(x, err)
 	}
@@ -182,12 +189,16 @@ func (c *Conn) broken(x *exchange, err error) error {
 	case codes.Canceled:
 		return refuse(codes.Unavailable, "upstream %q cancelled the call")
 	case codes.ResourceExhausted:
-		if !x.has(headersCame) { // a reset: ENHANCE_YOUR_CALM
-			return refuse(code, "upstream %q is asked too much")
+		if saysTooLarge(err) { // our limit: more than the client can ask for, and no reason to ask again
+			return call.Refuse(call.Gateway, codes.Internal,
+				"a message of upstream %q is larger than %d bytes, the most that its max_receive_bytes allows", c.name, c.maxReceive).Because(err)
 		}
-		return refuse(code, "a message of upstream %q is larger than its max_receive_bytes")
+		return refuse(code, "upstream %q is asked too much") // a reset: ENHANCE_YOUR_CALM
 	case codes.Unknown:
-		return refuse(codes.Internal, "upstream %q gave an answer that is not gRPC")
+		if saysHeadersTooLarge(err) {
+			code = codes.Internal
+		}
+		return refuse(code, "upstream %q gave an answer that is not gRPC")
 	default: // the code that gRPC has for an HTTP status, or INTERNAL
 		return refuse(code, "upstream %q gave an answer that is not gRPC")
 	}
