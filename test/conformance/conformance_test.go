@@ -19,23 +19,29 @@ import (
 
 var gatehouse = flag.String("gatehouse", "", "program of the gateway to test, such as one built with -race; none builds it")
 
-// How many cases the suite has for gRPC in clear text, and with those over TLS.
+// How many cases the suite has for servers that speak gRPC in clear text, with
+// those over TLS, and for clients.
 const (
-	cases    = "374"
-	casesTLS = "570"
+	cases       = "374"
+	casesTLS    = "570"
+	casesClient = "409"
 )
 
-// TestSuite runs the suite. There is no list of known failures.
+// TestSuite runs the suite: with the gateway as the server of the suite's client,
+// and as the client of its servers, which misbehave.
 func TestSuite(t *testing.T) {
 	s := newSuite(t)
 	t.Run("bare server", s.bareServer)
+	t.Run("bare client", s.bareClient)
+	s.buildGateway(t)
 	t.Run("gateway", s.behindGateway)
+	t.Run("gateway, bad servers", s.beforeServers)
 }
 
 // bareServer proves that the suite finds what it is here to find: without the
 // gateway, grpc-go's server fails the cases that count messages.
 func (s *suite) bareServer(t *testing.T) {
-	got := s.run(t, "grpc.yaml", "-backend", s.program("grpcserver"))
+	got := s.run(t, serverMode("grpc.yaml"), "-backend", s.program("grpcserver"))
 	got.want(t, cases, []string{
 		"gRPC Unexpected Requests/HTTPVersion:2/TLS:false/server-stream/multiple-requests",
 		"gRPC Unexpected Requests/HTTPVersion:2/TLS:false/server-stream/no-request",
@@ -47,7 +53,6 @@ func (s *suite) bareServer(t *testing.T) {
 // behindGateway runs it against both doors of the gateway that speak gRPC, in
 // front of both servers of the suite that do.
 func (s *suite) behindGateway(t *testing.T) {
-	s.buildGateway(t)
 	for _, tt := range []struct{ name, config, backend, door, cases string }{
 		{"grpc listener, reference server", "grpc.yaml", "referenceserver", conformance.DoorGRPC, cases},
 		{"grpc listener, grpc-go server", "grpc.yaml", "grpcserver", conformance.DoorGRPC, cases},
@@ -57,9 +62,27 @@ func (s *suite) behindGateway(t *testing.T) {
 		{"http listener over TLS too", "grpc-tls.yaml", "referenceserver", conformance.DoorHTTP, casesTLS},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := s.run(t, tt.config, "-backend", s.program(tt.backend),
+			got := s.run(t, serverMode(tt.config), "-backend", s.program(tt.backend),
 				"-gatehouse", s.gatehouse, "-image", s.image, "-door", tt.door)
 			got.want(t, tt.cases, nil)
+		})
+	}
+}
+
+// bareClient proves the same of the client that stands before the gateway: it
+// takes no answer for granted that a server did not give in full. What it misses
+// without the gateway is in bare-client.txt.
+func (s *suite) bareClient(t *testing.T) {
+	s.run(t, clientMode("bare-client.txt"), "-client").want(t, casesClient, nil)
+}
+
+// beforeServers runs it against both doors of the gateway in front of the suite's
+// servers.
+func (s *suite) beforeServers(t *testing.T) {
+	for _, door := range []string{conformance.DoorGRPC, conformance.DoorHTTP} {
+		t.Run(door, func(t *testing.T) {
+			got := s.run(t, clientMode("disagreements.txt"), "-client", "-gatehouse", s.gatehouse, "-image", s.image, "-door", door)
+			got.want(t, casesClient, nil)
 		})
 	}
 }
@@ -109,13 +132,24 @@ type result struct {
 	stderr string
 }
 
+// serverMode are the runner's arguments for testing a server.
+func serverMode(config string) []string {
+	return []string{"--mode", "server", "--conf", filepath.Join("testdata", config)}
+}
+
+// clientMode are the runner's arguments for testing a client. The cases that a file
+// lists must fail, every one.
+func clientMode(failing string) []string {
+	return []string{"--mode", "client", "--conf", filepath.Join("testdata", "grpc.yaml"), "--known-failing", "@" + filepath.Join("testdata", failing)}
+}
+
 // run runs the suite against the adapter with the given arguments.
-func (s *suite) run(t *testing.T, config string, adapter ...string) result {
+func (s *suite) run(t *testing.T, runner []string, adapter ...string) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	args := []string{"--mode", "server", "--conf", filepath.Join("testdata", config), "--", s.program("adapter")}
-	cmd := exec.CommandContext(ctx, s.program("connectconformance"), append(args, adapter...)...)
+	args := append(append(runner, "--", s.program("adapter")), adapter...)
+	cmd := exec.CommandContext(ctx, s.program("connectconformance"), args...)
 	// A group of its own: should the runner hang, what it started ends with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }

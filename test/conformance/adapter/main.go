@@ -1,7 +1,9 @@
 // Command adapter is what the conformance suite's runner starts as the server
-// under test: Gatehouse in front of a server of the suite.
+// under test, Gatehouse in front of a server of the suite, or as the client under
+// test, a client that calls the suite's servers through Gatehouse.
 //
 //	connectconformance --mode server --conf grpc.yaml -- adapter -backend referenceserver -gatehouse gatehouse
+//	connectconformance --mode client --conf grpc.yaml -- adapter -client -gatehouse gatehouse
 package main
 
 import (
@@ -29,6 +31,7 @@ func main() {
 func run(ctx context.Context, args []string) (err error) {
 	var a conformance.Adapter
 	flags := flag.NewFlagSet("adapter", flag.ContinueOnError)
+	client := flags.Bool("client", false, "be a client, for servers that the runner starts")
 	flags.StringVar(&a.Backend, "backend", "referenceserver", "program of the suite's server that speaks gRPC")
 	flags.StringVar(&a.Gatehouse, "gatehouse", "", "program of the gateway; none lets the backend answer itself")
 	flags.StringVar(&a.Image, "image", "", "image of the suite's contract; none compiles it from the suite's module")
@@ -46,6 +49,9 @@ func run(ctx context.Context, args []string) (err error) {
 		if err := conformance.WriteImage(ctx, a.Image); err != nil {
 			return err
 		}
+	}
+	if *client {
+		return a.RunClient(ctx, os.Stdin, os.Stdout)
 	}
 	return a.Run(ctx, os.Stdin, os.Stdout)
 }
