@@ -24,6 +24,8 @@ type linker struct {
 	files  *protoregistry.Files
 	state  map[string]progress
 	advice string // what to do about a file that is missing
+
+	messageSets map[protoreflect.FullName]bool
 }
 
 type progress uint8
@@ -43,6 +45,8 @@ func link(given []*descriptorpb.FileDescriptorProto, advice string) (*Set, error
 		files:  new(protoregistry.Files),
 		state:  make(map[string]progress, len(given)),
 		advice: advice,
+
+		messageSets: map[protoreflect.FullName]bool{},
 	}
 	for _, file := range given {
 		if err := l.add(file); err != nil {
@@ -54,7 +58,9 @@ func link(given []*descriptorpb.FileDescriptorProto, advice string) (*Set, error
 			return nil, err
 		}
 	}
-	return newSet(l.files), nil
+	set := newSet(l.files)
+	set.messageSets = l.messageSets
+	return set, nil
 }
 
 func (l *linker) add(file *descriptorpb.FileDescriptorProto) error {
@@ -62,11 +68,21 @@ func (l *linker) add(file *descriptorpb.FileDescriptorProto) error {
 	if name == "" {
 		return errors.New("a file in it has no name")
 	}
+	if isPlaceholder(file) {
+		return nil // as good as not given
+	}
 	if before, ok := l.given[name]; ok && !proto.Equal(before, file) {
 		return fmt.Errorf("file %q is in it twice, with different contents", name)
 	}
 	l.given[name] = file
 	return nil
+}
+
+// isPlaceholder reports whether a file has nothing but its name and syntax. That
+// is how servers answer for an import that they know by name only, as grpc-go's
+// reflection did (with the syntax "<unknown:0>").
+func isPlaceholder(file *descriptorpb.FileDescriptorProto) bool {
+	return proto.Equal(file, &descriptorpb.FileDescriptorProto{Name: file.Name, Syntax: file.Syntax})
 }
 
 // link registers the file and, before it, all that it imports.
@@ -103,6 +119,10 @@ func (l *linker) borrow(name string) error {
 }
 
 func (l *linker) register(file *descriptorpb.FileDescriptorProto) error {
+	file, sets := withoutMessageSets(file)
+	for _, name := range sets {
+		l.messageSets[name] = true
+	}
 	made, err := protodesc.FileOptions{AllowUnresolvable: true}.New(file, l.files)
 	if err != nil {
 		return fmt.Errorf("file %q: %s", file.GetName(), plain(err))

@@ -177,7 +177,7 @@ func (r *reflector) file(name string) error {
 	if err != nil {
 		return err
 	}
-	if answer.GetErrorResponse() != nil {
+	if answer.GetErrorResponse() != nil || len(answer.GetFileDescriptorResponse().GetFileDescriptorProto()) == 0 {
 		return nil // linking tells whether anything needs it
 	}
 	return r.keep(answer.GetFileDescriptorResponse())
@@ -196,7 +196,9 @@ func (r *reflector) keep(answer *reflectionv1.FileDescriptorResponse) error {
 		if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(wire, file); err != nil {
 			return errors.New("the answer is not a FileDescriptorProto")
 		}
-		if !r.seen[file.GetName()] {
+		// The server may know a file by its name that it gives no more than a
+		// placeholder of with others.
+		if !r.seen[file.GetName()] && !isPlaceholder(file) {
 			r.seen[file.GetName()] = true
 			r.files = append(r.files, file)
 		}

@@ -235,6 +235,74 @@ func TestReflectTooLarge(t *testing.T) {
 	}
 }
 
+// A placeholder for an import that a server knows by name only is as good as "not
+// found": alone, beside other files, and with the file itself to be had by name.
+func TestReflectPlaceholder(t *testing.T) {
+	till := file("till.proto", `{"package": "till", "syntax": "proto3", "dependency": ["money.proto", "gogoproto/gogo.proto", "google/api/annotations.proto"],
+		"service": [{"name": "Till", "method": [{"name": "Pay", "inputType": ".till.Money", "outputType": ".till.Money"}]}]}`)
+	money := file("money.proto", `{"package": "till", "syntax": "proto3", "messageType": [{"name": "Money"}]}`)
+	unknown := func(name string) []byte {
+		return binary(t, &descriptorpb.FileDescriptorProto{Name: new(name), Syntax: new("<unknown:0>")})
+	}
+	bare := func(name string) []byte { return binary(t, &descriptorpb.FileDescriptorProto{Name: new(name)}) }
+	tests := map[string]func(string) *reflectionv1.ServerReflectionResponse{
+		"by name": func(q string) *reflectionv1.ServerReflectionResponse {
+			switch q {
+			case "till.Till":
+				return files(binary(t, till))
+			case "money.proto":
+				return files(binary(t, money))
+			default:
+				return files(unknown(q))
+			}
+		},
+		"without a syntax": func(q string) *reflectionv1.ServerReflectionResponse {
+			if q == "till.Till" {
+				return files(binary(t, till), binary(t, money))
+			}
+			return files(bare(q))
+		},
+		"nothing at all": func(q string) *reflectionv1.ServerReflectionResponse {
+			if q == "till.Till" {
+				return files(binary(t, till), binary(t, money))
+			}
+			return files()
+		},
+		"with the others": func(q string) *reflectionv1.ServerReflectionResponse {
+			switch q {
+			case "till.Till":
+				return files(binary(t, till), unknown("money.proto"), unknown("gogoproto/gogo.proto"), unknown("google/api/annotations.proto"))
+			case "money.proto":
+				return files(binary(t, money))
+			default:
+				return refuse("no such file")
+			}
+		},
+	}
+	for name, answer := range tests {
+		t.Run(name, func(t *testing.T) {
+			conn := serve(t, func(s *grpc.Server) {
+				reflectionv1.RegisterServerReflectionServer(s, fake{answer: func(q string) *reflectionv1.ServerReflectionResponse {
+					if q == "" {
+						return listing("till.Till")
+					}
+					return answer(q)
+				}})
+			})
+			set, err := schema.Reflect(t.Context(), conn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if set.Method("till.Till.Pay") == nil {
+				t.Error("the RPC is not there")
+			}
+			if f, err := set.Files.FindFileByPath("google/api/annotations.proto"); err != nil || f.Extensions().Len() == 0 {
+				t.Errorf("the binary's own file does not take the placeholder's place: %v", err)
+			}
+		})
+	}
+}
+
 func TestReflectNotOffered(t *testing.T) {
 	conn := serve(t, shop)
 	if _, err := schema.Reflect(t.Context(), conn); err == nil || !strings.Contains(err.Error(), "does not offer it") {

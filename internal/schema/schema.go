@@ -30,7 +30,9 @@ type Set struct {
 	// fields.
 	Types *dynamicpb.Types
 
-	services []protoreflect.ServiceDescriptor
+	services    []protoreflect.ServiceDescriptor
+	messageSets map[protoreflect.FullName]bool
+	linkedIn    bool // the descriptors are those of Go code
 }
 
 // Linked is the set of all contracts that are linked into this binary, but for
@@ -38,6 +40,7 @@ type Set struct {
 // client.
 func Linked() (*Set, error) {
 	s := newSet(protoregistry.GlobalFiles)
+	s.linkedIn = true
 	s.services = slices.DeleteFunc(s.services, func(d protoreflect.ServiceDescriptor) bool {
 		return slices.ContainsFunc([]string{"envoy.", "xds.", "grpc.lookup.", "grpc.gcp."}, func(prefix string) bool {
 			return strings.HasPrefix(string(d.FullName()), prefix)
