@@ -99,10 +99,7 @@ func (r *running) find(set *schema.Set) {
 // compare prints what would change if g took the place of a gateway that runs. It
 // is an error if that breaks clients and is not allowed.
 func compare(w io.Writer, r *running, g *gateway.Gateway) error {
-	breaking, err := g.Breaks(r.rpcs)
-	if err != nil {
-		return err
-	}
+	breaking := g.Breaks(r.rpcs)
 	d := &differences{w: w}
 	d.section("routes", routeLines(r.routes, g.Routes()))
 	now := g.Status()
@@ -172,14 +169,16 @@ func routeLines(old, next []gateway.RouteInfo) []string {
 		}
 		return text
 	}
-	before, after := map[string]string{}, map[string]string{}
-	for _, r := range old {
-		before[key(r)] = about(r)
+	described := func(routes []gateway.RouteInfo) map[string]string {
+		lines := map[string]string{}
+		for _, r := range routes {
+			if r.Skipped == "" {
+				lines[key(r)] = about(r)
+			}
+		}
+		return lines
 	}
-	for _, r := range next {
-		after[key(r)] = about(r)
-	}
-	return signed(before, after)
+	return signed(described(old), described(next))
 }
 
 // signed are the lines about what one side has and the other has not, or has

@@ -101,7 +101,8 @@ func (a *App) routes() *cobra.Command {
 	return c
 }
 
-// printRoutes prints one line a path, and one for an RPC without any.
+// printRoutes prints one line a path, and one for an RPC without any. A binding
+// that is skipped has the reason in its line.
 func printRoutes(w io.Writer, routes []gateway.RouteInfo) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "HTTP\tPATH\tRPC\tUPSTREAM\tPOLICIES")
@@ -110,7 +111,11 @@ func printRoutes(w io.Writer, routes []gateway.RouteInfo) error {
 		if verb == "" {
 			verb, path = "-", "(gRPC only)"
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", verb, path, strings.TrimPrefix(r.Method, "/"), upstreams(r), policies(r.Policies))
+		last := policies(r.Policies)
+		if r.Skipped != "" {
+			last = "not served: " + r.Skipped
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", verb, path, strings.TrimPrefix(r.Method, "/"), upstreams(r), last)
 	}
 	return tw.Flush()
 }
@@ -148,7 +153,7 @@ func count(n int, thing string) string {
 func bindings(routes []gateway.RouteInfo) int {
 	n := 0
 	for _, r := range routes {
-		if r.Verb != "" && r.Path != r.OpenPath {
+		if r.Verb != "" && r.Path != r.OpenPath && r.Skipped == "" {
 			n++
 		}
 	}

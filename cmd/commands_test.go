@@ -136,6 +136,25 @@ func TestCheckWarnsOfPromisesWithoutRedis(t *testing.T) {
 	}
 }
 
+// TestSkippedRules: check warns of what is not served, and does not count it;
+// routes has it with the reason.
+func TestSkippedRules(t *testing.T) {
+	file := write(t, strings.Replace(good, "upstream: shop, policy: {timeout", "upstream: shop, bad_rules: skip, http_file: [service.yaml], policy: {timeout", 1))
+	rules := filepath.Join(filepath.Dir(file), "service.yaml")
+	if err := os.WriteFile(rules, []byte("type: google.api.Service\nhttp:\n  rules:\n  - selector: shop.pricing.v1.PricingService.GetPrice\n    get: /prices/{nope}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	warning := rules + ":4:5: http.rules[0]: GET /prices/{nope} of shop.pricing.v1.PricingService.GetPrice: "
+	code, stdout, stderr := run(t, "check", "--config", file)
+	if code != 0 || stdout != file+": ok: 6 RPCs, 4 HTTP bindings, 1 upstream\n" || !strings.Contains(stderr, "\nwarning: "+warning) || !strings.HasSuffix(stderr, "; skipped\n") {
+		t.Errorf("check: got %d %q %q", code, stdout, stderr)
+	}
+	code, stdout, stderr = run(t, "routes", "--config", file)
+	if code != 0 || !regexp.MustCompile(`(?m)^GET +/prices/\{nope\} +shop\.pricing\.v1\.PricingService/GetPrice +shop +not served: `+regexp.QuoteMeta(warning)).MatchString(stdout) {
+		t.Errorf("routes: got %d %s%s", code, stdout, stderr)
+	}
+}
+
 // TestCheckPrint: what is printed is a configuration that says the same.
 func TestCheckPrint(t *testing.T) {
 	code, stdout, _ := run(t, "check", "--print", "--config", write(t, good))

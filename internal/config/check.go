@@ -10,9 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"google.golang.org/genproto/googleapis/api/annotations"
-	"google.golang.org/protobuf/reflect/protoreflect"
-
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 )
 
@@ -240,36 +237,6 @@ func (c *checker) exposure(i int, e *configv1.Exposure) {
 	}
 	c.httpRules(path, e)
 	c.routing(path, e)
-}
-
-func (c *checker) httpRules(path string, e *configv1.Exposure) {
-	for i, rule := range e.GetHttp() {
-		at := fmt.Sprintf("%s.http[%d]", path, i)
-		selector := rule.GetSelector()
-		switch {
-		case selector == "" && strings.HasSuffix(e.GetSelect(), "*"):
-			c.fail(at+".selector", "required, since select %s names more than one RPC; give the RPC in full", c.quoted(path+".select", e.GetSelect()))
-		case selector != "" && !Match(e.GetSelect(), protoreflect.FullName(selector)):
-			c.fail(at+".selector", "%s is not among what select %s names; give an RPC in full that is", c.quoted(at+".selector", selector), c.quoted(path+".select", e.GetSelect()))
-		}
-		c.httpRule(at, rule)
-		for j, additional := range rule.GetAdditionalBindings() {
-			nested := fmt.Sprintf("%s.additional_bindings[%d]", at, j)
-			c.httpRule(nested, additional)
-			if len(additional.GetAdditionalBindings()) > 0 {
-				c.fail(nested+".additional_bindings", "bindings nest one level only; write it beside this one")
-			}
-			if additional.GetSelector() != "" {
-				c.fail(nested+".selector", "not for an additional binding, which is of the same RPC; leave it out")
-			}
-		}
-	}
-}
-
-func (c *checker) httpRule(path string, rule *annotations.HttpRule) {
-	if rule.GetPattern() == nil {
-		c.fail(path, "names no path; give one of get, put, post, delete, patch, custom")
-	}
 }
 
 // readable checks that a file can be opened; "" is none.

@@ -52,7 +52,7 @@ func Load(path string) (*File, error) {
 // Read is Load that also tells which files it read or should have read for it,
 // after an error too: when one of them has changed, the outcome may be another.
 func Read(path string) (_ *File, files []string, _ error) {
-	data, err := readFile(path)
+	data, err := readFile(path, "configuration")
 	if err != nil {
 		return nil, []string{path}, err
 	}
@@ -60,15 +60,16 @@ func Read(path string) (_ *File, files []string, _ error) {
 	return f, append(files, path), err
 }
 
-func readFile(path string) ([]byte, error) {
+// readFile reads a file of YAML; what names it in errors.
+func readFile(path, what string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("%s: cannot read the configuration: %w", path, unwrapPath(err))
+		return nil, fmt.Errorf("%s: cannot read the %s: %w", path, what, unwrapPath(err))
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 	if err != nil {
-		return nil, fmt.Errorf("%s: cannot read the configuration: %w", path, unwrapPath(err))
+		return nil, fmt.Errorf("%s: cannot read the %s: %w", path, what, unwrapPath(err))
 	}
 	return data, nil
 }
@@ -91,6 +92,7 @@ func parse(name string, data []byte) (_ *File, files []string, _ error) {
 		name:      name,
 		positions: map[string]Position{},
 		written:   map[string]string{},
+		empty:     "the configuration is empty; it needs at least upstreams and expose",
 	}
 	config := new(configv1.Config)
 	if root := d.document(data); root != nil {
@@ -100,19 +102,19 @@ func parse(name string, data []byte) (_ *File, files []string, _ error) {
 		Name: name, Config: config, SHA256: fmt.Sprintf("%x", sha256.Sum256(data)),
 		positions: d.positions, written: d.written, files: d.files,
 	}
-	if len(d.errors) == 0 {
-		resolvePaths(config, filepath.Dir(name))
-		complete(config)
-		d.errors = f.check()
-	}
 	if len(d.errors) > 0 {
 		return nil, d.files, d.errors.sorted()
+	}
+	resolvePaths(config, filepath.Dir(name))
+	complete(config)
+	if errs := f.check(); len(errs) > 0 {
+		return nil, f.Files(), errs.sorted()
 	}
 	return f, d.files, nil
 }
 
 // Files are those of which the table is made: the configuration, what it
-// substitutes, contracts and the OpenAPI document. Certificates and the files of
+// substitutes, contracts, files of HTTP rules and the OpenAPI document. Certificates and the files of
 // authenticators are not among them; whoever uses those follows them.
 func (f *File) Files() []string {
 	all := slices.Clone(f.files)
@@ -123,6 +125,9 @@ func (f *File) Files() []string {
 		if image := u.GetSchema().GetImage(); image != "" {
 			all = append(all, image)
 		}
+	}
+	for _, e := range f.Config.GetExpose() {
+		all = append(all, e.GetHttpFile()...)
 	}
 	if doc := f.Config.GetOpenapi().GetFile(); doc != "" {
 		all = append(all, doc)

@@ -27,6 +27,8 @@ type decoder struct {
 	written   map[string]string
 	files     []string // that were put in the place of ${file:PATH}, or should have been
 	budget    int      // of nodes still to be entered
+	verbatim  bool     // ${...} stands for nothing but itself
+	empty     string   // what is wrong with an empty document
 }
 
 func (d *decoder) report(p Position, path, format string, args ...any) {
@@ -134,6 +136,9 @@ func (d *decoder) value(n *yaml.Node, m protoreflect.Message, field protoreflect
 		d.entries(n, m.Mutable(field).Map(), field, path, depth)
 	case field.IsList():
 		d.list(n, m.Mutable(field).List(), field, path, depth)
+		if field.FullName() == httpName && isEmptyList(n) {
+			m.Set(field.ContainingMessage().Fields().ByName("grpc_only"), protoreflect.ValueOfBool(true))
+		}
 	case field.Message() != nil && field.Message().FullName() != durationName:
 		d.message(n, m.Mutable(field).Message(), path, depth)
 	default:
@@ -156,6 +161,10 @@ func (d *decoder) list(n *yaml.Node, list protoreflect.List, field protoreflect.
 		d.fail(at, path, "expected a list, got %s; begin each item with \"- \"", shown(n))
 		return
 	}
+	if len(n.Content) == 0 && field.Parent().FullName() == policyName {
+		d.fail(at, path, "an empty list changes nothing; leave it out, or give [{unlimited: true}] to lift what the contract says")
+		return
+	}
 	for i, item := range n.Content {
 		itemPath := fmt.Sprintf("%s[%d]", path, i)
 		if field.Message() != nil {
@@ -167,6 +176,17 @@ func (d *decoder) list(n *yaml.Node, list protoreflect.List, field protoreflect.
 			list.Append(v)
 		}
 	}
+}
+
+// httpName is the list that says something by being empty: that there are no HTTP
+// bindings.
+const httpName protoreflect.FullName = "gatehouse.config.v1.Exposure.http"
+
+func isEmptyList(n *yaml.Node) bool {
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	return n.Kind == yaml.SequenceNode && len(n.Content) == 0
 }
 
 // policyName is the message whose lists may be written without dashes if they
@@ -216,6 +236,9 @@ func (d *decoder) scalar(n *yaml.Node, field protoreflect.FieldDescriptor, path 
 	if !plainTag(n) {
 		d.fail(at, path, "the tag %s is not taken; leave it out", n.Tag)
 		return protoreflect.Value{}, false
+	}
+	if field.Kind() == protoreflect.StringKind && d.verbatim {
+		return protoreflect.ValueOfString(n.Value), true
 	}
 	if field.Kind() == protoreflect.StringKind {
 		text, err := substitute(n.Value, filepath.Dir(d.name), func(path string) { d.files = append(d.files, path) })

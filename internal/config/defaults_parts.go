@@ -28,6 +28,7 @@ func completeUpstream(u *configv1.Upstream) {
 
 // completeExposure is the same for an exposure.
 func completeExposure(e *configv1.Exposure) {
+	fill(e, &configv1.Exposure{BadRules: configv1.Exposure_BAD_RULES_REFUSE})
 	for _, r := range e.GetRoutes() {
 		fill(r, &configv1.Route{Percent: new(100.0)})
 	}

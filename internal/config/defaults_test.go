@@ -61,6 +61,7 @@ var defaults = map[string]string{
 	"upstreams.balancing.slow_start":     "0s",
 	"upstreams.balancing.refresh":        "30s",
 	"upstreams.max_stream_age":           "0s",
+	"expose.bad_rules":                   "refuse",
 }
 
 const withTLS = "listeners: {http: {tls: {cert_file: testdata/files/cert.pem, key_file: testdata/files/cert.pem}}}\n" + minimal

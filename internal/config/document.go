@@ -35,7 +35,7 @@ func (d *decoder) document(data []byte) *yaml.Node {
 		d.syntax(data, err)
 		return nil
 	default:
-		d.fail(&second, "", "a second document begins here; a configuration is one document")
+		d.fail(&second, "", "a second document begins here; give one only")
 		return nil
 	}
 	if first.Kind != yaml.DocumentNode || len(first.Content) != 1 || isNull(first.Content[0]) {
@@ -56,7 +56,7 @@ func count(n *yaml.Node) int {
 }
 
 func (d *decoder) reportEmpty() {
-	d.report(Position{File: d.name, Line: 1, Column: 1}, "", "the configuration is empty; it needs at least upstreams and expose")
+	d.report(Position{File: d.name, Line: 1, Column: 1}, "", "%s", d.empty)
 }
 
 // syntax reports what is not YAML at all. The library tells the line only.

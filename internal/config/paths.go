@@ -23,6 +23,11 @@ func resolvePaths(c *configv1.Config, folder string) {
 			resolve(folder, &image.Image)
 		}
 	}
+	for _, e := range c.GetExpose() {
+		for i := range e.GetHttpFile() {
+			resolve(folder, &e.HttpFile[i])
+		}
+	}
 	for _, tls := range []*configv1.UpstreamTls{c.GetRedis().GetTls(), c.GetTracing().GetTls()} {
 		if tls != nil {
 			resolve(folder, &tls.CaFile, &tls.CertFile, &tls.KeyFile)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/compat"
-	"github.com/gatehouse-dev/gatehouse/internal/schema"
 )
 
 // RPC is one that is served, and of which upstream's contract it is.
@@ -29,10 +28,7 @@ func (b *builder) unbroken() error {
 		old = append(old, RPC{was.method, was.upstream})
 		upstreams[was.method.FullName()] = was.upstream
 	}
-	changes, err := breaks(old, b.schemas, func(name string) *call.Method { return b.methods[name] })
-	if err != nil {
-		return err
-	}
+	changes := breaks(old, b.schemas, func(name string) *call.Method { return b.methods[name] })
 	errs := make([]error, 0, len(changes))
 	for _, c := range changes {
 		errs = append(errs, b.file.Errorf(b.schemaField(upstreams[c.RPC]),
@@ -51,14 +47,14 @@ func (b *builder) schemaField(upstream string) string {
 }
 
 // Breaks lists what would break clients of old if this gateway took its place.
-func (g *Gateway) Breaks(old []RPC) ([]compat.Change, error) {
+func (g *Gateway) Breaks(old []RPC) []compat.Change {
 	table, now := g.inForce()
 	return breaks(old, now.schemas, table.Method)
 }
 
 // breaks compares contracts. What is not exposed any more, or whose upstream is
 // gone, is not looked at: that is the operator's own word, not the contract's.
-func breaks(old []RPC, schemas map[string]*source, served func(name string) *call.Method) ([]compat.Change, error) {
+func breaks(old []RPC, schemas map[string]*source, served func(name string) *call.Method) []compat.Change {
 	var was, is []protoreflect.MethodDescriptor
 	for _, one := range old {
 		if m := served(fullMethod(one.Desc)); m != nil {
@@ -69,36 +65,20 @@ func breaks(old []RPC, schemas map[string]*source, served func(name string) *cal
 			was = append(was, one.Desc)
 		}
 	}
-	a, err := described(was)
-	if err != nil {
-		return nil, err
-	}
-	z, err := described(is)
-	if err != nil {
-		return nil, err
-	}
-	return compat.Check(a, z), nil
+	return compat.Check(described(was), described(is))
 }
 
 // described reads the HTTP bindings of RPCs too.
-func described(methods []protoreflect.MethodDescriptor) ([]compat.Method, error) {
+func described(methods []protoreflect.MethodDescriptor) []compat.Method {
 	list := make([]compat.Method, 0, len(methods))
 	for _, desc := range methods {
 		m := compat.Method{Desc: desc}
-		r, err := schema.HTTPRule(desc)
-		if err != nil {
-			return nil, err
-		}
-		if r != nil {
-			rules, err := flatten(r, "google.api.http")
-			if err != nil {
-				return nil, err
-			}
-			for _, one := range rules {
+		for _, one := range contractRules(desc) {
+			if one.err == nil { // what cannot be served has no clients
 				m.Bindings = append(m.Bindings, compat.Binding{Verb: one.verb, Path: one.path, Body: one.body, ResponseBody: one.responseBody})
 			}
 		}
 		list = append(list, m)
 	}
-	return list, nil
+	return list
 }

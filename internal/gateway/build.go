@@ -39,11 +39,13 @@ type builder struct {
 	exposed   []*exposed
 	routes    []RouteInfo
 	policies  []MethodPolicy
-	overrides map[string][]override // full method name -> rules of the configuration
-	ruleless  map[int][]string      // exposure -> RPCs of which nobody said who may call them
-	overruled map[int][]string      // exposure -> RPCs whose contract says otherwise who may call them
-	unmatched map[string][]string   // route that asks for claims -> public RPCs, whose callers have none
-	forwarded []string              // metadata in which any RPC forwards claims
+	overrides overrides
+	bindings  []*bindings
+	taken     map[string]claim    // HTTP method and path -> binding that has it
+	ruleless  map[int][]string    // exposure -> RPCs of which nobody said who may call them
+	overruled map[int][]string    // exposure -> RPCs whose contract says otherwise who may call them
+	unmatched map[string][]string // route that asks for claims -> public RPCs, whose callers have none
+	forwarded []string            // metadata in which any RPC forwards claims
 	shared    sharedLimits
 	versions  versions
 	infos     map[string]*methodInfo // by full name on the wire
@@ -62,7 +64,7 @@ type source struct {
 func (b *builder) build() (*edge.Table, error) {
 	b.methods, b.schemas, b.shared = map[string]*call.Method{}, map[string]*source{}, sharedLimits{}
 	b.ruleless, b.overruled, b.unmatched = map[int][]string{}, map[int][]string{}, map[string][]string{}
-	b.infos = map[string]*methodInfo{}
+	b.infos, b.taken = map[string]*methodInfo{}, map[string]claim{}
 	if b.file.Config.GetPaths().GetKeepReserved() {
 		b.router.Decoding = httprule.KeepReserved
 		b.versions.paths.Decoding = httprule.KeepReserved
@@ -91,7 +93,7 @@ func (b *builder) build() (*edge.Table, error) {
 	for _, c := range chosen {
 		errs = append(errs, b.add(c))
 	}
-	errs = append(errs, b.compose(), b.denyByDefault())
+	errs = append(errs, b.bindAll(), b.compose(), b.denyByDefault())
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -183,10 +185,7 @@ func (b *builder) merge(chosen []*exposed) error {
 // add compiles one RPC: its chain and its bindings.
 func (b *builder) add(e *exposed) error {
 	name := fullMethod(e.method)
-	rules, err := b.rulesOf(e)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
+	rules := b.rulesOf(e)
 	m := &call.Method{
 		Name:       name,
 		Desc:       e.method,
@@ -195,24 +194,25 @@ func (b *builder) add(e *exposed) error {
 		StreamIdle: b.file.Config.GetLimits().GetStreamIdleTimeout().AsDuration(),
 	}
 	b.methods[name] = m
+	var err error
 	if b.infos[name], err = b.newInfo(e); err != nil {
 		return err
 	}
 	if hasRule(e.effective.Policy.GetAuth()) {
-		if err := b.guard(m, e, rules); err != nil {
+		meaning := rules
+		if b.exposureAt(e).GetGrpcOnly() {
+			meaning = contractRules(e.method) // what its HTTP method would be says whether it may be repeated
+		}
+		if err := b.guard(m, e, meaning); err != nil {
 			return b.wrongPolicy(e, err)
 		}
 	}
 	info := RouteInfo{Method: name, Upstream: m.Upstream, Exposure: fmt.Sprintf("expose[%d]", e.index), Policies: policiesOf(e.effective)}
 	info.Routes, info.Mirror = b.ways(e)
-	if len(rules) == 0 {
-		b.routes = append(b.routes, info)
-	}
-	var errs []error
-	for _, r := range rules {
-		errs = append(errs, b.wrong(r, m, b.bind(m, r, info)))
-	}
-	return errors.Join(errs...)
+	b.bindings = append(b.bindings, &bindings{
+		of: e, method: m, rules: rules, info: info, routes: make([]RouteInfo, len(rules)), bad: make([]error, len(rules)),
+	})
+	return nil
 }
 
 // guard puts the chain of policies in front of m's upstream.
@@ -247,7 +247,7 @@ func (b *builder) warnings() []string {
 		list = append(list, b.file.Errorf(fmt.Sprintf("expose[%d].policy.auth", i),
 			"takes the place of what the contract says who may call %s", several(b.overruled[i])).Error())
 	}
-	return slices.Concat(list, b.forgotten(), b.unreachable(), b.sharedNames())
+	return slices.Concat(list, b.forgotten(), b.unreachable(), b.sharedNames(), b.replaced(), b.strangers(), b.skipped())
 }
 
 // sharedNames tells of messages in which fields would have the same name in JSON.
@@ -282,36 +282,6 @@ func several(names []string) string {
 		return strings.Join(names, ", ")
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
-}
-
-// bind compiles one HTTP binding of m.
-func (b *builder) bind(m *call.Method, r *rule, info RouteInfo) error {
-	template, err := httprule.Parse(r.path)
-	if err != nil {
-		return err
-	}
-	view, err := b.schemas[m.Upstream].plans.Bind(m.Desc.Input(), m.Desc.Output(), transcodeRule(b.file.Config, r, template))
-	if err != nil {
-		return err
-	}
-	route := &edge.Route{
-		Method: m, Binding: r.verb + " " + r.path, View: view, Body: r.body != "", RawBody: view.RawBody(), RawAnswer: view.RawAnswer(),
-	}
-	info.Verb, info.Path, info.Body, info.ResponseBody = r.verb, r.path, r.body, r.responseBody
-	if v := b.versions.of(m.Desc); v.edge != nil {
-		if template, err = b.bindVersion(v, template, route, r, &info); err != nil {
-			return err
-		}
-	}
-	if err := b.router.Add(r.verb, template, r.origin+" of "+m.Name, route); err != nil {
-		return err
-	}
-	b.routes = append(b.routes, info)
-	if info.OpenPath != "" {
-		info.Path = info.OpenPath
-		b.routes = append(b.routes, info)
-	}
-	return nil
 }
 
 // table puts everything together.

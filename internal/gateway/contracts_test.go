@@ -86,11 +86,11 @@ func TestWrongRulesAreReportedAtOnce(t *testing.T) {
 			t.Fatal("no error")
 		}
 		for _, want := range []string{
-			"POST /v1/a/{product.tags} of /shop.catalog.v1.CatalogService/CreateProduct: path variable {product.tags}: a path can only bind a single value",
-			`POST /v1/a/{product.tags} of /shop.catalog.v1.CatalogService/CreateProduct: body: shop.catalog.v1.CreateProductRequest has no field "product.display_name"; a body is a top-level field`,
-			"/v1/b/{product_id=x:y} of /shop.catalog.v1.CatalogService/CreateProduct: path template",
-			`POST /v1/c of /shop.catalog.v1.CatalogService/CreateProduct: body: shop.catalog.v1.CreateProductRequest has no field "none"`,
-			"POST /v1/d/{states} of /shop.catalog.v1.CatalogService/SearchProducts: path variable {states}: a path can only bind a single value",
+			"POST /v1/a/{product.tags} of shop.catalog.v1.CatalogService.CreateProduct: path variable {product.tags}: a path can only bind a single value",
+			`POST /v1/a/{product.tags} of shop.catalog.v1.CatalogService.CreateProduct: body: shop.catalog.v1.CreateProductRequest has no field "product.display_name"; a body is a top-level field`,
+			"/v1/b/{product_id=x:y} of shop.catalog.v1.CatalogService.CreateProduct: path template",
+			`POST /v1/c of shop.catalog.v1.CatalogService.CreateProduct: body: shop.catalog.v1.CreateProductRequest has no field "none"`,
+			"POST /v1/d/{states} of shop.catalog.v1.CatalogService.SearchProducts: path variable {states}: a path can only bind a single value",
 		} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%v: no error %s in\n%v", profile, want, err)

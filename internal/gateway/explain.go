@@ -213,7 +213,7 @@ func (e *Explanation) explainBinding(routes []RouteInfo, r *edge.Reading, info *
 		e.Variables = append(e.Variables, NamedValue{Name: strings.Join(v.FieldPath, "."), Value: r.Vars[i]})
 	}
 	for _, route := range routes {
-		if route.Method == r.Method.Name && route.Verb+" "+route.Path == e.Binding {
+		if route.Skipped == "" && route.Method == r.Method.Name && route.Verb+" "+route.Path == e.Binding {
 			e.Body = route.Body
 		}
 	}

@@ -83,6 +83,7 @@ type served struct {
 	infos     map[string]*methodInfo
 	warnings  []string
 	schemas   map[string]*source
+	httpFiles map[string]*config.HTTPFile // by path
 	upstreams map[string]*upstream.Upstream
 	openAPI   []byte
 	since     time.Time

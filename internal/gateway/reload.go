@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -183,13 +184,16 @@ func (g *Gateway) build(b *builder) (*edge.Table, *served, error) {
 	}
 	return table, &served{
 		file: b.file, routes: b.routes, policies: b.policies, contract: b.contract, exposed: b.exposed, infos: b.infos, warnings: b.warnings(),
-		schemas: b.schemas, upstreams: b.upstreams, openAPI: doc, since: time.Now(),
+		schemas: b.schemas, httpFiles: b.overrides.read, upstreams: b.upstreams, openAPI: doc, since: time.Now(),
 	}, nil
 }
 
 // sameAsBefore tells a table that would be the one in force.
 func sameAsBefore(old, next *served) bool {
 	if !proto.Equal(old.file.Config, next.file.Config) || string(old.openAPI) != string(next.openAPI) {
+		return false
+	}
+	if !maps.EqualFunc(old.httpFiles, next.httpFiles, func(a, b *config.HTTPFile) bool { return a.SHA256 == b.SHA256 }) {
 		return false
 	}
 	for name, source := range next.schemas {

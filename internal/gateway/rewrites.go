@@ -70,18 +70,22 @@ func (b *builder) forwards(c rewrite.Changes) error {
 // prefixed has the HTTP paths of an upstream's contract begin as the
 // configuration says. Rules of the configuration are not its business: who wrote
 // them wrote what is served.
-func (b *builder) prefixed(name string, rules []*rule) ([]*rule, error) {
+func (b *builder) prefixed(name string, rules []*rule) []*rule {
 	u := b.upstreamNamed(name)
 	strip, add := u.GetStripPrefix(), u.GetAddPrefix()
 	for _, r := range rules {
+		if r.err != nil {
+			continue
+		}
 		rest, ok := strings.CutPrefix(r.path, strip)
 		if !ok || strip != "" && (rest == "" && add == "" || rest != "" && rest[0] != '/') {
-			return nil, b.file.Errorf(b.fieldOf(name)+".strip_prefix",
+			r.err = b.file.Errorf(b.fieldOf(name)+".strip_prefix",
 				"%s %s is not below %q; leave the RPC out, or give it a path of its own with expose[].http", r.verb, r.path, strip)
+			continue
 		}
 		r.path = add + rest
 	}
-	return rules, nil
+	return rules
 }
 
 // ways tells where else calls of an exposure go, for `gatehouse routes`.

@@ -1,27 +1,17 @@
 package gateway
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
-	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/gatehouse-dev/gatehouse/internal/call"
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/schema"
 )
-
-// rule is one HTTP binding as it is written.
-type rule struct {
-	verb, path, body, responseBody string
-	origin                         string // for errors: where it is written
-	field                          string // of the configuration, as "expose[0].http[1]"; "" for the contract's own
-}
 
 // choose finds what each exposure selects. The most specific selection of an
 // RPC wins.
@@ -43,7 +33,7 @@ func (b *builder) choose() ([]*exposed, error) {
 			}
 		}
 	}
-	errs = append(errs, b.checkSelects())
+	errs = append(errs, b.checkSelects(), b.checkMessageSets(chosen))
 	return chosen, errors.Join(errs...)
 }
 
@@ -61,14 +51,72 @@ func (b *builder) exposureOf(m protoreflect.MethodDescriptor) (*exposed, error) 
 	return &exposed{method: b.schemas[upstream].set.Method(m.FullName()), upstream: upstream, index: i}, nil
 }
 
-// checkSelects finds exposures that name nothing.
+// checkSelects finds exposures that name nothing, or leave out what is not there.
 func (b *builder) checkSelects() error {
 	var errs []error
 	for i, x := range b.file.Config.GetExpose() {
-		set := b.schemas[x.GetUpstream()].set
-		if !selectsAny(set, x.GetSelect()) {
-			errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d].select", i), "%q matches no RPC of upstream %q, which has %s%s",
-				x.GetSelect(), x.GetUpstream(), servicesOf(set), b.linkedHint(x.GetUpstream())))
+		path := fmt.Sprintf("expose[%d]", i)
+		if !selectsAny(b.schemas[x.GetUpstream()].set, x.GetSelect()) {
+			errs = append(errs, b.selectsNothing(path+".select", x))
+		} else if len(x.GetExcept()) > 0 {
+			errs = append(errs, b.checkExcept(path+".except", x))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkExcept refuses what leaves out nothing, as a name that is mistyped does,
+// and what leaves out all.
+func (b *builder) checkExcept(path string, x *configv1.Exposure) error {
+	selected := selectedOf(b.schemas[x.GetUpstream()].set, x.GetSelect())
+	var errs []error
+	for i, except := range x.GetExcept() {
+		if !slices.ContainsFunc(selected, func(name string) bool { return config.Match(except, protoreflect.FullName(name)) }) {
+			errs = append(errs, b.file.Errorf(fmt.Sprintf("%s[%d]", path, i), "%q matches no RPC of those that select %q names%s",
+				except, x.GetSelect(), config.DidYouMean(except, selected)))
+		}
+	}
+	if !slices.ContainsFunc(selected, func(name string) bool { return config.Selects(x, protoreflect.FullName(name)) }) {
+		errs = append(errs, b.file.Errorf(path, "leaves out all that select %q names; leave out the exposure instead", x.GetSelect()))
+	}
+	return errors.Join(errs...)
+}
+
+// selectsNothing says why a select matches no RPC: the services that it names have
+// none, or there are no such.
+func (b *builder) selectsNothing(path string, x *configv1.Exposure) error {
+	set := b.schemas[x.GetUpstream()].set
+	var empty []string
+	for s := range set.Services() {
+		if name := s.FullName(); s.Methods().Len() == 0 && (string(name) == x.GetSelect() || config.Match(x.GetSelect(), name.Append("Any"))) {
+			empty = append(empty, string(name))
+		}
+	}
+	if len(empty) > 0 {
+		return b.file.Errorf(path, "%q matches no RPC of upstream %q: it names %s, without any RPC in the contract",
+			x.GetSelect(), x.GetUpstream(), several(empty))
+	}
+	return b.file.Errorf(path, "%q matches no RPC of upstream %q, which has %s%s",
+		x.GetSelect(), x.GetUpstream(), servicesOf(set), b.linkedHint(x.GetUpstream()))
+}
+
+// checkMessageSets refuses what cannot be served because its messages contain a
+// MessageSet.
+func (b *builder) checkMessageSets(chosen []*exposed) error {
+	ofUpstream := map[string][]protoreflect.MethodDescriptor{}
+	for _, e := range chosen {
+		ofUpstream[e.upstream] = append(ofUpstream[e.upstream], e.method)
+	}
+	found := map[string]map[protoreflect.FullName]protoreflect.FullName{}
+	for upstream, methods := range ofUpstream {
+		found[upstream] = b.schemas[upstream].set.MessageSets(slices.Values(methods))
+	}
+	var errs []error
+	for _, e := range chosen {
+		if set := found[e.upstream][e.method.FullName()]; set != "" {
+			errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d].select", e.index),
+				"%s cannot be served: its messages contain %s, a MessageSet, which is a wire format of proto1; leave it out, such as with except: [%s]",
+				e.method.FullName(), set, e.method.FullName()))
 		}
 	}
 	return errors.Join(errs...)
@@ -93,6 +141,17 @@ func selectsAny(set *schema.Set, selector string) bool {
 	return false
 }
 
+// selectedOf lists the RPCs of a contract that a select names.
+func selectedOf(set *schema.Set, selector string) []string {
+	var names []string
+	for m := range set.Methods() {
+		if config.Match(selector, m.FullName()) {
+			names = append(names, string(m.FullName()))
+		}
+	}
+	return names
+}
+
 // servicesOf lists the services of a contract, for an error.
 func servicesOf(set *schema.Set) string {
 	const most = 8
@@ -110,123 +169,7 @@ func servicesOf(set *schema.Set) string {
 	return strings.Join(names, ", ")
 }
 
-// addOverrides collects the HTTP rules of the configuration by method.
-func (b *builder) addOverrides(chosen []*exposed) error {
-	b.overrides = map[string][]override{}
-	known := map[string]bool{}
-	for _, e := range chosen {
-		known[string(e.method.FullName())] = true
-	}
-	var errs []error
-	for i, x := range b.file.Config.GetExpose() {
-		for j, r := range x.GetHttp() {
-			name := cmp.Or(r.GetSelector(), x.GetSelect()) // of a rule below a select that names one RPC
-			if !known[name] {
-				errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d].http[%d].selector", i, j), "%q is not an exposed RPC%s",
-					name, config.DidYouMean(name, slices.Sorted(maps.Keys(known)))))
-			}
-			b.overrides[name] = append(b.overrides[name], override{r, fmt.Sprintf("expose[%d].http[%d]", i, j)})
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// override is an HTTP rule of the configuration, and the field it stands in.
-type override struct {
-	rule  *annotations.HttpRule
-	field string
-}
-
-// rulesOf are the bindings of an RPC: the configuration's if it has any, else
-// the contract's own, below the prefix that its upstream has.
-func (b *builder) rulesOf(e *exposed) ([]*rule, error) {
-	m := e.method
-	var rules []*rule
-	for _, o := range b.overrides[string(m.FullName())] {
-		flat, err := flatten(o.rule, "http rule of the configuration")
-		if err != nil {
-			return nil, b.file.Errorf(o.field, "%v", err)
-		}
-		for _, r := range flat {
-			r.field = o.field
-		}
-		rules = append(rules, flat...)
-	}
-	if len(rules) > 0 {
-		return rules, nil
-	}
-	r, err := schema.HTTPRule(m)
-	if err != nil || r == nil {
-		return nil, err
-	}
-	if rules, err = flatten(r, "google.api.http"); err != nil {
-		return nil, err
-	}
-	return b.prefixed(e.upstream, rules)
-}
-
-// wrong tells what is wrong with a rule, and where it is written: one error for
-// each that err joins; nil for nil.
-func (b *builder) wrong(r *rule, m *call.Method, err error) error {
-	if err == nil {
-		return nil
-	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // an error that wraps these is one of its own
-		var errs []error
-		for _, one := range joined.Unwrap() {
-			errs = append(errs, b.wrong(r, m, one))
-		}
-		return errors.Join(errs...)
-	}
-	if r.field != "" {
-		return b.file.Errorf(r.field, "%s %s of %s: %v", r.verb, r.path, m.Name, err)
-	}
-	return fmt.Errorf("%s: %s: %s %s: %w", m.Name, r.origin, r.verb, r.path, err)
-}
-
-// flatten lists a rule and its additional bindings, which nest one level.
-func flatten(r *annotations.HttpRule, origin string) ([]*rule, error) {
-	first, err := single(r, origin)
-	if err != nil {
-		return nil, err
-	}
-	rules := []*rule{first}
-	for i, add := range r.GetAdditionalBindings() {
-		if len(add.GetAdditionalBindings()) > 0 {
-			return nil, fmt.Errorf("%s: additional_bindings[%d] has additional_bindings: they nest one level only", origin, i)
-		}
-		a, err := single(add, fmt.Sprintf("%s, additional_bindings[%d]", origin, i))
-		if err != nil {
-			return nil, err
-		}
-		rules = append(rules, a)
-	}
-	return rules, nil
-}
-
-func single(r *annotations.HttpRule, origin string) (*rule, error) {
-	out := &rule{body: r.GetBody(), responseBody: r.GetResponseBody(), origin: origin}
-	switch p := r.GetPattern().(type) {
-	case *annotations.HttpRule_Get:
-		out.verb, out.path = "GET", p.Get
-	case *annotations.HttpRule_Put:
-		out.verb, out.path = "PUT", p.Put
-	case *annotations.HttpRule_Post:
-		out.verb, out.path = "POST", p.Post
-	case *annotations.HttpRule_Delete:
-		out.verb, out.path = "DELETE", p.Delete
-	case *annotations.HttpRule_Patch:
-		out.verb, out.path = "PATCH", p.Patch
-	case *annotations.HttpRule_Custom:
-		out.verb, out.path = p.Custom.GetKind(), p.Custom.GetPath()
-	default:
-		return nil, fmt.Errorf("%s: no method and path: want get, put, post, delete, patch or custom", origin)
-	}
-	return out, nil
-}
-
-// RouteInfo is one line of `gatehouse routes`: a path of a binding, or an RPC that
-// has none.
+// RouteInfo is one line of `gatehouse routes`.
 type RouteInfo struct {
 	Verb         string            `json:"verb,omitempty"`
 	Path         string            `json:"path,omitempty"`
@@ -240,4 +183,5 @@ type RouteInfo struct {
 	Version      string            `json:"version,omitempty"`   // as in "v2 of reviews"
 	OpenPath     string            `json:"open_path,omitempty"` // the path that leaves the version open; it has a line of its own, whose Path is the same
 	Policies     map[string]string `json:"policies"`
+	Skipped      string            `json:"skipped,omitempty"` // why this binding is not served (bad_rules: skip)
 }

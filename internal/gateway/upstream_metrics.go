@@ -8,6 +8,7 @@ import "github.com/prometheus/client_golang/prometheus"
 //	gatehouse_upstream_needed{upstream}       1 if the gateway is not ready without it
 //	gatehouse_upstream_replicas{upstream}     how many were found
 //	gatehouse_upstream_connections{upstream}  how many stand
+//	gatehouse_skipped_http_rules{upstream}    bindings that are not served (bad_rules: skip)
 type upstreamMetrics struct{ *Gateway }
 
 var upstreamReady, upstreamNeeded, upstreamReplicas, upstreamConnections = upstreamDesc("ready", "Whether a replica of the upstream can be called."),
@@ -15,19 +16,28 @@ var upstreamReady, upstreamNeeded, upstreamReplicas, upstreamConnections = upstr
 	upstreamDesc("replicas", "The replicas of the upstream that were found; 0 where only a control plane knows."),
 	upstreamDesc("connections", "The connections to the upstream that stand.")
 
+var skippedRules = prometheus.NewDesc("gatehouse_skipped_http_rules",
+	"HTTP bindings of the upstream's contract that are not served, since they are wrong (bad_rules: skip).", []string{"upstream"}, nil)
+
 func upstreamDesc(name, help string) *prometheus.Desc {
 	return prometheus.NewDesc("gatehouse_upstream_"+name, help, []string{"upstream"}, nil)
 }
 
 // Describe names the metrics.
 func (upstreamMetrics) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{upstreamReady, upstreamNeeded, upstreamReplicas, upstreamConnections} {
+	for _, d := range []*prometheus.Desc{upstreamReady, upstreamNeeded, upstreamReplicas, upstreamConnections, skippedRules} {
 		out <- d
 	}
 }
 
 // Collect gives them.
 func (m upstreamMetrics) Collect(out chan<- prometheus.Metric) {
+	if now := m.served(); now != nil {
+		skipped := skippedBy(now.routes)
+		for _, u := range now.file.Config.GetUpstreams() {
+			out <- prometheus.MustNewConstMetric(skippedRules, prometheus.GaugeValue, float64(skipped[u.GetName()]), u.GetName())
+		}
+	}
 	for _, h := range m.health() {
 		for d, v := range map[*prometheus.Desc]float64{
 			upstreamReady: oneIf(h.Ready), upstreamNeeded: oneIf(h.Needed),

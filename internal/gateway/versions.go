@@ -146,34 +146,41 @@ func (b *builder) versionsOf() map[string]*edge.Version {
 	return all
 }
 
-// bindVersion has a binding served on the path without its version, and returns
-// the template of the path with it.
-func (b *builder) bindVersion(v version, t *httprule.Template, route *edge.Route, r *rule, info *RouteInfo) (*httprule.Template, error) {
+// openBinding is a binding of a version on the path without the version.
+type openBinding struct {
+	version      *edge.Version
+	open, placed *httprule.Template
+	route        *edge.Route
+}
+
+// splitVersion returns the template of a binding's path with its version, and the
+// binding on the path without it; nil where that path would be empty.
+func splitVersion(v version, t *httprule.Template, route *edge.Route, r *rule, info *RouteInfo) (*httprule.Template, *openBinding, error) {
 	route.Version, info.Version = v.edge, v.String()
 	paths, err := splitPath(t.String(), v.edge)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	named, err := httprule.Parse(paths.named)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	route.Binding, info.Path = r.verb+" "+paths.named, paths.named
 	if paths.open == "" {
-		return named, nil
+		return named, nil, nil
 	}
 	open, err := httprule.Parse(paths.open)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	placed, err := httprule.Parse(paths.placed)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	info.OpenPath = paths.open
 	onOpen := *route
 	onOpen.Binding = r.verb + " " + paths.open
-	return named, b.versions.paths.Add(v.edge, r.verb, open, placed, r.origin+" of "+route.Method.Name, &onOpen)
+	return named, &openBinding{version: v.edge, open: open, placed: placed, route: &onOpen}, nil
 }
 
 // paths of one binding of a version.

@@ -153,7 +153,7 @@ var wrongVersions = []struct {
 	{"two paths of one version", func(c *configv1.Config) {
 		selects("shop.reviews.v1.*", "shop.reviews.v2.*")(c)
 		rebind(c, "shop.reviews.v2.ReviewsService.GetReview", "/{name=products/*}/reviews")
-	}, []string{"/{name=products/*}/reviews", "shop.reviews.v2.ReviewsService/ListReviews"}},
+	}, []string{"/{name=products/*}/reviews", "shop.reviews.v2.ReviewsService.ListReviews"}},
 	{"one path of two APIs", func(c *configv1.Config) {
 		selects("shop.reviews.v1.*", "shop.reviews.v2.*")(c)
 		c.Versions = append(c.Versions, &configv1.Versions{Name: "catalog", List: []*configv1.Version{{Name: "v3", Select: []string{"shop.catalog.v1.CatalogService.GetShelf"}}}})

@@ -145,6 +145,59 @@ func (Balancing_Kind) EnumDescriptor() ([]byte, []int) {
 	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{18, 0}
 }
 
+// What becomes of bindings that cannot be served.
+type Exposure_BadRules int32
+
+const (
+	// The default.
+	Exposure_BAD_RULES_UNSPECIFIED Exposure_BadRules = 0
+	// They are errors.
+	Exposure_BAD_RULES_REFUSE Exposure_BadRules = 1
+	// They are left out.
+	Exposure_BAD_RULES_SKIP Exposure_BadRules = 2
+)
+
+// Enum value maps for Exposure_BadRules.
+var (
+	Exposure_BadRules_name = map[int32]string{
+		0: "BAD_RULES_UNSPECIFIED",
+		1: "BAD_RULES_REFUSE",
+		2: "BAD_RULES_SKIP",
+	}
+	Exposure_BadRules_value = map[string]int32{
+		"BAD_RULES_UNSPECIFIED": 0,
+		"BAD_RULES_REFUSE":      1,
+		"BAD_RULES_SKIP":        2,
+	}
+)
+
+func (x Exposure_BadRules) Enum() *Exposure_BadRules {
+	p := new(Exposure_BadRules)
+	*p = x
+	return p
+}
+
+func (x Exposure_BadRules) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Exposure_BadRules) Descriptor() protoreflect.EnumDescriptor {
+	return file_gatehouse_config_v1_config_proto_enumTypes[2].Descriptor()
+}
+
+func (Exposure_BadRules) Type() protoreflect.EnumType {
+	return &file_gatehouse_config_v1_config_proto_enumTypes[2]
+}
+
+func (x Exposure_BadRules) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Exposure_BadRules.Descriptor instead.
+func (Exposure_BadRules) EnumDescriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{24, 0}
+}
+
 // A set of defaults for the fields below.
 type Json_Profile int32
 
@@ -184,11 +237,11 @@ func (x Json_Profile) String() string {
 }
 
 func (Json_Profile) Descriptor() protoreflect.EnumDescriptor {
-	return file_gatehouse_config_v1_config_proto_enumTypes[2].Descriptor()
+	return file_gatehouse_config_v1_config_proto_enumTypes[3].Descriptor()
 }
 
 func (Json_Profile) Type() protoreflect.EnumType {
-	return &file_gatehouse_config_v1_config_proto_enumTypes[2]
+	return &file_gatehouse_config_v1_config_proto_enumTypes[3]
 }
 
 func (x Json_Profile) Number() protoreflect.EnumNumber {
@@ -242,11 +295,11 @@ func (x Errors_Format) String() string {
 }
 
 func (Errors_Format) Descriptor() protoreflect.EnumDescriptor {
-	return file_gatehouse_config_v1_config_proto_enumTypes[3].Descriptor()
+	return file_gatehouse_config_v1_config_proto_enumTypes[4].Descriptor()
 }
 
 func (Errors_Format) Type() protoreflect.EnumType {
-	return &file_gatehouse_config_v1_config_proto_enumTypes[3]
+	return &file_gatehouse_config_v1_config_proto_enumTypes[4]
 }
 
 func (x Errors_Format) Number() protoreflect.EnumNumber {
@@ -303,11 +356,11 @@ func (x Log_Level) String() string {
 }
 
 func (Log_Level) Descriptor() protoreflect.EnumDescriptor {
-	return file_gatehouse_config_v1_config_proto_enumTypes[4].Descriptor()
+	return file_gatehouse_config_v1_config_proto_enumTypes[5].Descriptor()
 }
 
 func (Log_Level) Type() protoreflect.EnumType {
-	return &file_gatehouse_config_v1_config_proto_enumTypes[4]
+	return &file_gatehouse_config_v1_config_proto_enumTypes[5]
 }
 
 func (x Log_Level) Number() protoreflect.EnumNumber {
@@ -356,11 +409,11 @@ func (x Log_Format) String() string {
 }
 
 func (Log_Format) Descriptor() protoreflect.EnumDescriptor {
-	return file_gatehouse_config_v1_config_proto_enumTypes[5].Descriptor()
+	return file_gatehouse_config_v1_config_proto_enumTypes[6].Descriptor()
 }
 
 func (Log_Format) Type() protoreflect.EnumType {
-	return &file_gatehouse_config_v1_config_proto_enumTypes[5]
+	return &file_gatehouse_config_v1_config_proto_enumTypes[6]
 }
 
 func (x Log_Format) Number() protoreflect.EnumNumber {
@@ -2502,7 +2555,8 @@ type Exposure struct {
 	Policy *v1.Policy `protobuf:"bytes,3,opt,name=policy,proto3" json:"policy,omitempty"`
 	// HTTP bindings that take the place of the contract's, RPC by RPC. A
 	// `selector` names the RPC in full; it may be left out where `select` names
-	// one RPC.
+	// one RPC. Of several rules for one RPC the last one counts; further bindings of
+	// the same RPC are its `additional_bindings`. An empty list is `grpc_only`.
 	Http []*annotations.HttpRule `protobuf:"bytes,4,rep,name=http,proto3" json:"http,omitempty"`
 	// Other upstreams for some of the calls: the first route that matches is
 	// taken; if none does, `upstream`. It is chosen when the caller is known and
@@ -2513,7 +2567,28 @@ type Exposure struct {
 	// An upstream that gets copies of calls. Its answers are dropped.
 	Mirror *Mirror `protobuf:"bytes,6,opt,name=mirror,proto3" json:"mirror,omitempty"`
 	// What is changed in the metadata of calls.
-	Metadata      *Rewrite `protobuf:"bytes,7,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	Metadata *Rewrite `protobuf:"bytes,7,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	// What is left out of `select`, in the same form. An RPC left out here is served
+	// only if another exposure names it.
+	Except []string `protobuf:"bytes,8,rep,name=except,proto3" json:"except,omitempty"`
+	// Serve these RPCs on gRPC only, without HTTP bindings. `http: []` means the
+	// same.
+	// Default: `false`.
+	GrpcOnly bool `protobuf:"varint,9,opt,name=grpc_only,json=grpcOnly,proto3" json:"grpc_only,omitempty"`
+	// Files with HTTP bindings that take the place of the contract's, RPC by RPC:
+	// the `http.rules` of a google.api.Service configuration (`type:
+	// google.api.Service`), in YAML or JSON. Other sections of the file are ignored,
+	// and so are rules for RPCs that are not exposed here. A later file wins over an
+	// earlier one, and `http` over all files. The files are read again at each
+	// reload, and watched as images are.
+	HttpFile []string `protobuf:"bytes,10,rep,name=http_file,json=httpFile,proto3" json:"http_file,omitempty"`
+	// What becomes of a binding of the contract, or of `http_file`, that cannot be
+	// served: its template is not one, it names fields that do not fit, or another
+	// RPC has the same. `skip` serves all others and warns of it: in `gatehouse
+	// check` and `routes`, in the log, and as `gatehouse_skipped_http_rules`. A
+	// binding of `http` must always be right.
+	// Default: `refuse`.
+	BadRules      Exposure_BadRules `protobuf:"varint,11,opt,name=bad_rules,json=badRules,proto3,enum=gatehouse.config.v1.Exposure_BadRules" json:"bad_rules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2595,6 +2670,34 @@ func (x *Exposure) GetMetadata() *Rewrite {
 		return x.Metadata
 	}
 	return nil
+}
+
+func (x *Exposure) GetExcept() []string {
+	if x != nil {
+		return x.Except
+	}
+	return nil
+}
+
+func (x *Exposure) GetGrpcOnly() bool {
+	if x != nil {
+		return x.GrpcOnly
+	}
+	return false
+}
+
+func (x *Exposure) GetHttpFile() []string {
+	if x != nil {
+		return x.HttpFile
+	}
+	return nil
+}
+
+func (x *Exposure) GetBadRules() Exposure_BadRules {
+	if x != nil {
+		return x.BadRules
+	}
+	return Exposure_BAD_RULES_UNSPECIFIED
 }
 
 // Route sends calls that match to an upstream of their own. A call matches if
@@ -3603,7 +3706,7 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\x04time\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\n" +
 	"\xbaH\a\xaa\x01\x042\x02\b\n" +
 	"R\x04time\x12=\n" +
-	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\atimeout\"\x9d\x03\n" +
+	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\atimeout\"\xea\x05\n" +
 	"\bExposure\x12a\n" +
 	"\x06select\x18\x01 \x01(\tBI\xbaHF\xc8\x01\x01rA2?^(\\*|[A-Za-z_][A-Za-z0-9_]*(\\.[A-Za-z_][A-Za-z0-9_]*)*(\\.\\*)?)$R\x06select\x12\"\n" +
 	"\bupstream\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\bupstream\x123\n" +
@@ -3611,7 +3714,16 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\x04http\x18\x04 \x03(\v2\x14.google.api.HttpRuleR\x04http\x12<\n" +
 	"\x06routes\x18\x05 \x03(\v2\x1a.gatehouse.config.v1.RouteB\b\xbaH\x05\x92\x01\x02\x10@R\x06routes\x123\n" +
 	"\x06mirror\x18\x06 \x01(\v2\x1b.gatehouse.config.v1.MirrorR\x06mirror\x128\n" +
-	"\bmetadata\x18\a \x01(\v2\x1c.gatehouse.config.v1.RewriteR\bmetadata\"\xea\x03\n" +
+	"\bmetadata\x18\a \x01(\v2\x1c.gatehouse.config.v1.RewriteR\bmetadata\x12c\n" +
+	"\x06except\x18\b \x03(\tBK\xbaHH\x92\x01E\"CrA2?^(\\*|[A-Za-z_][A-Za-z0-9_]*(\\.[A-Za-z_][A-Za-z0-9_]*)*(\\.\\*)?)$R\x06except\x12\x1b\n" +
+	"\tgrpc_only\x18\t \x01(\bR\bgrpcOnly\x12)\n" +
+	"\thttp_file\x18\n" +
+	" \x03(\tB\f\xbaH\t\x92\x01\x06\"\x04r\x02\x10\x01R\bhttpFile\x12M\n" +
+	"\tbad_rules\x18\v \x01(\x0e2&.gatehouse.config.v1.Exposure.BadRulesB\b\xbaH\x05\x82\x01\x02\x10\x01R\bbadRules\"O\n" +
+	"\bBadRules\x12\x19\n" +
+	"\x15BAD_RULES_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10BAD_RULES_REFUSE\x10\x01\x12\x12\n" +
+	"\x0eBAD_RULES_SKIP\x10\x02\"\xea\x03\n" +
 	"\x05Route\x12\"\n" +
 	"\bupstream\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\bupstream\x12\x14\n" +
 	"\x05hosts\x18\x02 \x03(\tR\x05hosts\x12A\n" +
@@ -3740,143 +3852,145 @@ func file_gatehouse_config_v1_config_proto_rawDescGZIP() []byte {
 	return file_gatehouse_config_v1_config_proto_rawDescData
 }
 
-var file_gatehouse_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_gatehouse_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
 var file_gatehouse_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_gatehouse_config_v1_config_proto_goTypes = []any{
 	(ServerTls_Version)(0),       // 0: gatehouse.config.v1.ServerTls.Version
 	(Balancing_Kind)(0),          // 1: gatehouse.config.v1.Balancing.Kind
-	(Json_Profile)(0),            // 2: gatehouse.config.v1.Json.Profile
-	(Errors_Format)(0),           // 3: gatehouse.config.v1.Errors.Format
-	(Log_Level)(0),               // 4: gatehouse.config.v1.Log.Level
-	(Log_Format)(0),              // 5: gatehouse.config.v1.Log.Format
-	(*Config)(nil),               // 6: gatehouse.config.v1.Config
-	(*Paths)(nil),                // 7: gatehouse.config.v1.Paths
-	(*Versions)(nil),             // 8: gatehouse.config.v1.Versions
-	(*Version)(nil),              // 9: gatehouse.config.v1.Version
-	(*Deprecation)(nil),          // 10: gatehouse.config.v1.Deprecation
-	(*Reload)(nil),               // 11: gatehouse.config.v1.Reload
-	(*Redis)(nil),                // 12: gatehouse.config.v1.Redis
-	(*Shedding)(nil),             // 13: gatehouse.config.v1.Shedding
-	(*Answers)(nil),              // 14: gatehouse.config.v1.Answers
-	(*Cors)(nil),                 // 15: gatehouse.config.v1.Cors
-	(*SecurityHeaders)(nil),      // 16: gatehouse.config.v1.SecurityHeaders
-	(*Tracing)(nil),              // 17: gatehouse.config.v1.Tracing
-	(*Listeners)(nil),            // 18: gatehouse.config.v1.Listeners
-	(*HttpListener)(nil),         // 19: gatehouse.config.v1.HttpListener
-	(*Listener)(nil),             // 20: gatehouse.config.v1.Listener
-	(*ServerTls)(nil),            // 21: gatehouse.config.v1.ServerTls
-	(*Upstream)(nil),             // 22: gatehouse.config.v1.Upstream
-	(*Address)(nil),              // 23: gatehouse.config.v1.Address
-	(*Balancing)(nil),            // 24: gatehouse.config.v1.Balancing
-	(*HealthCheck)(nil),          // 25: gatehouse.config.v1.HealthCheck
-	(*Outliers)(nil),             // 26: gatehouse.config.v1.Outliers
-	(*Schema)(nil),               // 27: gatehouse.config.v1.Schema
-	(*UpstreamTls)(nil),          // 28: gatehouse.config.v1.UpstreamTls
-	(*Keepalive)(nil),            // 29: gatehouse.config.v1.Keepalive
-	(*Exposure)(nil),             // 30: gatehouse.config.v1.Exposure
-	(*Route)(nil),                // 31: gatehouse.config.v1.Route
-	(*Mirror)(nil),               // 32: gatehouse.config.v1.Mirror
-	(*Rewrite)(nil),              // 33: gatehouse.config.v1.Rewrite
-	(*Changes)(nil),              // 34: gatehouse.config.v1.Changes
-	(*Json)(nil),                 // 35: gatehouse.config.v1.Json
-	(*Errors)(nil),               // 36: gatehouse.config.v1.Errors
-	(*Limits)(nil),               // 37: gatehouse.config.v1.Limits
-	(*Drain)(nil),                // 38: gatehouse.config.v1.Drain
-	(*OpenApi)(nil),              // 39: gatehouse.config.v1.OpenApi
-	(*Log)(nil),                  // 40: gatehouse.config.v1.Log
-	nil,                          // 41: gatehouse.config.v1.Route.HeadersEntry
-	nil,                          // 42: gatehouse.config.v1.Route.ClaimsEntry
-	nil,                          // 43: gatehouse.config.v1.Changes.SetEntry
-	nil,                          // 44: gatehouse.config.v1.Changes.AddEntry
-	(*v1.Authenticator)(nil),     // 45: gatehouse.policy.v1.Authenticator
-	(*v11.Composition)(nil),      // 46: gatehouse.compose.v1.Composition
-	(*durationpb.Duration)(nil),  // 47: google.protobuf.Duration
-	(*v1.RetryBudget)(nil),       // 48: gatehouse.policy.v1.RetryBudget
-	(*v1.Policy)(nil),            // 49: gatehouse.policy.v1.Policy
-	(*annotations.HttpRule)(nil), // 50: google.api.HttpRule
+	(Exposure_BadRules)(0),       // 2: gatehouse.config.v1.Exposure.BadRules
+	(Json_Profile)(0),            // 3: gatehouse.config.v1.Json.Profile
+	(Errors_Format)(0),           // 4: gatehouse.config.v1.Errors.Format
+	(Log_Level)(0),               // 5: gatehouse.config.v1.Log.Level
+	(Log_Format)(0),              // 6: gatehouse.config.v1.Log.Format
+	(*Config)(nil),               // 7: gatehouse.config.v1.Config
+	(*Paths)(nil),                // 8: gatehouse.config.v1.Paths
+	(*Versions)(nil),             // 9: gatehouse.config.v1.Versions
+	(*Version)(nil),              // 10: gatehouse.config.v1.Version
+	(*Deprecation)(nil),          // 11: gatehouse.config.v1.Deprecation
+	(*Reload)(nil),               // 12: gatehouse.config.v1.Reload
+	(*Redis)(nil),                // 13: gatehouse.config.v1.Redis
+	(*Shedding)(nil),             // 14: gatehouse.config.v1.Shedding
+	(*Answers)(nil),              // 15: gatehouse.config.v1.Answers
+	(*Cors)(nil),                 // 16: gatehouse.config.v1.Cors
+	(*SecurityHeaders)(nil),      // 17: gatehouse.config.v1.SecurityHeaders
+	(*Tracing)(nil),              // 18: gatehouse.config.v1.Tracing
+	(*Listeners)(nil),            // 19: gatehouse.config.v1.Listeners
+	(*HttpListener)(nil),         // 20: gatehouse.config.v1.HttpListener
+	(*Listener)(nil),             // 21: gatehouse.config.v1.Listener
+	(*ServerTls)(nil),            // 22: gatehouse.config.v1.ServerTls
+	(*Upstream)(nil),             // 23: gatehouse.config.v1.Upstream
+	(*Address)(nil),              // 24: gatehouse.config.v1.Address
+	(*Balancing)(nil),            // 25: gatehouse.config.v1.Balancing
+	(*HealthCheck)(nil),          // 26: gatehouse.config.v1.HealthCheck
+	(*Outliers)(nil),             // 27: gatehouse.config.v1.Outliers
+	(*Schema)(nil),               // 28: gatehouse.config.v1.Schema
+	(*UpstreamTls)(nil),          // 29: gatehouse.config.v1.UpstreamTls
+	(*Keepalive)(nil),            // 30: gatehouse.config.v1.Keepalive
+	(*Exposure)(nil),             // 31: gatehouse.config.v1.Exposure
+	(*Route)(nil),                // 32: gatehouse.config.v1.Route
+	(*Mirror)(nil),               // 33: gatehouse.config.v1.Mirror
+	(*Rewrite)(nil),              // 34: gatehouse.config.v1.Rewrite
+	(*Changes)(nil),              // 35: gatehouse.config.v1.Changes
+	(*Json)(nil),                 // 36: gatehouse.config.v1.Json
+	(*Errors)(nil),               // 37: gatehouse.config.v1.Errors
+	(*Limits)(nil),               // 38: gatehouse.config.v1.Limits
+	(*Drain)(nil),                // 39: gatehouse.config.v1.Drain
+	(*OpenApi)(nil),              // 40: gatehouse.config.v1.OpenApi
+	(*Log)(nil),                  // 41: gatehouse.config.v1.Log
+	nil,                          // 42: gatehouse.config.v1.Route.HeadersEntry
+	nil,                          // 43: gatehouse.config.v1.Route.ClaimsEntry
+	nil,                          // 44: gatehouse.config.v1.Changes.SetEntry
+	nil,                          // 45: gatehouse.config.v1.Changes.AddEntry
+	(*v1.Authenticator)(nil),     // 46: gatehouse.policy.v1.Authenticator
+	(*v11.Composition)(nil),      // 47: gatehouse.compose.v1.Composition
+	(*durationpb.Duration)(nil),  // 48: google.protobuf.Duration
+	(*v1.RetryBudget)(nil),       // 49: gatehouse.policy.v1.RetryBudget
+	(*v1.Policy)(nil),            // 50: gatehouse.policy.v1.Policy
+	(*annotations.HttpRule)(nil), // 51: google.api.HttpRule
 }
 var file_gatehouse_config_v1_config_proto_depIdxs = []int32{
-	18, // 0: gatehouse.config.v1.Config.listeners:type_name -> gatehouse.config.v1.Listeners
-	22, // 1: gatehouse.config.v1.Config.upstreams:type_name -> gatehouse.config.v1.Upstream
-	30, // 2: gatehouse.config.v1.Config.expose:type_name -> gatehouse.config.v1.Exposure
-	35, // 3: gatehouse.config.v1.Config.json:type_name -> gatehouse.config.v1.Json
-	36, // 4: gatehouse.config.v1.Config.errors:type_name -> gatehouse.config.v1.Errors
-	37, // 5: gatehouse.config.v1.Config.limits:type_name -> gatehouse.config.v1.Limits
-	38, // 6: gatehouse.config.v1.Config.drain:type_name -> gatehouse.config.v1.Drain
-	39, // 7: gatehouse.config.v1.Config.openapi:type_name -> gatehouse.config.v1.OpenApi
-	40, // 8: gatehouse.config.v1.Config.log:type_name -> gatehouse.config.v1.Log
-	45, // 9: gatehouse.config.v1.Config.authenticators:type_name -> gatehouse.policy.v1.Authenticator
-	12, // 10: gatehouse.config.v1.Config.redis:type_name -> gatehouse.config.v1.Redis
-	13, // 11: gatehouse.config.v1.Config.shedding:type_name -> gatehouse.config.v1.Shedding
-	14, // 12: gatehouse.config.v1.Config.answers:type_name -> gatehouse.config.v1.Answers
-	15, // 13: gatehouse.config.v1.Config.cors:type_name -> gatehouse.config.v1.Cors
-	16, // 14: gatehouse.config.v1.Config.security_headers:type_name -> gatehouse.config.v1.SecurityHeaders
-	17, // 15: gatehouse.config.v1.Config.tracing:type_name -> gatehouse.config.v1.Tracing
-	8,  // 16: gatehouse.config.v1.Config.versions:type_name -> gatehouse.config.v1.Versions
-	11, // 17: gatehouse.config.v1.Config.reload:type_name -> gatehouse.config.v1.Reload
-	46, // 18: gatehouse.config.v1.Config.compose:type_name -> gatehouse.compose.v1.Composition
-	7,  // 19: gatehouse.config.v1.Config.paths:type_name -> gatehouse.config.v1.Paths
-	9,  // 20: gatehouse.config.v1.Versions.list:type_name -> gatehouse.config.v1.Version
-	10, // 21: gatehouse.config.v1.Version.deprecation:type_name -> gatehouse.config.v1.Deprecation
-	47, // 22: gatehouse.config.v1.Reload.interval:type_name -> google.protobuf.Duration
-	47, // 23: gatehouse.config.v1.Reload.reflection_interval:type_name -> google.protobuf.Duration
-	47, // 24: gatehouse.config.v1.Reload.drain_timeout:type_name -> google.protobuf.Duration
-	28, // 25: gatehouse.config.v1.Redis.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	47, // 26: gatehouse.config.v1.Redis.timeout:type_name -> google.protobuf.Duration
-	47, // 27: gatehouse.config.v1.Cors.max_age:type_name -> google.protobuf.Duration
-	47, // 28: gatehouse.config.v1.SecurityHeaders.hsts:type_name -> google.protobuf.Duration
-	28, // 29: gatehouse.config.v1.Tracing.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	19, // 30: gatehouse.config.v1.Listeners.http:type_name -> gatehouse.config.v1.HttpListener
-	20, // 31: gatehouse.config.v1.Listeners.grpc:type_name -> gatehouse.config.v1.Listener
-	20, // 32: gatehouse.config.v1.Listeners.admin:type_name -> gatehouse.config.v1.Listener
-	21, // 33: gatehouse.config.v1.HttpListener.tls:type_name -> gatehouse.config.v1.ServerTls
-	21, // 34: gatehouse.config.v1.Listener.tls:type_name -> gatehouse.config.v1.ServerTls
+	19, // 0: gatehouse.config.v1.Config.listeners:type_name -> gatehouse.config.v1.Listeners
+	23, // 1: gatehouse.config.v1.Config.upstreams:type_name -> gatehouse.config.v1.Upstream
+	31, // 2: gatehouse.config.v1.Config.expose:type_name -> gatehouse.config.v1.Exposure
+	36, // 3: gatehouse.config.v1.Config.json:type_name -> gatehouse.config.v1.Json
+	37, // 4: gatehouse.config.v1.Config.errors:type_name -> gatehouse.config.v1.Errors
+	38, // 5: gatehouse.config.v1.Config.limits:type_name -> gatehouse.config.v1.Limits
+	39, // 6: gatehouse.config.v1.Config.drain:type_name -> gatehouse.config.v1.Drain
+	40, // 7: gatehouse.config.v1.Config.openapi:type_name -> gatehouse.config.v1.OpenApi
+	41, // 8: gatehouse.config.v1.Config.log:type_name -> gatehouse.config.v1.Log
+	46, // 9: gatehouse.config.v1.Config.authenticators:type_name -> gatehouse.policy.v1.Authenticator
+	13, // 10: gatehouse.config.v1.Config.redis:type_name -> gatehouse.config.v1.Redis
+	14, // 11: gatehouse.config.v1.Config.shedding:type_name -> gatehouse.config.v1.Shedding
+	15, // 12: gatehouse.config.v1.Config.answers:type_name -> gatehouse.config.v1.Answers
+	16, // 13: gatehouse.config.v1.Config.cors:type_name -> gatehouse.config.v1.Cors
+	17, // 14: gatehouse.config.v1.Config.security_headers:type_name -> gatehouse.config.v1.SecurityHeaders
+	18, // 15: gatehouse.config.v1.Config.tracing:type_name -> gatehouse.config.v1.Tracing
+	9,  // 16: gatehouse.config.v1.Config.versions:type_name -> gatehouse.config.v1.Versions
+	12, // 17: gatehouse.config.v1.Config.reload:type_name -> gatehouse.config.v1.Reload
+	47, // 18: gatehouse.config.v1.Config.compose:type_name -> gatehouse.compose.v1.Composition
+	8,  // 19: gatehouse.config.v1.Config.paths:type_name -> gatehouse.config.v1.Paths
+	10, // 20: gatehouse.config.v1.Versions.list:type_name -> gatehouse.config.v1.Version
+	11, // 21: gatehouse.config.v1.Version.deprecation:type_name -> gatehouse.config.v1.Deprecation
+	48, // 22: gatehouse.config.v1.Reload.interval:type_name -> google.protobuf.Duration
+	48, // 23: gatehouse.config.v1.Reload.reflection_interval:type_name -> google.protobuf.Duration
+	48, // 24: gatehouse.config.v1.Reload.drain_timeout:type_name -> google.protobuf.Duration
+	29, // 25: gatehouse.config.v1.Redis.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	48, // 26: gatehouse.config.v1.Redis.timeout:type_name -> google.protobuf.Duration
+	48, // 27: gatehouse.config.v1.Cors.max_age:type_name -> google.protobuf.Duration
+	48, // 28: gatehouse.config.v1.SecurityHeaders.hsts:type_name -> google.protobuf.Duration
+	29, // 29: gatehouse.config.v1.Tracing.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	20, // 30: gatehouse.config.v1.Listeners.http:type_name -> gatehouse.config.v1.HttpListener
+	21, // 31: gatehouse.config.v1.Listeners.grpc:type_name -> gatehouse.config.v1.Listener
+	21, // 32: gatehouse.config.v1.Listeners.admin:type_name -> gatehouse.config.v1.Listener
+	22, // 33: gatehouse.config.v1.HttpListener.tls:type_name -> gatehouse.config.v1.ServerTls
+	22, // 34: gatehouse.config.v1.Listener.tls:type_name -> gatehouse.config.v1.ServerTls
 	0,  // 35: gatehouse.config.v1.ServerTls.min_version:type_name -> gatehouse.config.v1.ServerTls.Version
-	27, // 36: gatehouse.config.v1.Upstream.schema:type_name -> gatehouse.config.v1.Schema
-	28, // 37: gatehouse.config.v1.Upstream.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	29, // 38: gatehouse.config.v1.Upstream.keepalive:type_name -> gatehouse.config.v1.Keepalive
-	47, // 39: gatehouse.config.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
-	48, // 40: gatehouse.config.v1.Upstream.retry_budget:type_name -> gatehouse.policy.v1.RetryBudget
-	23, // 41: gatehouse.config.v1.Upstream.addresses:type_name -> gatehouse.config.v1.Address
-	24, // 42: gatehouse.config.v1.Upstream.balancing:type_name -> gatehouse.config.v1.Balancing
-	25, // 43: gatehouse.config.v1.Upstream.health_check:type_name -> gatehouse.config.v1.HealthCheck
-	26, // 44: gatehouse.config.v1.Upstream.outliers:type_name -> gatehouse.config.v1.Outliers
-	47, // 45: gatehouse.config.v1.Upstream.max_stream_age:type_name -> google.protobuf.Duration
+	28, // 36: gatehouse.config.v1.Upstream.schema:type_name -> gatehouse.config.v1.Schema
+	29, // 37: gatehouse.config.v1.Upstream.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	30, // 38: gatehouse.config.v1.Upstream.keepalive:type_name -> gatehouse.config.v1.Keepalive
+	48, // 39: gatehouse.config.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
+	49, // 40: gatehouse.config.v1.Upstream.retry_budget:type_name -> gatehouse.policy.v1.RetryBudget
+	24, // 41: gatehouse.config.v1.Upstream.addresses:type_name -> gatehouse.config.v1.Address
+	25, // 42: gatehouse.config.v1.Upstream.balancing:type_name -> gatehouse.config.v1.Balancing
+	26, // 43: gatehouse.config.v1.Upstream.health_check:type_name -> gatehouse.config.v1.HealthCheck
+	27, // 44: gatehouse.config.v1.Upstream.outliers:type_name -> gatehouse.config.v1.Outliers
+	48, // 45: gatehouse.config.v1.Upstream.max_stream_age:type_name -> google.protobuf.Duration
 	1,  // 46: gatehouse.config.v1.Balancing.kind:type_name -> gatehouse.config.v1.Balancing.Kind
-	47, // 47: gatehouse.config.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
-	47, // 48: gatehouse.config.v1.Balancing.refresh:type_name -> google.protobuf.Duration
-	47, // 49: gatehouse.config.v1.Outliers.interval:type_name -> google.protobuf.Duration
-	47, // 50: gatehouse.config.v1.Outliers.base_ejection_time:type_name -> google.protobuf.Duration
-	47, // 51: gatehouse.config.v1.Outliers.max_ejection_time:type_name -> google.protobuf.Duration
-	47, // 52: gatehouse.config.v1.Keepalive.time:type_name -> google.protobuf.Duration
-	47, // 53: gatehouse.config.v1.Keepalive.timeout:type_name -> google.protobuf.Duration
-	49, // 54: gatehouse.config.v1.Exposure.policy:type_name -> gatehouse.policy.v1.Policy
-	50, // 55: gatehouse.config.v1.Exposure.http:type_name -> google.api.HttpRule
-	31, // 56: gatehouse.config.v1.Exposure.routes:type_name -> gatehouse.config.v1.Route
-	32, // 57: gatehouse.config.v1.Exposure.mirror:type_name -> gatehouse.config.v1.Mirror
-	33, // 58: gatehouse.config.v1.Exposure.metadata:type_name -> gatehouse.config.v1.Rewrite
-	41, // 59: gatehouse.config.v1.Route.headers:type_name -> gatehouse.config.v1.Route.HeadersEntry
-	42, // 60: gatehouse.config.v1.Route.claims:type_name -> gatehouse.config.v1.Route.ClaimsEntry
-	33, // 61: gatehouse.config.v1.Route.metadata:type_name -> gatehouse.config.v1.Rewrite
-	47, // 62: gatehouse.config.v1.Mirror.timeout:type_name -> google.protobuf.Duration
-	34, // 63: gatehouse.config.v1.Rewrite.request:type_name -> gatehouse.config.v1.Changes
-	34, // 64: gatehouse.config.v1.Rewrite.response:type_name -> gatehouse.config.v1.Changes
-	43, // 65: gatehouse.config.v1.Changes.set:type_name -> gatehouse.config.v1.Changes.SetEntry
-	44, // 66: gatehouse.config.v1.Changes.add:type_name -> gatehouse.config.v1.Changes.AddEntry
-	2,  // 67: gatehouse.config.v1.Json.profile:type_name -> gatehouse.config.v1.Json.Profile
-	3,  // 68: gatehouse.config.v1.Errors.format:type_name -> gatehouse.config.v1.Errors.Format
-	47, // 69: gatehouse.config.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
-	47, // 70: gatehouse.config.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
-	47, // 71: gatehouse.config.v1.Limits.stream_idle_timeout:type_name -> google.protobuf.Duration
-	47, // 72: gatehouse.config.v1.Drain.timeout:type_name -> google.protobuf.Duration
-	47, // 73: gatehouse.config.v1.Drain.delay:type_name -> google.protobuf.Duration
-	4,  // 74: gatehouse.config.v1.Log.level:type_name -> gatehouse.config.v1.Log.Level
-	5,  // 75: gatehouse.config.v1.Log.format:type_name -> gatehouse.config.v1.Log.Format
-	76, // [76:76] is the sub-list for method output_type
-	76, // [76:76] is the sub-list for method input_type
-	76, // [76:76] is the sub-list for extension type_name
-	76, // [76:76] is the sub-list for extension extendee
-	0,  // [0:76] is the sub-list for field type_name
+	48, // 47: gatehouse.config.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	48, // 48: gatehouse.config.v1.Balancing.refresh:type_name -> google.protobuf.Duration
+	48, // 49: gatehouse.config.v1.Outliers.interval:type_name -> google.protobuf.Duration
+	48, // 50: gatehouse.config.v1.Outliers.base_ejection_time:type_name -> google.protobuf.Duration
+	48, // 51: gatehouse.config.v1.Outliers.max_ejection_time:type_name -> google.protobuf.Duration
+	48, // 52: gatehouse.config.v1.Keepalive.time:type_name -> google.protobuf.Duration
+	48, // 53: gatehouse.config.v1.Keepalive.timeout:type_name -> google.protobuf.Duration
+	50, // 54: gatehouse.config.v1.Exposure.policy:type_name -> gatehouse.policy.v1.Policy
+	51, // 55: gatehouse.config.v1.Exposure.http:type_name -> google.api.HttpRule
+	32, // 56: gatehouse.config.v1.Exposure.routes:type_name -> gatehouse.config.v1.Route
+	33, // 57: gatehouse.config.v1.Exposure.mirror:type_name -> gatehouse.config.v1.Mirror
+	34, // 58: gatehouse.config.v1.Exposure.metadata:type_name -> gatehouse.config.v1.Rewrite
+	2,  // 59: gatehouse.config.v1.Exposure.bad_rules:type_name -> gatehouse.config.v1.Exposure.BadRules
+	42, // 60: gatehouse.config.v1.Route.headers:type_name -> gatehouse.config.v1.Route.HeadersEntry
+	43, // 61: gatehouse.config.v1.Route.claims:type_name -> gatehouse.config.v1.Route.ClaimsEntry
+	34, // 62: gatehouse.config.v1.Route.metadata:type_name -> gatehouse.config.v1.Rewrite
+	48, // 63: gatehouse.config.v1.Mirror.timeout:type_name -> google.protobuf.Duration
+	35, // 64: gatehouse.config.v1.Rewrite.request:type_name -> gatehouse.config.v1.Changes
+	35, // 65: gatehouse.config.v1.Rewrite.response:type_name -> gatehouse.config.v1.Changes
+	44, // 66: gatehouse.config.v1.Changes.set:type_name -> gatehouse.config.v1.Changes.SetEntry
+	45, // 67: gatehouse.config.v1.Changes.add:type_name -> gatehouse.config.v1.Changes.AddEntry
+	3,  // 68: gatehouse.config.v1.Json.profile:type_name -> gatehouse.config.v1.Json.Profile
+	4,  // 69: gatehouse.config.v1.Errors.format:type_name -> gatehouse.config.v1.Errors.Format
+	48, // 70: gatehouse.config.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
+	48, // 71: gatehouse.config.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
+	48, // 72: gatehouse.config.v1.Limits.stream_idle_timeout:type_name -> google.protobuf.Duration
+	48, // 73: gatehouse.config.v1.Drain.timeout:type_name -> google.protobuf.Duration
+	48, // 74: gatehouse.config.v1.Drain.delay:type_name -> google.protobuf.Duration
+	5,  // 75: gatehouse.config.v1.Log.level:type_name -> gatehouse.config.v1.Log.Level
+	6,  // 76: gatehouse.config.v1.Log.format:type_name -> gatehouse.config.v1.Log.Format
+	77, // [77:77] is the sub-list for method output_type
+	77, // [77:77] is the sub-list for method input_type
+	77, // [77:77] is the sub-list for extension type_name
+	77, // [77:77] is the sub-list for extension extendee
+	0,  // [0:77] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_config_v1_config_proto_init() }
@@ -3907,7 +4021,7 @@ func file_gatehouse_config_v1_config_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gatehouse_config_v1_config_proto_rawDesc), len(file_gatehouse_config_v1_config_proto_rawDesc)),
-			NumEnums:      6,
+			NumEnums:      7,
 			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,

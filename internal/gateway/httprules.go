@@ -1,0 +1,234 @@
+package gateway
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/schema"
+)
+
+// rule is one HTTP binding as it is written. If err is set, it is not a binding,
+// and the rest of it may be empty.
+type rule struct {
+	verb, path, body, responseBody string
+	origin                         string // for errors: where it is written
+	field                          string // of the configuration, as "expose[0].http[1]"; "" for all others
+	err                            error
+
+	file *config.HTTPFile // that has it, at index; nil for none
+	in   int
+}
+
+// override is an HTTP rule that takes the place of the contract's.
+type override struct {
+	rule     *annotations.HttpRule
+	exposure int
+	field    string // of the configuration
+
+	file *config.HTTPFile // that has it, at index; nil: the configuration does
+	in   int
+}
+
+// overrides are the HTTP rules of the configuration and of its files.
+type overrides struct {
+	own   map[string][]override       // full method name -> rules of the configuration, in its order
+	files map[int]map[string]override // exposure -> full method name -> rule that counts of those in files
+	read  map[string]*config.HTTPFile // by path
+}
+
+// addOverrides collects the HTTP rules of the configuration and its files by
+// method.
+func (b *builder) addOverrides(chosen []*exposed) error {
+	b.overrides = overrides{own: map[string][]override{}, files: map[int]map[string]override{}, read: map[string]*config.HTTPFile{}}
+	known := map[string]bool{}
+	for _, e := range chosen {
+		known[string(e.method.FullName())] = true
+	}
+	var errs []error
+	for i, x := range b.file.Config.GetExpose() {
+		for j, r := range x.GetHttp() {
+			name := cmp.Or(r.GetSelector(), x.GetSelect()) // of a rule below a select that names one RPC
+			field := fmt.Sprintf("expose[%d].http[%d]", i, j)
+			if !known[name] {
+				errs = append(errs, b.file.Errorf(field+".selector", "%q is not an exposed RPC%s",
+					name, config.DidYouMean(name, slices.Sorted(maps.Keys(known)))))
+			}
+			b.overrides.own[name] = append(b.overrides.own[name], override{rule: r, exposure: i, field: field})
+		}
+		errs = append(errs, b.readHTTPFiles(i, x))
+	}
+	return errors.Join(errs...)
+}
+
+// readHTTPFiles reads the files of an exposure. Of several rules for one RPC the
+// last one counts.
+func (b *builder) readHTTPFiles(exposure int, x *configv1.Exposure) error {
+	b.overrides.files[exposure] = map[string]override{}
+	var errs []error
+	for i, path := range x.GetHttpFile() {
+		field := fmt.Sprintf("expose[%d].http_file[%d]", exposure, i)
+		file := b.overrides.read[path]
+		if file == nil {
+			var err error
+			if file, err = config.ReadHTTPFile(path); err != nil {
+				if _, placed := errors.AsType[config.Errors](err); !placed {
+					err = b.file.Errorf(field, "%v", err)
+				}
+				errs = append(errs, err)
+				continue
+			}
+			b.overrides.read[path] = file
+		}
+		for j, r := range file.Rules {
+			b.overrides.files[exposure][r.GetSelector()] = override{rule: r, exposure: exposure, field: field, file: file, in: j}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// overrideOf is the rule that takes the place of the contract's for an RPC: the
+// last one of its exposure, else of the exposure's files, else of another exposure
+// that names the RPC; nil for none.
+func (b *builder) overrideOf(e *exposed) *override {
+	var last *override
+	for _, o := range b.overrides.own[string(e.method.FullName())] {
+		if last == nil || o.exposure == e.index || last.exposure != e.index {
+			last = &o
+		}
+	}
+	switch fromFile, ok := b.overrides.files[e.index][string(e.method.FullName())]; {
+	case last != nil && last.exposure == e.index:
+		return last
+	case ok:
+		return &fromFile
+	default:
+		return last
+	}
+}
+
+// rulesOf are the bindings of an RPC: the configuration's if it has any, else
+// the contract's own, below the prefix that its upstream has. What cannot be a
+// binding has its error.
+func (b *builder) rulesOf(e *exposed) []*rule {
+	if b.exposureAt(e).GetGrpcOnly() {
+		return nil
+	}
+	o := b.overrideOf(e)
+	if o == nil {
+		return b.prefixed(e.upstream, contractRules(e.method))
+	}
+	origin := "http rule of the configuration"
+	if o.file != nil {
+		origin = "http rule of " + o.file.Position(o.in).File
+	}
+	rules := flatten(o.rule, origin)
+	for _, r := range rules {
+		r.file, r.in = o.file, o.in
+		if o.file == nil {
+			r.field = o.field
+		}
+	}
+	return rules
+}
+
+// contractRules are the bindings that the contract has for an RPC.
+func contractRules(m protoreflect.MethodDescriptor) []*rule {
+	const origin = "google.api.http"
+	switch r, err := schema.HTTPRule(m); {
+	case err != nil:
+		return []*rule{{origin: origin, err: err}}
+	case r == nil:
+		return nil
+	default:
+		return flatten(r, origin)
+	}
+}
+
+// replaced warns of rules of the configuration that do not count, since another
+// rule for the RPC does.
+func (b *builder) replaced() []string {
+	var list []string
+	for _, e := range b.exposed {
+		counts := b.overrideOf(e)
+		for _, o := range b.overrides.own[string(e.method.FullName())] {
+			why := fmt.Sprintf("expose[%d] serves it on gRPC only", e.index)
+			if !b.exposureAt(e).GetGrpcOnly() {
+				if counts.field == o.field {
+					continue
+				}
+				why = fmt.Sprintf("the one that counts is %s at %s", counts.field, b.placeOf(counts))
+			}
+			list = append(list, b.file.Errorf(o.field, "this rule for %s does not count: %s", e.method.FullName(), why).Error())
+		}
+	}
+	return list
+}
+
+// placeOf is where a rule is written.
+func (b *builder) placeOf(o *override) config.Position {
+	if o.file != nil {
+		return o.file.Position(o.in)
+	}
+	return b.file.Position(o.field)
+}
+
+// strangers warns of rules in files for what the upstream does not have.
+func (b *builder) strangers() []string {
+	var list []string
+	for i, x := range b.file.Config.GetExpose() {
+		var names []string
+		for name := range b.overrides.files[i] {
+			if b.schemas[x.GetUpstream()].set.Method(protoreflect.FullName(name)) == nil {
+				names = append(names, name)
+			}
+		}
+		if len(names) > 0 {
+			slices.Sort(names)
+			list = append(list, b.file.Errorf(fmt.Sprintf("expose[%d].http_file", i),
+				"has rules for what upstream %q does not have, which do not count: %s", x.GetUpstream(), several(names)).Error())
+		}
+	}
+	return list
+}
+
+// flatten lists a rule and its additional bindings, which nest one level.
+func flatten(r *annotations.HttpRule, origin string) []*rule {
+	rules := []*rule{single(r, origin)}
+	for i, add := range r.GetAdditionalBindings() {
+		one := single(add, fmt.Sprintf("%s, additional_bindings[%d]", origin, i))
+		if len(add.GetAdditionalBindings()) > 0 {
+			one.err = errors.New("it has additional_bindings of its own, which nest one level only; write them beside it")
+		}
+		rules = append(rules, one)
+	}
+	return rules
+}
+
+func single(r *annotations.HttpRule, origin string) *rule {
+	out := &rule{body: r.GetBody(), responseBody: r.GetResponseBody(), origin: origin}
+	switch p := r.GetPattern().(type) {
+	case *annotations.HttpRule_Get:
+		out.verb, out.path = "GET", p.Get
+	case *annotations.HttpRule_Put:
+		out.verb, out.path = "PUT", p.Put
+	case *annotations.HttpRule_Post:
+		out.verb, out.path = "POST", p.Post
+	case *annotations.HttpRule_Delete:
+		out.verb, out.path = "DELETE", p.Delete
+	case *annotations.HttpRule_Patch:
+		out.verb, out.path = "PATCH", p.Patch
+	case *annotations.HttpRule_Custom:
+		out.verb, out.path = p.Custom.GetKind(), p.Custom.GetPath()
+	default:
+		out.err = errors.New("it has no method and path; give get, put, post, delete, patch or custom")
+	}
+	return out
+}
