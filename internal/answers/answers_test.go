@@ -313,11 +313,12 @@ func TestFreshness(t *testing.T) {
 func TestVariants(t *testing.T) {
 	of := func(pairs ...string) answers.Key {
 		ctx := metadata.NewOutgoingContext(t.Context(), metadata.Pairs(pairs...))
-		return answers.KeyOf(nil, "k").Variant(ctx, []string{"a", "host"})
+		return answers.KeyOf(nil, "k").Variant(ctx, []string{"a", "host", "user-agent"})
 	}
 	keys := map[answers.Key]int{}
 	for i, pairs := range [][]string{
 		nil, {"a", ""}, {"a", "1"}, {"a", "1", "a", "2"}, {"a", "1, 2"}, {"host", "1"}, {"x-forwarded-host", "1"},
+		{call.UserAgent, "1"}, {call.UserAgentOfGRPCGateway, "1"}, {call.UserAgentOfGRPCGateway, "2"},
 	} {
 		if before, ok := keys[of(pairs...)]; ok {
 			t.Errorf("%q has the key of number %d", pairs, before)

@@ -31,14 +31,14 @@ func VaryOf(header metadata.MD) (names []string, all bool) {
 // Variant is the key, of those of k, for requests that have the same values as the
 // one in ctx in the headers that an answer depends on. It is k if there are none.
 // What the gateway itself tells backends of a header that it does not pass on, as
-// in x-forwarded-host, counts as that header.
+// in x-forwarded-host or grpcgateway-user-agent, counts as that header.
 func (k Key) Variant(ctx context.Context, names []string) Key {
 	if len(names) == 0 {
 		return k
 	}
 	parts := []string{"vary", string(k[:])}
 	for _, name := range names {
-		for _, key := range [...]string{name, "x-forwarded-" + name} {
+		for _, key := range [...]string{name, "x-forwarded-" + name, "grpcgateway-" + name} {
 			values := metadata.ValueFromOutgoingContext(ctx, key)
 			parts = append(append(parts, key, strconv.Itoa(len(values))), values...)
 		}
