@@ -3,7 +3,6 @@ package answers
 import (
 	"errors"
 	"math"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -98,12 +97,12 @@ func Freshness(header metadata.MD, now time.Time) (_ time.Duration, said bool) {
 		if len(header["expires"]) == 0 {
 			return 0, false
 		}
-		if date, err := http.ParseTime(strings.Join(header["date"], "")); err == nil {
+		if date, err := parseDate(strings.Join(header["date"], "")); err == nil {
 			now = date
 		}
 		fresh = never
 		for _, v := range header["expires"] {
-			at, err := http.ParseTime(v)
+			at, err := parseDate(v)
 			if err != nil {
 				return 0, true // as "0" is: it has expired
 			}
@@ -132,4 +131,17 @@ func PrivateControl(values []string) string {
 		}
 	}
 	return strings.Join(list, ", ")
+}
+
+// dateLayouts are the three forms of a date that recipients must take (RFC 9110,
+// section 5.6.7).
+var dateLayouts = [...]string{"Mon, 02 Jan 2006 15:04:05 GMT", time.RFC850, time.ANSIC}
+
+func parseDate(text string) (at time.Time, err error) {
+	for _, layout := range dateLayouts {
+		if at, err = time.Parse(layout, text); err == nil {
+			return at, nil
+		}
+	}
+	return at, err
 }

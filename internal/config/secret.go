@@ -33,7 +33,7 @@ func (f *File) WithSecrets() *File {
 func (f *File) text(value, path string, secret bool) string {
 	written, substituted := f.written[path]
 	switch {
-	case secret && !f.secrets && value != "" && !(substituted && reference.MatchString(written)):
+	case secret && !f.secrets && value != "" && (!substituted || !reference.MatchString(written)):
 		return redacted
 	case substituted:
 		return written

@@ -36,7 +36,7 @@ func TestForwardedHostAndScheme(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			g, seen := seeing(t, withProxies(strings.Fields(tc.proxies)...), func(c *configv1.Config) {
-				next := proto.CloneOf(c.Upstreams[0])
+				next := proto.CloneOf(c.GetUpstreams()[0])
 				next.Name = "next"
 				c.Upstreams = append(c.Upstreams, next)
 				c.Expose[0].Routes = []*configv1.Route{{Hosts: []string{"shop.example"}, Upstream: "next"}}

@@ -45,12 +45,12 @@ func rawContract() *descriptorpb.FileDescriptorSet {
 	}
 	const body, m, piece = ".google.api.HttpBody", ".t.v1.M", ".t.v1.Piece"
 	own := &descriptorpb.FileDescriptorProto{
-		Name: proto.String("t/v1/t.proto"), Package: proto.String("t.v1"), Syntax: proto.String("proto3"), Dependency: []string{"google/api/httpbody.proto"},
+		Name: new("t/v1/t.proto"), Package: new("t.v1"), Syntax: new("proto3"), Dependency: []string{"google/api/httpbody.proto"},
 		MessageType: []*descriptorpb.DescriptorProto{
-			{Name: proto.String("M"), Field: []*descriptorpb.FieldDescriptorProto{field("id", 1, "")}},
-			{Name: proto.String("Piece"), Field: []*descriptorpb.FieldDescriptorProto{field("id", 1, ""), field("content", 2, body), field("note", 3, "")}},
+			{Name: new("M"), Field: []*descriptorpb.FieldDescriptorProto{field("id", 1, "")}},
+			{Name: new("Piece"), Field: []*descriptorpb.FieldDescriptorProto{field("id", 1, ""), field("content", 2, body), field("note", 3, "")}},
 		},
-		Service: []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("S"), Method: []*descriptorpb.MethodDescriptorProto{
+		Service: []*descriptorpb.ServiceDescriptorProto{{Name: new("S"), Method: []*descriptorpb.MethodDescriptorProto{
 			method("Up", body, m, true, false), method("Put", piece, m, true, false), method("Save", piece, m, false, false),
 			method("Down", m, body, false, true), method("Fetch", m, piece, false, true), method("Bidi", m, m, true, true),
 		}}},
