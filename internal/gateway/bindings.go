@@ -195,7 +195,7 @@ func (b *builder) wrong(e *exposed, r *rule, err error) error {
 	if _, placed := errors.AsType[config.Errors](err); placed {
 		return err
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // an error that wraps these is one of its own
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var errs []error
 		for _, one := range joined.Unwrap() {
 			errs = append(errs, b.wrong(e, r, one))
