@@ -29,6 +29,7 @@ import (
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
 // Options are the collaborators of authenticators.
@@ -234,7 +235,7 @@ func (a *Authenticators) accepted(method string, c *policyv1.Auth, o Rule) ([]au
 		return nil, errors.New("anonymous: nobody has no scopes, so anonymous and scopes cannot be said together")
 	}
 	for i, s := range c.GetScopes() {
-		if s == "" || !printable(s) || strings.Contains(s, " ") {
+		if s == "" || !call.Printable(s) || strings.Contains(s, " ") {
 			return nil, fmt.Errorf("scopes[%d]: %q is no scope: want printable ASCII without spaces", i, s)
 		}
 	}

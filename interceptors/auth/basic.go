@@ -57,7 +57,7 @@ func newBasic(name string, c *policyv1.Basic, o *Options) (*basicUsers, error) {
 	if b.realm == "" {
 		b.realm = realm
 	}
-	if !printable(b.realm) {
+	if !call.Printable(b.realm) {
 		return nil, errors.New("realm: want printable ASCII")
 	}
 	_, _ = rand.Read(b.pepper[:]) // never fails

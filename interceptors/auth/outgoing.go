@@ -136,7 +136,7 @@ func (o *outgoing) pairs(list []string, caller *call.Caller) []string {
 func headerValue(v any, binary bool) (string, bool) {
 	switch v := v.(type) {
 	case string:
-		return v, v != "" && (binary || printable(v) && strings.TrimSpace(v) == v)
+		return v, v != "" && (binary || call.Printable(v) && strings.TrimSpace(v) == v)
 	case bool:
 		return strconv.FormatBool(v), true
 	case float64:
@@ -151,7 +151,7 @@ func headerValue(v any, binary bool) (string, bool) {
 
 // asciiJSON escapes what is not ASCII, which in JSON stands in strings only.
 func asciiJSON(s string) string {
-	if printable(s) {
+	if call.Printable(s) {
 		return s
 	}
 	var b strings.Builder
@@ -167,14 +167,4 @@ func asciiJSON(s string) string {
 		}
 	}
 	return b.String()
-}
-
-// printable tells whether s is printable ASCII.
-func printable(s string) bool {
-	for i := range len(s) {
-		if s[i] < 0x20 || s[i] > 0x7e {
-			return false
-		}
-	}
-	return true
 }

@@ -141,19 +141,13 @@ func pairs(field string, m map[string]string, reserved func(string) bool) ([]pai
 
 // check refuses a key that cannot be changed.
 func check(key string, reserved func(string) bool) error {
-	for i := range len(key) {
-		if !keyByte(key[i]) {
-			return fmt.Errorf("%q is no key of metadata: want lower-case letters, digits, \"-\", \"_\" and \".\"", key)
-		}
+	if !call.MetadataKey(key) {
+		return fmt.Errorf("%q is no key of metadata: want lower-case letters, digits, \"-\", \"_\" and \".\"", key)
 	}
 	if reserved(call.Folded(key)) {
 		return fmt.Errorf("%q is the protocol's or the gateway's own and cannot be changed", key)
 	}
 	return nil
-}
-
-func keyByte(b byte) bool {
-	return b >= 'a' && b <= 'z' || b >= '0' && b <= '9' || b == '-' || b == '_' || b == '.'
 }
 
 // valueOf is a value as metadata has it. Errors do not tell the value, which may be
@@ -166,10 +160,8 @@ func valueOf(key, text string) (string, error) {
 		}
 		return string(b), nil
 	}
-	for i := range len(text) {
-		if text[i] < 0x20 || text[i] > 0x7e {
-			return "", errors.New("the value is not printable ASCII")
-		}
+	if !call.Printable(text) {
+		return "", errors.New("the value is not printable ASCII")
 	}
 	if strings.TrimSpace(text) != text {
 		return "", errors.New("the value has spaces around it")

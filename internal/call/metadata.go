@@ -79,7 +79,7 @@ func passable(md metadata.MD) metadata.MD {
 // with a colon, pass.
 func CheckMetadata(md metadata.MD) error {
 	for key, values := range md {
-		if !validKey(key) {
+		if !MetadataKey(key) && !strings.HasPrefix(key, ":") {
 			return Refuse(Client, codes.InvalidArgument,
 				"the key %q of metadata cannot be passed on: use letters, digits, '-', '_' and '.'", key)
 		}
@@ -87,7 +87,7 @@ func CheckMetadata(md metadata.MD) error {
 			continue
 		}
 		for _, v := range values {
-			if !printable(v) {
+			if !Printable(v) {
 				return Refuse(Client, codes.InvalidArgument,
 					"the value of metadata %q cannot be passed on: it must be printable ASCII, or the key must end in \"-bin\"", key)
 			}
@@ -96,13 +96,9 @@ func CheckMetadata(md metadata.MD) error {
 	return nil
 }
 
-func validKey(key string) bool {
-	if key == "" {
-		return false
-	}
-	if key[0] == ':' {
-		return true
-	}
+// MetadataKey reports whether gRPC can carry metadata under key: lower-case
+// letters, digits, '-', '_' and '.' (gRPC over HTTP/2, "Header-Name").
+func MetadataKey(key string) bool {
 	for i := range len(key) {
 		switch c := key[i]; {
 		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '_', c == '.':
@@ -110,12 +106,14 @@ func validKey(key string) bool {
 			return false
 		}
 	}
-	return true
+	return key != ""
 }
 
-func printable(v string) bool {
-	for i := range len(v) {
-		if v[i] < 0x20 || v[i] > 0x7e {
+// Printable reports whether text is printable ASCII, as the values of metadata are
+// whose key does not end in "-bin".
+func Printable(text string) bool {
+	for i := range len(text) {
+		if text[i] < 0x20 || text[i] > 0x7e {
 			return false
 		}
 	}

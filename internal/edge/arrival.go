@@ -99,7 +99,7 @@ func (s *Settings) schemeOf(r *http.Request) string {
 func (s *Settings) stamp(md metadata.MD, t *Table, c *call.Call, l lineage, remote string, forwarded []string) {
 	hop := hostOf(remote)
 	if len(forwarded) > 0 && s.trusted(call.Address(remote)) {
-		if chain := joined(forwarded); unprintable(chain) {
+		if chain := joined(forwarded); !call.Printable(chain) {
 			s.drop(UnfitValue)
 		} else {
 			hop = chain + ", " + hop
@@ -123,7 +123,7 @@ func (s *Settings) stamp(md metadata.MD, t *Table, c *call.Call, l lineage, remo
 func (s *Settings) quote(md metadata.MD, key string, value []string) {
 	switch {
 	case value[0] == "":
-	case unprintable(value[0]):
+	case !call.Printable(value[0]):
 		s.drop(UnfitValue)
 	default:
 		md[key] = value

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
 // Unfit is why a header cannot be metadata.
@@ -30,38 +32,28 @@ func (u Unfit) String() string { return [...]string{"", "name", "value", "binary
 // else. The key is in lower case. The result may be values itself, which nobody
 // writes to.
 func metadataValues(key string, values []string) ([]string, Unfit) {
-	if !fitKey(key) {
+	if !call.MetadataKey(key) {
 		return nil, UnfitName
 	}
 	if isBinary(key) {
 		return binaryValues(values)
 	}
-	if slices.ContainsFunc(values, unprintable) {
+	if !allPrintable(values) {
 		return nil, UnfitValue
 	}
 	return values, fits
 }
 
-func isBinary(key string) bool { return strings.HasSuffix(key, "-bin") }
-
-func fitKey(key string) bool {
-	for i := range len(key) {
-		c := key[i]
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.' {
+func allPrintable(values []string) bool {
+	for _, v := range values {
+		if !call.Printable(v) {
 			return false
 		}
 	}
-	return key != ""
+	return true
 }
 
-func unprintable(v string) bool {
-	for i := range len(v) {
-		if v[i] < 0x20 || v[i] > 0x7e {
-			return true
-		}
-	}
-	return false
-}
+func isBinary(key string) bool { return strings.HasSuffix(key, "-bin") }
 
 // binaryValues decodes the values of a header that ends in "-bin". A line may
 // have several, with commas between.
