@@ -2,7 +2,6 @@ package breaker
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -13,37 +12,19 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
-// outcomeOf tells what the end of an attempt says of the upstream. A backend
-// that knows a client's mistake, or that it is asked too much, is well. Whose
-// fault a deadline is, the last link of the chain knows.
+// outcomeOf tells what the end of an attempt says of the upstream. A breaker
+// further in says nothing new.
 func outcomeOf(ctx context.Context, err error) outcome {
-	if err == nil {
-		return good
-	}
-	code := call.CodeOf(err)
-	bound, ours := errors.AsType[*call.Error](context.Cause(ctx))
-	if ours && (code == codes.Canceled || code == codes.DeadlineExceeded) {
-		err, code = bound, bound.GRPCStatus().Code() // who ended the attempt knows why
-	}
-	e, known := errors.AsType[*call.Error](err)
-	if known && (e.Fault() != call.Upstream || e.Policy() == Name) {
-		return nothing // it never got there
-	}
-	if !known && errors.Is(err, context.DeadlineExceeded) {
-		return nothing // the context of a stream that nobody reads any more
-	}
-	switch code {
-	case codes.Unimplemented:
-		if known { // no message or several where one is due, or a web server's "not found"
-			return failed
-		}
-		return good // in the backend's own words
-	case codes.Canceled:
+	if call.PolicyOf(err) == Name {
 		return nothing
-	case codes.DeadlineExceeded, codes.Unavailable, codes.Internal, codes.Unknown, codes.DataLoss:
+	}
+	switch call.OutcomeOf(ctx, err) {
+	case call.Good:
+		return good
+	case call.Failed:
 		return failed
 	default:
-		return good
+		return nothing
 	}
 }
 

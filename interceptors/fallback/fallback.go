@@ -198,7 +198,9 @@ func unanswered(ctx context.Context, err error) bool {
 	switch call.CodeOf(err) {
 	case codes.Unavailable:
 		return fault != call.Client
-	case codes.DeadlineExceeded, codes.Internal, codes.Unknown:
+	case codes.DeadlineExceeded:
+		return fault != call.Gateway
+	case codes.Internal, codes.Unknown:
 		return fault == call.Upstream
 	default:
 		return false

@@ -32,7 +32,7 @@ var buckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 
 
 // New registers the collectors with reg:
 //
-//	gatehouse_calls_total{method,protocol,status}
+//	gatehouse_calls_total{method,protocol,status,fault}
 //	gatehouse_call_duration_seconds{method,protocol}
 //	gatehouse_calls_in_flight{method}
 //	gatehouse_refusals_total{policy,method,status}
@@ -40,13 +40,14 @@ var buckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 
 //	gatehouse_routed_call_duration_seconds{method,upstream}
 //
 // A call is counted when its answer has been written. Requests that matched no
-// method have the method "".
+// method have the method "". The fault is client, gateway or upstream, and "" where
+// the status is OK.
 func New(reg prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
 		routed: newRouted(),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gatehouse_calls_total", Help: "Calls answered, by method, protocol and gRPC status.",
-		}, []string{"method", "protocol", "status"}),
+			Name: "gatehouse_calls_total", Help: "Calls answered, by method, protocol, gRPC status, and whose fault it was.",
+		}, []string{"method", "protocol", "status", "fault"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "gatehouse_call_duration_seconds", Help: "Time from a request's acceptance to the end of its answer.",
 			Buckets: buckets,
@@ -80,30 +81,34 @@ func (m *Metrics) For(method string) interceptors.Interceptor {
 	})
 }
 
-// series are one method's, looked up on first use and kept: a gateway has many
-// methods, protocols and codes, and most of them never meet.
+// series are one method's, looked up on first use. Those of calls that succeed are
+// kept: a gateway has many methods, protocols, codes and faults, and most of them
+// never meet.
 type series struct {
 	metrics  *Metrics
 	method   string
 	inFlight prometheus.Gauge
-	counters [call.Protocols][codes.Unauthenticated + 1]atomic.Pointer[prometheus.Counter]
+	counters [call.Protocols]atomic.Pointer[prometheus.Counter] // of calls that succeeded
 	timers   [call.Protocols]atomic.Pointer[prometheus.Observer]
 }
 
 func (s *series) done(c *call.Call, err error) {
 	s.inFlight.Dec()
 	code := known(call.CodeOf(err))
-	s.counter(c.Protocol, code).Inc()
+	s.counter(c.Protocol, code, err).Inc()
 	if policy := call.PolicyOf(err); policy != "" {
 		s.metrics.refused.WithLabelValues(policy, s.method, call.CodeName(code)).Inc()
 	}
 	s.timer(c.Protocol).Observe(time.Since(c.Start).Seconds())
 }
 
-func (s *series) counter(p call.Protocol, code codes.Code) prometheus.Counter {
-	return kept(&s.counters[p][code], func() prometheus.Counter {
-		return s.metrics.calls.WithLabelValues(s.method, p.String(), call.CodeName(code))
-	})
+func (s *series) counter(p call.Protocol, code codes.Code, err error) prometheus.Counter {
+	if err == nil {
+		return kept(&s.counters[p], func() prometheus.Counter {
+			return s.metrics.calls.WithLabelValues(s.method, p.String(), call.CodeName(code), "")
+		})
+	}
+	return s.metrics.calls.WithLabelValues(s.method, p.String(), call.CodeName(code), call.FaultOf(err).String())
 }
 
 func (s *series) timer(p call.Protocol) prometheus.Observer {

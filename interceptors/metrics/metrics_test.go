@@ -35,12 +35,12 @@ func TestCallsAreCountedWhenTheyAreAnswered(t *testing.T) {
 	begin(call.GRPC)
 	got := values(t, reg)
 	for series, want := range map[string]float64{
-		"gatehouse_calls_in_flight{/s/m}":            1,
-		"gatehouse_calls_total{/s/m,grpc,UNKNOWN}":   1,
-		"gatehouse_calls_total{/s/m,rest,NOT_FOUND}": 1,
-		"gatehouse_calls_total{/s/m,rest,OK}":        1,
-		"gatehouse_call_duration_seconds{/s/m,rest}": 2,
-		"gatehouse_call_duration_seconds{/s/m,grpc}": 1,
+		"gatehouse_calls_in_flight{/s/m}":                   1,
+		"gatehouse_calls_total{upstream,/s/m,grpc,UNKNOWN}": 1,
+		"gatehouse_calls_total{client,/s/m,rest,NOT_FOUND}": 1,
+		"gatehouse_calls_total{,/s/m,rest,OK}":              1,
+		"gatehouse_call_duration_seconds{/s/m,rest}":        2,
+		"gatehouse_call_duration_seconds{/s/m,grpc}":        1,
 	} {
 		if got[series] != want {
 			t.Errorf("%s = %v, want %v", series, got[series], want)
@@ -64,7 +64,7 @@ func values(t *testing.T, reg prometheus.Gatherer) map[string]float64 {
 	got := map[string]float64{}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			labels := make([]string, 0, 3)
+			labels := make([]string, 0, 4)
 			for _, l := range m.GetLabel() {
 				labels = append(labels, l.GetValue())
 			}

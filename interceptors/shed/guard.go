@@ -67,7 +67,7 @@ func (m *method) tooLate(now, deadline time.Time, fastest int64) bool {
 
 // note takes the outcome of a call into account. What ended for other reasons
 // than having been done says nothing of how long it takes: refusals of policies
-// further in are quick, and clients go away when they please.
+// further in are quick, and clients go away when they please and choose deadlines.
 func (m *method) note(took time.Duration, err error) {
 	took = max(1, took)
 	switch {
@@ -78,7 +78,7 @@ func (m *method) note(took time.Duration, err error) {
 		for (least == 0 || int64(took) < least) && !m.least.CompareAndSwap(least, int64(took)) {
 			least = m.least.Load()
 		}
-	case call.CodeOf(err) == codes.DeadlineExceeded:
+	case call.CodeOf(err) == codes.DeadlineExceeded && call.FaultOf(err) == call.Upstream:
 		m.late.Add(1)
 		m.lateLog.Add(logOf(took))
 	}

@@ -181,7 +181,7 @@ func TestPreflight(t *testing.T) {
 		return strings.Contains(g.Log.String(), `method="" protocol=rest status=OK`) && strings.Contains(g.Log.String(), `binding="OPTIONS /v1/{name=products/*}"`)
 	})
 	got := gatewaytest.Do(t, gatewaytest.Client(t), adminRequest(t, g, "/metrics"))
-	for _, line := range []string{`gatehouse_calls_total{method="",protocol="rest",status="OK"}`, `gatehouse_refusals_total{method="",policy="cors",status="PERMISSION_DENIED"} 2`} {
+	for _, line := range []string{`gatehouse_calls_total{fault="",method="",protocol="rest",status="OK"}`, `gatehouse_refusals_total{method="",policy="cors",status="PERMISSION_DENIED"} 2`} {
 		if !strings.Contains(got.Text, line) {
 			t.Errorf("no %s", line)
 		}

@@ -63,7 +63,11 @@ func (e *native) carry(table *Table, s *nativeStream, in metadata.MD, name, remo
 	if s.version = table.VersionOf[name]; s.version != nil {
 		s.call.AddHeader(s.version.API.Header, s.version.Name)
 	}
-	s.ctx = metadata.NewOutgoingContext(ctx, e.outgoing(table, s, in, remote))
+	out := e.outgoing(table, s, in, remote)
+	if err := call.CheckMetadata(out); err != nil {
+		return table.Refuse(ctx, err)
+	}
+	s.ctx = metadata.NewOutgoingContext(ctx, out)
 	// In the trailer, for a header would commit the client's attempt: it could
 	// not retry what is refused (gRFC A6).
 	s.SetTrailer(metadata.MD{"x-request-id": {s.call.RequestID}})

@@ -51,26 +51,26 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 	}
 	reach := call.ReachOf(opts)
 	reach.Begin()
-	x := &exchange{Context: ctx}
-	err := c.invoke(x, method, args, reply, opts)
+	x := &exchange{Context: ctx, conn: c, method: method}
+	err := x.invoke(args, reply, opts)
 	if err != nil && !x.has(sent) {
 		reach.Unsent()
 	}
 	return err
 }
 
-func (c *Conn) invoke(x *exchange, method string, args, reply any, opts []grpc.CallOption) error {
-	up, err := c.cc.NewStream(x, &oneRequest, method, opts...)
+func (x *exchange) invoke(args, reply any, opts []grpc.CallOption) error {
+	up, err := x.conn.cc.NewStream(x, &oneRequest, x.method, opts...)
 	if err != nil {
-		return c.end(x, method, nil, err)
+		return x.end(nil, err)
 	}
 	if err := up.SendMsg(args); err != nil {
-		return c.end(x, method, up, err)
+		return x.end(up, err)
 	}
 	if err := x.receiveOne(up, reply); err != nil {
-		return c.end(x, method, up, err)
+		return x.end(up, err)
 	}
-	c.usualOf(method).learn(x.elapsed())
+	x.conn.usualOf(x.method).learn(x.elapsed())
 	return nil
 }
 
@@ -111,31 +111,30 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 		return nil, err
 	}
 	ctx, end := c.age.begin(ctx)
-	x := &exchange{Context: ctx}
+	x := &exchange{Context: ctx, conn: c}
 	shape := &oneRequest
 	if desc.ClientStreams {
 		shape = &manyRequests
 	}
 	up, err := c.cc.NewStream(x, shape, method, opts...)
 	if err != nil {
-		err = c.ended(x, nil, err)
+		err = x.ended(nil, err)
 		end()
 		return nil, err
 	}
-	return &clientStream{ClientStream: up, conn: c, exchange: x, end: end, one: !desc.ServerStreams}, nil
+	return &clientStream{ClientStream: up, exchange: x, end: end, one: !desc.ServerStreams}, nil
 }
 
 // ended is how a stream ended, as it may be told.
-func (c *Conn) ended(x *exchange, up grpc.ClientStream, err error) error {
-	if c.age.ended(x) {
-		return c.age.over
+func (x *exchange) ended(up grpc.ClientStream, err error) error {
+	if age := x.conn.age; age.ended(x) {
+		return age.over
 	}
-	return c.end(x, "", up, err)
+	return x.end(up, err)
 }
 
 type clientStream struct {
 	grpc.ClientStream
-	conn     *Conn
 	exchange *exchange
 	end      func() // lets go of what bounds the stream's age
 	one      bool   // there is one answer, and it ends the stream
@@ -145,7 +144,7 @@ func (s *clientStream) RecvMsg(m any) error {
 	if s.one {
 		defer s.end()
 		if err := s.exchange.receiveOne(s.ClientStream, m); err != nil {
-			return s.conn.ended(s.exchange, s.ClientStream, err)
+			return s.exchange.ended(s.ClientStream, err)
 		}
 		return nil
 	}
@@ -157,7 +156,7 @@ func (s *clientStream) RecvMsg(m any) error {
 	if err == io.EOF {
 		return err
 	}
-	return s.conn.ended(s.exchange, s.ClientStream, err)
+	return s.exchange.ended(s.ClientStream, err)
 }
 
 // Header gives the backend's headers. Its errors are told by RecvMsg.

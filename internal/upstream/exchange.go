@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/stats"
 )
 
@@ -13,6 +14,10 @@ import (
 // these facts, never from the text of an error.
 type exchange struct {
 	context.Context
+
+	conn   *Conn
+	method string                  // "" for a stream, whose deadline is its client's alone
+	done   func(balancer.DoneInfo) // of the policy that chose the replica, without the count of outliers
 
 	facts atomic.Uint32
 	began atomic.Int64 // when the request's headers went out, else when the attempt began; nanoseconds of the Unix epoch
@@ -49,10 +54,16 @@ func (x *exchange) has(fact uint32) bool { return x.facts.Load()&fact != 0 }
 
 func (x *exchange) note(fact uint32) { x.facts.Or(fact) }
 
+func (x *exchange) forget(fact uint32) { x.facts.And(^fact) }
+
 // elapsed is how long the backend has had the call, or how long the call has
-// waited to be sent.
+// waited to be sent: up to its deadline, however late that is noticed.
 func (x *exchange) elapsed() time.Duration {
-	return time.Duration(time.Now().UnixNano() - x.began.Load())
+	now := time.Now()
+	if deadline, ok := x.Deadline(); ok && deadline.Before(now) {
+		now = deadline
+	}
+	return time.Duration(now.UnixNano() - x.began.Load())
 }
 
 // over reports whether the call's own deadline has passed or its client is gone.

@@ -24,42 +24,60 @@ var (
 // end is how a call ended that failed with err, as the client may be told: the
 // backend's own status as it is, or an error that names the upstream and neither
 // its addresses nor how it failed. Whose fault it is follows from what happened to
-// the call. method is "" for a stream, whose deadline is its client's alone.
-func (c *Conn) end(x *exchange, method string, up grpc.ClientStream, err error) error {
+// the call.
+func (x *exchange) end(up grpc.ClientStream, err error) error {
 	switch {
-	case x.has(trailersCame) && !ofContext(x, err) && saidSo(up, err):
-		return c.said(x, method, err)
+	case x.answered(err) && saidSo(up, err):
+		return x.said(err)
 	case !x.has(sent):
-		return c.unsent(x, method, err)
+		return x.unsent(err)
 	case x.over() && policyEnded(x):
 		return err // the policy knows better why
-	case ofContext(x, err):
-		return c.timedOut(x, method, err)
+	case x.timedOut(err):
+		return x.late(err)
 	case err == errFormat:
-		return call.Refuse(call.Upstream, codes.Internal, "upstream %q answers in %q: want \"application/grpc+proto\"", c.name, contentType(up)).Because(err)
+		return call.Refuse(call.Upstream, codes.Internal, "upstream %q answers in %q: want \"application/grpc+proto\"", x.conn.name, contentType(up)).Because(err)
 	case err == io.EOF: // for the code see gRPC's statuscodes.md, "Response cardinality violation"
-		return call.Refuse(call.Upstream, codes.Unimplemented, "upstream %q gave no message: this method has one", c.name)
+		return call.Refuse(call.Upstream, codes.Unimplemented, "upstream %q gave no message: this method has one", x.conn.name)
 	case err == errMany:
-		return call.Refuse(call.Upstream, codes.Unimplemented, "upstream %q gave more than one message: this method has one", c.name)
+		return call.Refuse(call.Upstream, codes.Unimplemented, "upstream %q gave more than one message: this method has one", x.conn.name)
 	default:
-		return c.broken(x, err)
+		return x.broken(err)
 	}
 }
 
-// ofContext reports whether err says that the call's context has ended. A backend
-// that is told the deadline may say so a moment before the context does.
-func ofContext(x *exchange, err error) bool {
+// outcome is what the end of an attempt says of the replica that had it.
+func (x *exchange) outcome(err error) call.Outcome {
+	switch {
+	case err == nil:
+	case !x.has(sent):
+		return call.NoOutcome
+	case x.answered(err):
+		err = x.said(err)
+	default:
+		err = x.end(nil, err)
+	}
+	return call.OutcomeOf(x, err)
+}
+
+// answered reports whether the answer came to its end, be it that a message in it
+// could not be read.
+func (x *exchange) answered(err error) bool { return x.has(trailersCame) && !x.timedOut(err) }
+
+// timedOut reports whether err says that the call's context has ended. A backend
+// that is told the deadline may say so a moment before the context does, and where
+// the client tells of its own deadline by going away, the two are not the same.
+func (x *exchange) timedOut(err error) bool {
 	switch status.Code(err) {
-	case codes.Canceled:
-		return errors.Is(x.Err(), context.Canceled)
 	case codes.DeadlineExceeded:
 		if deadline, ok := x.Deadline(); ok && !time.Now().Before(deadline) {
 			<-x.Done()
 		}
-		return errors.Is(x.Err(), context.DeadlineExceeded)
+	case codes.Canceled:
 	default:
 		return false
 	}
+	return x.over()
 }
 
 // policyEnded reports whether a policy of the gateway's ended the call, and says
@@ -85,48 +103,49 @@ func saidSo(up grpc.ClientStream, err error) bool {
 
 // said passes on the backend's status. A backend is told the deadline, and so may
 // be the one to say that it has passed.
-func (c *Conn) said(x *exchange, method string, err error) error {
+func (x *exchange) said(err error) error {
 	deadline, ok := x.Deadline()
-	if status.Code(err) != codes.DeadlineExceeded || !ok || time.Until(deadline) > x.elapsed()/10 || c.hadFairTime(x, method) {
+	if status.Code(err) != codes.DeadlineExceeded || !ok || time.Until(deadline) > x.elapsed()/10 || x.hadFairTime() {
 		return err
 	}
 	return call.RefuseStatus(call.Client, status.Convert(err))
 }
 
-// timedOut is for a call that was sent, and whose deadline passed or whose client
+// late is for a call that was sent, and whose deadline passed or whose client
 // went away before it was answered.
-func (c *Conn) timedOut(x *exchange, method string, err error) error {
+func (x *exchange) late(err error) error {
 	if status.Code(err) == codes.Canceled {
 		return call.Refuse(call.Client, codes.Canceled, "the client cancelled the call").Because(err)
 	}
 	fault := call.Client
-	if c.hadFairTime(x, method) {
+	if x.hadFairTime() {
 		fault = call.Upstream
 	}
-	return call.Refuse(fault, codes.DeadlineExceeded, "no answer from upstream %q before the deadline", c.name).Because(err)
+	return call.Refuse(fault, codes.DeadlineExceeded, "no answer from upstream %q before the deadline", x.conn.name).Because(err)
 }
 
 // unsent is for a call of which nothing left the gateway. It is the upstream's
 // fault only that no backend could be reached.
-func (c *Conn) unsent(x *exchange, method string, err error) error {
+func (x *exchange) unsent(err error) error {
 	code := status.Code(err)
 	switch {
-	case ofContext(x, err) && x.has(chosen) && (policyEnded(x) || call.LimitOf(x) > 0):
-		return call.Refuse(call.Gateway, codes.Unavailable, "no connection to upstream %q has room for another call", c.name).Because(err)
+	case x.timedOut(err) && x.has(chosen) && (policyEnded(x) || call.LimitOf(x) > 0):
+		return call.Refuse(call.Gateway, codes.Unavailable, "no connection to upstream %q has room for another call", x.conn.name).Because(err)
 	case x.over() && policyEnded(x):
 		return err
-	case ofContext(x, err):
-		return c.timedOut(x, method, err)
-	case !x.has(begun):
+	case x.timedOut(err):
+		return x.late(err)
+	case code == codes.Internal && !x.has(begun):
 		if bad := call.CheckMetadata(outgoing(x)); bad != nil {
 			return bad
 		}
+		return call.Refuse(call.Client, codes.InvalidArgument, "the metadata of the call cannot be passed on: keys are in lower case, values printable ASCII").Because(err)
 	case code == codes.Internal:
-		return c.headersRefused(x, method, err)
+		return x.headersRefused(err)
 	case code == codes.Canceled:
-		return call.Refuse(call.Gateway, codes.Unavailable, "the connection to upstream %q is closed", c.name).Because(err)
+		return call.Refuse(call.Gateway, codes.Unavailable, "the connection to upstream %q is closed", x.conn.name).Because(err)
 	}
-	return c.broken(x, err)
+	return x.broken(err)
 }
 
 func outgoing(ctx context.Context) metadata.MD {
@@ -137,13 +156,13 @@ func outgoing(ctx context.Context) metadata.MD {
 // headersRefused is for a call whose headers are larger than the backend takes
 // (SETTINGS_MAX_HEADER_LIST_SIZE). It is the client's fault where the client made
 // them large, which is when what it sent is larger than the rest.
-func (c *Conn) headersRefused(x *exchange, method string, err error) error {
-	clients, ours := headerSizes(method, outgoing(x))
+func (x *exchange) headersRefused(err error) error {
+	clients, ours := headerSizes(x.method, outgoing(x))
 	if clients <= ours {
-		return call.Refuse(call.Upstream, codes.Internal, "upstream %q does not take the headers of a call", c.name).Because(err)
+		return call.Refuse(call.Upstream, codes.Internal, "upstream %q does not take the headers of a call", x.conn.name).Because(err)
 	}
 	return call.Refuse(call.Client, codes.ResourceExhausted,
-		"the headers of the request are larger than upstream %q takes: send less in headers", c.name).AsHTTP(httpHeadersTooLarge).Because(err)
+		"the headers of the request are larger than upstream %q takes: send less in headers", x.conn.name).AsHTTP(httpHeadersTooLarge).Because(err)
 }
 
 // httpHeadersTooLarge is 431 Request Header Fields Too Large (RFC 6585).
@@ -177,9 +196,9 @@ func headerSizes(method string, md metadata.MD) (clients, ours int) {
 }
 
 // broken is for a call that no status of the backend's ended.
-func (c *Conn) broken(x *exchange, err error) error {
+func (x *exchange) broken(err error) error {
 	refuse := func(code codes.Code, format string) error {
-		return call.Refuse(call.Upstream, code, format, c.name).Because(err)
+		return call.Refuse(call.Upstream, code, format, x.conn.name).Because(err)
 	}
 	switch code := status.Code(err); code {
 	case codes.Unavailable:
@@ -191,7 +210,7 @@ func (c *Conn) broken(x *exchange, err error) error {
 	case codes.ResourceExhausted:
 		if saysTooLarge(err) { // our limit: more than the client can ask for, and no reason to ask again
 			return call.Refuse(call.Gateway, codes.Internal,
-				"a message of upstream %q is larger than %d bytes, the most that its max_receive_bytes allows", c.name, c.maxReceive).Because(err)
+				"a message of upstream %q is larger than %d bytes, the most that its max_receive_bytes allows", x.conn.name, x.conn.maxReceive).Because(err)
 		}
 		return refuse(code, "upstream %q is asked too much") // a reset: ENHANCE_YOUR_CALM
 	case codes.Unknown:

@@ -28,10 +28,10 @@ type object = map[string]any
 func serviceConfig(o Options) (string, error) {
 	policy := choosing(o)
 	if o.Outliers != nil {
-		policy = object{outlierName: o.Outliers.config(policy)}
+		policy = object{outlierName: o.Outliers.config(object{choiceName: policy})}
 	}
 	config := object{"loadBalancingConfig": []object{{
-		watchName: watchConfig{Keyed: o.Balancing.Kind == RingHash, Child: policy},
+		watchName: watchConfig{Keyed: o.Balancing.Kind == RingHash, Outliers: o.Outliers != nil, Child: policy},
 	}}}
 	if o.Health != nil {
 		config["healthCheckConfig"] = object{"serviceName": o.Health.Service}

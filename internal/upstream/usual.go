@@ -46,14 +46,14 @@ func (c *Conn) usualOf(method string) *usual {
 // an attempt that was no good.
 //
 // How long a stream lasts is its client's choice.
-func (c *Conn) hadFairTime(x *exchange, method string) bool {
-	if method == "" {
+func (x *exchange) hadFairTime() bool {
+	if x.method == "" {
 		return false
 	}
 	elapsed := x.elapsed()
 	if limit := call.LimitOf(x); limit > 0 && elapsed >= limit-limit/10 {
 		return true
 	}
-	usual := c.usualOf(method).get()
+	usual := x.conn.usualOf(x.method).get()
 	return x.has(sent) && usual > 0 && elapsed >= usual
 }

@@ -13,9 +13,9 @@ import (
 	"google.golang.org/grpc/serviceconfig"
 )
 
-// watchName is the policy that stands around the others: it counts connections
-// and gives the ring its key. Otherwise it is not there: pickers pass through as
-// they are, so that it costs a call nothing.
+// watchName is the policy that stands around the others: it counts connections,
+// gives the ring its key, notes which calls had a connection, and decides which
+// ends of calls count where outliers are looked for.
 const watchName = "gatehouse_watch"
 
 // Policies have no other way into a connection than grpc-go's register, which
@@ -25,6 +25,7 @@ const watchName = "gatehouse_watch"
 //nolint:gochecknoinits // as just said
 func init() {
 	balancer.Register(watchBuilder{})
+	balancer.Register(choiceBuilder{})
 	balancer.Register(newSpreadBuilder())
 }
 
@@ -32,11 +33,40 @@ func init() {
 type watchConfig struct {
 	serviceconfig.LoadBalancingConfig `json:"-"`
 
-	Keyed bool   `json:"keyed"`
-	Child object `json:"child"` // one policy by its name
+	Keyed    bool   `json:"keyed"`
+	Outliers bool   `json:"outliers"`
+	Child    object `json:"child"` // one policy by its name
 
-	child       balancer.Builder
-	childConfig serviceconfig.LoadBalancingConfig
+	child childConfig
+}
+
+// childConfig is one policy by its name, with its configuration.
+type childConfig struct {
+	serviceconfig.LoadBalancingConfig
+
+	raw     map[string]json.RawMessage
+	builder balancer.Builder
+	config  serviceconfig.LoadBalancingConfig
+}
+
+// find looks the policy up. parent is named in errors.
+func (c *childConfig) find(parent string) error {
+	for name, text := range c.raw {
+		c.builder = balancer.Get(name)
+		if c.builder == nil {
+			return fmt.Errorf("%s: no policy is named %q", parent, name)
+		}
+		if parser, ok := c.builder.(balancer.ConfigParser); ok {
+			var err error
+			if c.config, err = parser.ParseConfig(text); err != nil {
+				return err
+			}
+		}
+	}
+	if c.builder == nil {
+		return errors.New(parent + ": no child")
+	}
+	return nil
 }
 
 type watchBuilder struct{}
@@ -47,29 +77,15 @@ func (watchBuilder) Name() string { return watchName }
 // ParseConfig reads the policy's configuration and its child's.
 func (watchBuilder) ParseConfig(text json.RawMessage) (serviceconfig.LoadBalancingConfig, error) {
 	var raw struct {
-		Keyed bool                       `json:"keyed"`
-		Child map[string]json.RawMessage `json:"child"`
+		Keyed    bool                       `json:"keyed"`
+		Outliers bool                       `json:"outliers"`
+		Child    map[string]json.RawMessage `json:"child"`
 	}
 	if err := json.Unmarshal(text, &raw); err != nil {
 		return nil, fmt.Errorf("%s: %w", watchName, err)
 	}
-	c := &watchConfig{Keyed: raw.Keyed}
-	for name, child := range raw.Child {
-		c.child = balancer.Get(name)
-		if c.child == nil {
-			return nil, fmt.Errorf("%s: no policy is named %q", watchName, name)
-		}
-		if parser, ok := c.child.(balancer.ConfigParser); ok {
-			var err error
-			if c.childConfig, err = parser.ParseConfig(child); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if c.child == nil {
-		return nil, errors.New(watchName + ": no child")
-	}
-	return c, nil
+	c := &watchConfig{Keyed: raw.Keyed, Outliers: raw.Outliers, child: childConfig{raw: raw.Child}}
+	return c, c.child.find(watchName)
 }
 
 // Build makes the policy for one connection.
@@ -82,7 +98,8 @@ type watch struct {
 	balancer.ClientConn
 	opts  balancer.BuildOptions
 	child balancer.Balancer // nil until the first update
-	keyed bool              // written before there is a child
+
+	keyed, outliers bool // written before there is a child
 
 	mu     sync.Mutex
 	known  *known // nil until the first update
@@ -100,10 +117,10 @@ func (w *watch) UpdateClientConnState(s balancer.ClientConnState) error {
 	w.known, _ = s.ResolverState.Attributes.Value(knownKey{}).(*known)
 	w.mu.Unlock()
 	if w.child == nil { // an upstream's configuration does not change
-		w.keyed = c.Keyed
-		w.child = c.child.Build(w, w.opts)
+		w.keyed, w.outliers = c.Keyed, c.Outliers
+		w.child = c.child.builder.Build(w, w.opts)
 	}
-	return w.child.UpdateClientConnState(balancer.ClientConnState{ResolverState: s.ResolverState, BalancerConfig: c.childConfig})
+	return w.child.UpdateClientConnState(balancer.ClientConnState{ResolverState: s.ResolverState, BalancerConfig: c.child.config})
 }
 
 // ResolverError tells the child that replicas could not be found.
@@ -153,6 +170,7 @@ func (w *watch) UpdateState(s balancer.State) {
 	if w.keyed {
 		s.Picker = keyedPicker{s.Picker}
 	}
+	s.Picker = countedPicker{s.Picker, w.outliers}
 	w.ClientConn.UpdateState(s)
 	if w.keyed && s.ConnectivityState == connectivity.Idle {
 		_, _ = s.Picker.Pick(balancer.PickInfo{Ctx: context.Background()})

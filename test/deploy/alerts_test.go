@@ -19,8 +19,9 @@ type scenario struct {
 
 const (
 	calls    = `gatehouse_calls_total{job="gatehouse", instance="a", method="/m", protocol="rest", status="OK"}`
-	failures = `gatehouse_calls_total{job="gatehouse", instance="a", method="/m", protocol="rest", status="UNAVAILABLE"}`
-	notFound = `gatehouse_calls_total{job="gatehouse", instance="a", method="/m", protocol="rest", status="NOT_FOUND"}`
+	failures = `gatehouse_calls_total{job="gatehouse", instance="a", method="/m", protocol="rest", status="UNAVAILABLE", fault="upstream"}`
+	hurried  = `gatehouse_calls_total{job="gatehouse", instance="a", method="/m", protocol="rest", status="DEADLINE_EXCEEDED", fault="client"}`
+	notFound = `gatehouse_calls_total{job="gatehouse", instance="a", method="/m", protocol="rest", status="NOT_FOUND", fault="client"}`
 	limited  = `gatehouse_refusals_total{job="gatehouse", instance="a", policy="ratelimit", method="/m", status="RESOURCE_EXHAUSTED"}`
 	shed     = `gatehouse_refusals_total{job="gatehouse", instance="a", policy="shed", method="/m", status="UNAVAILABLE"}`
 	refused  = `gatehouse_refusals_total{job="gatehouse", instance="a", policy="auth", method="/m", status="UNAUTHENTICATED"}`
@@ -50,6 +51,7 @@ var scenarios = []scenario{
 	{"GatehouseErrorsFast", "2 % fail", []string{calls + " 0+980x120", failures + " 0+20x120"}, 90 * time.Minute, []string{""}},
 	{"GatehouseErrorsFast", "1 % fail", []string{calls + " 0+990x120", failures + " 0+10x120"}, 90 * time.Minute, nil},
 	{"GatehouseErrorsFast", "it is over", []string{calls + " 0+1000x120", failures + " 0+100x80 8000x40"}, 90 * time.Minute, nil},
+	{"GatehouseErrorsFast", "clients are in a hurry", []string{calls + " 0+500x120", hurried + " 0+500x120"}, 90 * time.Minute, nil},
 	{"GatehouseErrorsFast", "clients err", []string{calls + " 0+500x120", notFound + " 0+500x120"}, 90 * time.Minute, nil},
 
 	{"GatehouseErrorsSlow", "1 % fail", []string{calls + " 0+990x500", failures + " 0+10x500"}, 400 * time.Minute, []string{""}},

@@ -2178,8 +2178,8 @@ func (x *HealthCheck) GetDisabled() bool {
 	return false
 }
 
-// Outliers leaves out replicas that fail more than others. Any outcome but OK is
-// a failure, whoever caused it, as gRFC A50 has it.
+// Outliers leaves out replicas that fail more than others (gRFC A50). Only what a
+// replica did counts, as it does for breakers.
 type Outliers struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How often they are compared.
