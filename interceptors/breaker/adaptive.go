@@ -151,6 +151,16 @@ func (a *adaptive) settle(t ticket, o outcome, _ time.Duration, now time.Time) {
 	}
 }
 
+func (a *adaptive) rest(t ticket, now time.Time) { a.settle(t, nothing, 0, now) }
+
+func (a *adaptive) wake(_ ticket, now time.Time) ticket {
+	a.advance(now)
+	slot := a.window.at(a.window.epoch)
+	slot.begun++
+	slot.open++
+	return ticket(a.window.epoch)
+}
+
 func (a *adaptive) strike(_ ticket, now time.Time) {
 	a.advance(now)
 	slot := a.window.at(a.window.epoch)

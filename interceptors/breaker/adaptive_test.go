@@ -254,21 +254,30 @@ func TestUploadsAreNotLate(t *testing.T) {
 	})
 }
 
-func TestAClientThatLeavesAStreamFreesItsPlace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b, _ := newBreakers(t, nil)
-		conn := connect(t, b, "shop", method, "", calltest.Conn{})
-		ctx, leave := context.WithCancel(t.Context())
-		if _, err := open(t, ctx, conn, grpc.StreamDesc{ServerStreams: true}); err != nil {
-			t.Fatal(err)
+// A stream may be silent for as long as its client likes. Clients that open many,
+// and say nothing or wait for something, must not open the breaker for others.
+func TestSilentStreamsSayNothing(t *testing.T) {
+	for _, kind := range []string{"", threeState} {
+		for _, desc := range []grpc.StreamDesc{{ServerStreams: true}, {ClientStreams: true}, {ClientStreams: true, ServerStreams: true}} {
+			synctest.Test(t, func(t *testing.T) {
+				b, _ := newBreakers(t, constant(0))
+				conn := connect(t, b, "shop", method, kind+"minimum_calls: 1", calltest.Conn{})
+				ctx, leave := context.WithCancel(t.Context())
+				for range 100 {
+					if _, err := open(t, ctx, conn, desc); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+				if s := state(t, b); s.Requests != 0 || s.Refusal != 0 {
+					t.Errorf("silent streams count: %+v", s)
+				}
+				leave()
+				synctest.Wait()
+				if s := state(t, b); s.Requests != 0 || s.Refusal != 0 {
+					t.Errorf("streams whose clients left count: %+v", s)
+				}
+			})
 		}
-		if s := state(t, b); s.Requests != 1 {
-			t.Errorf("an open stream is not counted: %+v", s)
-		}
-		leave()
-		synctest.Wait()
-		if s := state(t, b); s.Requests != 0 {
-			t.Errorf("it is still counted: %+v", s)
-		}
-	})
+	}
 }

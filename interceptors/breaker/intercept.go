@@ -51,7 +51,9 @@ func (b *breaker) unary(ctx context.Context, method string, req, reply any, cc *
 func (b *breaker) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	s := &stream{breaker: b, ctx: ctx, uploads: desc.ClientStreams}
 	around := interceptors.Around(Name, func(ctx context.Context, _ string) (_ context.Context, _ func(error), err error) {
-		s.attempt, err = b.admit(ctx)
+		if s.attempt, err = b.admit(ctx); err == nil {
+			b.rest(s.attempt)
+		}
 		return ctx, s.ended, err
 	})
 	return around.Stream(ctx, desc, cc, method, func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, opts ...grpc.CallOption) (_ grpc.ClientStream, err error) {
@@ -90,6 +92,21 @@ func (b *breaker) settle(a attempt, o outcome) {
 	defer b.mu.Unlock()
 	now := time.Now()
 	b.machine.settle(a.ticket, o, now.Sub(a.begun), now)
+}
+
+// rest says that a is a stream.
+func (b *breaker) rest(a attempt) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.machine.rest(a.ticket, time.Now())
+}
+
+// wake says that a stream is about to be settled.
+func (b *breaker) wake(a attempt) attempt {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a.ticket = b.machine.wake(a.ticket, time.Now())
+	return a
 }
 
 func (b *breaker) strike(a attempt) {
@@ -135,7 +152,7 @@ func (s *stream) settle(o outcome) bool {
 		return false
 	}
 	s.settled = true
-	a := s.attempt
+	a := s.breaker.wake(s.attempt)
 	if s.uploads {
 		a.begun = time.Now() // not slow: who knows for whom it waited
 	}

@@ -10,6 +10,12 @@ type machine interface {
 	admit(now time.Time) (_ ticket, retryAfter time.Duration, ok bool)
 	// settle is told once how an admitted attempt ended.
 	settle(t ticket, o outcome, elapsed time.Duration, now time.Time)
+	// rest says that an admitted attempt is a stream, which may be silent for as
+	// long as its client likes: that it is out says nothing.
+	rest(t ticket, now time.Time)
+	// wake is told before settle of an attempt that rested. The ticket that it
+	// returns is the one to settle.
+	wake(t ticket, now time.Time) ticket
 	// strike is told of a stream that broke after it had been settled as good.
 	strike(t ticket, now time.Time)
 	// report fills in what the machine knows.

@@ -92,6 +92,10 @@ func (t *threeState) settle(in ticket, o outcome, elapsed time.Duration, now tim
 	}
 }
 
+func (t *threeState) rest(ticket, time.Time) {} // attempts count when they end
+
+func (t *threeState) wake(in ticket, _ time.Time) ticket { return in }
+
 func (t *threeState) strike(in ticket, now time.Time) {
 	switch {
 	case in != t.generation:

@@ -243,14 +243,14 @@ func TestBrokenConnections(t *testing.T) {
 		{"an answer that is not gRPC", func(f *frames) {
 			f.headers(":status", "200", "content-type", "text/html")
 			_ = f.WriteData(f.stream, true, []byte("<html>"))
-		}, 2, codes.Internal},
+		}, 2, codes.Unknown},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var wg sync.WaitGroup
 				defer wg.Wait()
 				up := serveRaw(&wg, tc.answer)
-				r, stop := build(t, policies{retry: `attempts: 2 codes: ["UNAVAILABLE", "INTERNAL"] initial_backoff: {seconds: 10} max_backoff: {seconds: 10}`, breaker: new(policyv1.Breaker)}, up)
+				r, stop := build(t, policies{retry: `attempts: 2 codes: ["UNAVAILABLE", "INTERNAL", "UNKNOWN"] initial_backoff: {seconds: 10} max_backoff: {seconds: 10}`, breaker: new(policyv1.Breaker)}, up)
 				defer stop()
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()

@@ -92,12 +92,13 @@ func (e *Error) Unwrap() error { return e.cause }
 func (e *Error) Fault() Fault { return e.fault }
 
 // FaultOf tells whose mistake err is. What the gateway did not say itself was
-// said by the upstream, which knows codes for a client's mistakes.
+// said by the upstream, which knows codes for a client's mistakes. The error of a
+// context is the client's: what a policy ends says so itself.
 func FaultOf(err error) Fault {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.fault
 	}
-	if errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return Client
 	}
 	switch status.Code(err) {
