@@ -68,7 +68,11 @@ func (x *exchange) invoke(args, reply any, opts []grpc.CallOption) error {
 		return x.end(up, err)
 	}
 	if err := x.receiveOne(up, reply); err != nil {
-		return x.end(up, err)
+		told := x.end(up, err)
+		if err == errMany || err == errFormat { // grpc-go still waits for the end of the stream
+			_ = up.SendMsg(nil) // one more than there may be: this ends it
+		}
+		return told
 	}
 	x.conn.usualOf(x.method).learn(x.elapsed())
 	return nil
@@ -98,7 +102,6 @@ func (x *exchange) receiveOne(up grpc.ClientStream, reply any) error {
 	case io.EOF:
 		return nil
 	case nil:
-		_ = up.SendMsg(&extra) // one more than there may be: this ends the stream
 		return errMany
 	default:
 		return err
