@@ -386,3 +386,22 @@ func TestUpstreamsFaultsOpenBreakers(t *testing.T) {
 		}
 	}
 }
+
+// TestHeadersLargerThanTheBackendTakes: who sends them is told so at every door.
+func TestHeadersLargerThanTheBackendTakes(t *testing.T) {
+	t.Parallel()
+	g := gatewaytest.Start(t, gatewaytest.Config((&playing{}).start(t)))
+	large := strings.Repeat("x", 9000)
+	r := g.Request(t, http.MethodGet, "/v1/shelves/a", "")
+	r.Header.Set("X-Large", large)
+	if a := gatewaytest.Do(t, gatewaytest.Client(t), r); a.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("REST: HTTP %d, want 431", a.StatusCode)
+	}
+	for _, address := range []string{g.HTTP, g.GRPC} {
+		ctx := metadata.AppendToOutgoingContext(t.Context(), "x-large", large)
+		_, err := catalogv1.NewCatalogServiceClient(gatewaytest.Dial(t, address, nil)).GetShelf(ctx, &catalogv1.GetShelfRequest{Name: "shelves/a"})
+		if status.Code(err) != codes.ResourceExhausted {
+			t.Errorf("gRPC at %s: %v, want RESOURCE_EXHAUSTED", address, err)
+		}
+	}
+}
