@@ -42,7 +42,9 @@ build: ## Build the static binary bin/gatehouse
 
 .PHONY: test
 test: ## Run all tests with the race detector
-	@command -v redis-server >/dev/null || { echo "make test needs redis-server: apt-get install redis-server, or brew install redis"; exit 1; }
+	@for program in curl redis-server protoc python3 npm; do command -v $$program >/dev/null || { \
+		echo "make test needs $$program: apt-get install curl redis-server protobuf-compiler python3 npm, or brew install curl redis protobuf python node"; exit 1; }; \
+	done
 	go test -race ./...
 	@set -e; for module in $(TEST_MODULES); do \
 		echo "go -C $$module test -race ./..."; go -C $$module test -race ./...; \
