@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/reflection"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/gateway"
@@ -128,5 +130,47 @@ func TestReloadsPassOneThatAsks(t *testing.T) {
 	}
 	if n := len(g.Gateway.Policies()); n != before+1 {
 		t.Errorf("%d RPCs, want %d: the contract was not waited for", n, before+1)
+	}
+}
+
+// TestReloadThatAsksDialsAnew: a reload that asked a backend takes no connection
+// that another reload gave up meanwhile, which will be cut off.
+func TestReloadThatAsksDialsAnew(t *testing.T) {
+	var c told
+	c.set(t, contractOf(t, nil))
+	var slow atomic.Bool
+	asked, let := make(chan struct{}, 9), make(chan struct{})
+	up := tells(t, &c, func(ctx context.Context) {
+		if slow.Load() {
+			asked <- struct{}{}
+			select {
+			case <-let:
+			case <-ctx.Done():
+			}
+		}
+	})
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, nil), func(conf *configv1.Config) {
+		conf.Upstreams = append(conf.Upstreams, up)
+		conf.Expose[0].Select, conf.Expose[0].Upstream = "shop.catalog.v1.*", up.GetName()
+		conf.Reload = &configv1.Reload{DrainTimeout: durationpb.New(time.Millisecond)}
+	}))
+	first := g.Gateway.Config()
+	slow.Store(true)
+	rebuilt := make(chan error, 1)
+	go func() { rebuilt <- g.Gateway.Rebuild(t.Context(), first) }()
+	gatewaytest.Receive(t, asked, "the question")
+	if err := changed(t, g, func(conf *configv1.Config) {
+		conf.Upstreams, conf.Expose[0].Upstream = conf.Upstreams[:1], "shop"
+	}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-asked: // on a connection of its own
+	case err := <-rebuilt:
+		t.Fatalf("over without another question: %v", err)
+	}
+	close(let)
+	if err := gatewaytest.Receive(t, rebuilt, "the end of the first"); err != nil {
+		t.Error(err)
 	}
 }

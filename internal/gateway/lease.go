@@ -88,7 +88,8 @@ func (g *Gateway) link(u *configv1.Upstream, others []*lease) (*link, error) {
 		if l == nil {
 			continue
 		}
-		if one := l.links[u.GetName()]; one != nil && proto.Equal(one.conf, conf) {
+		// What another reload gave up while this one asked will be cut off.
+		if one := l.links[u.GetName()]; one != nil && one.over == nil && proto.Equal(one.conf, conf) {
 			return one, nil
 		}
 	}
