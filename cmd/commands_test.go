@@ -70,7 +70,7 @@ func TestCheck(t *testing.T) {
 	if code != 0 || stdout != file+": ok: 6 RPCs, 5 HTTP bindings, 1 upstream\n" {
 		t.Errorf("got %d %q", code, stdout)
 	}
-	const warning = ":8:79: expose[0].policy.auth: takes the place of what the contract says who may call shop.pricing.v1.PricingService.UpdatePrice\n"
+	const warning = ":8:79: expose[0].policy.auth: replaces what the contract says about who may call shop.pricing.v1.PricingService.UpdatePrice\n"
 	if stderr != "warning: "+file+warning {
 		t.Errorf("warns %q, want %q", stderr, warning)
 	}
@@ -333,6 +333,8 @@ func TestMistakesNeverStart(t *testing.T) {
 		{name: "rule of an RPC that is not exposed", config: good + httpRule(`{selector: shop.pricing.v1.PricingService.ListPrice, get: "/v1/prices"}`), want: []string{"ListPrice", "ListPrices"}},
 		{name: "policy that cannot be", config: swap("timeout: 2s", "timeout: -2s"), want: []string{"gatehouse.yaml:8:", "timeout"}},
 		{name: "RPC that nobody may call", config: good + exposure("GetShelf", "auth: {public: false}"), want: []string{"gatehouse.yaml:10:", "expose[2].policy.auth: ", "nobody says who may call", "shop.catalog.v1.CatalogService.GetShelf", "public: true"}},
+		{name: "authenticator of the contract that is none", config: good + exposure("DeleteProduct", "timeout: 1s"), want: []string{"gatehouse.yaml:10:", "expose[2]: option of rpc shop.catalog.v1.CatalogService.DeleteProduct: auth.accept[0]: there is no authenticator"}},
+		{name: "condition in the place of the contract's auth", config: good + exposure("DeleteProduct", "auth: {allow: 'true'}"), want: []string{"gatehouse.yaml:10:", "expose[2].policy.auth: nobody says who may call", "replaces all of the contract's auth"}},
 		{name: "authenticator that is none", config: good + exposure("GetShelf", "auth: {accept: [staf]}") + staff, want: []string{"gatehouse.yaml:10:", "expose[2].policy.auth.accept[0]: ", `"staf"`, `"staff"`}},
 		{name: "condition that is none", config: good + exposure("GetShelf", "auth: {accept: [staff], allow: 'caller.id == head[0]'}") + staff, want: []string{"gatehouse.yaml:10:", "expose[2].policy.auth.allow: column 14: ", "'head'", "'headers'"}},
 		{name: "cache of what has side effects", config: good + exposure("DeleteProduct", "auth: {public: true}, cache: {ttl: 1s}"), want: []string{"gatehouse.yaml:10:", "expose[2].policy.cache: ", "shop.catalog.v1.CatalogService.DeleteProduct", "side effects", "NO_SIDE_EFFECTS"}},

@@ -145,6 +145,9 @@ func printExplanation(w io.Writer, e *gateway.Explanation) error {
 	for i, p := range e.Policies {
 		t.line(first("policy", i), fmt.Sprintf("%s: %s  # %s", p.Path, p.Value, p.Origin))
 	}
+	for i, s := range e.Skipped {
+		t.lines(first("skipped", i), []string{fmt.Sprintf("%s (%s)", s.Binding, s.RPC), "  " + s.Why})
+	}
 	for i, n := range e.Nearest {
 		t.lines(first("nearest", i), append([]string{fmt.Sprintf("%s (%s)", n.Binding, n.RPC)}, indented(n.Why)...))
 	}

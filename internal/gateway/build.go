@@ -233,6 +233,12 @@ func hasRule(auth *policyv1.Auth) bool { return auth.GetPublic() || len(auth.Get
 func (b *builder) denyByDefault() error {
 	var errs []error
 	for _, i := range slices.Sorted(maps.Keys(b.ruleless)) {
+		if b.file.Config.GetExpose()[i].GetPolicy().GetAuth() != nil {
+			errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d].policy.auth", i),
+				"nobody says who may call %s: add accept or public: true, because auth here replaces all of the contract's auth",
+				several(b.ruleless[i])))
+			continue
+		}
 		errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d].policy.auth", i),
 			"nobody says who may call %s; set auth here or in the contract, such as {accept: [NAME OF AN AUTHENTICATOR]} or {public: true}",
 			several(b.ruleless[i])))
@@ -245,7 +251,7 @@ func (b *builder) warnings() []string {
 	var list []string
 	for _, i := range slices.Sorted(maps.Keys(b.overruled)) {
 		list = append(list, b.file.Errorf(fmt.Sprintf("expose[%d].policy.auth", i),
-			"takes the place of what the contract says who may call %s", several(b.overruled[i])).Error())
+			"replaces what the contract says about who may call %s", several(b.overruled[i])).Error())
 	}
 	return slices.Concat(list, b.forgotten(), b.unreachable(), b.sharedNames(), b.replaced(), b.strangers(), b.skipped())
 }

@@ -72,6 +72,8 @@ type Explanation struct {
 	Chain     []string         `json:"chain,omitempty"`
 	Policies  []config.Field   `json:"policies,omitempty"`
 	Nearest   []NearMiss       `json:"nearest,omitempty"`
+	// Skipped are the bindings of the request that the configuration skips.
+	Skipped []SkippedBinding `json:"skipped,omitempty"`
 }
 
 // Refusal is an answer of the gateway's own.
@@ -116,6 +118,13 @@ type NearMiss struct {
 	Why     []string `json:"why"`
 }
 
+// SkippedBinding is a binding that is not served (bad_rules: skip), and why.
+type SkippedBinding struct {
+	Binding string `json:"binding"`
+	RPC     string `json:"rpc"`
+	Why     string `json:"why"`
+}
+
 // Explain tells what would become of a request without a body, by the code that
 // serves. It is an error if the request could not be sent.
 func (g *Gateway) Explain(ctx context.Context, method, target string, header map[string][]string) (*Explanation, error) {
@@ -132,6 +141,7 @@ func (g *Gateway) Explain(ctx context.Context, method, target string, header map
 	for _, n := range r.Nearest {
 		e.Nearest = append(e.Nearest, NearMiss{Binding: n.Binding, RPC: strings.TrimPrefix(n.Method, "/"), Why: n.Why})
 	}
+	e.Skipped = skippedFor(now.routes, method, r)
 	if r.Route != nil {
 		info := now.infos[r.Method.Name]
 		e.explainBinding(now.routes, r, info)
@@ -172,6 +182,26 @@ func (g *Gateway) snapshot() (*served, *edge.Settings, error) {
 	fixed.Store(table)
 	s, err := settings(&fixed, now.file.Config)
 	return now, s, err
+}
+
+// skippedFor lists the skipped bindings whose path and HTTP method a request has. If
+// the request is served, only a binding with the very same path matters.
+func skippedFor(routes []RouteInfo, method string, r *edge.Reading) []SkippedBinding {
+	var list []SkippedBinding
+	for _, route := range routes {
+		if route.Skipped == "" {
+			continue
+		}
+		template, err := httprule.Parse(route.Path)
+		if err != nil || r.Template != nil && r.Template.Path() != template.Path() {
+			continue
+		}
+		var b httprule.Builder[struct{}]
+		if b.Add(route.Verb, template, "", struct{}{}) == nil && b.Build().Match(method, r.Path, new(httprule.Match[struct{}])) == nil {
+			list = append(list, SkippedBinding{Binding: route.Verb + " " + route.Path, RPC: strings.TrimPrefix(route.Method, "/"), Why: route.Skipped})
+		}
+	}
+	return list
 }
 
 func refusalOf(r *edge.Reading) *Refusal {

@@ -41,13 +41,16 @@ type override struct {
 type overrides struct {
 	own   map[string][]override       // full method name -> rules of the configuration, in its order
 	files map[int]map[string]override // exposure -> full method name -> rule that counts of those in files
+	again map[int][]override          // exposure -> rules in files that a later rule of the same file replaces
 	read  map[string]*config.HTTPFile // by path
 }
 
 // addOverrides collects the HTTP rules of the configuration and its files by
 // method.
 func (b *builder) addOverrides(chosen []*exposed) error {
-	b.overrides = overrides{own: map[string][]override{}, files: map[int]map[string]override{}, read: map[string]*config.HTTPFile{}}
+	b.overrides = overrides{
+		own: map[string][]override{}, files: map[int]map[string]override{}, again: map[int][]override{}, read: map[string]*config.HTTPFile{},
+	}
 	known := map[string]bool{}
 	for _, e := range chosen {
 		known[string(e.method.FullName())] = true
@@ -88,6 +91,9 @@ func (b *builder) readHTTPFiles(exposure int, x *configv1.Exposure) error {
 			b.overrides.read[path] = file
 		}
 		for j, r := range file.Rules {
+			if before := b.overrides.files[exposure][r.GetSelector()]; before.file == file {
+				b.overrides.again[exposure] = append(b.overrides.again[exposure], before)
+			}
 			b.overrides.files[exposure][r.GetSelector()] = override{rule: r, exposure: exposure, field: field, file: file, in: j}
 		}
 	}
@@ -152,8 +158,9 @@ func contractRules(m protoreflect.MethodDescriptor) []*rule {
 	}
 }
 
-// replaced warns of rules of the configuration that do not count, since another
-// rule for the RPC does.
+// replaced warns of rules that do not count, since another rule for the RPC does. A
+// file may replace the rules of an earlier one, and the configuration those of all
+// files: only a rule that is replaced in its own file is a mistake.
 func (b *builder) replaced() []string {
 	var list []string
 	for _, e := range b.exposed {
@@ -167,6 +174,12 @@ func (b *builder) replaced() []string {
 				why = fmt.Sprintf("the one that counts is %s at %s", counts.field, b.placeOf(counts))
 			}
 			list = append(list, b.file.Errorf(o.field, "this rule for %s does not count: %s", e.method.FullName(), why).Error())
+		}
+		for _, o := range b.overrides.again[e.index] {
+			if o.rule.GetSelector() == string(e.method.FullName()) {
+				list = append(list, o.file.Errorf(o.in, "this rule for %s does not count: the one that counts is %s at %s",
+					e.method.FullName(), counts.field, b.placeOf(counts)).Error())
+			}
 		}
 	}
 	return list
@@ -193,7 +206,7 @@ func (b *builder) strangers() []string {
 		if len(names) > 0 {
 			slices.Sort(names)
 			list = append(list, b.file.Errorf(fmt.Sprintf("expose[%d].http_file", i),
-				"has rules for what upstream %q does not have, which do not count: %s", x.GetUpstream(), several(names)).Error())
+				"these rules do not count, because upstream %q has no such RPC: %s", x.GetUpstream(), several(names)).Error())
 		}
 	}
 	return list

@@ -197,6 +197,20 @@ func TestSkipBadRules(t *testing.T) {
 		"GET /v1/{id} A", "!GET /v1/{id=*} B", "B", "!GET /c/{nope} C", "C", "!  D", "D",
 		"POST /e E", "!GET /e/{id E", "GET /e/{id} E", "GET /f F", "!GET /f/{id} F",
 	}, "\n"))
+	for path, want := range map[string]string{"/v1/x": "GET /v1/{id=*} o.v1.S/B", "/f/x": "GET /f/{id} o.v1.S/F", "/f": "", "/nowhere": ""} {
+		e, err := f.Gateway.Gateway.Explain(t.Context(), "GET", path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		for _, s := range e.Skipped {
+			got += s.Binding + " " + s.RPC
+			if !strings.Contains(s.Why, "expose[0]: google.api.http") {
+				t.Errorf("%s: no reason: %q", path, s.Why)
+			}
+		}
+		check(t, "explain of "+path, got, want)
+	}
 	if v := sumOf(t, f.Gateway, "gatehouse_skipped_http_rules"); v != 5 {
 		t.Errorf("gatehouse_skipped_http_rules %v, want 5", v)
 	}
@@ -235,7 +249,7 @@ func TestExcept(t *testing.T) {
 		t.Errorf("what is left out: %q, %v", got, code)
 	}
 	for _, wrong := range []struct{ more, want string }{
-		{"    except: [o.v1.S.a]", `gatehouse.yaml:8:14: expose[0].except[0]: "o.v1.S.a" matches no RPC of those that select "o.v1.S" names; did you mean "o.v1.S.A"?`},
+		{"    except: [o.v1.S.a]", `gatehouse.yaml:8:14: expose[0].except[0]: "o.v1.S.a" matches no RPC that select "o.v1.S" names; did you mean "o.v1.S.A"?`},
 		{"    except: [o.v1.S]", `gatehouse.yaml:8:13: expose[0].except: leaves out all that select "o.v1.S" names`},
 		{"    except: [\"a b\"]", `gatehouse.yaml:8:14: expose[0].except[0]: "a b" is not allowed`},
 		{"    except: [o.v1.S.A]\n    http: [{selector: o.v1.S.A, get: /a}]", `gatehouse.yaml:9:23: expose[0].http[0].selector: "o.v1.S.A" is left out by except`},
@@ -346,7 +360,10 @@ func TestHTTPFile(t *testing.T) {
 	}
 	check(t, "an additional binding", gatewaytest.Do(t, gatewaytest.Client(t), f.Request(t, "POST", "/b", `{"id": "y"}`, "content-type: application/json")).Text, `{"id":"B y"}`)
 	warnings := strings.Join(f.Gateway.Gateway.Warnings(), "\n")
-	if want := `expose[0].http_file: has rules for what upstream "others" does not have, which do not count: google.longrunning.Operations.GetOperation`; !strings.HasSuffix(warnings, want) {
+	if want := "service.yaml:11:5: http.rules[0]: this rule for o.v1.S.A does not count: the one that counts is expose[0].http_file[0] at "; !strings.Contains(warnings, want) {
+		t.Errorf("does not warn %q:\n%s", want, warnings)
+	}
+	if want := `expose[0].http_file: these rules do not count, because upstream "others" has no such RPC: google.longrunning.Operations.GetOperation`; !strings.HasSuffix(warnings, want) {
 		t.Errorf("warnings %s\nwant %s", warnings, want)
 	}
 

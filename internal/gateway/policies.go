@@ -250,7 +250,11 @@ func (b *builder) wrongPolicy(e *exposed, err error) error {
 			path, text = p.path, p.err.Error()
 		} else if p, ok := errors.AsType[*policyError](one); ok {
 			field, rest := p.place()
-			path, text = path+"."+field, rest
+			if option := contractOption(e, field); option != "" {
+				path, text = fmt.Sprintf("expose[%d]", e.index), fmt.Sprintf("%s: %s: %s", option, field, rest)
+			} else {
+				path, text = path+"."+field, rest
+			}
 		}
 		if mistake := path + ": " + text; !told[mistake] {
 			told[mistake] = true
@@ -258,6 +262,21 @@ func (b *builder) wrongPolicy(e *exposed, err error) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// contractOption names the option of the contract that a field of an RPC's policy comes
+// from, as "option of service shop.catalog.v1.CatalogService"; "" for none.
+func contractOption(e *exposed, field string) string {
+	field, _, _ = strings.Cut(field, "[")
+	origin := e.effective.Origin[field]
+	for origin == "" && strings.Contains(field, ".") {
+		field = field[:strings.LastIndexByte(field, '.')]
+		origin = e.effective.Origin[field]
+	}
+	if !strings.HasPrefix(origin, "option of ") {
+		return ""
+	}
+	return origin
 }
 
 // inside is how errors of policies begin that know which part of the policy's

@@ -72,7 +72,7 @@ func (b *builder) checkExcept(path string, x *configv1.Exposure) error {
 	var errs []error
 	for i, except := range x.GetExcept() {
 		if !slices.ContainsFunc(selected, func(name string) bool { return config.Match(except, protoreflect.FullName(name)) }) {
-			errs = append(errs, b.file.Errorf(fmt.Sprintf("%s[%d]", path, i), "%q matches no RPC of those that select %q names%s",
+			errs = append(errs, b.file.Errorf(fmt.Sprintf("%s[%d]", path, i), "%q matches no RPC that select %q names%s",
 				except, x.GetSelect(), config.DidYouMean(except, selected)))
 		}
 	}
