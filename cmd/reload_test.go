@@ -31,7 +31,7 @@ func TestHangup(t *testing.T) {
 	}
 	gatewaytest.Eventually(t, "the reload", func() bool {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGHUP)
-		return strings.Contains(stderr.String(), "serving by what is new")
+		return strings.Contains(stderr.String(), "configuration reloaded")
 	})
 	stop()
 	if code := gatewaytest.Receive(t, done, "the end"); code != 0 {

@@ -160,7 +160,7 @@ func (r *reload) note(why Trigger, result Result, err error) {
 		return
 	}
 	now := r.gateway.served()
-	log.Info("serving by what is new", "file", now.file.Name, "sha256", now.file.SHA256, "rpcs", len(now.policies))
+	log.Info("configuration reloaded", "file", now.file.Name, "sha256", now.file.SHA256, "rpcs", len(now.policies))
 	for _, warning := range now.warnings {
 		log.Warn(warning)
 	}
