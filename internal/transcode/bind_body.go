@@ -3,6 +3,7 @@ package transcode
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -109,8 +110,14 @@ func (b *Binding) readBody(s *inState, in *call.Input) bool {
 	return ok
 }
 
-// rawBody writes the body as a google.api.HttpBody.
+// rawBody writes the body as a google.api.HttpBody. HTTP lets a header have any
+// bytes, but a string of protobuf is UTF-8.
 func (b *Binding) rawBody(s *inState, in *call.Input) bool {
+	if !utf8.ValidString(in.ContentType) {
+		s.fail("unsupported media type %s: it is not UTF-8", quote([]byte(in.ContentType)))
+		s.err.Kind = UnsupportedMedia
+		return false
+	}
 	if b.body.field == nil {
 		s.putHTTPBody(in)
 		return true

@@ -399,6 +399,21 @@ func TestBindMediaTypes(t *testing.T) {
 	}
 }
 
+// TestBindMediaTypeOfBytes: a header may have any bytes, a string of protobuf not.
+func TestBindMediaTypeOfBytes(t *testing.T) {
+	s := newSchema(t, "proto3", bindSchema)
+	md := s.message(t, "Update")
+	b, err := transcode.NewCompiler(transcode.Options{}, s.types).Bind(md, md, transcode.Rule{Body: "file"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = b.AppendRequest(nil, &call.Input{Body: []byte("x"), HasBody: true, ContentType: "image/\xff"})
+	var input *transcode.InputError
+	if !errors.As(err, &input) || input.HTTPStatus() != 415 {
+		t.Errorf("got error %v, want status 415", err)
+	}
+}
+
 func TestBindMistakes(t *testing.T) {
 	s := newSchema(t, "proto3", bindSchema)
 	for want, rule := range map[string]transcode.Rule{

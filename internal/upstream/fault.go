@@ -102,8 +102,12 @@ func saidSo(up grpc.ClientStream, err error) bool {
 }
 
 // said passes on the backend's status. A backend is told the deadline, and so may
-// be the one to say that it has passed.
+// be the one to say that it has passed; and it may have been sent what no backend
+// can read.
 func (x *exchange) said(err error) error {
+	if x.unreadable(err) {
+		return call.RefuseStatus(call.Client, status.Convert(err))
+	}
 	deadline, ok := x.Deadline()
 	if status.Code(err) != codes.DeadlineExceeded || !ok || time.Until(deadline) > x.elapsed()/10 || x.hadFairTime() {
 		return err
