@@ -18,12 +18,12 @@ import (
 func (a *App) explain() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "explain --config FILE [METHOD URL | [grpc] RPC]",
-		Short: "Tell what would become of a request: binding, RPC, version, upstream, policies",
-		Long: "Tell what would become of a request without a body, or of a call over gRPC, by the\n" +
-			"code that serves: which binding it has, and the variables, message, RPC, version,\n" +
-			"upstream and policies that follow; or why it has none, and which are near. It asks no\n" +
-			"backend, but for a contract had by reflection. The exit code is 1 for a request that\n" +
-			"would be refused before its policies are asked.",
+		Short: "Explain how a request would be handled: binding, RPC, version, upstream, policies",
+		Long: "Explain how a request without a body, or a call over gRPC, would be handled: its\n" +
+			"binding, variables, message, RPC, version, upstream and policies; or why it has no\n" +
+			"binding, and which ones are near. The answer comes from the code that serves. No\n" +
+			"backend is called, except to read a contract by reflection. The exit code is 1 for a\n" +
+			"request that would be refused before its policies are asked.",
 		Example: "  gatehouse explain --config gatehouse.yaml GET '/v1/products/42?view=FULL'\n" +
 			"  gatehouse explain --config gatehouse.yaml GET /products/42 -H 'x-api-version: v2'\n" +
 			"  gatehouse explain --config gatehouse.yaml shop.catalog.v1.CatalogService/GetProduct",
