@@ -110,6 +110,9 @@ func TestBadRequestGRPC(t *testing.T) {
 		{name: "deadline of nothing", path: getProduct, body: frame(0, good), headers: []string{"Grpc-Timeout: 0S"}, wantStatus: "4", ownWords: true},
 		{name: "message format", path: getProduct, body: frame(0, []byte("{}")), headers: []string{"Content-Type: application/grpc+json"}, wantStatus: "12", wantMessage: "json"},
 		{name: "too many metadata values", path: getProduct, body: frame(0, good), headers: manyHeaders(100), wantStatus: "8", wantMessage: "at most 100"},
+		{name: "metadata that is not ASCII", path: getProduct, body: frame(0, good), headers: []string{"X-Name: Zo\u00eb"}, wantStatus: "3", wantMessage: "x-name"},
+		{name: "metadata with a tab", path: getProduct, body: frame(0, good), headers: []string{"X-Name: a\tb"}, wantStatus: "3", wantMessage: "x-name"},
+		{name: "key of metadata with a quote", path: getProduct, body: frame(0, good), headers: []string{"X'odd: 1"}, wantStatus: "3", wantMessage: "x'odd"},
 		{name: "binary metadata that is not base64", path: getProduct, body: frame(0, good), headers: []string{"X-Token-Bin: !!"}, wantStatus: "3", native: "13", wantMessage: "x-token-bin"},
 	} {
 		for _, door := range []struct{ name, address string }{{"native", g.GRPC}, {"http", g.HTTP}} {

@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/orca"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -231,6 +232,47 @@ func testOutliers(t *testing.T, b upstream.Balancing) {
 	synctest.Wait()
 	if list := out(); len(list) > 0 {
 		t.Errorf("still left out: %v", list)
+	}
+}
+
+// TestClientsEjectNobody: what clients do, and what no replica got, leaves no
+// replica out.
+func TestClientsEjectNobody(t *testing.T) {
+	for name, b := range map[string]upstream.Balancing{
+		"round robin": {}, "least request": {Kind: upstream.LeastRequest}, "ours": {SlowStart: time.Nanosecond}, "ring": {Kind: upstream.RingHash},
+	} {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { testClientsEjectNobody(t, b) }) })
+	}
+}
+
+func testClientsEjectNobody(t *testing.T, b upstream.Balancing) {
+	all, _, dialer := bubble(t, "a:1", "b:1", "c:1")
+	o := options(all)
+	o.Balancing, o.Outliers, o.Dial = b, outliers(), []grpc.DialOption{dialer}
+	o.Outliers.MaxEjectionPercent = 100
+	up := dial(t, o)
+	defer up.Close()
+	home := upstream.WithHashKey(t.Context(), "key") // for the ring: all at one
+	for range 30 {
+		if err := send(home, up); err != nil && b.Kind != upstream.RingHash {
+			t.Fatal(err)
+		}
+	}
+	for range 5 {
+		for range 30 {
+			ctx, cancel := context.WithCancel(home)
+			s, err := up.Conn().NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, unary)
+			cancel()
+			for err == nil {
+				err = s.RecvMsg(new(emptypb.Empty))
+			}
+			_ = send(metadata.AppendToOutgoingContext(home, "x'odd", "1"), up)
+		}
+		time.Sleep(1100 * time.Millisecond)
+		synctest.Wait()
+		if err := send(home, up); err != nil {
+			t.Fatalf("clients had replicas left out: %v", err)
+		}
 	}
 }
 

@@ -2,13 +2,17 @@ package upstream_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
@@ -100,6 +104,50 @@ func TestShortLimitOfTheGateway(t *testing.T) {
 	defer cancel()
 	if fault := d.late(t, ctx); fault != call.Client {
 		t.Errorf("a client's deadline below the gateway's limit is the fault of the %v", fault)
+	}
+}
+
+// TestHeadersThatTheBackendDoesNotTake: they are the client's fault if the client
+// made them large, which REST has a status for, and the upstream's if it takes no
+// call at all.
+func TestHeadersThatTheBackendDoesNotTake(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name   string
+		most   uint32 // SETTINGS_MAX_HEADER_LIST_SIZE
+		large  int    // bytes of the client's header
+		fault  call.Fault
+		code   codes.Code
+		status int
+	}{
+		{"a large header", 8192, 9000, call.Client, codes.ResourceExhausted, 431},
+		{"a backend that takes nothing", 10, 0, call.Upstream, codes.Internal, 0},
+		{"both", 10, 9000, call.Client, codes.ResourceExhausted, 431},
+	} {
+		o := options(nil)
+		o.Target = "passthrough:///" + gatewaytest.Backend(t, nil, grpc.MaxHeaderListSize(tc.most))
+		up := dial(t, o)
+		gatewaytest.Eventually(t, "a connection", func() bool { return up.Status().Connections == 1 })
+		ctx := metadata.AppendToOutgoingContext(t.Context(), "x-large", strings.Repeat("x", tc.large))
+		err := up.Conn().Invoke(ctx, unary, new(emptypb.Empty), new(emptypb.Empty))
+		e, ok := errors.AsType[*call.Error](err)
+		if !ok || e.Fault() != tc.fault || e.GRPCStatus().Code() != tc.code || e.HTTPStatus() != tc.status {
+			t.Errorf("%s: %v, the fault of the %v", tc.name, err, call.FaultOf(err))
+		}
+	}
+}
+
+// TestMetadataThatCannotBeSent is the client's mistake, by whatever way it came.
+func TestMetadataThatCannotBeSent(t *testing.T) {
+	t.Parallel()
+	d := newDeadlines(t)
+	for _, md := range []metadata.MD{
+		{"x-name": {"Zo\u00eb"}}, {"x-name": {"a\tb"}}, {"x'odd": {"1"}}, {"": {"1"}}, {"X-Name": {"1"}},
+	} {
+		err := d.call(metadata.NewOutgoingContext(t.Context(), md))
+		if status.Code(err) != codes.InvalidArgument || call.FaultOf(err) != call.Client {
+			t.Errorf("%q: %v, the fault of the %v", md, err, call.FaultOf(err))
+		}
 	}
 }
 
