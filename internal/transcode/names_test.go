@@ -36,7 +36,7 @@ func TestFieldsOfOneJSONName(t *testing.T) {
 	if err := prototext.Unmarshal([]byte(`event_type: "a" eventType: "b" other_field: 1`), m); err != nil {
 		t.Fatal(err)
 	}
-	wire, err := proto.Marshal(m)
+	wire, err := proto.MarshalOptions{Deterministic: true}.Marshal(m) // else dynamicpb writes fields in any order
 	if err != nil {
 		t.Fatal(err)
 	}
