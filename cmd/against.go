@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/gatehouse-dev/gatehouse/internal/compat"
+	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/gateway"
 	"github.com/gatehouse-dev/gatehouse/internal/schema"
 )
@@ -100,9 +102,9 @@ func (r *running) find(set *schema.Set) {
 // is an error if that breaks clients and is not allowed.
 func compare(w io.Writer, r *running, g *gateway.Gateway) error {
 	breaking := g.Breaks(r.rpcs)
-	d := &differences{w: w}
-	d.section("routes", routeLines(r.routes, g.Routes()))
 	now := g.Status()
+	d := &differences{w: w, hidden: slices.Contains(slices.Collect(maps.Values(now.Config)), config.Redacted)}
+	d.section("routes", routeLines(r.routes, g.Routes()))
 	d.section("policies", policyLines(r.status.Policies, now.Policies))
 	d.section("contract", contractLines(breaking, compat.Changed(descriptors(r.rpcs), g.Methods())))
 	restart := 0
@@ -113,7 +115,7 @@ func compare(w io.Writer, r *running, g *gateway.Gateway) error {
 		if gateway.TakesRestart(path) {
 			restart++
 			line += "  (takes a restart)"
-		} else if strings.HasPrefix(path, "expose[") {
+		} else if strings.HasPrefix(path, "expose[") && !rewrites.MatchString(path) {
 			continue // shown as routes and policies
 		}
 		lines = append(lines, line)
@@ -122,10 +124,14 @@ func compare(w io.Writer, r *running, g *gateway.Gateway) error {
 	return d.conclude(len(breaking), restart, g.Config().Config.GetReload().GetAllowBreaking())
 }
 
+// rewrites are the fields of an exposure that change metadata.
+var rewrites = regexp.MustCompile(`^expose\[\d+\](\.routes\[\d+\])?\.metadata\.`)
+
 // differences prints, and remembers whether there were any.
 type differences struct {
-	w    io.Writer
-	some bool
+	w      io.Writer
+	some   bool
+	hidden bool // there are secrets, of which nothing is known
 }
 
 func (d *differences) section(name string, lines []string) {
@@ -141,6 +147,8 @@ func (d *differences) section(name string, lines []string) {
 
 func (d *differences) conclude(breaking, restart int, allowed bool) error {
 	switch {
+	case !d.some && d.hidden:
+		fmt.Fprintln(d.w, "no difference, but for secrets, which are not compared")
 	case !d.some:
 		fmt.Fprintln(d.w, "no difference")
 	case restart > 0:

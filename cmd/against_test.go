@@ -19,7 +19,7 @@ const againstConfig = `listeners: {http: {address: "127.0.0.1:0"}, grpc: {addres
 upstreams:
   - {name: shop, target: "passthrough:///127.0.0.1:1", schema: {image: shop.binpb}}
 expose:
-  - {select: "shop.pricing.v1.*", upstream: shop, policy: {auth: {public: true}, timeout: 2s}}
+  - {select: "shop.pricing.v1.*", upstream: shop, policy: {auth: {public: true}, timeout: 2s}, metadata: {request: {set: {x-token: a}}}}
 `
 
 // mended writes the image with a change.
@@ -63,7 +63,9 @@ func TestCheckAgainst(t *testing.T) {
 		code   int
 		want   []string
 	}{
-		{name: "nothing", want: []string{"no difference"}},
+		{name: "nothing", want: []string{"no difference, but for secrets, which are not compared"}},
+		{name: "secret", from: "x-token: a", to: "x-token: b", want: []string{"no difference, but for secrets, which are not compared"}},
+		{name: "metadata", from: "{x-token: a}", to: "{x-token: a, x-more: b}", want: []string{"configuration:", "~ expose[0].metadata.request.set.x-more: (none) -> REDACTED"}},
 		{name: "policy", from: "timeout: 2s", to: "timeout: 3s", want: []string{"policies:", "~ shop.pricing.v1.PricingService/GetPrice timeout: 2s -> 3s"}},
 		{
 			name: "routes", from: `select: "shop.pricing.v1.*"`, to: `select: "shop.pricing.v1.PricingService.GetPrice"`,

@@ -8,9 +8,9 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
-// redacted is written in the place of a secret. It is a value that every such
+// Redacted is written in the place of a secret. It is a value that every such
 // field takes, also where it must be base64.
-const redacted = "REDACTED"
+const Redacted = "REDACTED"
 
 // isSecret reports whether the text of a field must not be shown: its schema has
 // the option debug_redact.
@@ -34,7 +34,7 @@ func (f *File) text(value, path string, secret bool) string {
 	written, substituted := f.written[path]
 	switch {
 	case secret && !f.secrets && value != "" && (!substituted || !reference.MatchString(written)):
-		return redacted
+		return Redacted
 	case substituted:
 		return written
 	default:
