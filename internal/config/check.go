@@ -38,6 +38,7 @@ func (f *File) check() Errors {
 	}
 	c.versions(f.Config.GetVersions())
 	c.compositions()
+	c.redis(f.Config.GetRedis())
 	c.readable("openapi.file", f.Config.GetOpenapi().GetFile())
 	return c.errors
 }

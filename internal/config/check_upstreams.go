@@ -70,10 +70,24 @@ func (c *checker) replica(path, address string) {
 		}
 		return
 	}
+	if !isHostPort(address) {
+		c.fail(path, "%s is not host:port; want such as \"10.0.0.7:9000\", \"[fd00::7]:9000\" or \"unix:/run/catalog.sock\"", c.quoted(path, address))
+	}
+}
+
+func isHostPort(address string) bool {
 	host, port, err := net.SplitHostPort(address)
 	number, portErr := strconv.ParseUint(port, 10, 16)
-	if err != nil || portErr != nil || number == 0 || host == "" || strings.ContainsAny(host, "/ \t%@") {
-		c.fail(path, "%s is not host:port; want such as \"10.0.0.7:9000\", \"[fd00::7]:9000\" or \"unix:/run/catalog.sock\"", c.quoted(path, address))
+	return err == nil && portErr == nil && number > 0 && host != "" && !strings.ContainsAny(host, "/ \t%@")
+}
+
+// redis checks that an address is no URL. The error does not show it: a password
+// may stand in it.
+func (c *checker) redis(r *configv1.Redis) {
+	for i, address := range r.GetAddresses() {
+		if !isHostPort(address) {
+			c.fail(fmt.Sprintf("redis.addresses[%d]", i), "is not host:port; want such as \"redis:6379\": user and password have fields of their own")
+		}
 	}
 }
 
