@@ -66,6 +66,17 @@ func (b *playing) start(t testing.TB) string {
 		"/shop.inventory.v1.InventoryService/WatchStock": gatewaytest.ServerStreaming(func(ctx context.Context, in *inventoryv1.WatchStockRequest, _ func(*inventoryv1.WatchStockResponse) error) error {
 			return b.act(ctx, in.GetName())
 		}),
+		"/shop.inventory.v1.InventoryService/ImportCounts": func(_ any, ss grpc.ServerStream) error {
+			for {
+				switch err := ss.RecvMsg(new(inventoryv1.ImportCountsRequest)); err {
+				case nil:
+				case io.EOF:
+					return ss.SendMsg(new(inventoryv1.ImportCountsResponse))
+				default:
+					return err // INTERNAL for what it cannot read
+				}
+			}
+		},
 	}, grpc.MaxHeaderListSize(8192))
 }
 
@@ -110,6 +121,8 @@ func plays() []play {
 		{name: "bytes that are no message", body: "\x00\x00\x00\x00\x02\x0a\xff", only: "grpc"},
 		{name: "string that is not UTF-8", body: "\x00\x00\x00\x00\x03\x0a\x01\xff", only: "grpc"},
 		{name: "bytes that are no message for a stream", rpc: "WatchStock", body: "\x00\x00\x00\x00\x02\x0a\xff", only: "grpc"},
+		{name: "bytes that are no message in a stream", rpc: "ImportCounts", body: "\x00\x00\x00\x00\x02\x0a\xff", only: "grpc"},
+		{name: "bytes that are no message behind one that is", rpc: "ImportCounts", body: "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x03\x0a\x01\xff", only: "grpc"},
 		{name: "JSON that is none", rest: "POST /v1/products", body: "{", only: "rest"},
 		{name: "unknown field", rest: "POST /v1/products", body: `{"nothing": 1}`, only: "rest"},
 		{name: "unknown parameter", rest: "GET /v1/shelves/a?nothing=1", only: "rest"},
@@ -136,8 +149,8 @@ func (p *play) method() string {
 	switch p.rpc {
 	case "GetProduct":
 		return "/shop.catalog.v1.CatalogService/GetProduct"
-	case "WatchStock":
-		return "/shop.inventory.v1.InventoryService/WatchStock"
+	case "WatchStock", "ImportCounts":
+		return "/shop.inventory.v1.InventoryService/" + p.rpc
 	default:
 		return "/shop.catalog.v1.CatalogService/GetShelf"
 	}

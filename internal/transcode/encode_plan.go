@@ -8,6 +8,8 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
 // outPlan is how one type of message becomes JSON. It is immutable once
@@ -214,7 +216,7 @@ func (p *outPlan) asKnown() bool {
 
 func (c *outPlans) fill(f *outField, fd protoreflect.FieldDescriptor, name string) {
 	f.desc, f.op, f.oneof = fd, opOf(fd), -1
-	f.list, f.isMap, f.strict = fd.IsList(), fd.IsMap(), enforcesUTF8(fd)
+	f.list, f.isMap, f.strict = fd.IsList(), fd.IsMap(), call.EnforcesUTF8(fd)
 	f.wire = inWireType(f.op)
 	if f.isMap {
 		f.wire = protowire.BytesType
@@ -249,17 +251,6 @@ const shortKey = 32
 func (f *outField) setKey(quoted string) {
 	f.key = "," + quoted + ":"
 	copy(f.head[:], f.key)
-}
-
-// enforcesUTF8 reports whether proto.Unmarshal refuses strings that are not
-// UTF-8. What it lets pass is refused too, but only where it is written.
-func enforcesUTF8(fd protoreflect.FieldDescriptor) bool {
-	if fd.Syntax() == protoreflect.Editions {
-		if fd, ok := fd.(interface{ EnforceUTF8() bool }); ok {
-			return fd.EnforceUTF8()
-		}
-	}
-	return fd.Syntax() == protoreflect.Proto3
 }
 
 // maskOf returns the bits of a varint that count: protobuf cuts wider numbers.

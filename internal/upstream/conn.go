@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
@@ -116,8 +117,12 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	ctx, end := c.age.begin(ctx)
 	x := &exchange{Context: ctx, conn: c}
 	shape := &oneRequest
+	var requests protoreflect.MessageDescriptor
 	if desc.ClientStreams {
 		shape = &manyRequests
+		if m := x.described(); m != nil {
+			requests = m.Desc.Input()
+		}
 	}
 	up, err := c.cc.NewStream(x, shape, method, opts...)
 	if err != nil {
@@ -125,7 +130,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 		end()
 		return nil, err
 	}
-	return &clientStream{ClientStream: up, exchange: x, end: end, one: !desc.ServerStreams}, nil
+	return &clientStream{ClientStream: up, exchange: x, end: end, requests: requests, one: !desc.ServerStreams}, nil
 }
 
 // ended is how a stream ended, as it may be told.
@@ -140,7 +145,16 @@ type clientStream struct {
 	grpc.ClientStream
 	exchange *exchange
 	end      func() // lets go of what bounds the stream's age
-	one      bool   // there is one answer, and it ends the stream
+	// requests is the type of a stream of requests, nil where there is one request or
+	// the type is not known.
+	requests protoreflect.MessageDescriptor
+	one      bool // there is one answer, and it ends the stream
+}
+
+// SendMsg sends a request, and notes first whether a backend can read it.
+func (s *clientStream) SendMsg(m any) error {
+	s.exchange.look(m, s.requests)
+	return s.ClientStream.SendMsg(m)
 }
 
 func (s *clientStream) RecvMsg(m any) error {

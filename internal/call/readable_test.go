@@ -1,0 +1,96 @@
+package call_test
+
+import (
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/dynamicpb"
+
+	inventoryv1 "github.com/gatehouse-dev/gatehouse/gen/shop/inventory/v1"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// readableTypes have, between them, required fields, strings of both syntaxes, maps,
+// packed numbers and recursion.
+var readableTypes = []proto.Message{
+	new(descriptorpb.FileDescriptorProto), new(descriptorpb.UninterpretedOption), new(descriptorpb.SourceCodeInfo),
+	new(inventoryv1.ImportCountsRequest), new(inventoryv1.WatchStockResponse),
+}
+
+// FuzzReadableAs: what it takes for a message is what protobuf's own decoder takes,
+// within the depth that all libraries stand.
+func FuzzReadableAs(f *testing.F) {
+	for i, m := range readableTypes {
+		f.Add(uint8(i), []byte{})
+		f.Add(uint8(i), []byte("\x0a\xff"))
+		f.Add(uint8(i), []byte("\x0a\x01\xff"))
+		wire, err := proto.Marshal(descriptorOf(m))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(uint8(0), wire)
+	}
+	f.Add(uint8(1), []byte("\x12\x02\x0a\x00"))         // a required field is missing
+	f.Add(uint8(2), []byte("\x0a\x04\x0a\x02\x80\x01")) // a packed list
+	f.Add(uint8(2), []byte("\x0a\x03\x0a\x01\x80"))     // one that breaks off
+	f.Add(uint8(0), []byte("\x0b\x0c"))                 // a group that nobody knows
+	f.Add(uint8(1), []byte("\x80\x89\xc1\xc600"))       // a number that no field may have
+	f.Fuzz(func(t *testing.T, i uint8, wire []byte) {
+		md := readableTypes[int(i)%len(readableTypes)].ProtoReflect().Descriptor()
+		want := proto.UnmarshalOptions{RecursionLimit: 100}.Unmarshal(wire, dynamicpb.NewMessage(md))
+		for _, pieces := range []mem.BufferSlice{{mem.SliceBuffer(wire)}, {mem.SliceBuffer(wire[:len(wire)/2]), mem.SliceBuffer(wire[len(wire)/2:])}} {
+			if got := (&call.Message{Data: pieces}).ReadableAs(md); got != (want == nil) {
+				t.Errorf("%s from %q: %v, protobuf says %v", md.FullName(), wire, got, want)
+			}
+		}
+	})
+}
+
+// descriptorOf is the file in which m is declared, as a message of its own.
+func descriptorOf(m proto.Message) *descriptorpb.FileDescriptorProto {
+	file := m.ProtoReflect().Descriptor().ParentFile()
+	return &descriptorpb.FileDescriptorProto{Name: proto.String(file.Path()), Dependency: []string{"a", "b"}, PublicDependency: []int32{1, 300}}
+}
+
+// TestReadableDepth: messages may be nested as deep as all libraries of protobuf
+// take them.
+func TestReadableDepth(t *testing.T) {
+	md := new(descriptorpb.DescriptorProto).ProtoReflect().Descriptor()
+	nested := func(depth int) []byte {
+		var wire []byte
+		for range depth {
+			wire = protowire.AppendBytes(protowire.AppendTag(nil, 3, protowire.BytesType), wire)
+		}
+		return wire
+	}
+	for depth, want := range map[int]bool{0: true, 50: true, 99: true, 100: false, 5000: false} {
+		if got := (&call.Message{Data: mem.BufferSlice{mem.SliceBuffer(nested(depth))}}).ReadableAs(md); got != want {
+			t.Errorf("%d levels below the outermost: %v, want %v", depth, got, want)
+		}
+	}
+}
+
+// BenchmarkReadableAs is the cost of a look at a message of 1 KB.
+func BenchmarkReadableAs(b *testing.B) {
+	file := &descriptorpb.FileDescriptorProto{Name: proto.String("a.proto")}
+	for proto.Size(file) < 1<<10 {
+		file.MessageType = append(file.MessageType, &descriptorpb.DescriptorProto{Name: proto.String(strings.Repeat("m", 20)), Field: []*descriptorpb.FieldDescriptorProto{{Name: proto.String("field"), Number: proto.Int32(1)}}})
+	}
+	wire, err := proto.Marshal(file)
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := &call.Message{Data: mem.BufferSlice{mem.SliceBuffer(wire)}}
+	md := file.ProtoReflect().Descriptor()
+	b.SetBytes(int64(len(wire)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if !m.ReadableAs(md) {
+			b.Fatal("not readable")
+		}
+	}
+}
