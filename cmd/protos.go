@@ -50,10 +50,10 @@ func writeOptionFiles(c *cobra.Command, dir string) error {
 			return err
 		}
 		path := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // so are their folders: contracts are for everybody to read
 			return err
 		}
-		if err := os.WriteFile(path, text, 0o644); err != nil { //nolint:gosec // contracts are for everybody to read
+		if err := os.WriteFile(path, text, 0o644); err != nil { //nolint:gosec // the same
 			return err
 		}
 		_, err = fmt.Fprintln(c.OutOrStdout(), path)

@@ -53,7 +53,7 @@ func FuzzReadableAs(f *testing.F) {
 // descriptorOf is the file in which m is declared, as a message of its own.
 func descriptorOf(m proto.Message) *descriptorpb.FileDescriptorProto {
 	file := m.ProtoReflect().Descriptor().ParentFile()
-	return &descriptorpb.FileDescriptorProto{Name: proto.String(file.Path()), Dependency: []string{"a", "b"}, PublicDependency: []int32{1, 300}}
+	return &descriptorpb.FileDescriptorProto{Name: new(file.Path()), Dependency: []string{"a", "b"}, PublicDependency: []int32{1, 300}}
 }
 
 // TestReadableDepth: messages may be nested as deep as all libraries of protobuf
@@ -76,9 +76,9 @@ func TestReadableDepth(t *testing.T) {
 
 // BenchmarkReadableAs is the cost of a look at a message of 1 KB.
 func BenchmarkReadableAs(b *testing.B) {
-	file := &descriptorpb.FileDescriptorProto{Name: proto.String("a.proto")}
+	file := &descriptorpb.FileDescriptorProto{Name: new("a.proto")}
 	for proto.Size(file) < 1<<10 {
-		file.MessageType = append(file.MessageType, &descriptorpb.DescriptorProto{Name: proto.String(strings.Repeat("m", 20)), Field: []*descriptorpb.FieldDescriptorProto{{Name: proto.String("field"), Number: proto.Int32(1)}}})
+		file.MessageType = append(file.MessageType, &descriptorpb.DescriptorProto{Name: new(strings.Repeat("m", 20)), Field: []*descriptorpb.FieldDescriptorProto{{Name: new("field"), Number: new(int32(1))}}})
 	}
 	wire, err := proto.Marshal(file)
 	if err != nil {

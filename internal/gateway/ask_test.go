@@ -160,7 +160,7 @@ func TestReloadThatAsksDialsAnew(t *testing.T) {
 	go func() { rebuilt <- g.Gateway.Rebuild(t.Context(), first) }()
 	gatewaytest.Receive(t, asked, "the question")
 	if err := changed(t, g, func(conf *configv1.Config) {
-		conf.Upstreams, conf.Expose[0].Upstream = conf.Upstreams[:1], "shop"
+		conf.Upstreams, conf.Expose[0].Upstream = conf.GetUpstreams()[:1], "shop"
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -254,7 +254,7 @@ func byConn(conn grpc.ClientConnInterface) doing {
 		}
 		_ = s.SendMsg(request)
 		_ = s.CloseSend()
-		for s.RecvMsg(new(inventoryv1.WatchStockResponse)) == nil { //nolint:revive // until it ends
+		for s.RecvMsg(new(inventoryv1.WatchStockResponse)) == nil {
 		}
 	}
 }
@@ -274,7 +274,7 @@ func suspicious(kind policyv1.Breaker_Kind) gatewaytest.Change {
 		p.Breaker = &policyv1.Breaker{Kind: kind.Enum(), MinimumCalls: proto.Uint32(1)}
 		p.Retry = &policyv1.Retry{Codes: []string{"UNAVAILABLE", "UNKNOWN", "INTERNAL"}}
 		c.Expose[0].Select = "shop.catalog.*"
-		c.Expose = append(c.Expose, proto.Clone(c.GetExpose()[0]).(*configv1.Exposure)) //nolint:forcetypeassert // it is a copy
+		c.Expose = append(c.Expose, proto.Clone(c.GetExpose()[0]).(*configv1.Exposure))
 		c.Expose[1].Select = "shop.inventory.*"
 		c.Shedding = &configv1.Shedding{Enabled: kind == policyv1.Breaker_KIND_ADAPTIVE}
 	}

@@ -104,11 +104,10 @@ func (f *folder) refusal(text string) string {
 	f.put("gatehouse.yaml", []byte(text))
 	file, err := config.Load(filepath.Join(f.path, "gatehouse.yaml"))
 	if err == nil {
-		var g *gateway.Gateway
-		if g, err = gateway.New(f.t.Context(), gateway.Options{Config: file, LogTo: io.Discard}); err == nil {
-			f.t.Fatalf("not refused:\n%s", text)
-			_ = g.Close()
-		}
+		_, err = gateway.New(f.t.Context(), gateway.Options{Config: file, LogTo: io.Discard})
+	}
+	if err == nil {
+		f.t.Fatalf("not refused:\n%s", text)
 	}
 	return strings.ReplaceAll(err.Error(), f.path+"/", "")
 }

@@ -31,14 +31,11 @@ func TestTwoAnswersToAStreamOfRequests(t *testing.T) {
 				}
 			}
 			var list []string
-			for {
-				in, err := receive()
-				if err != nil {
-					got <- list
-					return nil
-				}
+			for in, err := receive(); err == nil; in, err = receive() {
 				list = append(list, in.GetValue())
 			}
+			got <- list
+			return nil
 		})})
 	ctx, cancel := context.WithTimeout(t.Context(), gatewaytest.Patience)
 	defer cancel()
