@@ -47,7 +47,7 @@ func (c *Call) Do(ctx context.Context, cc *grpc.ClientConn) *Result {
 	d.stream = stream
 	end := d.carry()
 	d.finish(end)
-	if end != io.EOF && !over(ctx) && !(seen.trailer.Load() && d.said(end)) {
+	if end != io.EOF && !over(ctx) && (!seen.trailer.Load() || !d.said(end)) {
 		d.wrong("the gateway did not say how the call ended: %v", end)
 	}
 	return d.result
