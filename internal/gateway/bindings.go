@@ -189,19 +189,17 @@ func (b *builder) named(e *exposed, r *rule) string {
 // written, or, if that is the contract, at what exposes the RPC. It is one error
 // for each that err joins.
 func (b *builder) wrong(e *exposed, r *rule, err error) error {
-	if err == nil {
-		return nil
-	}
-	if _, placed := errors.AsType[config.Errors](err); placed {
-		return err
-	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var errs []error
-		for _, one := range joined.Unwrap() {
-			errs = append(errs, b.wrong(e, r, one))
+	var errs []error
+	for _, one := range flattened(err) {
+		if _, placed := errors.AsType[config.Errors](one); !placed {
+			one = b.place(e, r, one)
 		}
-		return errors.Join(errs...)
+		errs = append(errs, one)
 	}
+	return errors.Join(errs...)
+}
+
+func (b *builder) place(e *exposed, r *rule, err error) error {
 	text := strings.TrimSpace(fmt.Sprintf("%s %s of %s: %v", r.verb, r.path, e.method.FullName(), err))
 	switch {
 	case r.field != "":

@@ -301,8 +301,11 @@ func (e *policyError) place() (path, text string) {
 	}
 }
 
-// flattened are the errors that were joined, one by one.
+// flattened lists the errors that were joined, one by one; none for nil.
 func flattened(err error) []error {
+	if err == nil {
+		return nil
+	}
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []error{err}

@@ -179,24 +179,17 @@ func (r *reload) tell(log *slog.Logger, a *Attempt) {
 
 // messages are the mistakes in an error, one each.
 func messages(err error) []string {
-	if err == nil {
-		return nil
-	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var all []string
-		for _, one := range joined.Unwrap() {
-			all = append(all, messages(one)...)
-		}
-		return all
-	}
-	if list, ok := errors.AsType[config.Errors](err); ok {
-		all := make([]string, 0, len(list))
-		for _, one := range list {
+	var all []string
+	for _, one := range flattened(err) {
+		list, ok := errors.AsType[config.Errors](one)
+		if !ok {
 			all = append(all, one.Error())
 		}
-		return all
+		for _, mistake := range list {
+			all = append(all, mistake.Error())
+		}
 	}
-	return []string{err.Error()}
+	return all
 }
 
 // Status tells what the gateway serves by.
