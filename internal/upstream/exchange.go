@@ -20,7 +20,7 @@ type exchange struct {
 	done   func(balancer.DoneInfo) // of the policy that chose the replica, without the count of outliers
 
 	facts atomic.Uint32
-	// sentUnreadable tells that a request of a stream was one that no backend can read.
+	// sentUnreadable tells that a request was found to be one that no backend can read.
 	sentUnreadable atomic.Bool
 
 	began atomic.Int64 // when the request's headers went out, else when the attempt began; nanoseconds of the Unix epoch

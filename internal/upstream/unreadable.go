@@ -26,7 +26,11 @@ func (x *exchange) unreadable(err error) bool {
 		return false
 	}
 	request, err := c.Request()
-	return err == nil && !request.ReadableAs(m.Desc.Input())
+	if err != nil || request.ReadableAs(m.Desc.Input()) {
+		return false
+	}
+	x.sentUnreadable.Store(true) // the count of outliers and the caller both ask
+	return true
 }
 
 // described is the RPC as the table has it, nil if that has no descriptor.
