@@ -90,8 +90,9 @@ func lastOf(lines []string) string {
 	return strings.Trim(last[strings.LastIndexByte(last, ',')+1:], " \t")
 }
 
+// schemeOf is the scheme alone, for answers that begin before there is a call.
 func (s *Settings) schemeOf(r *http.Request) string {
-	_, scheme := s.askedFor(arrivalOf(r))
+	_, scheme := s.askedFor(&arrival{remote: r.RemoteAddr, tls: r.TLS, protos: r.Header["X-Forwarded-Proto"]})
 	return scheme
 }
 
