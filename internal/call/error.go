@@ -65,8 +65,8 @@ func (e *Error) By(policy string) *Error {
 	return &with
 }
 
-// AsHTTP returns the error with the HTTP status under which it is told on REST,
-// for what HTTP has a better name than that of the code.
+// AsHTTP returns the error with an HTTP status of its own for REST, where HTTP has a
+// better one than the code maps to.
 func (e *Error) AsHTTP(httpStatus int) *Error {
 	with := *e
 	with.http = httpStatus

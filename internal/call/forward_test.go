@@ -346,9 +346,9 @@ func TestNothingGoesUpAfterTheEnd(t *testing.T) {
 	})
 }
 
-// TestAllAreToldOfTheEnd: a panic of one that is told how a call ended does not
-// keep it from the others.
-func TestAllAreToldOfTheEnd(t *testing.T) {
+// TestEveryObserverRuns: a panic in one observer of a call's end does not keep the
+// others from running.
+func TestEveryObserverRuns(t *testing.T) {
 	var c call.Call
 	var told []string
 	c.After(func(error) { told = append(told, "outer") })

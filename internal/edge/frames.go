@@ -92,7 +92,7 @@ func (f *frameReader) bounded(end int) ([]byte, error) {
 	return frame, nil
 }
 
-// fill reads more, after moving what is left to the front.
+// fill moves the unread bytes to the front of the buffer and reads more.
 func (f *frameReader) fill() error {
 	f.buf = append(f.buf[:0], f.buf[f.begin:]...)
 	f.begin = 0

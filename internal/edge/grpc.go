@@ -27,8 +27,8 @@ func GRPC(s *Settings) grpc.StreamHandler {
 
 type native struct{ *Settings }
 
-// serve carries one call. A panic ends in an outcome too, for grpc-go has no
-// recover; observers are told of it unless it is their own.
+// serve carries one call. grpc-go does not recover from panics, so serve turns one
+// into an error, which observers see unless they panicked themselves.
 func (e *native) serve(ss grpc.ServerStream) (err error) {
 	defer call.Rescue(&err)
 	in, _ := metadata.FromIncomingContext(ss.Context())
@@ -146,8 +146,8 @@ func (s *nativeStream) SendHeader(md metadata.MD) error {
 	return s.ServerStream.SendHeader(metadata.Join(s.backends(md), s.own()))
 }
 
-// backends are the headers that are the backend's to send: which version answers
-// is told by the gateway.
+// backends are the backend's headers without the version's: the gateway sets that
+// header itself.
 func (s *nativeStream) backends(md metadata.MD) metadata.MD {
 	if s.version == nil || len(md[s.version.API.Header]) == 0 {
 		return md

@@ -18,14 +18,14 @@ import (
 // all asked at once.
 const reflectTimeout = 10 * time.Second
 
-// heard is what a backend told of its contract.
-type heard struct {
+// reply is a backend's answer when it was asked for its contract.
+type reply struct {
 	set *schema.Set
 	err error
 }
 
-// contracts are what the backends that were asked have told, by their connections.
-type contracts map[*upstream.Upstream]heard
+// contracts are the replies of the backends that were asked, by their connections.
+type contracts map[*upstream.Upstream]reply
 
 // ask asks backends for their contracts, all at once.
 func (a contracts) ask(ctx context.Context, backends []*upstream.Upstream) {
@@ -40,15 +40,15 @@ func (a contracts) ask(ctx context.Context, backends []*upstream.Upstream) {
 			set, err := schema.Reflect(ctx, up.Raw())
 			mu.Lock()
 			defer mu.Unlock()
-			a[up] = heard{set, err}
+			a[up] = reply{set, err}
 		})
 	}
 	wg.Wait()
 }
 
-// unasked lists the backends whose contracts the table needs and that were not
-// asked for them.
-func (b *builder) unasked() []*upstream.Upstream {
+// notAsked lists the backends whose contracts the table needs and that were not
+// asked for them yet.
+func (b *builder) notAsked() []*upstream.Upstream {
 	var list []*upstream.Upstream
 	for _, u := range b.file.Config.GetUpstreams() {
 		switch u.GetSchema().GetSource().(type) {
@@ -56,7 +56,7 @@ func (b *builder) unasked() []*upstream.Upstream {
 			continue
 		}
 		up := b.upstreams[u.GetName()]
-		if _, ok := b.told[up]; !ok && up != nil && (b.reread || b.known(u) == nil) {
+		if _, ok := b.replies[up]; !ok && up != nil && (b.reread || b.known(u) == nil) {
 			list = append(list, up)
 		}
 	}
@@ -72,17 +72,17 @@ func (b *builder) known(u *configv1.Upstream) *source {
 	return b.before.schemas[u.GetName()]
 }
 
-// reflected is the contract that a backend told. One that was asked before and
-// does not answer now has not changed it.
+// reflected is the contract from a backend's reply. A backend that was asked before
+// and does not answer now is taken to have the contract that it had.
 func (b *builder) reflected(u *configv1.Upstream) (*source, error) {
 	known := b.known(u)
 	again := func() (*schema.Set, error) { return known.set, nil }
-	a, asked := b.told[b.upstreams[u.GetName()]]
+	a, asked := b.replies[b.upstreams[u.GetName()]]
 	switch {
 	case !asked && known != nil:
 		return b.source(known.content, again)
 	case !asked:
-		return nil, errors.New("the backend was not asked") // unasked sees to it that it was
+		return nil, errors.New("the backend was not asked") // notAsked has seen to it that it was
 	case a.err == nil:
 		return b.source(a.set.Sum(), func() (*schema.Set, error) { return a.set, nil })
 	case known != nil:
@@ -93,10 +93,10 @@ func (b *builder) reflected(u *configv1.Upstream) (*source, error) {
 	}
 }
 
-// contractsChanged tells whether a backend has another contract than it had. One
-// that is away is not waited for, and has not changed its own.
+// contractsChanged reports whether a backend has another contract than before. It
+// does not wait for a backend that is away, and takes its contract for unchanged.
 func (g *Gateway) contractsChanged(ctx context.Context) bool {
-	now, told := g.served(), contracts{}
+	now, replies := g.served(), contracts{}
 	var ready []*upstream.Upstream
 	for _, u := range now.file.Config.GetUpstreams() {
 		if !u.GetSchema().GetReflection() {
@@ -104,15 +104,15 @@ func (g *Gateway) contractsChanged(ctx context.Context) bool {
 		}
 		up := now.upstreams[u.GetName()]
 		if state := up.State(); state != connectivity.Ready {
-			told[up] = heard{err: fmt.Errorf("its connection is %v", state)}
+			replies[up] = reply{err: fmt.Errorf("its connection is %v", state)}
 			continue
 		}
 		ready = append(ready, up)
 	}
-	told.ask(ctx, ready)
+	replies.ask(ctx, ready)
 	changed := false
 	for _, u := range now.file.Config.GetUpstreams() {
-		a, asked := told[now.upstreams[u.GetName()]]
+		a, asked := replies[now.upstreams[u.GetName()]]
 		switch {
 		case !asked:
 		case a.err != nil:

@@ -30,7 +30,7 @@ type builder struct {
 	upstreams map[string]*upstream.Upstream
 	before    *served   // of the table in force; nil: there is none
 	reread    bool      // ask backends for their contracts, also those that did not change
-	told      contracts // what backends told of their contracts
+	replies   contracts // of the backends that were asked for their contracts
 
 	schemas   map[string]*source
 	contract  *contract
@@ -253,7 +253,7 @@ func (b *builder) warnings() []string {
 		list = append(list, b.file.Errorf(fmt.Sprintf("expose[%d].policy.auth", i),
 			"replaces what the contract says about who may call %s", several(b.overruled[i])).Error())
 	}
-	return slices.Concat(list, b.forgotten(), b.unreachable(), b.sharedNames(), b.replaced(), b.strangers(), b.skipped())
+	return slices.Concat(list, b.weakPromises(), b.unreachable(), b.sharedNames(), b.replaced(), b.unknownSelectors(), b.skipped())
 }
 
 // sharedNames tells of messages in which fields would have the same name in JSON.

@@ -193,8 +193,8 @@ func (b *builder) placeOf(o *override) config.Position {
 	return b.file.Position(o.field)
 }
 
-// strangers warns of rules in files for what the upstream does not have.
-func (b *builder) strangers() []string {
+// unknownSelectors warns of rules in files for RPCs that the upstream does not have.
+func (b *builder) unknownSelectors() []string {
 	var list []string
 	for i, x := range b.file.Config.GetExpose() {
 		var names []string

@@ -243,7 +243,7 @@ func forwardedBy(policies []MethodPolicy) []string {
 // wrongPolicy tells what is wrong with a policy, and where it is written.
 func (b *builder) wrongPolicy(e *exposed, err error) error {
 	var errs []error
-	told := map[string]bool{} // a policy in front of several upstreams is compiled for each
+	reported := map[string]bool{} // a policy in front of several upstreams is compiled for each
 	for _, one := range flattened(err) {
 		path, text := fmt.Sprintf("expose[%d].policy", e.index), one.Error()
 		if p, ok := errors.AsType[*routeError](one); ok {
@@ -256,8 +256,8 @@ func (b *builder) wrongPolicy(e *exposed, err error) error {
 				path, text = path+"."+field, rest
 			}
 		}
-		if mistake := path + ": " + text; !told[mistake] {
-			told[mistake] = true
+		if mistake := path + ": " + text; !reported[mistake] {
+			reported[mistake] = true
 			errs = append(errs, b.file.Errorf(path, "%s (of %s)", text, e.method.FullName()))
 		}
 	}

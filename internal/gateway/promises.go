@@ -8,9 +8,9 @@ import (
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 )
 
-// forgotten warns of calls that are to be executed at most once, where what a
-// gateway remembers of them ends with its process.
-func (b *builder) forgotten() []string {
+// weakPromises warns of at_most_once without Redis: a gateway forgets the keys when
+// its process ends.
+func (b *builder) weakPromises() []string {
 	rpcs := map[int][]string{} // by exposure
 	for _, e := range b.exposed {
 		p := e.effective.Policy.GetIdempotency()
@@ -21,7 +21,7 @@ func (b *builder) forgotten() []string {
 	var list []string
 	for _, i := range slices.Sorted(maps.Keys(rpcs)) {
 		list = append(list, b.file.Errorf(fmt.Sprintf("expose[%d].policy.idempotency.at_most_once", i),
-			"with store: local a call is executed again when it is repeated after a restart, or at another replica; take store: redis (of %s)", several(rpcs[i])).Error())
+			"with store: local a call is executed again when it is repeated after a restart, or at another replica; use store: redis (of %s)", several(rpcs[i])).Error())
 	}
 	return list
 }

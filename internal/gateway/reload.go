@@ -78,10 +78,10 @@ func (g *Gateway) Reload(ctx context.Context, why Trigger) (Result, error) {
 // the configuration is read anew behind the answers, and if it needs others by
 // then, they are asked for too.
 func (g *Gateway) attempt(ctx context.Context, why Trigger, read func() (*config.File, error)) (Result, error) {
-	told := contracts{}
+	replies := contracts{}
 	var held *lease
 	for {
-		next, missing, result, err := g.step(why, read, told, held)
+		next, missing, result, err := g.step(why, read, replies, held)
 		if held != nil {
 			_ = g.drop(held) // nobody uses what only this has
 		}
@@ -89,13 +89,13 @@ func (g *Gateway) attempt(ctx context.Context, why Trigger, read func() (*config
 			return result, err
 		}
 		held = next
-		told.ask(ctx, missing)
+		replies.ask(ctx, missing)
 	}
 }
 
 // step takes a configuration and notes how that ended, or returns the backends
 // that must be asked before, with the lease of their connections.
-func (g *Gateway) step(why Trigger, read func() (*config.File, error), told contracts, held *lease) (
+func (g *Gateway) step(why Trigger, read func() (*config.File, error), replies contracts, held *lease) (
 	asks *lease, missing []*upstream.Upstream, result Result, err error,
 ) {
 	g.building.Lock()
@@ -108,8 +108,8 @@ func (g *Gateway) step(why Trigger, read func() (*config.File, error), told cont
 	if err == nil {
 		var needs *lease
 		if needs, err = g.prepare(file, held); err == nil {
-			b := &builder{file: file, parts: g.partsFor(needs), upstreams: needs.upstreams(), before: g.served(), reread: why != ByFile, told: told}
-			if missing = b.unasked(); len(missing) > 0 {
+			b := &builder{file: file, parts: g.partsFor(needs), upstreams: needs.upstreams(), before: g.served(), reread: why != ByFile, replies: replies}
+			if missing = b.notAsked(); len(missing) > 0 {
 				return needs, missing, result, nil
 			}
 			result, err = g.take(b, needs, why)

@@ -11,9 +11,10 @@ import (
 )
 
 // grpc-go's outlier detection counts every outcome but OK as a failure of the
-// replica, also what no replica got and what a client did. So Gatehouse stands on
-// both sides of it: countedPicker outside decides what it is told, and choicePicker
-// inside leaves a way past it, for the policy that chose must hear of every end.
+// replica, even if the call never reached it or the client caused the failure. So
+// Gatehouse wraps it on both sides. countedPicker, outside, decides which outcomes
+// outlier detection sees. choicePicker, inside, keeps the Done callback of the policy
+// that chose the replica, which must see every outcome.
 
 // countedPicker notes that there was a connection for a call, and tells the count
 // of outliers what the end of the call says of the replica.

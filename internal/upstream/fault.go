@@ -60,13 +60,13 @@ func (x *exchange) outcome(err error) call.Outcome {
 	return call.OutcomeOf(x, err)
 }
 
-// answered reports whether the answer came to its end, be it that a message in it
-// could not be read.
+// answered reports whether the whole answer arrived, even if a message in it could
+// not be read.
 func (x *exchange) answered(err error) bool { return x.has(trailersCame) && !x.timedOut(err) }
 
-// timedOut reports whether err says that the call's context has ended. A backend
-// that is told the deadline may say so a moment before the context does, and where
-// the client tells of its own deadline by going away, the two are not the same.
+// timedOut reports whether err says that the call's context has ended. The backend
+// knows the deadline and may report it a moment before the context ends. A client
+// may also reset the call at its own deadline, which is then a cancellation here.
 func (x *exchange) timedOut(err error) bool {
 	switch status.Code(err) {
 	case codes.DeadlineExceeded:
@@ -101,9 +101,9 @@ func saidSo(up grpc.ClientStream, err error) bool {
 	return again != nil && again != io.EOF && status.Convert(again) == status.Convert(err)
 }
 
-// said passes on the backend's status. A backend is told the deadline, and so may
-// be the one to say that it has passed; and it may have been sent what no backend
-// can read.
+// said passes on the backend's status. Two kinds are the client's fault: a deadline
+// that was too short, which the backend knows and may report itself, and a request
+// that no backend can read.
 func (x *exchange) said(err error) error {
 	if x.unreadable(err) {
 		return call.RefuseStatus(call.Client, status.Convert(err))

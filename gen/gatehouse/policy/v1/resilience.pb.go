@@ -648,9 +648,9 @@ type Cache struct {
 	// for whom it gives the same value. Over `caller`, `headers`, `peer` and
 	// `method`. `""` is everybody, whatever credentials they carry, and lets
 	// shared caches on the way keep the answer too.
-	// Default: who calls. Callers of whom nothing is known share. Calls with an
-	// `authorization` or `cookie` bypass the cache, unless `authorization` is what
-	// named the caller.
+	// Default: the caller. Anonymous callers share one answer. Calls with an
+	// `authorization` or `cookie` header bypass the cache, unless `authorization`
+	// identified the caller.
 	Vary          *string `protobuf:"bytes,3,opt,name=vary,proto3,oneof" json:"vary,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
