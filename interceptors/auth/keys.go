@@ -77,13 +77,13 @@ type fetchedKeys struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu       sync.Mutex
-	running  chan struct{} // closed when the fetch under way is done
-	began    time.Time     // of the last fetch
-	next     time.Time     // when the next one is due
-	failures int           // in a row
-	good     time.Time     // when keys were last fetched of which one can be used
-	skipped  int           // keys of the last set that could not be used
+	mu         sync.Mutex
+	running    chan struct{} // closed when the fetch under way is done
+	began      time.Time     // of the last fetch
+	next       time.Time     // when the next one is due
+	failures   int           // in a row
+	emptySince time.Time     // of the first answer without a usable key, of those in a row; zero if the last had one
+	skipped    int           // keys of the last set that could not be used
 }
 
 // start begins to fetch.
@@ -205,7 +205,7 @@ func (f *fetchedKeys) conclude(set *keySet, err error) {
 		return
 	}
 	f.ok.Inc()
-	f.good = time.Now()
+	f.emptySince = time.Time{}
 	f.next = time.Now().Add(f.refresh)
 	if f.failures > 0 {
 		f.log.Info("an issuer's keys were fetched again", "authenticator", f.name)
@@ -234,7 +234,10 @@ func (f *fetchedKeys) without(set *keySet, err error) {
 		f.log.Warn("an issuer has no keys", "authenticator", f.name, "error", err)
 		return
 	}
-	if left := keptWithout - time.Since(f.good); left > 0 {
+	if f.emptySince.IsZero() {
+		f.emptySince = time.Now()
+	}
+	if left := keptWithout - time.Since(f.emptySince); left > 0 {
 		f.log.Warn("an issuer has no keys: those of before stay", "authenticator", f.name, "error", err, "for", left.Round(time.Second).String())
 		return
 	}

@@ -147,6 +147,25 @@ func TestIssuerWithoutKeys(t *testing.T) {
 	}
 }
 
+// TestIssuerWithoutKeysAfterAnOutage: the day begins with the first answer without
+// keys, however long the issuer was away before.
+func TestIssuerWithoutKeysAfterAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := newIssuer(t)
+		w := &web{respond: says(200, i.JWKS())}
+		g := newGate(t, newAuth(t, auth.Options{Transport: w}, fromURL()), accept("jwt"), auth.Rule{})
+		synctest.Wait()
+		claims := i.Claims(time.Now())
+		claims["exp"] = time.Now().Add(100 * time.Hour).Unix()
+		header := "Bearer " + i.Sign("ES256", claims)
+		w.becomes(says(503, nil))
+		time.Sleep(30 * time.Hour)
+		w.becomes(says(200, []byte(`{"keys":[]}`)))
+		time.Sleep(20 * time.Hour)
+		wantCode(t, "within a day of the first empty set", g.do(t.Context(), "authorization", header), codes.OK)
+	})
+}
+
 // TestIssuerWithoutKeysEver: who has never had keys is not to be told from who is
 // down.
 func TestIssuerWithoutKeysEver(t *testing.T) {
