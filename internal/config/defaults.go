@@ -33,6 +33,8 @@ func Default() *configv1.Config {
 			HeaderTimeout:        durationpb.New(10 * time.Second),
 			IdleTimeout:          durationpb.New(5 * time.Minute),
 			StreamIdleTimeout:    durationpb.New(5 * time.Minute),
+			WriteTimeout:         durationpb.New(30 * time.Second),
+			MaxConnectionBytes:   proto.Int64(16 << 20),
 		},
 		Drain: &configv1.Drain{
 			Timeout: durationpb.New(30 * time.Second),

@@ -3241,8 +3241,24 @@ type Limits struct {
 	// no bound.
 	// Default: `5m`.
 	StreamIdleTimeout *durationpb.Duration `protobuf:"bytes,10,opt,name=stream_idle_timeout,json=streamIdleTimeout,proto3" json:"stream_idle_timeout,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// How long a client may take none of an answer: each 64 KiB of it has this
+	// long. The call is ended then; on the port of gRPC's own, its connection is.
+	// Default: `30s`.
+	WriteTimeout *durationpb.Duration `protobuf:"bytes,11,opt,name=write_timeout,json=writeTimeout,proto3" json:"write_timeout,omitempty"`
+	// What the gateway holds at most for one client connection: requests that it
+	// reads, messages that it decodes, answers that are not taken yet. Behind a
+	// trusted proxy it is that of one client. When it is full, the connection's
+	// other calls wait.
+	// Default: `16MiB`.
+	MaxConnectionBytes *int64 `protobuf:"varint,12,opt,name=max_connection_bytes,json=maxConnectionBytes,proto3,oneof" json:"max_connection_bytes,omitempty"`
+	// The memory of the process, in bytes. It becomes the soft limit of Go's
+	// runtime (`GOMEMLIMIT`). When what the gateway holds for clients comes near
+	// it, new calls are refused, and the slowest readers of answers are ended.
+	// Default: 80 % of the smaller of `GOMEMLIMIT` and the limit of the process's
+	// cgroup; no limit where there is neither.
+	Memory        *int64 `protobuf:"varint,13,opt,name=memory,proto3,oneof" json:"memory,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Limits) Reset() {
@@ -3343,6 +3359,27 @@ func (x *Limits) GetStreamIdleTimeout() *durationpb.Duration {
 		return x.StreamIdleTimeout
 	}
 	return nil
+}
+
+func (x *Limits) GetWriteTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.WriteTimeout
+	}
+	return nil
+}
+
+func (x *Limits) GetMaxConnectionBytes() int64 {
+	if x != nil && x.MaxConnectionBytes != nil {
+		return *x.MaxConnectionBytes
+	}
+	return 0
+}
+
+func (x *Limits) GetMemory() int64 {
+	if x != nil && x.Memory != nil {
+		return *x.Memory
+	}
+	return 0
 }
 
 // Drain tells how the gateway stops on SIGTERM: it says that it is not ready,
@@ -3792,7 +3829,7 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\x12FORMAT_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rFORMAT_AIP193\x10\x01\x12\x11\n" +
 	"\rFORMAT_STATUS\x10\x02\x12\x12\n" +
-	"\x0eFORMAT_PROBLEM\x10\x03\"\xa5\x06\n" +
+	"\x0eFORMAT_PROBLEM\x10\x03\"\x8c\b\n" +
 	"\x06Limits\x128\n" +
 	"\x0emax_body_bytes\x18\x01 \x01(\x03B\r\xbaH\n" +
 	"\"\b\x18\xff\xff\xff\xff\a \x00H\x00R\fmaxBodyBytes\x88\x01\x01\x12>\n" +
@@ -3808,7 +3845,10 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\x0eheader_timeout\x18\b \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\rheaderTimeout\x12F\n" +
 	"\fidle_timeout\x18\t \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\vidleTimeout\x12S\n" +
 	"\x13stream_idle_timeout\x18\n" +
-	" \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x022\x00R\x11streamIdleTimeoutB\x11\n" +
+	" \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x022\x00R\x11streamIdleTimeout\x12H\n" +
+	"\rwrite_timeout\x18\v \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\fwriteTimeout\x12G\n" +
+	"\x14max_connection_bytes\x18\f \x01(\x03B\x10\xbaH\r\"\v\x18\x80\x80\x80\x80\x80 (\x80\x80@H\aR\x12maxConnectionBytes\x88\x01\x01\x12.\n" +
+	"\x06memory\x18\r \x01(\x03B\x11\xbaH\x0e\"\f\x18\x80\x80\x80\x80\x80 (\x80\x80\x80 H\bR\x06memory\x88\x01\x01B\x11\n" +
 	"\x0f_max_body_bytesB\x14\n" +
 	"\x12_max_message_bytesB\f\n" +
 	"\n" +
@@ -3816,7 +3856,9 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\x15_max_query_parametersB\x0e\n" +
 	"\f_max_headersB\x13\n" +
 	"\x11_max_header_bytesB\x19\n" +
-	"\x17_max_concurrent_streams\"\x81\x01\n" +
+	"\x17_max_concurrent_streamsB\x17\n" +
+	"\x15_max_connection_bytesB\t\n" +
+	"\a_memory\"\x81\x01\n" +
 	"\x05Drain\x12=\n" +
 	"\atimeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x022\x00R\atimeout\x129\n" +
 	"\x05delay\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x022\x00R\x05delay\"\x1d\n" +
@@ -3982,15 +4024,16 @@ var file_gatehouse_config_v1_config_proto_depIdxs = []int32{
 	48, // 70: gatehouse.config.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
 	48, // 71: gatehouse.config.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
 	48, // 72: gatehouse.config.v1.Limits.stream_idle_timeout:type_name -> google.protobuf.Duration
-	48, // 73: gatehouse.config.v1.Drain.timeout:type_name -> google.protobuf.Duration
-	48, // 74: gatehouse.config.v1.Drain.delay:type_name -> google.protobuf.Duration
-	5,  // 75: gatehouse.config.v1.Log.level:type_name -> gatehouse.config.v1.Log.Level
-	6,  // 76: gatehouse.config.v1.Log.format:type_name -> gatehouse.config.v1.Log.Format
-	77, // [77:77] is the sub-list for method output_type
-	77, // [77:77] is the sub-list for method input_type
-	77, // [77:77] is the sub-list for extension type_name
-	77, // [77:77] is the sub-list for extension extendee
-	0,  // [0:77] is the sub-list for field type_name
+	48, // 73: gatehouse.config.v1.Limits.write_timeout:type_name -> google.protobuf.Duration
+	48, // 74: gatehouse.config.v1.Drain.timeout:type_name -> google.protobuf.Duration
+	48, // 75: gatehouse.config.v1.Drain.delay:type_name -> google.protobuf.Duration
+	5,  // 76: gatehouse.config.v1.Log.level:type_name -> gatehouse.config.v1.Log.Level
+	6,  // 77: gatehouse.config.v1.Log.format:type_name -> gatehouse.config.v1.Log.Format
+	78, // [78:78] is the sub-list for method output_type
+	78, // [78:78] is the sub-list for method input_type
+	78, // [78:78] is the sub-list for extension type_name
+	78, // [78:78] is the sub-list for extension extendee
+	0,  // [0:78] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_config_v1_config_proto_init() }
