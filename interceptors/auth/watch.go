@@ -3,12 +3,13 @@ package auth
 import (
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/gatehouse-dev/gatehouse/internal/files"
 )
 
 const (
@@ -17,8 +18,6 @@ const (
 	// settled is how old a file must be for its time to tell of every change:
 	// clocks of file systems tick coarsely.
 	settled = 2 * time.Second
-	// maxFile bounds what is read.
-	maxFile = 16 << 20
 )
 
 // watched is what a file says. It is read anew when it has changed: looked at
@@ -56,7 +55,9 @@ func (w *watched[T]) get() *T {
 	if now-last < int64(lookEvery) || !w.looked.CompareAndSwap(last, now) {
 		return w.value.Load()
 	}
-	w.mu.Lock()
+	if !w.mu.TryLock() { // somebody looks, and the file system may take its time
+		return w.value.Load()
+	}
 	defer w.mu.Unlock()
 	err := w.look()
 	switch {
@@ -71,7 +72,7 @@ func (w *watched[T]) get() *T {
 
 // look reads the file if it is another than before.
 func (w *watched[T]) look() error {
-	info, err := os.Stat(w.path)
+	info, err := files.Stat(w.path)
 	if err != nil {
 		return err
 	}
@@ -82,23 +83,11 @@ func (w *watched[T]) look() error {
 }
 
 func (w *watched[T]) read() error {
-	f, err := os.Open(w.path)
+	file, err := files.ReadAll(w.path, files.MaxBytes)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return err
-	}
-	if len(data) > maxFile {
-		return fmt.Errorf("%s: it is larger than %d bytes", w.path, maxFile)
-	}
-	age := time.Since(info.ModTime())
+	data, age := file.Data, time.Since(file.Info.ModTime())
 	old, sum := w.value.Load(), sha256.Sum256(data)
 	if old == nil || sum != w.sum {
 		value, err := w.parse(data, old)
@@ -110,6 +99,6 @@ func (w *watched[T]) read() error {
 			w.log.Info("a file has changed and was read anew", "file", w.path)
 		}
 	}
-	w.info, w.sum, w.settled = info, sum, age > settled
+	w.info, w.sum, w.settled = file.Info, sum, age > settled
 	return nil
 }

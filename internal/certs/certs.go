@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -22,6 +21,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gatehouse-dev/gatehouse/internal/files"
 )
 
 // Options are the collaborators of a store.
@@ -35,12 +36,15 @@ type Options struct {
 	// when the first of its certificates ends, in seconds of the Unix epoch, and
 	// whether it could be used when it was last looked at (1) or not (0).
 	Registerer prometheus.Registerer
+	// Read reads a file; nil is [files.Read].
+	Read func(path string) ([]byte, error)
 }
 
 // Store holds what the files say, each once, whoever uses it. It is safe for
 // concurrent use.
 type Store struct {
-	log *slog.Logger
+	log  *slog.Logger
+	read func(path string) ([]byte, error)
 
 	// reading is held while files are read, which may take long on a network.
 	// Taken before mu.
@@ -70,7 +74,10 @@ type material struct {
 
 // New makes an empty store.
 func New(o Options) (*Store, error) {
-	s := &Store{log: o.Log, files: map[string]*source{}}
+	s := &Store{log: o.Log, read: o.Read, files: map[string]*source{}}
+	if s.read == nil {
+		s.read = func(path string) ([]byte, error) { return files.Read(path, files.MaxBytes) }
+	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -124,7 +131,7 @@ func (s *Store) States() []State {
 
 // look logs what comes of it, a problem once. s.reading is held.
 func (s *Store) look(f *source) error {
-	changed, err := f.load()
+	changed, err := f.load(s.read)
 	problem := ""
 	if err != nil {
 		problem = err.Error()
@@ -144,11 +151,11 @@ func (s *Store) look(f *source) error {
 }
 
 // load reads the files if they are others than before. Store.reading is held.
-func (f *source) load() (changed bool, _ error) {
+func (f *source) load(readFile func(string) ([]byte, error)) (changed bool, _ error) {
 	data := make([][]byte, len(f.paths))
 	for i, path := range f.paths {
 		var err error
-		if data[i], err = os.ReadFile(path); err != nil {
+		if data[i], err = readFile(path); err != nil {
 			return false, fmt.Errorf("tls: %w", err)
 		}
 	}
@@ -174,7 +181,7 @@ func (s *Store) use(paths []string, read func([][]byte) (*material, error)) (*so
 		return f, nil
 	}
 	f := &source{paths: paths, read: read, users: 1}
-	if _, err := f.load(); err != nil {
+	if _, err := f.load(s.read); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/internal/files"
 )
 
 // checker gathers what is wrong with a configuration whose form is right.
@@ -245,18 +246,7 @@ func (c *checker) readable(path, file string) {
 	if file == "" {
 		return
 	}
-	info, err := os.Stat(file)
-	if err == nil && info.IsDir() {
-		c.fail(path, "%s is a folder; give a file", c.file.shown(path, file))
-		return
-	}
-	if err == nil && info.Mode().IsRegular() {
-		var f *os.File
-		if f, err = os.Open(file); err == nil {
-			err = f.Close()
-		}
-	}
-	if err != nil {
+	if err := files.Check(file); err != nil {
 		c.fail(path, "cannot read %s: %v", c.file.shown(path, file), describe(err))
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/internal/files"
 )
 
 // maxFileBytes bounds the file; ten thousand exposures take a tenth of it.
@@ -62,12 +62,7 @@ func Read(path string) (_ *File, files []string, _ error) {
 
 // readFile reads a file of YAML; what names it in errors.
 func readFile(path, what string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("%s: cannot read the %s: %w", path, what, unwrapPath(err))
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	data, err := files.Read(path, maxFileBytes)
 	if err != nil {
 		return nil, fmt.Errorf("%s: cannot read the %s: %w", path, what, unwrapPath(err))
 	}

@@ -78,7 +78,7 @@ func TestErrors(t *testing.T) {
 func TestLoadAbsent(t *testing.T) {
 	for path, want := range map[string]string{
 		"testdata/none.yml": "testdata/none.yml: cannot read the configuration: no such file or directory",
-		"testdata":          "testdata: cannot read the configuration: is a directory",
+		"testdata":          "testdata: cannot read the configuration: it is a folder: want a regular file",
 	} {
 		if _, err := config.Load(path); err == nil || err.Error() != want {
 			t.Errorf("%s: error %v, want %s", path, err, want)
@@ -197,7 +197,7 @@ func TestSubstituteFile(t *testing.T) {
 		}
 	}
 	for value, want := range map[string]string{
-		"${file:big}": "larger than 64 KiB", "${file:bin}": "not valid UTF-8", "${file:/dev/zero}": "not a regular file", "${file:}": "cannot read",
+		"${file:big}": "larger than 64 KiB", "${file:bin}": "not valid UTF-8", "${file:/dev/zero}": "want a regular file", "${file:}": "cannot read",
 	} {
 		if _, err := config.Parse(name, []byte(with(value))); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %s", value, err, want)

@@ -3,11 +3,12 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/gatehouse-dev/gatehouse/internal/files"
 )
 
 // maxSecretBytes bounds a file that is put in the place of ${file:PATH}.
@@ -78,26 +79,12 @@ func isVariable(name string) bool {
 	return name != ""
 }
 
-// readSecret reads a regular file: a pipe or a terminal might never end.
+// readSecret reads a file that is put in the place of ${file:PATH}.
 func readSecret(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", fmt.Errorf("cannot read %s: %w", path, unwrapPath(err))
-	}
-	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is not a regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("cannot read %s: %w", path, unwrapPath(err))
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxSecretBytes+1))
+	data, err := files.Read(path, maxSecretBytes)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("cannot read %s: %w", path, unwrapPath(err))
-	case len(data) > maxSecretBytes:
-		return "", fmt.Errorf("%s is larger than %d KiB", path, maxSecretBytes>>10)
 	case !utf8.Valid(data):
 		return "", fmt.Errorf("%s is not valid UTF-8", path)
 	}

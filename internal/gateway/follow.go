@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/files"
+	"github.com/gatehouse-dev/gatehouse/internal/schema"
 )
 
 // Follow reloads whenever the configuration, a contract or a certificate has
@@ -96,7 +98,7 @@ type mark struct {
 // markOf looks at a file that was as before when it was last looked at. Of what
 // is not there, or is no plain file, it only tells that.
 func markOf(path string, before mark) mark {
-	info, err := os.Stat(path)
+	info, err := files.Stat(path)
 	if err != nil || !info.Mode().IsRegular() {
 		return mark{}
 	}
@@ -104,11 +106,9 @@ func markOf(path string, before mark) mark {
 		return before
 	}
 	now := mark{info: info, settled: time.Since(info.ModTime()) > settled}
-	data, err := os.ReadFile(path)
-	if err != nil {
+	if now.sum, err = files.Sum(path, schema.MaxImageBytes); err != nil {
 		return mark{}
 	}
-	now.sum = sha256.Sum256(data)
 	return now
 }
 

@@ -3,7 +3,6 @@ package gateway
 import (
 	"crypto/tls"
 	"encoding/json"
-	"os"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -13,6 +12,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/certs"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/files"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/internal/transcode"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
@@ -179,13 +179,16 @@ func settings(tables *edge.Current, conf *configv1.Config) (*edge.Settings, erro
 	return s, nil
 }
 
+// maxDocumentBytes bounds an OpenAPI document.
+const maxDocumentBytes = 64 << 20
+
 // openAPI is the document at /openapi.json.
 func openAPI(file *config.File, otherwise []byte) ([]byte, error) {
 	name := file.Config.GetOpenapi().GetFile()
 	if name == "" {
 		return otherwise, nil
 	}
-	doc, err := os.ReadFile(name)
+	doc, err := files.Read(name, maxDocumentBytes)
 	if err != nil {
 		return nil, file.Errorf("openapi.file", "%v", err)
 	}

@@ -11,11 +11,13 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/gatehouse-dev/gatehouse/internal/files"
 )
 
-// maxImageBytes bounds an image as it stands in memory, uncompressed. The
-// contracts of a whole company are a tenth of it.
-const maxImageBytes = 128 << 20
+// MaxImageBytes bounds an image, as a file and as it stands in memory,
+// uncompressed. The contracts of a whole company are a tenth of it.
+const MaxImageBytes = 128 << 20
 
 // Image reads a file that holds a google.protobuf.FileDescriptorSet, as
 // `buf build -o` and `protoc --include_imports -o` write it: binary or JSON,
@@ -52,17 +54,12 @@ func ParseImage(path string, data []byte) (*Set, error) {
 }
 
 func readImage(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	data, err := files.Read(path, MaxImageBytes)
 	if err != nil {
 		if pe, ok := errors.AsType[*os.PathError](err); ok {
 			err = pe.Err
 		}
 		return nil, fmt.Errorf("cannot read it: %w", err)
-	}
-	defer f.Close()
-	data, err := readBounded(f)
-	if err != nil {
-		return nil, err
 	}
 	if !bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
 		return data, nil
@@ -71,18 +68,14 @@ func readImage(path string) ([]byte, error) {
 	if err != nil {
 		return nil, errors.New("it begins as gzip does and is not")
 	}
-	return readBounded(z)
-}
-
-func readBounded(r io.Reader) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxImageBytes+1))
+	data, err = io.ReadAll(io.LimitReader(z, MaxImageBytes+1))
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader):
 		return nil, errors.New("it is cut short or damaged")
 	case err != nil:
 		return nil, fmt.Errorf("cannot read it: %w", err)
-	case len(data) > maxImageBytes:
-		return nil, fmt.Errorf("it is larger than %d MiB", maxImageBytes>>20)
+	case len(data) > MaxImageBytes:
+		return nil, fmt.Errorf("it is larger than %d MiB", MaxImageBytes>>20)
 	}
 	return data, nil
 }

@@ -8,6 +8,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/xds"
 	_ "google.golang.org/grpc/xds" // so that targets may be xds:///
+
+	"github.com/gatehouse-dev/gatehouse/internal/files"
 )
 
 // bootstrapped tells whether grpc-go will find its way to the control plane. It
@@ -20,7 +22,7 @@ func bootstrapped() error {
 	if file == "" {
 		return nil
 	}
-	if _, err := os.ReadFile(file); err != nil { //nolint:gosec // the operator names it
+	if _, err := files.Read(file, files.MaxBytes); err != nil {
 		return fmt.Errorf("the bootstrap file that GRPC_XDS_BOOTSTRAP names cannot be read: %w", err)
 	}
 	return nil

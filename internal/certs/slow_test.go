@@ -1,13 +1,12 @@
-//go:build unix
-
 package certs_test
 
 import (
 	"crypto/tls"
 	"os"
-	"syscall"
+	"sync"
 	"testing"
 
+	"github.com/gatehouse-dev/gatehouse/internal/certs"
 	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
 )
 
@@ -15,21 +14,28 @@ import (
 // its system likes, connections are made by what was known before.
 func TestHandshakesDoNotWaitForFiles(t *testing.T) {
 	a, other := gatewaytest.NewAuthority(t), gatewaytest.NewAuthority(t)
-	s := open(t)
-	address := server(t, s, a, "")
-	replace(t, a.CertFile, other.CertFile)
-	if err := os.Remove(a.KeyFile); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mkfifo(a.KeyFile, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	looked := make(chan error, 1)
-	go func() { looked <- s.Look() }()
-	w, err := os.OpenFile(a.KeyFile, os.O_WRONLY, 0) // returns when Look has it open too
+	began, answer := make(chan struct{}), make(chan struct{})
+	slow := sync.OnceFunc(func() {
+		close(began)
+		<-answer
+	})
+	looking := false // set before the only Look
+	s, err := certs.New(certs.Options{Read: func(path string) ([]byte, error) {
+		if looking && path == a.KeyFile {
+			slow()
+		}
+		return os.ReadFile(path)
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	address := server(t, kept{Store: s}, a, "")
+	replace(t, a.CertFile, other.CertFile)
+	replace(t, a.KeyFile, other.KeyFile)
+	looking = true
+	looked := make(chan error, 1)
+	go func() { looked <- s.Look() }()
+	gatewaytest.Receive(t, began, "the reading of a file")
 	greeted := make(chan error, 1)
 	go func() {
 		_, err := greet(address, &tls.Config{RootCAs: a.Pool})
@@ -41,16 +47,7 @@ func TestHandshakesDoNotWaitForFiles(t *testing.T) {
 	if states := s.States(); len(states) != 1 {
 		t.Errorf("%d states", len(states))
 	}
-	key, err := os.ReadFile(other.KeyFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Write(key); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	close(answer)
 	if err := gatewaytest.Receive(t, looked, "the end of the look"); err != nil {
 		t.Error(err)
 	}

@@ -1,0 +1,6 @@
+//go:build !unix
+
+package files
+
+// nonBlocking is nothing where no path can be a pipe.
+const nonBlocking = 0
