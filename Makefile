@@ -6,6 +6,9 @@ MODULE  := github.com/gatehouse-dev/gatehouse
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
+# For example -update, or -run 'TestAttacks/gzip'.
+HOSTILEFLAGS ?=
+
 # For example -duration 1s; see go -C test/bench run . -help.
 BENCHFLAGS ?=
 
@@ -55,6 +58,10 @@ test-cluster: ## Run the long tests: a cluster under faults, upgrades and reload
 	@command -v redis-server >/dev/null || { echo "make test-cluster needs redis-server: apt-get install redis-server, or brew install redis"; exit 1; }
 	GATEHOUSE_CLUSTER=1 go -C test/cluster test -race -count=1 -timeout 15m -v ./...
 	GATEHOUSE_CLUSTER=1 go test -race -count=1 -timeout 10m -v -run TestThousandReloads ./internal/gateway
+
+.PHONY: test-hostile
+test-hostile: ## Attack the gateway and measure the harm; writes docs/SECURITY-MODEL.md with HOSTILEFLAGS=-update
+	GATEHOUSE_HOSTILE=1 go -C test/hostile test -count=1 -timeout 6m -v . $(HOSTILEFLAGS)
 
 .PHONY: lint
 lint: .proto/stamp ## Run the linters over Go code and contracts

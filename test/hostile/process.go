@@ -1,0 +1,121 @@
+package hostile
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// startLimit bounds how long a gateway takes to serve, on a machine that is busy.
+	startLimit = time.Minute
+	// stopLimit bounds how long it takes to end, attacked as it is.
+	stopLimit = 5 * time.Second
+)
+
+// process is one gateway.
+type process struct {
+	cmd               *exec.Cmd
+	http, grpc, admin string
+	ended             chan struct{}
+
+	mu   sync.Mutex
+	tail []string // the last lines that it wrote
+}
+
+// startGateway starts a gateway with the attack's configuration and waits until it
+// serves.
+func startGateway(binary, dir string, a Attack, backend string) (*process, error) {
+	path := filepath.Join(dir, "gatehouse.yaml")
+	if err := os.WriteFile(path, []byte(a.configuration(backend)), 0o600); err != nil {
+		return nil, err
+	}
+	const free = "127.0.0.1:0"
+	cmd := exec.Command(binary, "serve", "--config", path, "--http", free, "--grpc", free, "--admin", free) //nolint:gosec,noctx // the binary under test, ended by stop
+	cmd.Env = append(os.Environ(), a.Env...)
+	if a.MemoryLimit > 0 {
+		cmd.Env = append(cmd.Env, fmt.Sprintf("GOMEMLIMIT=%d", a.MemoryLimit))
+	}
+	out, in, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = in, in, dieWithParent()
+	err = cmd.Start()
+	_ = in.Close()
+	if err != nil {
+		_ = out.Close()
+		return nil, err
+	}
+	p := &process{cmd: cmd, ended: make(chan struct{})}
+	serving := make(chan struct{})
+	go p.follow(out, serving)
+	late := time.NewTimer(startLimit)
+	defer late.Stop()
+	select {
+	case <-serving:
+		return p, nil
+	case <-p.ended:
+		err = errors.New("it ended")
+	case <-late.C:
+		err = fmt.Errorf("it did not say so within %v", startLimit)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	return nil, fmt.Errorf("the gateway does not serve: %w; it wrote:\n%s", err, p.said())
+}
+
+const tailLines = 40
+
+// follow reads what the gateway writes to its end, and its addresses from it.
+func (p *process) follow(out io.ReadCloser, serving chan<- struct{}) {
+	defer close(p.ended)
+	defer func() { _ = out.Close() }()
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 1<<20)
+	for served := false; lines.Scan(); {
+		p.mu.Lock()
+		if p.tail = append(p.tail, lines.Text()); len(p.tail) > tailLines {
+			p.tail = p.tail[1:]
+		}
+		p.mu.Unlock()
+		var entry struct{ Msg, HTTP, GRPC, Admin string }
+		if !served && json.Unmarshal(lines.Bytes(), &entry) == nil && entry.Msg == "serving" {
+			p.http, p.grpc, p.admin = entry.HTTP, entry.GRPC, entry.Admin
+			served = true
+			close(serving)
+		}
+	}
+	_, _ = io.Copy(io.Discard, out) // should a line be too long
+}
+
+func (p *process) said() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return strings.Join(p.tail, "\n")
+}
+
+// stop ends the gateway. It fails if the gateway had ended by itself.
+func (p *process) stop() error {
+	err := p.cmd.Process.Signal(syscall.SIGTERM)
+	kill := time.AfterFunc(stopLimit, func() { _ = p.cmd.Process.Kill() })
+	<-p.ended
+	kill.Stop()
+	state := p.cmd.Wait()
+	if err != nil {
+		return fmt.Errorf("the gateway ended during the attack: %w; it wrote:\n%s", state, p.said())
+	}
+	if said := p.said(); strings.Contains(said, "fatal error:") || strings.Contains(said, "panic:") {
+		return fmt.Errorf("the gateway ended badly; it wrote:\n%s", said)
+	}
+	return nil
+}
