@@ -13,13 +13,16 @@ import (
 //
 // It accepts what protojson (google.golang.org/protobuf/encoding/protojson)
 // accepts, and means the same by it. Bytes may differ: fields are written in
-// the order of the document. The differences, all towards strictness, are:
+// the order of the document. The differences, most towards strictness, are:
 //
 //   - a number must be one by RFC 8259: protojson takes "1e" before a
 //     delimiter for 1;
 //   - a Timestamp must be one by RFC 3339: two digits for hours, "." before
 //     the fraction, an offset of at most 23:59; protojson also takes what
 //     Go's time.Parse lets pass;
+//   - all digits of a number count: protojson loses those beyond the 800th in
+//     front of the point;
+//   - names of types and extensions have at most 512 bytes;
 //   - inside an Any, "@type" may appear once and must hold a string, also
 //     where protojson would skip it unseen;
 //   - nesting counts the levels of ignored values on top of the messages
@@ -50,6 +53,7 @@ type inState struct {
 	dropped bool   // the last enum value was unknown and ignored
 	err     *InputError
 
+	exact   exactFloat // for numbers that are hard to round
 	scratch []byte     // text of the last string with escapes
 	bits    []uint64   // sets of members beyond the first 64, a stack
 	ext     []*inField // extensions met, a stack

@@ -254,8 +254,8 @@ func (s *inState) float(size int) bool {
 		}
 		num, s.pos = s.src[at:end], end
 	}
-	v, err := strconv.ParseFloat(string(num), size)
-	if err != nil { // the spelling is known to be right
+	v, ok := s.parseFloat(num, size)
+	if !ok {
 		return s.expected(at, "a number of at most "+strconv.Itoa(size)+" bits")
 	}
 	s.putFloat(v, size)

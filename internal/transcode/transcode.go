@@ -49,6 +49,9 @@ type Compiler struct {
 // resolves.
 func NewCompiler(opts Options, r Resolver) *Compiler {
 	c := &Compiler{opts: opts}
+	if r != nil {
+		r = boundedNames{r}
+	}
 	c.in.init(opts, r)
 	c.out.init(opts, r)
 	return c

@@ -15,9 +15,14 @@ const promiseCPU = "No body costs more than ten times what a benign one of its s
 func cpuAttacks() []hostile.Attack {
 	return []hostile.Attack{{
 		Name: "a body of subnormal numbers", Door: hostile.REST1, Promise: promiseCPU, CPU: 10,
-		Known:  "subnormal numbers are slow to read",
 		Benign: post(func() []byte { return listOf("numbers", "3.14159", bodySize) }),
 		Play:   post(func() []byte { return listOf("numbers", "1e-320", bodySize) }),
+	}, {
+		Name: "the name of a type of a quarter million parts", Door: hostile.REST1, Promise: promiseCPU, CPU: 10,
+		Benign: post(func() []byte { return listOf("numbers", "3.14159", hostile.MiB/2) }),
+		Play: post(func() []byte {
+			return []byte(`{"any":{"@type":"` + strings.Repeat("a.", hostile.MiB/4) + `a"}}`)
+		}),
 	}}
 }
 
