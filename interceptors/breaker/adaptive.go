@@ -53,14 +53,35 @@ func newAdaptive(s settings, random func() float64, now time.Time) *adaptive {
 	return &adaptive{settings: s, random: random, window: newWindow(s.window, now), since: now}
 }
 
-func (a *adaptive) admit(now time.Time) (ticket, time.Duration, bool) {
+func (a *adaptive) refuse(now time.Time) (luck, time.Duration, bool) {
+	l := undrawn
+	refused := a.refuses(now, &l)
+	return l, comeBack, refused
+}
+
+// refuses draws l if it is undrawn and matters. An attempt is drawn for once, or
+// one whose request had to be awaited would have to be lucky twice.
+func (a *adaptive) refuses(now time.Time, l *luck) bool {
 	a.advance(now)
 	a.decide(now)
-	slot := a.window.advance(now)
-	if a.refusing && now.Sub(a.passed) < probeEvery && a.random() < a.refusal() {
-		slot.refused++
+	if !a.refusing || now.Sub(a.passed) >= probeEvery {
+		return false
+	}
+	if *l == undrawn {
+		*l = luck(a.random())
+	}
+	if float64(*l) >= a.refusal() {
+		return false
+	}
+	a.window.advance(now).refused++
+	return true
+}
+
+func (a *adaptive) admit(now time.Time, l luck) (ticket, time.Duration, bool) {
+	if a.refuses(now, &l) {
 		return 0, comeBack, false
 	}
+	slot := a.window.advance(now)
 	a.passed = now
 	slot.begun++
 	slot.open++

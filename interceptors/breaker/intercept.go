@@ -62,28 +62,45 @@ func (b *breaker) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.Cl
 	}, opts...)
 }
 
-// admit asks the machine, and then has the request read: how long a client takes
-// to send it says nothing of the upstream. The refusal comes first.
+// admit asks the machine twice: before the request is read, so that a refusal comes
+// first, and when it is there. An attempt begins only then: how long a client takes
+// to send its request says nothing of the upstream, and meanwhile the place of a
+// probe is free for others.
 func (b *breaker) admit(ctx context.Context) (attempt, error) {
+	l := undrawn
+	if c := call.From(ctx); c != nil {
+		var err error
+		if l, err = b.precheck(); err != nil {
+			return attempt{}, err
+		}
+		if err := c.ReadRequest(); err != nil {
+			return attempt{}, err
+		}
+	}
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	now := time.Now()
-	t, after, ok := b.machine.admit(now)
+	t, after, ok := b.machine.admit(now, l)
 	if !ok {
-		refusal := b.refusals.after(after)
-		b.mu.Unlock()
-		b.counter.Inc()
-		return attempt{}, refusal
+		return attempt{}, b.refused(after)
 	}
-	b.mu.Unlock()
-	c := call.From(ctx)
-	if c == nil {
-		return attempt{t, now}, nil
+	return attempt{t, now}, nil
+}
+
+func (b *breaker) precheck() (luck, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l, after, refused := b.machine.refuse(time.Now())
+	if refused {
+		return l, b.refused(after)
 	}
-	if err := c.ReadRequest(); err != nil {
-		b.settle(attempt{t, now}, nothing)
-		return attempt{}, err
-	}
-	return attempt{t, time.Now()}, nil
+	return l, nil
+}
+
+// refused counts a refusal and returns it. It is called under the lock.
+func (b *breaker) refused(after time.Duration) error {
+	b.counter.Inc()
+	return b.refusals.after(after)
 }
 
 // settle tells the machine how an attempt ended.

@@ -5,9 +5,12 @@ import "time"
 // machine decides. It has neither a clock nor a lock: times are handed in and do
 // not go back, and its breaker sees to it that one call is in it at a time.
 type machine interface {
-	// admit lets an attempt through with a ticket for settle, or tells after
-	// what time it is worth coming back.
-	admit(now time.Time) (_ ticket, retryAfter time.Duration, ok bool)
+	// refuse reports whether admit would let no attempt through now, and after what
+	// time it is worth coming back. It is asked before a request is read. What chance
+	// had to say is in luck, for admit.
+	refuse(now time.Time) (_ luck, retryAfter time.Duration, refused bool)
+	// admit lets an attempt through with a ticket for settle, or refuses it.
+	admit(now time.Time, l luck) (_ ticket, retryAfter time.Duration, ok bool)
 	// settle is told once how an admitted attempt ended.
 	settle(t ticket, o outcome, elapsed time.Duration, now time.Time)
 	// rest says that an admitted attempt is a stream, which may be silent for as
@@ -21,6 +24,11 @@ type machine interface {
 	// report fills in what the machine knows.
 	report(s *State, now time.Time)
 }
+
+// luck is a number in [0, 1) that was drawn for an attempt, or undrawn.
+type luck float64
+
+const undrawn luck = -1
 
 // ticket tells a machine when it let an attempt through, in its own terms.
 type ticket int64

@@ -54,15 +54,23 @@ func (t *threeState) enter(s state, now time.Time) {
 	}
 }
 
-func (t *threeState) admit(now time.Time) (ticket, time.Duration, bool) {
+func (t *threeState) refuse(now time.Time) (luck, time.Duration, bool) {
 	t.tick(now)
-	switch t.state {
-	case open:
-		return 0, t.until.Sub(now), false
-	case halfOpen:
-		if t.admitted == t.probes {
-			return 0, min(t.openTime, time.Second), false // it is about to be decided
-		}
+	switch {
+	case t.state == open:
+		return undrawn, t.until.Sub(now), true
+	case t.state == halfOpen && t.admitted == t.probes:
+		return undrawn, min(t.openTime, time.Second), true // it is about to be decided
+	default:
+		return undrawn, 0, false
+	}
+}
+
+func (t *threeState) admit(now time.Time, _ luck) (ticket, time.Duration, bool) {
+	if _, after, refused := t.refuse(now); refused {
+		return 0, after, false
+	}
+	if t.state == halfOpen {
 		t.admitted++
 	}
 	return t.generation, 0, true
