@@ -57,6 +57,16 @@ type method struct {
 	until   atomic.Int64 // up to when, in nanoseconds of the Unix epoch
 
 	baseline float64 // without load; 0 is unknown
+
+	newest atomic.Pointer[batch]
+	older  []*batch    // that hold places, the oldest first; of whoever ends a window
+	hangs  atomic.Bool // calls became overdue, and none has succeeded since
+}
+
+func newMethod() *method {
+	m := new(method)
+	m.newest.Store(&batch{began: time.Now()})
+	return m
 }
 
 // reading is what an RPC had to say in a window.
@@ -92,7 +102,7 @@ func (s *Shedder) adapt(now time.Time) {
 		return // another did while this one came
 	}
 	seconds := now.Sub(s.began).Seconds()
-	peak := float64(max(s.peak.Swap(0), min(s.inFlight.Load(), s.limit.Load())))
+	peak := float64(max(s.peak.Swap(0), min(s.places(), s.limit.Load())))
 	var l load
 	for _, m := range s.methods.All() {
 		if r, ok := m.read(now); ok {
@@ -101,6 +111,7 @@ func (s *Shedder) adapt(now time.Time) {
 				l.add(r, m.baseline)
 			}
 		}
+		s.expire(m, now)
 	}
 	length := window
 	if l.calls > 0 {

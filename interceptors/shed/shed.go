@@ -65,12 +65,14 @@ var errTooLate error = call.Refuse(call.Gateway, codes.DeadlineExceeded,
 	"the time left until the deadline is less than calls of this method take just now: allow more").By(name)
 
 // Shedder is the state of a gateway's load. It outlives tables and is safe for
-// concurrent use. It owns no goroutine: calls that end move the limit.
+// concurrent use. It owns no goroutine: calls that end move the limit, and so do
+// those that are refused.
 type Shedder struct {
 	enabled  bool
 	min, max float64
 
-	inFlight atomic.Int64
+	inFlight atomic.Int64 // calls that run
+	overdue  atomic.Int64 // among them: those that hold no place any more
 	limit    atomic.Int64
 	peak     atomic.Int64 // most in flight in this window
 	next     atomic.Int64 // when the window ends, in nanoseconds of the Unix epoch
@@ -114,12 +116,12 @@ func New(o *configv1.Shedding, reg prometheus.Registerer) (*Shedder, error) {
 	s.next.Store(s.began.Add(window).UnixNano())
 	for name, g := range map[string]struct {
 		help string
-		n    *atomic.Int64
+		n    func() int64
 	}{
-		"gatehouse_shed_limit":     {"How many calls may be in flight before some are shed.", &s.limit},
-		"gatehouse_shed_in_flight": {"Calls in flight, as the shedder counts them.", &s.inFlight},
+		"gatehouse_shed_limit":     {"How many calls may be in flight before some are shed.", s.limit.Load},
+		"gatehouse_shed_in_flight": {"Calls in flight, as the shedder counts them.", s.places},
 	} {
-		f := func() float64 { return float64(g.n.Load()) }
+		f := func() float64 { return float64(g.n()) }
 		if err := reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: g.help}, f)); err != nil {
 			return nil, err
 		}
@@ -127,8 +129,23 @@ func New(o *configv1.Shedding, reg prometheus.Registerer) (*Shedder, error) {
 	return s, nil
 }
 
-// For returns the policy of one RPC. It belongs before authentication: a call
-// that is shed should have cost nothing.
+// Precheck returns the policy that refuses calls of one RPC before authentication: a
+// call that is shed should have cost nothing. It takes no place, so a client that
+// keeps its request back holds none.
+//
+// Streams are refused like unary calls when there is no room, but are neither
+// counted nor measured: how long they last says nothing of the load. Caps of
+// concurrency are for them.
+func (s *Shedder) Precheck(methodName string, p policyv1.Priority) interceptors.Interceptor {
+	if !s.enabled {
+		return interceptors.Interceptor{Name: name}
+	}
+	g := s.guard(methodName, p)
+	return interceptors.Interceptor{Name: name, Unary: g.precheckUnary, Stream: g.precheckStream}
+}
+
+// For returns the policy of one RPC that gives out places. It belongs where the
+// request has been read: what follows then waits for backends, not for the client.
 //
 // A call is refused with UNAVAILABLE and RetryInfo if so many are in flight that
 // there is no room for its priority: of the limit, critical calls may use all,
@@ -137,18 +154,19 @@ func New(o *configv1.Shedding, reg prometheus.Registerer) (*Shedder, error) {
 // them. A call whose deadline is sooner than the fastest of its RPC have ended
 // lately is refused with DEADLINE_EXCEEDED at once.
 //
-// Streams are refused like unary calls when there is no room, but are neither
-// counted nor measured: how long they last says nothing of the load. Caps of
-// concurrency are for them.
-//
-// The limit is one for the gateway. An upstream that hangs fills it with calls
-// that wait, and breakers and caps of its own should bound that.
+// The limit is one for the gateway. A call that hangs holds its place for a time
+// only (see method.lease), and an RPC whose calls hang has at most half of the
+// places until one of its calls succeeds. Breakers and caps of an upstream bound it
+// sooner.
 func (s *Shedder) For(methodName string, p policyv1.Priority) interceptors.Interceptor {
 	if !s.enabled {
 		return interceptors.Interceptor{Name: name}
 	}
-	g := &guard{shedder: s, method: s.method(methodName), tenths: tenths(p)}
-	return interceptors.Interceptor{Name: name, Unary: g.unary, Stream: g.stream}
+	return interceptors.Interceptor{Name: name, Unary: s.guard(methodName, p).unary}
+}
+
+func (s *Shedder) guard(methodName string, p policyv1.Priority) *guard {
+	return &guard{shedder: s, method: s.method(methodName), tenths: tenths(p)}
 }
 
 const tenthsLeast = 7
@@ -169,7 +187,7 @@ func tenths(p policyv1.Priority) int64 {
 
 // method finds what is known of an RPC.
 func (s *Shedder) method(name string) *method {
-	return s.methods.Get(name, func() *method { return new(method) })
+	return s.methods.Get(name, newMethod)
 }
 
 // Begin says that For is called for a new table from now on.

@@ -54,7 +54,7 @@ func TestEachPriorityHasItsShare(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newShedder(t, 20, 20)
-			conn := interceptors.Chain(slow(time.Minute), s.For("/s/m", p))
+			conn := interceptors.Chain(slow(time.Minute), s.Precheck("/s/m", p), s.For("/s/m", p))
 			let := 0
 			for range 30 {
 				ended := make(chan error, 1)
