@@ -30,6 +30,9 @@ type Method struct {
 	// StreamIdle ends a streaming call in which no message passed either way
 	// for this long. Zero means never.
 	StreamIdle time.Duration
+	// RequestWithin is how long a client may take to send the request where there is
+	// exactly one. Edges refuse a later one as the client's fault. Zero sets no bound.
+	RequestWithin time.Duration
 }
 
 // Unary reports whether both halves carry exactly one message.

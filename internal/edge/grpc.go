@@ -68,6 +68,9 @@ func (e *native) carry(table *Table, s *nativeStream, in metadata.MD, name, remo
 		return table.Refuse(ctx, err)
 	}
 	s.ctx = metadata.NewOutgoingContext(ctx, out)
+	if !m.Stream.ClientStreams {
+		s.arrival.within = m.RequestWithin
+	}
 	// In the trailer, for a header would commit the client's attempt: it could
 	// not retry what is refused (gRFC A6).
 	s.SetTrailer(metadata.MD{"x-request-id": {s.call.RequestID}})
@@ -134,6 +137,7 @@ type nativeStream struct {
 	lineage lineage
 	version *Version // that the RPC belongs to; nil is none
 	said    bool     // the gateway's own headers went out
+	arrival requestTimer
 }
 
 // SetHeader keeps the backend's headers.
@@ -177,7 +181,12 @@ func (s *nativeStream) finish() {
 func (s *nativeStream) Context() context.Context { return s.ctx }
 
 func (s *nativeStream) RecvMsg(m any) error {
+	s.arrival.begin(s)
 	err := s.ServerStream.RecvMsg(m)
+	if err != nil && s.arrival.end() {
+		s.said = true // by endLate
+		return s.arrival.late()
+	}
 	switch msg, ok := m.(*call.Message); {
 	case err == io.EOF:
 	case err != nil:

@@ -36,7 +36,7 @@ func putScratch(b *[]byte) {
 }
 
 // receiveBody reads the one request's body. A client that stalls is not waited
-// for: the body is read outside of every deadline of the call.
+// for.
 func (s *restStream) receiveBody() (*[]byte, error) {
 	done := s.boundReading()
 	body, err := readBody(s.r, s.settings.MaxBody)
@@ -44,14 +44,21 @@ func (s *restStream) receiveBody() (*[]byte, error) {
 	return body, err
 }
 
-// boundReading sets a time by which the body must have come. The function it
-// returns lifts it, unless reading failed: what is left is not waited for.
+// boundReading sets a time by which the body must have come: within the client's
+// deadline and the method's limit. The function it returns lifts it, unless reading
+// failed: what is left is not waited for.
 func (s *restStream) boundReading() func(error) {
-	if s.r.ContentLength == 0 || s.settings.Stall <= 0 {
+	due, bound := s.ctx.Deadline()
+	if limit := s.route.Method.RequestWithin; limit > 0 {
+		if at := time.Now().Add(limit); !bound || at.Before(due) {
+			due, bound = at, true
+		}
+	}
+	if s.r.ContentLength == 0 || !bound {
 		return func(error) {}
 	}
 	rc := http.NewResponseController(s.w)
-	_ = rc.SetReadDeadline(time.Now().Add(s.settings.Stall)) // not every writer can
+	_ = rc.SetReadDeadline(due) // not every writer can
 	return func(err error) {
 		if err == nil {
 			_ = rc.SetReadDeadline(time.Time{})

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -186,12 +187,14 @@ func (b *builder) merge(chosen []*exposed) error {
 func (b *builder) add(e *exposed) error {
 	name := fullMethod(e.method)
 	rules := b.rulesOf(e)
+	idle := b.file.Config.GetLimits().GetStreamIdleTimeout().AsDuration()
 	m := &call.Method{
-		Name:       name,
-		Desc:       e.method,
-		Stream:     grpc.StreamDesc{StreamName: string(e.method.Name()), ClientStreams: e.method.IsStreamingClient(), ServerStreams: e.method.IsStreamingServer()},
-		Upstream:   e.upstream,
-		StreamIdle: b.file.Config.GetLimits().GetStreamIdleTimeout().AsDuration(),
+		Name:          name,
+		Desc:          e.method,
+		Stream:        grpc.StreamDesc{StreamName: string(e.method.Name()), ClientStreams: e.method.IsStreamingClient(), ServerStreams: e.method.IsStreamingServer()},
+		Upstream:      e.upstream,
+		StreamIdle:    idle,
+		RequestWithin: shorter(e.effective.Policy.GetTimeout().AsDuration(), idle),
 	}
 	b.methods[name] = m
 	var err error
@@ -213,6 +216,14 @@ func (b *builder) add(e *exposed) error {
 		of: e, method: m, rules: rules, info: info, routes: make([]RouteInfo, len(rules)), bad: make([]error, len(rules)),
 	})
 	return nil
+}
+
+// shorter is the shorter of two time limits, of which zero is none.
+func shorter(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // guard puts the chain of policies in front of m's upstream.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/accesslog"
+	"github.com/gatehouse-dev/gatehouse/interceptors/admit"
 	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
 	"github.com/gatehouse-dev/gatehouse/interceptors/ip"
 	"github.com/gatehouse-dev/gatehouse/interceptors/recovery"
@@ -57,6 +59,11 @@ type toUpstream struct {
 
 func (r *rpc) unary() bool { return !r.desc.IsStreamingClient() && !r.desc.IsStreamingServer() }
 
+// capped reports whether the number of calls that run at once is bounded.
+func (r *rpc) capped() bool {
+	return slices.ContainsFunc(r.policy.GetConcurrency(), func(c *policyv1.Concurrency) bool { return !c.GetUnlimited() })
+}
+
 // chain is the ordered list of policies of one RPC, the outermost first: first
 // those of the call, then those of its upstream. Where routes choose among
 // several, the choice stands between the two, and each has a list of the second
@@ -76,13 +83,17 @@ func (p *parts) ofCall(r *rpc) ([]interceptors.Interceptor, error) {
 	c.addIf("", r.version.edge != nil, func() (interceptors.Interceptor, error) { return versionFor(r), nil })
 	// Who is refused without a look at credentials costs least.
 	c.addIf("ip", r.policy.GetIp() != nil, func() (interceptors.Interceptor, error) { return ip.New(r.policy.GetIp()) })
-	c.add("priority", p.shed.For(r.name, r.policy.GetPriority()), nil)
+	c.add("priority", p.shed.Precheck(r.name, r.policy.GetPriority()), nil) // takes no place yet
 	c.build("auth", func() (interceptors.Interceptor, error) { return p.authFor(r) })
 	c.addIf("rate_limit", len(r.policy.GetRateLimit()) > 0, func() (interceptors.Interceptor, error) { return p.limitsFor(r) })
-	c.addIf("concurrency", len(r.policy.GetConcurrency()) > 0, func() (interceptors.Interceptor, error) {
+	c.add("timeout", timeout.New(r.policy.GetTimeout().AsDuration()), nil) // bounds all that follows, every attempt together
+	places := p.shed.For(r.name, r.policy.GetPriority())
+	c.addIf("", r.capped() || r.unary() && places.Unary != nil, func() (interceptors.Interceptor, error) { return admit.New(), nil })
+	// A place is taken once the request is there, never while waiting for the client.
+	c.add("priority", places, nil)
+	c.addIf("concurrency", r.capped(), func() (interceptors.Interceptor, error) {
 		return p.caps.For(r.name, r.upstream, r.capsOfCall())
 	})
-	c.add("timeout", timeout.New(r.policy.GetTimeout().AsDuration()), nil) // bounds all that follows, every attempt together
 	return c.list, errors.Join(c.errs...)
 }
 
@@ -92,7 +103,7 @@ func (p *parts) ofUpstream(r *rpc) ([]interceptors.Interceptor, error) {
 	var c collector
 	c.addIf("", r.routed, func() (interceptors.Interceptor, error) { return p.metrics.Routed(r.name, r.upstream), nil })
 	c.add("", r.answers.Answers(), nil) // the metadata of all answers, from wherever they come
-	c.addIf("concurrency", r.routed && len(r.policy.GetConcurrency()) > 0, func() (interceptors.Interceptor, error) {
+	c.addIf("concurrency", r.routed && r.capped(), func() (interceptors.Interceptor, error) {
 		return p.caps.For(r.name, r.upstream, r.capsOfUpstream())
 	})
 	// What answers in the backend's place: a call that is answered here is not tried.

@@ -3237,8 +3237,8 @@ type Limits struct {
 	// How long a connection may be without requests.
 	// Default: `5m`.
 	IdleTimeout *durationpb.Duration `protobuf:"bytes,9,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
-	// How long a stream may be without messages in either direction. `0s` sets
-	// no bound.
+	// How long a stream may be without messages in either direction, and how long a
+	// client may take to send a request. `0s` sets no bound.
 	// Default: `5m`.
 	StreamIdleTimeout *durationpb.Duration `protobuf:"bytes,10,opt,name=stream_idle_timeout,json=streamIdleTimeout,proto3" json:"stream_idle_timeout,omitempty"`
 	// How long a client may take none of an answer: each 64 KiB of it has this

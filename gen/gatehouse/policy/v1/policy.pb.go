@@ -42,10 +42,11 @@ const (
 // not set is taken from the next source in the order of precedence.
 type Policy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How long a unary call may take, retries included. A client's earlier
-	// deadline stays, and what is left of the smaller one is sent on to the
-	// backend. Streams are bound by the client's deadline and by
-	// `limits.stream_idle_timeout`. `0s` sets no bound.
+	// How long a unary call may take, retries included, and how long a client may
+	// take to send the one request of a call. A client's earlier deadline stays,
+	// and what is left of the smaller one is sent on to the backend. Streams are
+	// bound by the client's deadline and by `limits.stream_idle_timeout`. `0s` sets
+	// no bound.
 	// Default: `0s`.
 	Timeout *durationpb.Duration `protobuf:"bytes,1,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	// Who may call. Required: an RPC without a rule is an error.
