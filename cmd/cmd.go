@@ -24,6 +24,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -44,6 +45,8 @@ type App struct {
 	Version string
 	// Stdin is what commands read; nil is the process's standard input.
 	Stdin io.Reader
+
+	libraries *libraries // nil: they log as they like
 }
 
 // gcPercent lets the heap grow to five times what is live before the garbage
@@ -63,6 +66,8 @@ func (a *App) Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	a.libraries = &libraries{stderr: os.Stderr}
+	a.libraries.adopt()
 	return a.Run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 }
 
@@ -77,11 +82,27 @@ func (a *App) Run(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(stderr, "gatehouse:", err)
+	within(func() { fmt.Fprintln(stderr, "gatehouse:", err) })
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return 2
 	}
 	return 1
+}
+
+// lastWords is how long the process waits for somebody to read why it ends.
+const lastWords = time.Second
+
+// within waits for write, and not for ever: nobody may be reading.
+func within(write func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		write()
+	}()
+	select {
+	case <-done:
+	case <-time.After(lastWords):
+	}
 }
 
 // usageError is a command line that makes no sense.
@@ -224,11 +245,16 @@ func (a *App) Serve(ctx context.Context, o gateway.Options, ready func(*server.S
 }
 
 func (a *App) serveWith(ctx context.Context, o gateway.Options, ready before) (err error) {
+	signal.Ignore(syscall.SIGPIPE) // a reader of the log that has ended ends nobody else
 	g, err := a.gateway(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, g.Close()) }()
+	if a.libraries != nil {
+		a.libraries.serving.Store(g)
+		defer a.libraries.serving.Store(nil)
+	}
 	srv, err := g.Listen()
 	if err != nil {
 		return err
@@ -237,6 +263,7 @@ func (a *App) serveWith(ctx context.Context, o gateway.Options, ready before) (e
 	for _, warning := range g.Warnings() {
 		g.Log().Warn(warning)
 	}
+	g.FlushLog() // before anything else is said
 	if err := ready(g.Log(), srv); err != nil {
 		return errors.Join(err, srv.Close())
 	}

@@ -9,31 +9,56 @@ package accesslog
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
+// Lines is a slog.Handler that takes a line's attributes as they are, which costs
+// less than a record. They are the caller's again when Line returns.
+type Lines interface {
+	Line(t time.Time, level slog.Level, message string, attrs []slog.Attr)
+}
+
 // New returns the policy; it writes to log at level Info, or Warn where the
-// upstream or the gateway is at fault.
-func New(log *slog.Logger) interceptors.Interceptor {
+// upstream or the gateway is at fault. Calls that failed by the client's own fault,
+// and those that a policy refused, cost a client little: admit, if not nil, tells
+// whether the line of one more from that peer is written.
+func New(log *slog.Logger, admit func(peer string) bool) interceptors.Interceptor {
+	p := &policy{log: log, admit: admit}
+	p.lines, _ = log.Handler().(Lines)
 	return interceptors.Observe("accesslog", func(ctx context.Context, _ string) (context.Context, func(error), error) {
 		c := call.From(ctx)
 		if c == nil || !log.Enabled(ctx, slog.LevelInfo) {
 			return ctx, nil, nil
 		}
-		return ctx, func(err error) { write(ctx, log, c, err) }, nil
+		return ctx, func(err error) { p.write(ctx, c, err) }, nil
 	})
 }
 
-func write(ctx context.Context, log *slog.Logger, c *call.Call, err error) {
-	var room [23]slog.Attr // for all there may be, so that nothing is allocated here
+type policy struct {
+	log   *slog.Logger
+	lines Lines // of log; nil if it takes records only
+	admit func(peer string) bool
+}
+
+// rooms have room for all attributes that there may be, so that nothing is
+// allocated for one call.
+var rooms = sync.Pool{New: func() any { return new([23]slog.Attr) }}
+
+func (p *policy) write(ctx context.Context, c *call.Call, err error) {
+	if err != nil && p.admit != nil && (call.FaultOf(err) == call.Client || call.PolicyOf(err) != "") && !p.admit(c.Peer) {
+		return
+	}
+	room := rooms.Get().(*[23]slog.Attr) //nolint:forcetypeassert // the pool holds nothing else
+	now := time.Now()
 	attrs := append(room[:0],
 		slog.String("method", c.Method),
 		slog.String("protocol", c.Protocol.String()),
 		slog.String("status", call.CodeName(call.CodeOf(err))),
-		slog.Duration("duration", time.Since(c.Start)),
+		slog.Duration("duration", now.Sub(c.Start)),
 		slog.Int64("bytes_in", c.In.Bytes()),
 		slog.Int64("bytes_out", c.Out.Bytes()),
 		slog.String("peer", c.Peer),
@@ -54,10 +79,15 @@ func write(ctx context.Context, log *slog.Logger, c *call.Call, err error) {
 			level = slog.LevelWarn
 		}
 	}
-	// LogAttrs would look up where it was called from, for nothing.
-	record := slog.NewRecord(time.Now(), level, "call", 0)
-	record.AddAttrs(attrs...)
-	_ = log.Handler().Handle(ctx, record) // there is nobody to tell
+	if p.lines != nil {
+		p.lines.Line(now, level, "call", attrs)
+	} else { // LogAttrs would look up where it was called from, for nothing.
+		record := slog.NewRecord(now, level, "call", 0)
+		record.AddAttrs(attrs...)
+		_ = p.log.Handler().Handle(ctx, record) // there is nobody to tell
+	}
+	clear(attrs) // they would keep what the call has
+	rooms.Put(room)
 }
 
 // appendKnown adds what not every call has.

@@ -39,7 +39,7 @@ func TestOneLineACall(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var out bytes.Buffer
-			conn := interceptors.Chain(calltest.Conn{}, accesslog.New(slog.New(slog.NewJSONHandler(&out, nil))))
+			conn := interceptors.Chain(calltest.Conn{}, accesslog.New(slog.New(slog.NewJSONHandler(&out, nil)), nil))
 			running := call.Call{
 				Method: c.Method, Protocol: c.Protocol, Binding: c.Binding, Upstream: c.Upstream,
 				Peer: c.Peer, RequestID: c.RequestID, TraceID: c.TraceID, Start: time.Now(),
@@ -73,7 +73,7 @@ func TestOneLineACall(t *testing.T) {
 func TestRepeatedAttemptsAreLogged(t *testing.T) {
 	for attempts, want := range []any{nil, nil, 2.0, 3.0} {
 		var out bytes.Buffer
-		conn := interceptors.Chain(calltest.Conn{}, accesslog.New(slog.New(slog.NewJSONHandler(&out, nil))))
+		conn := interceptors.Chain(calltest.Conn{}, accesslog.New(slog.New(slog.NewJSONHandler(&out, nil)), nil))
 		running := call.Call{Method: "/s/m", Start: time.Now()}
 		if err := conn.Invoke(call.With(t.Context(), &running), "/s/m", nil, nil); err != nil {
 			t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 )
 
 func BenchmarkAccessLog(b *testing.B) {
-	conn := interceptors.Chain(calltest.Conn{}, accesslog.New(slog.New(slog.DiscardHandler)))
+	conn := interceptors.Chain(calltest.Conn{}, accesslog.New(slog.New(slog.DiscardHandler), nil))
 	b.ReportAllocs()
 	for b.Loop() {
 		c := call.Call{

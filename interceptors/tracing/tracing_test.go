@@ -149,7 +149,7 @@ func newGateway(t *testing.T, tr *tracing.Tracing, fails error) *gateway {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cc.Close() })
-	line := accesslog.New(slog.New(slog.NewTextHandler(&g.log, nil)))
+	line := accesslog.New(slog.New(slog.NewTextHandler(&g.log, nil)), nil)
 	m := &call.Method{Name: method, Upstream: "shop", Conn: interceptors.Chain(upstream.NewConn("shop", cc), tr.For(method), line)}
 	refused := &call.Method{Conn: interceptors.Chain(call.Refuser{}, tr.For(""), line)}
 	template, err := httprule.Parse("/v1/things")

@@ -41,6 +41,7 @@ var arrows = []row{
 	{pattern: "internal/upstream", ours: []string{"gen", "internal/call", "internal/files"}},
 	{pattern: "internal/remember"},
 	{pattern: "internal/certs", ours: []string{"internal/files"}},
+	{pattern: "internal/logging", ours: []string{"gen", "internal/call"}},
 	{pattern: "internal/compat"},
 	{pattern: "internal/schema", ours: []string{"gen", "internal/files"}},
 	{pattern: "internal/config", ours: []string{"gen", "internal/files", "internal/schema"}},

@@ -18,7 +18,7 @@ func Default() *configv1.Config {
 		Listeners: &configv1.Listeners{
 			Http:  &configv1.HttpListener{Address: "127.0.0.1:8080"},
 			Grpc:  &configv1.Listener{Address: "127.0.0.1:9090"},
-			Admin: &configv1.Listener{Address: "127.0.0.1:9901"},
+			Admin: &configv1.AdminListener{Address: "127.0.0.1:9901"},
 		},
 		Json:   &configv1.Json{Profile: configv1.Json_PROFILE_PROTO3},
 		Errors: &configv1.Errors{},
@@ -41,9 +41,11 @@ func Default() *configv1.Config {
 			Delay:   durationpb.New(0),
 		},
 		Log: &configv1.Log{
-			Level:  configv1.Log_LEVEL_INFO,
-			Format: configv1.Log_FORMAT_TEXT,
-			Access: new(true),
+			Level:     configv1.Log_LEVEL_INFO,
+			Format:    configv1.Log_FORMAT_TEXT,
+			Access:    new(true),
+			WhenFull:  configv1.Log_WHEN_FULL_DROP,
+			PeerLines: proto.Uint32(20),
 		},
 		Shedding:        &configv1.Shedding{MinLimit: proto.Uint32(20), MaxLimit: proto.Uint32(1000)},
 		Answers:         &configv1.Answers{MaxBytes: proto.Int64(64 << 20)},

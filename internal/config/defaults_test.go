@@ -45,6 +45,8 @@ var defaults = map[string]string{
 	"log.level":                      "info",
 	"log.format":                     "text",
 	"log.access":                     "true",
+	"log.when_full":                  "drop",
+	"log.peer_lines":                 "20",
 	"listeners.http.tls.min_version": `"1.2"`,
 
 	"upstreams.retry_budget.max_tokens":  "10",

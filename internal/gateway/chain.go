@@ -28,6 +28,8 @@ type parts struct {
 	log    *slog.Logger         // the gateway's own
 	access *slog.Logger         // one line a call; nil for none
 	custom []interceptors.Interceptor
+	// admitLine bounds the lines of one peer; nil for no bound.
+	admitLine func(peer string) bool
 }
 
 // rpc is one RPC as its policies see it.
@@ -134,7 +136,7 @@ func (p *parts) ofUpstream(r *rpc) ([]interceptors.Interceptor, error) {
 func (p *parts) observers(method string) []interceptors.Interceptor {
 	list := []interceptors.Interceptor{p.tracing.For(method)} // outermost: a call from inside the process has its trace from here
 	if p.access != nil {
-		list = append(list, accesslog.New(p.access))
+		list = append(list, accesslog.New(p.access, p.admitLine))
 	}
 	return append(list, p.metrics.For(method))
 }

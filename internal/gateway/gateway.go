@@ -26,6 +26,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/certs"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/logging"
 	"github.com/gatehouse-dev/gatehouse/internal/server"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
@@ -62,7 +63,7 @@ type Gateway struct {
 	listeners  [3]server.Listener // HTTP, gRPC, admin
 	sockets    server.Sockets     // nil: none
 	openAPI    []byte             // where the configuration names no file
-	flush      func()             // of the lines of calls
+	lines      *logging.Log       // nil: written by Options.Log
 	reload     reload
 
 	building sync.Mutex // one table at a time
@@ -114,32 +115,65 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g.collectors = &collectors{Registerer: g.registry}
 	g.dropped = newDroppedHeaders()
 	g.registry.MustRegister(g.dropped.total, promcollectors.NewGoCollector(), promcollectors.NewProcessCollector(promcollectors.ProcessCollectorOpts{}), upstreamMetrics{g})
-	g.parts, g.flush = newParts(o)
 	var err error
-	if g.certs, err = certs.New(certs.Options{Log: g.parts.log, Registerer: g.registry}); err != nil {
+	if g.parts, g.lines, err = newParts(o, g.registry); err != nil {
 		return nil, err
 	}
-	if err = g.reload.begin(g, o); err != nil {
-		return nil, err
-	}
-	if g.parts.state, err = newState(ctx, o.Config, g.certs, g.collectors, g.parts.log, o.Version); err != nil {
-		return nil, err
-	}
-	if g.listeners, err = readListeners(g.certs, o.Config.Config.GetListeners()); err != nil {
-		return nil, errors.Join(err, g.Close())
-	}
-	if _, err := g.attempt(ctx, AtStart, func() (*config.File, error) { return o.Config, nil }); err != nil {
+	if err = g.begin(ctx, o); err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
 	return g, nil
 }
 
-// Close ends the connections to the upstreams and writes what waits to be logged.
-func (g *Gateway) Close() error {
-	g.flush()
-	err := errors.Join(g.parts.mirrors.Close(), g.closeLeases()) // copies end before their connections
+// begin makes what outlives a table, and the first table. After an error Close ends
+// what there is.
+func (g *Gateway) begin(ctx context.Context, o Options) (err error) {
+	if g.certs, err = certs.New(certs.Options{Log: g.parts.log, Registerer: g.registry}); err != nil {
+		return err
+	}
+	if err = g.reload.begin(g, o); err != nil {
+		return err
+	}
+	if g.parts.state, err = newState(ctx, o.Config, g.certs, g.collectors, g.parts.log, o.Version); err != nil {
+		return err
+	}
+	if g.listeners, err = readListeners(g.certs, o.Config.Config.GetListeners()); err != nil {
+		return err
+	}
+	_, err = g.attempt(ctx, AtStart, func() (*config.File, error) { return o.Config, nil })
+	return err
+}
+
+// flushTime bounds the wait for whoever reads the log.
+const flushTime = time.Second
+
+// Close ends the connections to the upstreams and writes what waits to be logged,
+// unless the reader of the log does not take it within a second.
+func (g *Gateway) Close() (err error) {
+	if g.lines != nil {
+		defer g.lines.Close(flushTime)
+	}
+	if g.parts.state == nil {
+		return nil // nothing was begun
+	}
+	err = errors.Join(g.parts.mirrors.Close(), g.closeLeases()) // copies end before their connections
 	g.behind.Wait()
 	return errors.Join(err, g.parts.close())
+}
+
+// FlushLog returns when what was logged so far is written, or after a second.
+func (g *Gateway) FlushLog() {
+	if g.lines != nil {
+		g.lines.Flush(flushTime)
+	}
+}
+
+// stopWaiting is called when the gateway is asked to stop: no call waits for the
+// reader of the log much longer.
+func (g *Gateway) stopWaiting() {
+	if g.lines != nil {
+		g.lines.StopWaiting(flushTime)
+	}
 }
 
 // Breakers lists the state of all circuit breakers.

@@ -30,7 +30,7 @@ func (g *Gateway) Listen() (*server.Server, error) {
 		},
 		Log:     g.parts.log,
 		NewGRPC: func(opts ...grpc.ServerOption) *grpc.Server { return g.newGRPC(settings, health, opts) },
-		OnDrain: health.drain, OnDrained: g.flush, Sockets: g.sockets,
+		OnStop:  g.stopWaiting, OnDrain: health.drain, OnDrained: g.FlushLog, Sockets: g.sockets,
 		NewHTTP: edge.Handler(settings),
 		Admin: &server.Admin{
 			Metrics: g.registry, Health: g.health,

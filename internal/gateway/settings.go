@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -14,28 +15,27 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/files"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
+	"github.com/gatehouse-dev/gatehouse/internal/logging"
 	"github.com/gatehouse-dev/gatehouse/internal/transcode"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
 
-// newParts makes what the policies share. The lines of calls are gathered; what
-// the gateway has to say itself is written at once.
-func newParts(o Options) (p parts, flush func()) {
+// newParts makes what the policies share. The log is nil if somebody else writes
+// what is logged.
+func newParts(o Options, reg prometheus.Registerer) (p parts, _ *logging.Log, err error) {
 	conf := o.Config.Config.GetLog()
-	p = parts{log: o.Log, custom: o.Custom}
-	if p.log == nil {
-		p.log = newLog(conf, o.LogTo)
+	p = parts{log: o.Log, access: o.Log, custom: o.Custom}
+	var log *logging.Log
+	if o.Log == nil {
+		if log, err = logging.New(conf, o.LogTo, reg); err != nil {
+			return p, nil, err
+		}
+		p.log, p.access, p.admitLine = log.Own(), log.Calls(), log.Admit
 	}
 	if !conf.GetAccess() {
-		return p, func() {}
+		p.access = nil
 	}
-	if o.Log != nil {
-		p.access = o.Log
-		return p, func() {}
-	}
-	lines := newGathered(o.LogTo)
-	p.access = newLines(conf, lines)
-	return p, lines.Flush
+	return p, log, nil
 }
 
 // dial connects to one upstream as configured.

@@ -54,9 +54,11 @@ type Change func(*configv1.Config)
 // Config is the configuration of a gateway whose only upstream, "shop", is at
 // backend and serves all of the shop's contract.
 func Config(backend string, changes ...Change) *configv1.Config {
-	listener := func() *configv1.Listener { return &configv1.Listener{Address: "127.0.0.1:0"} }
 	c := &configv1.Config{
-		Listeners: &configv1.Listeners{Http: &configv1.HttpListener{Address: "127.0.0.1:0"}, Grpc: listener(), Admin: listener()},
+		Listeners: &configv1.Listeners{
+			Http: &configv1.HttpListener{Address: "127.0.0.1:0"}, Grpc: &configv1.Listener{Address: "127.0.0.1:0"},
+			Admin: &configv1.AdminListener{Address: "127.0.0.1:0"},
+		},
 		Upstreams: []*configv1.Upstream{{
 			Name: "shop", Target: "passthrough:///" + backend,
 			Schema: &configv1.Schema{Source: &configv1.Schema_Linked{Linked: true}},

@@ -23,6 +23,9 @@ const (
 func (s *Server) drain(handedOver bool) {
 	o := &s.options
 	s.leaving.Store(true)
+	if o.OnStop != nil {
+		o.OnStop()
+	}
 	o.Log.Info("draining", "delay", o.Drain.Delay, "timeout", o.Drain.Timeout, "handed_over", handedOver)
 	if handedOver {
 		s.drainBeside()

@@ -54,6 +54,9 @@ type Options struct {
 	Admin *Admin
 	// Sockets gives listeners that are open already; nil has none.
 	Sockets Sockets
+	// OnStop, if set, is called as soon as the server is asked to stop. It must not
+	// wait for anything.
+	OnStop func()
 	// OnDrain, if set, is told when new calls are not welcome any more.
 	OnDrain func()
 	// OnDrained, if not nil, is called when the last call has ended.

@@ -80,7 +80,7 @@ func (x ServerTls_Version) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ServerTls_Version.Descriptor instead.
 func (ServerTls_Version) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{15, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{17, 0}
 }
 
 // A way to choose.
@@ -142,7 +142,7 @@ func (x Balancing_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Balancing_Kind.Descriptor instead.
 func (Balancing_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{18, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{20, 0}
 }
 
 // What becomes of bindings that cannot be served.
@@ -195,7 +195,7 @@ func (x Exposure_BadRules) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Exposure_BadRules.Descriptor instead.
 func (Exposure_BadRules) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{24, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{26, 0}
 }
 
 // A set of defaults for the fields below.
@@ -250,7 +250,7 @@ func (x Json_Profile) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Json_Profile.Descriptor instead.
 func (Json_Profile) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{29, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{31, 0}
 }
 
 // The form of an error's body.
@@ -308,7 +308,7 @@ func (x Errors_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Errors_Format.Descriptor instead.
 func (Errors_Format) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{30, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{32, 0}
 }
 
 // How much.
@@ -369,7 +369,7 @@ func (x Log_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Level.Descriptor instead.
 func (Log_Level) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{34, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{36, 0}
 }
 
 // The form of a line.
@@ -422,7 +422,60 @@ func (x Log_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Format.Descriptor instead.
 func (Log_Format) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{34, 1}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{36, 1}
+}
+
+// What becomes of a line for which there is no room.
+type Log_WhenFull int32
+
+const (
+	// The default.
+	Log_WHEN_FULL_UNSPECIFIED Log_WhenFull = 0
+	// It is dropped and counted.
+	Log_WHEN_FULL_DROP Log_WhenFull = 1
+	// What it tells of waits, calls included.
+	Log_WHEN_FULL_WAIT Log_WhenFull = 2
+)
+
+// Enum value maps for Log_WhenFull.
+var (
+	Log_WhenFull_name = map[int32]string{
+		0: "WHEN_FULL_UNSPECIFIED",
+		1: "WHEN_FULL_DROP",
+		2: "WHEN_FULL_WAIT",
+	}
+	Log_WhenFull_value = map[string]int32{
+		"WHEN_FULL_UNSPECIFIED": 0,
+		"WHEN_FULL_DROP":        1,
+		"WHEN_FULL_WAIT":        2,
+	}
+)
+
+func (x Log_WhenFull) Enum() *Log_WhenFull {
+	p := new(Log_WhenFull)
+	*p = x
+	return p
+}
+
+func (x Log_WhenFull) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Log_WhenFull) Descriptor() protoreflect.EnumDescriptor {
+	return file_gatehouse_config_v1_config_proto_enumTypes[7].Descriptor()
+}
+
+func (Log_WhenFull) Type() protoreflect.EnumType {
+	return &file_gatehouse_config_v1_config_proto_enumTypes[7]
+}
+
+func (x Log_WhenFull) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Log_WhenFull.Descriptor instead.
+func (Log_WhenFull) EnumDescriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{36, 2}
 }
 
 // Config is the whole file. What it does not set has the default named at the
@@ -471,7 +524,9 @@ type Config struct {
 	// say it, or say it otherwise.
 	Compose []*v11.Composition `protobuf:"bytes,19,rep,name=compose,proto3" json:"compose,omitempty"`
 	// How the paths of HTTP requests are read.
-	Paths         *Paths `protobuf:"bytes,20,opt,name=paths,proto3" json:"paths,omitempty"`
+	Paths *Paths `protobuf:"bytes,20,opt,name=paths,proto3" json:"paths,omitempty"`
+	// What gRPC clients may learn of the contract from the gateway itself.
+	Reflection    *Reflection `protobuf:"bytes,21,opt,name=reflection,proto3" json:"reflection,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -646,6 +701,63 @@ func (x *Config) GetPaths() *Paths {
 	return nil
 }
 
+func (x *Config) GetReflection() *Reflection {
+	if x != nil {
+		return x.Reflection
+	}
+	return nil
+}
+
+// Reflection is gRPC server reflection (v1 and v1alpha), by which tools such as
+// grpcurl find the RPCs that are exposed and the messages of these. It shows
+// nothing else, and no comments. It stands outside of the policies of RPCs: whoever
+// reaches a listener may ask.
+type Reflection struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Do not serve it.
+	// Default: `false`.
+	Disabled      bool `protobuf:"varint,1,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reflection) Reset() {
+	*x = Reflection{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reflection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reflection) ProtoMessage() {}
+
+func (x *Reflection) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reflection.ProtoReflect.Descriptor instead.
+func (*Reflection) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Reflection) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
 // Paths tells how the paths of HTTP requests are read.
 type Paths struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -663,7 +775,7 @@ type Paths struct {
 
 func (x *Paths) Reset() {
 	*x = Paths{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[1]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -675,7 +787,7 @@ func (x *Paths) String() string {
 func (*Paths) ProtoMessage() {}
 
 func (x *Paths) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[1]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -688,7 +800,7 @@ func (x *Paths) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Paths.ProtoReflect.Descriptor instead.
 func (*Paths) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{1}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Paths) GetKeepReserved() bool {
@@ -725,7 +837,7 @@ type Versions struct {
 
 func (x *Versions) Reset() {
 	*x = Versions{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[2]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -737,7 +849,7 @@ func (x *Versions) String() string {
 func (*Versions) ProtoMessage() {}
 
 func (x *Versions) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[2]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -750,7 +862,7 @@ func (x *Versions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Versions.ProtoReflect.Descriptor instead.
 func (*Versions) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{2}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Versions) GetName() string {
@@ -806,7 +918,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[3]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -818,7 +930,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[3]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -831,7 +943,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{3}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Version) GetName() string {
@@ -879,7 +991,7 @@ type Deprecation struct {
 
 func (x *Deprecation) Reset() {
 	*x = Deprecation{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[4]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +1003,7 @@ func (x *Deprecation) String() string {
 func (*Deprecation) ProtoMessage() {}
 
 func (x *Deprecation) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[4]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,7 +1016,7 @@ func (x *Deprecation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deprecation.ProtoReflect.Descriptor instead.
 func (*Deprecation) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{4}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Deprecation) GetDate() string {
@@ -963,7 +1075,7 @@ type Reload struct {
 
 func (x *Reload) Reset() {
 	*x = Reload{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[5]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -975,7 +1087,7 @@ func (x *Reload) String() string {
 func (*Reload) ProtoMessage() {}
 
 func (x *Reload) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[5]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -988,7 +1100,7 @@ func (x *Reload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reload.ProtoReflect.Descriptor instead.
 func (*Reload) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{5}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Reload) GetDisabled() bool {
@@ -1054,7 +1166,7 @@ type Redis struct {
 
 func (x *Redis) Reset() {
 	*x = Redis{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[6]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1066,7 +1178,7 @@ func (x *Redis) String() string {
 func (*Redis) ProtoMessage() {}
 
 func (x *Redis) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[6]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1079,7 +1191,7 @@ func (x *Redis) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redis.ProtoReflect.Descriptor instead.
 func (*Redis) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Redis) GetAddresses() []string {
@@ -1150,7 +1262,7 @@ type Shedding struct {
 
 func (x *Shedding) Reset() {
 	*x = Shedding{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[7]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1162,7 +1274,7 @@ func (x *Shedding) String() string {
 func (*Shedding) ProtoMessage() {}
 
 func (x *Shedding) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[7]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1175,7 +1287,7 @@ func (x *Shedding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shedding.ProtoReflect.Descriptor instead.
 func (*Shedding) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Shedding) GetEnabled() bool {
@@ -1212,7 +1324,7 @@ type Answers struct {
 
 func (x *Answers) Reset() {
 	*x = Answers{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[8]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1224,7 +1336,7 @@ func (x *Answers) String() string {
 func (*Answers) ProtoMessage() {}
 
 func (x *Answers) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[8]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1237,7 +1349,7 @@ func (x *Answers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answers.ProtoReflect.Descriptor instead.
 func (*Answers) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Answers) GetMaxBytes() int64 {
@@ -1273,7 +1385,7 @@ type Cors struct {
 
 func (x *Cors) Reset() {
 	*x = Cors{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[9]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1285,7 +1397,7 @@ func (x *Cors) String() string {
 func (*Cors) ProtoMessage() {}
 
 func (x *Cors) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[9]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1298,7 +1410,7 @@ func (x *Cors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cors.ProtoReflect.Descriptor instead.
 func (*Cors) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Cors) GetAllowOrigins() []string {
@@ -1352,7 +1464,7 @@ type SecurityHeaders struct {
 
 func (x *SecurityHeaders) Reset() {
 	*x = SecurityHeaders{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[10]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1364,7 +1476,7 @@ func (x *SecurityHeaders) String() string {
 func (*SecurityHeaders) ProtoMessage() {}
 
 func (x *SecurityHeaders) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[10]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1377,7 +1489,7 @@ func (x *SecurityHeaders) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecurityHeaders.ProtoReflect.Descriptor instead.
 func (*SecurityHeaders) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SecurityHeaders) GetDisabled() bool {
@@ -1417,7 +1529,7 @@ type Tracing struct {
 
 func (x *Tracing) Reset() {
 	*x = Tracing{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[11]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1429,7 +1541,7 @@ func (x *Tracing) String() string {
 func (*Tracing) ProtoMessage() {}
 
 func (x *Tracing) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[11]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1442,7 +1554,7 @@ func (x *Tracing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tracing.ProtoReflect.Descriptor instead.
 func (*Tracing) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Tracing) GetOtlpEndpoint() string {
@@ -1481,14 +1593,14 @@ type Listeners struct {
 	// Native gRPC, the cheaper way per call.
 	Grpc *Listener `protobuf:"bytes,2,opt,name=grpc,proto3" json:"grpc,omitempty"`
 	// Health, readiness, metrics and the list of routes. Never public.
-	Admin         *Listener `protobuf:"bytes,3,opt,name=admin,proto3" json:"admin,omitempty"`
+	Admin         *AdminListener `protobuf:"bytes,3,opt,name=admin,proto3" json:"admin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Listeners) Reset() {
 	*x = Listeners{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[12]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1500,7 +1612,7 @@ func (x *Listeners) String() string {
 func (*Listeners) ProtoMessage() {}
 
 func (x *Listeners) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[12]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1513,7 +1625,7 @@ func (x *Listeners) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listeners.ProtoReflect.Descriptor instead.
 func (*Listeners) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Listeners) GetHttp() *HttpListener {
@@ -1530,7 +1642,7 @@ func (x *Listeners) GetGrpc() *Listener {
 	return nil
 }
 
-func (x *Listeners) GetAdmin() *Listener {
+func (x *Listeners) GetAdmin() *AdminListener {
 	if x != nil {
 		return x.Admin
 	}
@@ -1558,7 +1670,7 @@ type HttpListener struct {
 
 func (x *HttpListener) Reset() {
 	*x = HttpListener{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[13]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1570,7 +1682,7 @@ func (x *HttpListener) String() string {
 func (*HttpListener) ProtoMessage() {}
 
 func (x *HttpListener) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[13]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1583,7 +1695,7 @@ func (x *HttpListener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpListener.ProtoReflect.Descriptor instead.
 func (*HttpListener) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *HttpListener) GetAddress() string {
@@ -1614,11 +1726,11 @@ func (x *HttpListener) GetTrustedProxies() []string {
 	return nil
 }
 
-// Listener is one address.
+// Listener is the listener for native gRPC.
 type Listener struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// `host:port`. Without a host, all interfaces; port 0 takes a free one.
-	// Default: `127.0.0.1:9090` for grpc, `127.0.0.1:9901` for admin.
+	// Default: `127.0.0.1:9090`.
 	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
 	// Serve TLS. Without it, the listener speaks in the clear.
 	Tls *ServerTls `protobuf:"bytes,2,opt,name=tls,proto3" json:"tls,omitempty"`
@@ -1631,7 +1743,7 @@ type Listener struct {
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[14]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1643,7 +1755,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[14]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1656,7 +1768,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Listener) GetAddress() string {
@@ -1680,6 +1792,86 @@ func (x *Listener) GetDisabled() bool {
 	return false
 }
 
+// AdminListener is the listener for those who run the gateway.
+type AdminListener struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `host:port`. Without a host, all interfaces; port 0 takes a free one.
+	// Default: `127.0.0.1:9901`.
+	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// Serve TLS. Without it, the listener speaks in the clear.
+	Tls *ServerTls `protobuf:"bytes,2,opt,name=tls,proto3" json:"tls,omitempty"`
+	// Do not listen.
+	// Default: `false`.
+	Disabled bool `protobuf:"varint,3,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	// The names under which it may be asked, beside `localhost` and all names below
+	// it: `gatehouse-admin.ops.svc`, or all that end so: `*.example.com`. Ports and
+	// case do not matter. A request for another name gets 421, because a web page can
+	// have its own name point here (DNS rebinding) and read what it must not.
+	// Addresses need no entry.
+	// Default: no other names.
+	Hosts         []string `protobuf:"bytes,4,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdminListener) Reset() {
+	*x = AdminListener{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdminListener) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdminListener) ProtoMessage() {}
+
+func (x *AdminListener) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdminListener.ProtoReflect.Descriptor instead.
+func (*AdminListener) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *AdminListener) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *AdminListener) GetTls() *ServerTls {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+func (x *AdminListener) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+func (x *AdminListener) GetHosts() []string {
+	if x != nil {
+		return x.Hosts
+	}
+	return nil
+}
+
 // ServerTls is TLS towards clients.
 type ServerTls struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1699,7 +1891,7 @@ type ServerTls struct {
 
 func (x *ServerTls) Reset() {
 	*x = ServerTls{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[15]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1711,7 +1903,7 @@ func (x *ServerTls) String() string {
 func (*ServerTls) ProtoMessage() {}
 
 func (x *ServerTls) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[15]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1724,7 +1916,7 @@ func (x *ServerTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerTls.ProtoReflect.Descriptor instead.
 func (*ServerTls) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ServerTls) GetCertFile() string {
@@ -1818,7 +2010,7 @@ type Upstream struct {
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[16]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1830,7 +2022,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[16]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1843,7 +2035,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Upstream) GetName() string {
@@ -1987,7 +2179,7 @@ type Address struct {
 
 func (x *Address) Reset() {
 	*x = Address{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[17]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1999,7 +2191,7 @@ func (x *Address) String() string {
 func (*Address) ProtoMessage() {}
 
 func (x *Address) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[17]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2012,7 +2204,7 @@ func (x *Address) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Address.ProtoReflect.Descriptor instead.
 func (*Address) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Address) GetAddress() string {
@@ -2058,7 +2250,7 @@ type Balancing struct {
 
 func (x *Balancing) Reset() {
 	*x = Balancing{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[18]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2070,7 +2262,7 @@ func (x *Balancing) String() string {
 func (*Balancing) ProtoMessage() {}
 
 func (x *Balancing) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[18]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2083,7 +2275,7 @@ func (x *Balancing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Balancing.ProtoReflect.Descriptor instead.
 func (*Balancing) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Balancing) GetKind() Balancing_Kind {
@@ -2136,7 +2328,7 @@ type HealthCheck struct {
 
 func (x *HealthCheck) Reset() {
 	*x = HealthCheck{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[19]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2148,7 +2340,7 @@ func (x *HealthCheck) String() string {
 func (*HealthCheck) ProtoMessage() {}
 
 func (x *HealthCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[19]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2161,7 +2353,7 @@ func (x *HealthCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
 func (*HealthCheck) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *HealthCheck) GetService() string {
@@ -2214,7 +2406,7 @@ type Outliers struct {
 
 func (x *Outliers) Reset() {
 	*x = Outliers{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[20]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2226,7 +2418,7 @@ func (x *Outliers) String() string {
 func (*Outliers) ProtoMessage() {}
 
 func (x *Outliers) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[20]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2239,7 +2431,7 @@ func (x *Outliers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outliers.ProtoReflect.Descriptor instead.
 func (*Outliers) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Outliers) GetInterval() *durationpb.Duration {
@@ -2315,7 +2507,7 @@ type Schema struct {
 
 func (x *Schema) Reset() {
 	*x = Schema{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[21]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2327,7 +2519,7 @@ func (x *Schema) String() string {
 func (*Schema) ProtoMessage() {}
 
 func (x *Schema) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[21]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2340,7 +2532,7 @@ func (x *Schema) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schema.ProtoReflect.Descriptor instead.
 func (*Schema) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Schema) GetSource() isSchema_Source {
@@ -2424,7 +2616,7 @@ type UpstreamTls struct {
 
 func (x *UpstreamTls) Reset() {
 	*x = UpstreamTls{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[22]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2436,7 +2628,7 @@ func (x *UpstreamTls) String() string {
 func (*UpstreamTls) ProtoMessage() {}
 
 func (x *UpstreamTls) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[22]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2449,7 +2641,7 @@ func (x *UpstreamTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamTls.ProtoReflect.Descriptor instead.
 func (*UpstreamTls) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *UpstreamTls) GetCaFile() string {
@@ -2498,7 +2690,7 @@ type Keepalive struct {
 
 func (x *Keepalive) Reset() {
 	*x = Keepalive{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[23]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2510,7 +2702,7 @@ func (x *Keepalive) String() string {
 func (*Keepalive) ProtoMessage() {}
 
 func (x *Keepalive) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[23]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2523,7 +2715,7 @@ func (x *Keepalive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keepalive.ProtoReflect.Descriptor instead.
 func (*Keepalive) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Keepalive) GetTime() *durationpb.Duration {
@@ -2595,7 +2787,7 @@ type Exposure struct {
 
 func (x *Exposure) Reset() {
 	*x = Exposure{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[24]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2607,7 +2799,7 @@ func (x *Exposure) String() string {
 func (*Exposure) ProtoMessage() {}
 
 func (x *Exposure) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[24]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2620,7 +2812,7 @@ func (x *Exposure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exposure.ProtoReflect.Descriptor instead.
 func (*Exposure) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Exposure) GetSelect() string {
@@ -2738,7 +2930,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[25]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2750,7 +2942,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[25]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2763,7 +2955,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Route) GetUpstream() string {
@@ -2851,7 +3043,7 @@ type Mirror struct {
 
 func (x *Mirror) Reset() {
 	*x = Mirror{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[26]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2863,7 +3055,7 @@ func (x *Mirror) String() string {
 func (*Mirror) ProtoMessage() {}
 
 func (x *Mirror) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[26]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2876,7 +3068,7 @@ func (x *Mirror) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mirror.ProtoReflect.Descriptor instead.
 func (*Mirror) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{26}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Mirror) GetUpstream() string {
@@ -2930,7 +3122,7 @@ type Rewrite struct {
 
 func (x *Rewrite) Reset() {
 	*x = Rewrite{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[27]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2942,7 +3134,7 @@ func (x *Rewrite) String() string {
 func (*Rewrite) ProtoMessage() {}
 
 func (x *Rewrite) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[27]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2955,7 +3147,7 @@ func (x *Rewrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rewrite.ProtoReflect.Descriptor instead.
 func (*Rewrite) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{27}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Rewrite) GetRequest() *Changes {
@@ -2990,7 +3182,7 @@ type Changes struct {
 
 func (x *Changes) Reset() {
 	*x = Changes{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[28]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3002,7 +3194,7 @@ func (x *Changes) String() string {
 func (*Changes) ProtoMessage() {}
 
 func (x *Changes) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[28]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3015,7 +3207,7 @@ func (x *Changes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Changes.ProtoReflect.Descriptor instead.
 func (*Changes) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{28}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Changes) GetRemove() []string {
@@ -3073,7 +3265,7 @@ type Json struct {
 
 func (x *Json) Reset() {
 	*x = Json{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[29]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3085,7 +3277,7 @@ func (x *Json) String() string {
 func (*Json) ProtoMessage() {}
 
 func (x *Json) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[29]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3098,7 +3290,7 @@ func (x *Json) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Json.ProtoReflect.Descriptor instead.
 func (*Json) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{29}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Json) GetProfile() Json_Profile {
@@ -3169,7 +3361,7 @@ type Errors struct {
 
 func (x *Errors) Reset() {
 	*x = Errors{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[30]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3181,7 +3373,7 @@ func (x *Errors) String() string {
 func (*Errors) ProtoMessage() {}
 
 func (x *Errors) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[30]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3194,7 +3386,7 @@ func (x *Errors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Errors.ProtoReflect.Descriptor instead.
 func (*Errors) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{30}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Errors) GetFormat() Errors_Format {
@@ -3263,7 +3455,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[31]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3275,7 +3467,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[31]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3288,7 +3480,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{31}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Limits) GetMaxBodyBytes() int64 {
@@ -3399,7 +3591,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[32]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3411,7 +3603,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[32]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3424,7 +3616,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{32}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Drain) GetTimeout() *durationpb.Duration {
@@ -3452,7 +3644,7 @@ type OpenApi struct {
 
 func (x *OpenApi) Reset() {
 	*x = OpenApi{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[33]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3464,7 +3656,7 @@ func (x *OpenApi) String() string {
 func (*OpenApi) ProtoMessage() {}
 
 func (x *OpenApi) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[33]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3477,7 +3669,7 @@ func (x *OpenApi) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenApi.ProtoReflect.Descriptor instead.
 func (*OpenApi) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{33}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *OpenApi) GetFile() string {
@@ -3498,14 +3690,29 @@ type Log struct {
 	Format Log_Format `protobuf:"varint,2,opt,name=format,proto3,enum=gatehouse.config.v1.Log_Format" json:"format,omitempty"`
 	// Log one line for each call.
 	// Default: `true`.
-	Access        *bool `protobuf:"varint,3,opt,name=access,proto3,oneof" json:"access,omitempty"`
+	Access *bool `protobuf:"varint,3,opt,name=access,proto3,oneof" json:"access,omitempty"`
+	// What becomes of a line when whoever reads the log is too slow or has stopped
+	// and 4 MiB of lines wait for it. `drop` drops the line, counts it in
+	// `gatehouse_log_dropped_lines_total`, and logs how many were dropped once there
+	// is room. `wait` loses no line, and calls wait for the reader; on SIGTERM they
+	// stop to wait after a second.
+	// Default: `drop`.
+	WhenFull Log_WhenFull `protobuf:"varint,4,opt,name=when_full,json=whenFull,proto3,enum=gatehouse.config.v1.Log_WhenFull" json:"when_full,omitempty"`
+	// The lines a second about calls of one client address that failed by the
+	// client's own fault or were refused by a policy, and as many again of the
+	// gateway's own about it; those of ten seconds may come at once. One more is
+	// counted, and a line every ten seconds has the sum. IPv6 addresses count by
+	// their /64. Calls that succeed, and those that the backend or the gateway
+	// failed, are always logged. `0` sets no bound.
+	// Default: `20`.
+	PeerLines     *uint32 `protobuf:"varint,5,opt,name=peer_lines,json=peerLines,proto3,oneof" json:"peer_lines,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[34]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3517,7 +3724,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[34]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3530,7 +3737,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{34}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Log) GetLevel() Log_Level {
@@ -3554,11 +3761,25 @@ func (x *Log) GetAccess() bool {
 	return false
 }
 
+func (x *Log) GetWhenFull() Log_WhenFull {
+	if x != nil {
+		return x.WhenFull
+	}
+	return Log_WHEN_FULL_UNSPECIFIED
+}
+
+func (x *Log) GetPeerLines() uint32 {
+	if x != nil && x.PeerLines != nil {
+		return *x.PeerLines
+	}
+	return 0
+}
+
 var File_gatehouse_config_v1_config_proto protoreflect.FileDescriptor
 
 const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\n" +
-	" gatehouse/config/v1/config.proto\x12\x13gatehouse.config.v1\x1a\x1bbuf/validate/validate.proto\x1a\"gatehouse/compose/v1/compose.proto\x1a\x1egatehouse/policy/v1/auth.proto\x1a gatehouse/policy/v1/policy.proto\x1a$gatehouse/policy/v1/resilience.proto\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\"\x85\t\n" +
+	" gatehouse/config/v1/config.proto\x12\x13gatehouse.config.v1\x1a\x1bbuf/validate/validate.proto\x1a\"gatehouse/compose/v1/compose.proto\x1a\x1egatehouse/policy/v1/auth.proto\x1a gatehouse/policy/v1/policy.proto\x1a$gatehouse/policy/v1/resilience.proto\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc6\t\n" +
 	"\x06Config\x12<\n" +
 	"\tlisteners\x18\x01 \x01(\v2\x1e.gatehouse.config.v1.ListenersR\tlisteners\x12E\n" +
 	"\tupstreams\x18\x02 \x03(\v2\x1d.gatehouse.config.v1.UpstreamB\b\xbaH\x05\x92\x01\x02\b\x01R\tupstreams\x12?\n" +
@@ -3580,7 +3801,13 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\bversions\x18\x11 \x03(\v2\x1d.gatehouse.config.v1.VersionsR\bversions\x123\n" +
 	"\x06reload\x18\x12 \x01(\v2\x1b.gatehouse.config.v1.ReloadR\x06reload\x12;\n" +
 	"\acompose\x18\x13 \x03(\v2!.gatehouse.compose.v1.CompositionR\acompose\x120\n" +
-	"\x05paths\x18\x14 \x01(\v2\x1a.gatehouse.config.v1.PathsR\x05paths\",\n" +
+	"\x05paths\x18\x14 \x01(\v2\x1a.gatehouse.config.v1.PathsR\x05paths\x12?\n" +
+	"\n" +
+	"reflection\x18\x15 \x01(\v2\x1f.gatehouse.config.v1.ReflectionR\n" +
+	"reflection\"(\n" +
+	"\n" +
+	"Reflection\x12\x1a\n" +
+	"\bdisabled\x18\x01 \x01(\bR\bdisabled\",\n" +
 	"\x05Paths\x12#\n" +
 	"\rkeep_reserved\x18\x01 \x01(\bR\fkeepReserved\"\xc6\x01\n" +
 	"\bVersions\x12\x1a\n" +
@@ -3642,11 +3869,11 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\x03tls\x18\x02 \x01(\v2 .gatehouse.config.v1.UpstreamTlsR\x03tls\x12?\n" +
 	"\fsample_ratio\x18\x03 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x00R\vsampleRatio\x88\x01\x01\x12!\n" +
 	"\fservice_name\x18\x04 \x01(\tR\vserviceNameB\x0f\n" +
-	"\r_sample_ratio\"\xaa\x01\n" +
+	"\r_sample_ratio\"\xaf\x01\n" +
 	"\tListeners\x125\n" +
 	"\x04http\x18\x01 \x01(\v2!.gatehouse.config.v1.HttpListenerR\x04http\x121\n" +
-	"\x04grpc\x18\x02 \x01(\v2\x1d.gatehouse.config.v1.ListenerR\x04grpc\x123\n" +
-	"\x05admin\x18\x03 \x01(\v2\x1d.gatehouse.config.v1.ListenerR\x05admin\"\x9f\x01\n" +
+	"\x04grpc\x18\x02 \x01(\v2\x1d.gatehouse.config.v1.ListenerR\x04grpc\x128\n" +
+	"\x05admin\x18\x03 \x01(\v2\".gatehouse.config.v1.AdminListenerR\x05admin\"\x9f\x01\n" +
 	"\fHttpListener\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x120\n" +
 	"\x03tls\x18\x02 \x01(\v2\x1e.gatehouse.config.v1.ServerTlsR\x03tls\x12\x1a\n" +
@@ -3655,7 +3882,12 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\bListener\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x120\n" +
 	"\x03tls\x18\x02 \x01(\v2\x1e.gatehouse.config.v1.ServerTlsR\x03tls\x12\x1a\n" +
-	"\bdisabled\x18\x03 \x01(\bR\bdisabled\"\x92\x02\n" +
+	"\bdisabled\x18\x03 \x01(\bR\bdisabled\"\x8d\x01\n" +
+	"\rAdminListener\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x120\n" +
+	"\x03tls\x18\x02 \x01(\v2\x1e.gatehouse.config.v1.ServerTlsR\x03tls\x12\x1a\n" +
+	"\bdisabled\x18\x03 \x01(\bR\bdisabled\x12\x14\n" +
+	"\x05hosts\x18\x04 \x03(\tR\x05hosts\"\x92\x02\n" +
 	"\tServerTls\x12#\n" +
 	"\tcert_file\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\bcertFile\x12!\n" +
 	"\bkey_file\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\akeyFile\x12$\n" +
@@ -3863,11 +4095,14 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\atimeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x022\x00R\atimeout\x129\n" +
 	"\x05delay\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x022\x00R\x05delay\"\x1d\n" +
 	"\aOpenApi\x12\x12\n" +
-	"\x04file\x18\x01 \x01(\tR\x04file\"\xd6\x02\n" +
+	"\x04file\x18\x01 \x01(\tR\x04file\"\xad\x04\n" +
 	"\x03Log\x12>\n" +
 	"\x05level\x18\x01 \x01(\x0e2\x1e.gatehouse.config.v1.Log.LevelB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05level\x12A\n" +
 	"\x06format\x18\x02 \x01(\x0e2\x1f.gatehouse.config.v1.Log.FormatB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06format\x12\x1b\n" +
-	"\x06access\x18\x03 \x01(\bH\x00R\x06access\x88\x01\x01\"`\n" +
+	"\x06access\x18\x03 \x01(\bH\x00R\x06access\x88\x01\x01\x12H\n" +
+	"\twhen_full\x18\x04 \x01(\x0e2!.gatehouse.config.v1.Log.WhenFullB\b\xbaH\x05\x82\x01\x02\x10\x01R\bwhenFull\x12-\n" +
+	"\n" +
+	"peer_lines\x18\x05 \x01(\rB\t\xbaH\x06*\x04\x18\xc0\x84=H\x01R\tpeerLines\x88\x01\x01\"`\n" +
 	"\x05Level\x12\x15\n" +
 	"\x11LEVEL_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vLEVEL_DEBUG\x10\x01\x12\x0e\n" +
@@ -3879,8 +4114,13 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\x06Format\x12\x16\n" +
 	"\x12FORMAT_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vFORMAT_TEXT\x10\x01\x12\x0f\n" +
-	"\vFORMAT_JSON\x10\x02B\t\n" +
-	"\a_accessBEZCgithub.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1;configv1b\x06proto3"
+	"\vFORMAT_JSON\x10\x02\"M\n" +
+	"\bWhenFull\x12\x19\n" +
+	"\x15WHEN_FULL_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eWHEN_FULL_DROP\x10\x01\x12\x12\n" +
+	"\x0eWHEN_FULL_WAIT\x10\x02B\t\n" +
+	"\a_accessB\r\n" +
+	"\v_peer_linesBEZCgithub.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1;configv1b\x06proto3"
 
 var (
 	file_gatehouse_config_v1_config_proto_rawDescOnce sync.Once
@@ -3894,8 +4134,8 @@ func file_gatehouse_config_v1_config_proto_rawDescGZIP() []byte {
 	return file_gatehouse_config_v1_config_proto_rawDescData
 }
 
-var file_gatehouse_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_gatehouse_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_gatehouse_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_gatehouse_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_gatehouse_config_v1_config_proto_goTypes = []any{
 	(ServerTls_Version)(0),       // 0: gatehouse.config.v1.ServerTls.Version
 	(Balancing_Kind)(0),          // 1: gatehouse.config.v1.Balancing.Kind
@@ -3904,136 +4144,142 @@ var file_gatehouse_config_v1_config_proto_goTypes = []any{
 	(Errors_Format)(0),           // 4: gatehouse.config.v1.Errors.Format
 	(Log_Level)(0),               // 5: gatehouse.config.v1.Log.Level
 	(Log_Format)(0),              // 6: gatehouse.config.v1.Log.Format
-	(*Config)(nil),               // 7: gatehouse.config.v1.Config
-	(*Paths)(nil),                // 8: gatehouse.config.v1.Paths
-	(*Versions)(nil),             // 9: gatehouse.config.v1.Versions
-	(*Version)(nil),              // 10: gatehouse.config.v1.Version
-	(*Deprecation)(nil),          // 11: gatehouse.config.v1.Deprecation
-	(*Reload)(nil),               // 12: gatehouse.config.v1.Reload
-	(*Redis)(nil),                // 13: gatehouse.config.v1.Redis
-	(*Shedding)(nil),             // 14: gatehouse.config.v1.Shedding
-	(*Answers)(nil),              // 15: gatehouse.config.v1.Answers
-	(*Cors)(nil),                 // 16: gatehouse.config.v1.Cors
-	(*SecurityHeaders)(nil),      // 17: gatehouse.config.v1.SecurityHeaders
-	(*Tracing)(nil),              // 18: gatehouse.config.v1.Tracing
-	(*Listeners)(nil),            // 19: gatehouse.config.v1.Listeners
-	(*HttpListener)(nil),         // 20: gatehouse.config.v1.HttpListener
-	(*Listener)(nil),             // 21: gatehouse.config.v1.Listener
-	(*ServerTls)(nil),            // 22: gatehouse.config.v1.ServerTls
-	(*Upstream)(nil),             // 23: gatehouse.config.v1.Upstream
-	(*Address)(nil),              // 24: gatehouse.config.v1.Address
-	(*Balancing)(nil),            // 25: gatehouse.config.v1.Balancing
-	(*HealthCheck)(nil),          // 26: gatehouse.config.v1.HealthCheck
-	(*Outliers)(nil),             // 27: gatehouse.config.v1.Outliers
-	(*Schema)(nil),               // 28: gatehouse.config.v1.Schema
-	(*UpstreamTls)(nil),          // 29: gatehouse.config.v1.UpstreamTls
-	(*Keepalive)(nil),            // 30: gatehouse.config.v1.Keepalive
-	(*Exposure)(nil),             // 31: gatehouse.config.v1.Exposure
-	(*Route)(nil),                // 32: gatehouse.config.v1.Route
-	(*Mirror)(nil),               // 33: gatehouse.config.v1.Mirror
-	(*Rewrite)(nil),              // 34: gatehouse.config.v1.Rewrite
-	(*Changes)(nil),              // 35: gatehouse.config.v1.Changes
-	(*Json)(nil),                 // 36: gatehouse.config.v1.Json
-	(*Errors)(nil),               // 37: gatehouse.config.v1.Errors
-	(*Limits)(nil),               // 38: gatehouse.config.v1.Limits
-	(*Drain)(nil),                // 39: gatehouse.config.v1.Drain
-	(*OpenApi)(nil),              // 40: gatehouse.config.v1.OpenApi
-	(*Log)(nil),                  // 41: gatehouse.config.v1.Log
-	nil,                          // 42: gatehouse.config.v1.Route.HeadersEntry
-	nil,                          // 43: gatehouse.config.v1.Route.ClaimsEntry
-	nil,                          // 44: gatehouse.config.v1.Changes.SetEntry
-	nil,                          // 45: gatehouse.config.v1.Changes.AddEntry
-	(*v1.Authenticator)(nil),     // 46: gatehouse.policy.v1.Authenticator
-	(*v11.Composition)(nil),      // 47: gatehouse.compose.v1.Composition
-	(*durationpb.Duration)(nil),  // 48: google.protobuf.Duration
-	(*v1.RetryBudget)(nil),       // 49: gatehouse.policy.v1.RetryBudget
-	(*v1.Policy)(nil),            // 50: gatehouse.policy.v1.Policy
-	(*annotations.HttpRule)(nil), // 51: google.api.HttpRule
+	(Log_WhenFull)(0),            // 7: gatehouse.config.v1.Log.WhenFull
+	(*Config)(nil),               // 8: gatehouse.config.v1.Config
+	(*Reflection)(nil),           // 9: gatehouse.config.v1.Reflection
+	(*Paths)(nil),                // 10: gatehouse.config.v1.Paths
+	(*Versions)(nil),             // 11: gatehouse.config.v1.Versions
+	(*Version)(nil),              // 12: gatehouse.config.v1.Version
+	(*Deprecation)(nil),          // 13: gatehouse.config.v1.Deprecation
+	(*Reload)(nil),               // 14: gatehouse.config.v1.Reload
+	(*Redis)(nil),                // 15: gatehouse.config.v1.Redis
+	(*Shedding)(nil),             // 16: gatehouse.config.v1.Shedding
+	(*Answers)(nil),              // 17: gatehouse.config.v1.Answers
+	(*Cors)(nil),                 // 18: gatehouse.config.v1.Cors
+	(*SecurityHeaders)(nil),      // 19: gatehouse.config.v1.SecurityHeaders
+	(*Tracing)(nil),              // 20: gatehouse.config.v1.Tracing
+	(*Listeners)(nil),            // 21: gatehouse.config.v1.Listeners
+	(*HttpListener)(nil),         // 22: gatehouse.config.v1.HttpListener
+	(*Listener)(nil),             // 23: gatehouse.config.v1.Listener
+	(*AdminListener)(nil),        // 24: gatehouse.config.v1.AdminListener
+	(*ServerTls)(nil),            // 25: gatehouse.config.v1.ServerTls
+	(*Upstream)(nil),             // 26: gatehouse.config.v1.Upstream
+	(*Address)(nil),              // 27: gatehouse.config.v1.Address
+	(*Balancing)(nil),            // 28: gatehouse.config.v1.Balancing
+	(*HealthCheck)(nil),          // 29: gatehouse.config.v1.HealthCheck
+	(*Outliers)(nil),             // 30: gatehouse.config.v1.Outliers
+	(*Schema)(nil),               // 31: gatehouse.config.v1.Schema
+	(*UpstreamTls)(nil),          // 32: gatehouse.config.v1.UpstreamTls
+	(*Keepalive)(nil),            // 33: gatehouse.config.v1.Keepalive
+	(*Exposure)(nil),             // 34: gatehouse.config.v1.Exposure
+	(*Route)(nil),                // 35: gatehouse.config.v1.Route
+	(*Mirror)(nil),               // 36: gatehouse.config.v1.Mirror
+	(*Rewrite)(nil),              // 37: gatehouse.config.v1.Rewrite
+	(*Changes)(nil),              // 38: gatehouse.config.v1.Changes
+	(*Json)(nil),                 // 39: gatehouse.config.v1.Json
+	(*Errors)(nil),               // 40: gatehouse.config.v1.Errors
+	(*Limits)(nil),               // 41: gatehouse.config.v1.Limits
+	(*Drain)(nil),                // 42: gatehouse.config.v1.Drain
+	(*OpenApi)(nil),              // 43: gatehouse.config.v1.OpenApi
+	(*Log)(nil),                  // 44: gatehouse.config.v1.Log
+	nil,                          // 45: gatehouse.config.v1.Route.HeadersEntry
+	nil,                          // 46: gatehouse.config.v1.Route.ClaimsEntry
+	nil,                          // 47: gatehouse.config.v1.Changes.SetEntry
+	nil,                          // 48: gatehouse.config.v1.Changes.AddEntry
+	(*v1.Authenticator)(nil),     // 49: gatehouse.policy.v1.Authenticator
+	(*v11.Composition)(nil),      // 50: gatehouse.compose.v1.Composition
+	(*durationpb.Duration)(nil),  // 51: google.protobuf.Duration
+	(*v1.RetryBudget)(nil),       // 52: gatehouse.policy.v1.RetryBudget
+	(*v1.Policy)(nil),            // 53: gatehouse.policy.v1.Policy
+	(*annotations.HttpRule)(nil), // 54: google.api.HttpRule
 }
 var file_gatehouse_config_v1_config_proto_depIdxs = []int32{
-	19, // 0: gatehouse.config.v1.Config.listeners:type_name -> gatehouse.config.v1.Listeners
-	23, // 1: gatehouse.config.v1.Config.upstreams:type_name -> gatehouse.config.v1.Upstream
-	31, // 2: gatehouse.config.v1.Config.expose:type_name -> gatehouse.config.v1.Exposure
-	36, // 3: gatehouse.config.v1.Config.json:type_name -> gatehouse.config.v1.Json
-	37, // 4: gatehouse.config.v1.Config.errors:type_name -> gatehouse.config.v1.Errors
-	38, // 5: gatehouse.config.v1.Config.limits:type_name -> gatehouse.config.v1.Limits
-	39, // 6: gatehouse.config.v1.Config.drain:type_name -> gatehouse.config.v1.Drain
-	40, // 7: gatehouse.config.v1.Config.openapi:type_name -> gatehouse.config.v1.OpenApi
-	41, // 8: gatehouse.config.v1.Config.log:type_name -> gatehouse.config.v1.Log
-	46, // 9: gatehouse.config.v1.Config.authenticators:type_name -> gatehouse.policy.v1.Authenticator
-	13, // 10: gatehouse.config.v1.Config.redis:type_name -> gatehouse.config.v1.Redis
-	14, // 11: gatehouse.config.v1.Config.shedding:type_name -> gatehouse.config.v1.Shedding
-	15, // 12: gatehouse.config.v1.Config.answers:type_name -> gatehouse.config.v1.Answers
-	16, // 13: gatehouse.config.v1.Config.cors:type_name -> gatehouse.config.v1.Cors
-	17, // 14: gatehouse.config.v1.Config.security_headers:type_name -> gatehouse.config.v1.SecurityHeaders
-	18, // 15: gatehouse.config.v1.Config.tracing:type_name -> gatehouse.config.v1.Tracing
-	9,  // 16: gatehouse.config.v1.Config.versions:type_name -> gatehouse.config.v1.Versions
-	12, // 17: gatehouse.config.v1.Config.reload:type_name -> gatehouse.config.v1.Reload
-	47, // 18: gatehouse.config.v1.Config.compose:type_name -> gatehouse.compose.v1.Composition
-	8,  // 19: gatehouse.config.v1.Config.paths:type_name -> gatehouse.config.v1.Paths
-	10, // 20: gatehouse.config.v1.Versions.list:type_name -> gatehouse.config.v1.Version
-	11, // 21: gatehouse.config.v1.Version.deprecation:type_name -> gatehouse.config.v1.Deprecation
-	48, // 22: gatehouse.config.v1.Reload.interval:type_name -> google.protobuf.Duration
-	48, // 23: gatehouse.config.v1.Reload.reflection_interval:type_name -> google.protobuf.Duration
-	48, // 24: gatehouse.config.v1.Reload.drain_timeout:type_name -> google.protobuf.Duration
-	29, // 25: gatehouse.config.v1.Redis.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	48, // 26: gatehouse.config.v1.Redis.timeout:type_name -> google.protobuf.Duration
-	48, // 27: gatehouse.config.v1.Cors.max_age:type_name -> google.protobuf.Duration
-	48, // 28: gatehouse.config.v1.SecurityHeaders.hsts:type_name -> google.protobuf.Duration
-	29, // 29: gatehouse.config.v1.Tracing.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	20, // 30: gatehouse.config.v1.Listeners.http:type_name -> gatehouse.config.v1.HttpListener
-	21, // 31: gatehouse.config.v1.Listeners.grpc:type_name -> gatehouse.config.v1.Listener
-	21, // 32: gatehouse.config.v1.Listeners.admin:type_name -> gatehouse.config.v1.Listener
-	22, // 33: gatehouse.config.v1.HttpListener.tls:type_name -> gatehouse.config.v1.ServerTls
-	22, // 34: gatehouse.config.v1.Listener.tls:type_name -> gatehouse.config.v1.ServerTls
-	0,  // 35: gatehouse.config.v1.ServerTls.min_version:type_name -> gatehouse.config.v1.ServerTls.Version
-	28, // 36: gatehouse.config.v1.Upstream.schema:type_name -> gatehouse.config.v1.Schema
-	29, // 37: gatehouse.config.v1.Upstream.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	30, // 38: gatehouse.config.v1.Upstream.keepalive:type_name -> gatehouse.config.v1.Keepalive
-	48, // 39: gatehouse.config.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
-	49, // 40: gatehouse.config.v1.Upstream.retry_budget:type_name -> gatehouse.policy.v1.RetryBudget
-	24, // 41: gatehouse.config.v1.Upstream.addresses:type_name -> gatehouse.config.v1.Address
-	25, // 42: gatehouse.config.v1.Upstream.balancing:type_name -> gatehouse.config.v1.Balancing
-	26, // 43: gatehouse.config.v1.Upstream.health_check:type_name -> gatehouse.config.v1.HealthCheck
-	27, // 44: gatehouse.config.v1.Upstream.outliers:type_name -> gatehouse.config.v1.Outliers
-	48, // 45: gatehouse.config.v1.Upstream.max_stream_age:type_name -> google.protobuf.Duration
-	1,  // 46: gatehouse.config.v1.Balancing.kind:type_name -> gatehouse.config.v1.Balancing.Kind
-	48, // 47: gatehouse.config.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
-	48, // 48: gatehouse.config.v1.Balancing.refresh:type_name -> google.protobuf.Duration
-	48, // 49: gatehouse.config.v1.Outliers.interval:type_name -> google.protobuf.Duration
-	48, // 50: gatehouse.config.v1.Outliers.base_ejection_time:type_name -> google.protobuf.Duration
-	48, // 51: gatehouse.config.v1.Outliers.max_ejection_time:type_name -> google.protobuf.Duration
-	48, // 52: gatehouse.config.v1.Keepalive.time:type_name -> google.protobuf.Duration
-	48, // 53: gatehouse.config.v1.Keepalive.timeout:type_name -> google.protobuf.Duration
-	50, // 54: gatehouse.config.v1.Exposure.policy:type_name -> gatehouse.policy.v1.Policy
-	51, // 55: gatehouse.config.v1.Exposure.http:type_name -> google.api.HttpRule
-	32, // 56: gatehouse.config.v1.Exposure.routes:type_name -> gatehouse.config.v1.Route
-	33, // 57: gatehouse.config.v1.Exposure.mirror:type_name -> gatehouse.config.v1.Mirror
-	34, // 58: gatehouse.config.v1.Exposure.metadata:type_name -> gatehouse.config.v1.Rewrite
-	2,  // 59: gatehouse.config.v1.Exposure.bad_rules:type_name -> gatehouse.config.v1.Exposure.BadRules
-	42, // 60: gatehouse.config.v1.Route.headers:type_name -> gatehouse.config.v1.Route.HeadersEntry
-	43, // 61: gatehouse.config.v1.Route.claims:type_name -> gatehouse.config.v1.Route.ClaimsEntry
-	34, // 62: gatehouse.config.v1.Route.metadata:type_name -> gatehouse.config.v1.Rewrite
-	48, // 63: gatehouse.config.v1.Mirror.timeout:type_name -> google.protobuf.Duration
-	35, // 64: gatehouse.config.v1.Rewrite.request:type_name -> gatehouse.config.v1.Changes
-	35, // 65: gatehouse.config.v1.Rewrite.response:type_name -> gatehouse.config.v1.Changes
-	44, // 66: gatehouse.config.v1.Changes.set:type_name -> gatehouse.config.v1.Changes.SetEntry
-	45, // 67: gatehouse.config.v1.Changes.add:type_name -> gatehouse.config.v1.Changes.AddEntry
-	3,  // 68: gatehouse.config.v1.Json.profile:type_name -> gatehouse.config.v1.Json.Profile
-	4,  // 69: gatehouse.config.v1.Errors.format:type_name -> gatehouse.config.v1.Errors.Format
-	48, // 70: gatehouse.config.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
-	48, // 71: gatehouse.config.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
-	48, // 72: gatehouse.config.v1.Limits.stream_idle_timeout:type_name -> google.protobuf.Duration
-	48, // 73: gatehouse.config.v1.Limits.write_timeout:type_name -> google.protobuf.Duration
-	48, // 74: gatehouse.config.v1.Drain.timeout:type_name -> google.protobuf.Duration
-	48, // 75: gatehouse.config.v1.Drain.delay:type_name -> google.protobuf.Duration
-	5,  // 76: gatehouse.config.v1.Log.level:type_name -> gatehouse.config.v1.Log.Level
-	6,  // 77: gatehouse.config.v1.Log.format:type_name -> gatehouse.config.v1.Log.Format
-	78, // [78:78] is the sub-list for method output_type
-	78, // [78:78] is the sub-list for method input_type
-	78, // [78:78] is the sub-list for extension type_name
-	78, // [78:78] is the sub-list for extension extendee
-	0,  // [0:78] is the sub-list for field type_name
+	21, // 0: gatehouse.config.v1.Config.listeners:type_name -> gatehouse.config.v1.Listeners
+	26, // 1: gatehouse.config.v1.Config.upstreams:type_name -> gatehouse.config.v1.Upstream
+	34, // 2: gatehouse.config.v1.Config.expose:type_name -> gatehouse.config.v1.Exposure
+	39, // 3: gatehouse.config.v1.Config.json:type_name -> gatehouse.config.v1.Json
+	40, // 4: gatehouse.config.v1.Config.errors:type_name -> gatehouse.config.v1.Errors
+	41, // 5: gatehouse.config.v1.Config.limits:type_name -> gatehouse.config.v1.Limits
+	42, // 6: gatehouse.config.v1.Config.drain:type_name -> gatehouse.config.v1.Drain
+	43, // 7: gatehouse.config.v1.Config.openapi:type_name -> gatehouse.config.v1.OpenApi
+	44, // 8: gatehouse.config.v1.Config.log:type_name -> gatehouse.config.v1.Log
+	49, // 9: gatehouse.config.v1.Config.authenticators:type_name -> gatehouse.policy.v1.Authenticator
+	15, // 10: gatehouse.config.v1.Config.redis:type_name -> gatehouse.config.v1.Redis
+	16, // 11: gatehouse.config.v1.Config.shedding:type_name -> gatehouse.config.v1.Shedding
+	17, // 12: gatehouse.config.v1.Config.answers:type_name -> gatehouse.config.v1.Answers
+	18, // 13: gatehouse.config.v1.Config.cors:type_name -> gatehouse.config.v1.Cors
+	19, // 14: gatehouse.config.v1.Config.security_headers:type_name -> gatehouse.config.v1.SecurityHeaders
+	20, // 15: gatehouse.config.v1.Config.tracing:type_name -> gatehouse.config.v1.Tracing
+	11, // 16: gatehouse.config.v1.Config.versions:type_name -> gatehouse.config.v1.Versions
+	14, // 17: gatehouse.config.v1.Config.reload:type_name -> gatehouse.config.v1.Reload
+	50, // 18: gatehouse.config.v1.Config.compose:type_name -> gatehouse.compose.v1.Composition
+	10, // 19: gatehouse.config.v1.Config.paths:type_name -> gatehouse.config.v1.Paths
+	9,  // 20: gatehouse.config.v1.Config.reflection:type_name -> gatehouse.config.v1.Reflection
+	12, // 21: gatehouse.config.v1.Versions.list:type_name -> gatehouse.config.v1.Version
+	13, // 22: gatehouse.config.v1.Version.deprecation:type_name -> gatehouse.config.v1.Deprecation
+	51, // 23: gatehouse.config.v1.Reload.interval:type_name -> google.protobuf.Duration
+	51, // 24: gatehouse.config.v1.Reload.reflection_interval:type_name -> google.protobuf.Duration
+	51, // 25: gatehouse.config.v1.Reload.drain_timeout:type_name -> google.protobuf.Duration
+	32, // 26: gatehouse.config.v1.Redis.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	51, // 27: gatehouse.config.v1.Redis.timeout:type_name -> google.protobuf.Duration
+	51, // 28: gatehouse.config.v1.Cors.max_age:type_name -> google.protobuf.Duration
+	51, // 29: gatehouse.config.v1.SecurityHeaders.hsts:type_name -> google.protobuf.Duration
+	32, // 30: gatehouse.config.v1.Tracing.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	22, // 31: gatehouse.config.v1.Listeners.http:type_name -> gatehouse.config.v1.HttpListener
+	23, // 32: gatehouse.config.v1.Listeners.grpc:type_name -> gatehouse.config.v1.Listener
+	24, // 33: gatehouse.config.v1.Listeners.admin:type_name -> gatehouse.config.v1.AdminListener
+	25, // 34: gatehouse.config.v1.HttpListener.tls:type_name -> gatehouse.config.v1.ServerTls
+	25, // 35: gatehouse.config.v1.Listener.tls:type_name -> gatehouse.config.v1.ServerTls
+	25, // 36: gatehouse.config.v1.AdminListener.tls:type_name -> gatehouse.config.v1.ServerTls
+	0,  // 37: gatehouse.config.v1.ServerTls.min_version:type_name -> gatehouse.config.v1.ServerTls.Version
+	31, // 38: gatehouse.config.v1.Upstream.schema:type_name -> gatehouse.config.v1.Schema
+	32, // 39: gatehouse.config.v1.Upstream.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	33, // 40: gatehouse.config.v1.Upstream.keepalive:type_name -> gatehouse.config.v1.Keepalive
+	51, // 41: gatehouse.config.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
+	52, // 42: gatehouse.config.v1.Upstream.retry_budget:type_name -> gatehouse.policy.v1.RetryBudget
+	27, // 43: gatehouse.config.v1.Upstream.addresses:type_name -> gatehouse.config.v1.Address
+	28, // 44: gatehouse.config.v1.Upstream.balancing:type_name -> gatehouse.config.v1.Balancing
+	29, // 45: gatehouse.config.v1.Upstream.health_check:type_name -> gatehouse.config.v1.HealthCheck
+	30, // 46: gatehouse.config.v1.Upstream.outliers:type_name -> gatehouse.config.v1.Outliers
+	51, // 47: gatehouse.config.v1.Upstream.max_stream_age:type_name -> google.protobuf.Duration
+	1,  // 48: gatehouse.config.v1.Balancing.kind:type_name -> gatehouse.config.v1.Balancing.Kind
+	51, // 49: gatehouse.config.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	51, // 50: gatehouse.config.v1.Balancing.refresh:type_name -> google.protobuf.Duration
+	51, // 51: gatehouse.config.v1.Outliers.interval:type_name -> google.protobuf.Duration
+	51, // 52: gatehouse.config.v1.Outliers.base_ejection_time:type_name -> google.protobuf.Duration
+	51, // 53: gatehouse.config.v1.Outliers.max_ejection_time:type_name -> google.protobuf.Duration
+	51, // 54: gatehouse.config.v1.Keepalive.time:type_name -> google.protobuf.Duration
+	51, // 55: gatehouse.config.v1.Keepalive.timeout:type_name -> google.protobuf.Duration
+	53, // 56: gatehouse.config.v1.Exposure.policy:type_name -> gatehouse.policy.v1.Policy
+	54, // 57: gatehouse.config.v1.Exposure.http:type_name -> google.api.HttpRule
+	35, // 58: gatehouse.config.v1.Exposure.routes:type_name -> gatehouse.config.v1.Route
+	36, // 59: gatehouse.config.v1.Exposure.mirror:type_name -> gatehouse.config.v1.Mirror
+	37, // 60: gatehouse.config.v1.Exposure.metadata:type_name -> gatehouse.config.v1.Rewrite
+	2,  // 61: gatehouse.config.v1.Exposure.bad_rules:type_name -> gatehouse.config.v1.Exposure.BadRules
+	45, // 62: gatehouse.config.v1.Route.headers:type_name -> gatehouse.config.v1.Route.HeadersEntry
+	46, // 63: gatehouse.config.v1.Route.claims:type_name -> gatehouse.config.v1.Route.ClaimsEntry
+	37, // 64: gatehouse.config.v1.Route.metadata:type_name -> gatehouse.config.v1.Rewrite
+	51, // 65: gatehouse.config.v1.Mirror.timeout:type_name -> google.protobuf.Duration
+	38, // 66: gatehouse.config.v1.Rewrite.request:type_name -> gatehouse.config.v1.Changes
+	38, // 67: gatehouse.config.v1.Rewrite.response:type_name -> gatehouse.config.v1.Changes
+	47, // 68: gatehouse.config.v1.Changes.set:type_name -> gatehouse.config.v1.Changes.SetEntry
+	48, // 69: gatehouse.config.v1.Changes.add:type_name -> gatehouse.config.v1.Changes.AddEntry
+	3,  // 70: gatehouse.config.v1.Json.profile:type_name -> gatehouse.config.v1.Json.Profile
+	4,  // 71: gatehouse.config.v1.Errors.format:type_name -> gatehouse.config.v1.Errors.Format
+	51, // 72: gatehouse.config.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
+	51, // 73: gatehouse.config.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
+	51, // 74: gatehouse.config.v1.Limits.stream_idle_timeout:type_name -> google.protobuf.Duration
+	51, // 75: gatehouse.config.v1.Limits.write_timeout:type_name -> google.protobuf.Duration
+	51, // 76: gatehouse.config.v1.Drain.timeout:type_name -> google.protobuf.Duration
+	51, // 77: gatehouse.config.v1.Drain.delay:type_name -> google.protobuf.Duration
+	5,  // 78: gatehouse.config.v1.Log.level:type_name -> gatehouse.config.v1.Log.Level
+	6,  // 79: gatehouse.config.v1.Log.format:type_name -> gatehouse.config.v1.Log.Format
+	7,  // 80: gatehouse.config.v1.Log.when_full:type_name -> gatehouse.config.v1.Log.WhenFull
+	81, // [81:81] is the sub-list for method output_type
+	81, // [81:81] is the sub-list for method input_type
+	81, // [81:81] is the sub-list for extension type_name
+	81, // [81:81] is the sub-list for extension extendee
+	0,  // [0:81] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_config_v1_config_proto_init() }
@@ -4041,31 +4287,31 @@ func file_gatehouse_config_v1_config_proto_init() {
 	if File_gatehouse_config_v1_config_proto != nil {
 		return
 	}
-	file_gatehouse_config_v1_config_proto_msgTypes[6].OneofWrappers = []any{}
 	file_gatehouse_config_v1_config_proto_msgTypes[7].OneofWrappers = []any{}
 	file_gatehouse_config_v1_config_proto_msgTypes[8].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[11].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[16].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[17].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[9].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[12].OneofWrappers = []any{}
 	file_gatehouse_config_v1_config_proto_msgTypes[18].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[19].OneofWrappers = []any{}
 	file_gatehouse_config_v1_config_proto_msgTypes[20].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[21].OneofWrappers = []any{
+	file_gatehouse_config_v1_config_proto_msgTypes[22].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[23].OneofWrappers = []any{
 		(*Schema_Image)(nil),
 		(*Schema_Reflection)(nil),
 		(*Schema_Linked)(nil),
 	}
-	file_gatehouse_config_v1_config_proto_msgTypes[25].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[26].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[29].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[27].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[28].OneofWrappers = []any{}
 	file_gatehouse_config_v1_config_proto_msgTypes[31].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[34].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[33].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[36].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gatehouse_config_v1_config_proto_rawDesc), len(file_gatehouse_config_v1_config_proto_rawDesc)),
-			NumEnums:      7,
-			NumMessages:   39,
+			NumEnums:      8,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

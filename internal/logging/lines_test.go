@@ -1,4 +1,4 @@
-package gateway
+package logging
 
 import (
 	"bytes"
@@ -18,6 +18,8 @@ func FuzzLines(f *testing.F) {
 	f.Add("", "", int64(0), int64(-1))
 	f.Add("a b", "é<>&\u2028\x7f\xff", int64(0), int64(1e9))
 	f.Add("key", "a=b", int64(3), int64(1_000_000))
+	f.Add("key", `a\b`, int64(3), int64(1_000_000))
+	f.Add("key", `GET /v1 "\"`, int64(3), int64(1_000_000))
 	f.Fuzz(func(t *testing.T, key, text string, n, nanos int64) {
 		for _, format := range []configv1.Log_Format{configv1.Log_FORMAT_JSON, configv1.Log_FORMAT_TEXT} {
 			var got, want bytes.Buffer
@@ -25,7 +27,7 @@ func FuzzLines(f *testing.F) {
 			r := slog.NewRecord(time.Unix(0, nanos).UTC(), slog.LevelWarn, "call", 0)
 			r.AddAttrs(slog.String(key, text), slog.Int64("n", n), slog.Duration("d", time.Duration(n)), slog.String("text", key))
 			for to, h := range map[*bytes.Buffer]slog.Handler{
-				&got: newLines(conf, &got).Handler(), &want: newLog(conf, &want).Handler(),
+				&got: newLines(conf, &got), &want: newHandler(conf, &want),
 			} {
 				if err := h.Handle(context.Background(), r); err != nil {
 					t.Fatal(err)
@@ -43,10 +45,9 @@ func FuzzLines(f *testing.F) {
 
 func TestUsualLineAllocatesNothing(t *testing.T) {
 	for _, format := range []configv1.Log_Format{configv1.Log_FORMAT_JSON, configv1.Log_FORMAT_TEXT} {
-		log := newLines(&configv1.Log{Format: format}, discard{})
-		r := slog.NewRecord(time.Now(), slog.LevelInfo, "call", 0)
-		r.AddAttrs(slog.String("method", "/shop.v1.Catalog/GetShelf"), slog.Int64("bytes_in", 7))
-		if got := testing.AllocsPerRun(100, func() { _ = log.Handler().Handle(t.Context(), r) }); got > 0 {
+		lines := newLines(&configv1.Log{Format: format}, discard{})
+		attrs := []slog.Attr{slog.String("method", "/shop.v1.Catalog/GetShelf"), slog.String("binding", "GET /v1/shelves"), slog.Int64("bytes_in", 7)}
+		if got := testing.AllocsPerRun(100, func() { lines.Line(time.Now(), slog.LevelInfo, "call", attrs) }); got > 0 {
 			t.Errorf("%v: %v allocations, want 0", format, got)
 		}
 	}
