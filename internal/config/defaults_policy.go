@@ -14,7 +14,7 @@ import (
 // DefaultPolicy is the policy of an RPC about which nobody said anything: all
 // that may be left out. Who may call may not.
 func DefaultPolicy() *policyv1.Policy {
-	return &policyv1.Policy{Timeout: durationpb.New(0), Priority: policyv1.Priority_PRIORITY_NORMAL.Enum()}
+	return &policyv1.Policy{Timeout: durationpb.New(30 * time.Second), Priority: policyv1.Priority_PRIORITY_NORMAL.Enum()}
 }
 
 // defaultsOf are what the parts of a policy have that do not say otherwise. A

@@ -56,8 +56,8 @@ func TestPolicy(t *testing.T) {
 		{"rpc", health(t, 2*time.Second, 3*time.Second, 4*time.Second), 2, 2 * time.Second, "option of rpc grpc.health.v1.Health.Check"},
 		{"service", health(t, 0, 3*time.Second, 4*time.Second), 3, 3 * time.Second, "option of service grpc.health.v1.Health"},
 		{"file", health(t, 0, 0, 4*time.Second), 2, 4 * time.Second, "option of file grpc/health/v1/health.proto"},
-		{"default", health(t, 0, 0, 0), 2, 0, "default"},
-		{"no descriptor", nil, 2, 0, "default"},
+		{"default", health(t, 0, 0, 0), 2, 30 * time.Second, "default"},
+		{"no descriptor", nil, 2, 30 * time.Second, "default"},
 		{"no descriptor, exposure", nil, 0, time.Second, "gatehouse.yaml:8:23 expose[0].policy"},
 	}
 	for _, test := range tests {

@@ -243,10 +243,14 @@ func (g *Gateway) health() []server.Health {
 			continue // there is no server
 		}
 		status := up.Status()
-		states = append(states, server.Health{
+		health := server.Health{
 			Upstream: u.GetName(), State: status.State.String(), Needed: !u.GetOptional(), Ready: status.State == connectivity.Ready,
 			Found: status.Found, Replicas: status.Replicas, Connections: status.Connections, Problem: status.Problem,
-		})
+		}
+		if !status.SilentSince.IsZero() {
+			health.SilentSince = &status.SilentSince
+		}
+		states = append(states, health)
 	}
 	slices.SortFunc(states, func(a, b server.Health) int { return strings.Compare(a.Upstream, b.Upstream) })
 	return states

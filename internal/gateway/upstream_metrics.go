@@ -5,13 +5,15 @@ import "github.com/prometheus/client_golang/prometheus"
 // upstreamMetrics tells how the upstreams are when it is asked:
 //
 //	gatehouse_upstream_ready{upstream}        1 if a replica can be called
+//	gatehouse_upstream_answering{upstream}    0 while it answers none of the calls that reach it
 //	gatehouse_upstream_needed{upstream}       1 if the gateway is not ready without it
 //	gatehouse_upstream_replicas{upstream}     how many were found
 //	gatehouse_upstream_connections{upstream}  how many stand
 //	gatehouse_skipped_http_rules{upstream}    bindings that are not served (bad_rules: skip)
 type upstreamMetrics struct{ *Gateway }
 
-var upstreamReady, upstreamNeeded, upstreamReplicas, upstreamConnections = upstreamDesc("ready", "Whether a replica of the upstream can be called."),
+var upstreamReady, upstreamAnswering, upstreamNeeded, upstreamReplicas, upstreamConnections = upstreamDesc("ready", "Whether a replica of the upstream can be called."),
+	upstreamDesc("answering", "0 while calls reach the upstream and it answers none before their deadline."),
 	upstreamDesc("needed", "Whether the gateway is not ready without the upstream."),
 	upstreamDesc("replicas", "The replicas of the upstream that were found; 0 where only a control plane knows."),
 	upstreamDesc("connections", "The connections to the upstream that stand.")
@@ -25,7 +27,7 @@ func upstreamDesc(name, help string) *prometheus.Desc {
 
 // Describe names the metrics.
 func (upstreamMetrics) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{upstreamReady, upstreamNeeded, upstreamReplicas, upstreamConnections, skippedRules} {
+	for _, d := range []*prometheus.Desc{upstreamReady, upstreamAnswering, upstreamNeeded, upstreamReplicas, upstreamConnections, skippedRules} {
 		out <- d
 	}
 }
@@ -40,7 +42,7 @@ func (m upstreamMetrics) Collect(out chan<- prometheus.Metric) {
 	}
 	for _, h := range m.health() {
 		for d, v := range map[*prometheus.Desc]float64{
-			upstreamReady: oneIf(h.Ready), upstreamNeeded: oneIf(h.Needed),
+			upstreamReady: oneIf(h.Ready), upstreamAnswering: oneIf(h.SilentSince == nil), upstreamNeeded: oneIf(h.Needed),
 			upstreamReplicas: float64(h.Replicas), upstreamConnections: float64(h.Connections),
 		} {
 			out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, h.Upstream)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -23,6 +24,9 @@ type Health struct {
 	Connections int `json:"connections"`
 	// Problem is why the replicas could not be found last time.
 	Problem string `json:"problem,omitempty"`
+	// SilentSince is set while calls reach the upstream and it answers none: when the
+	// first of those ended.
+	SilentSince *time.Time `json:"silent_since,omitempty"`
 }
 
 // Admin is what the admin listener shows. Its functions are called for each
@@ -55,16 +59,22 @@ func (a *Admin) Handler(ready func() bool) http.Handler {
 
 // readyz is 200 if new calls are welcome and every upstream that is needed is
 // there, else 503. The body tells which are not: those that are missing make the
-// gateway unready, those that it does without do not.
+// gateway unready, those that it does without do not. Nor do those that are silent:
+// other gateways would call the same replicas, and only a call can tell that one
+// answers again.
 func (a *Admin) readyz(w http.ResponseWriter, welcome bool) {
 	answer := struct {
 		Ready     bool     `json:"ready"`
 		Draining  bool     `json:"draining,omitempty"`
 		Missing   []string `json:"missing,omitempty"`
 		Without   []string `json:"without,omitempty"`
+		Silent    []string `json:"silent,omitempty"`
 		Upstreams []Health `json:"upstreams"`
 	}{Draining: !welcome, Upstreams: a.Health()}
 	for _, h := range answer.Upstreams {
+		if h.SilentSince != nil {
+			answer.Silent = append(answer.Silent, h.Upstream)
+		}
 		switch {
 		case h.Ready:
 		case h.Needed:

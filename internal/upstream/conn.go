@@ -19,6 +19,7 @@ type Conn struct {
 	cc    grpc.ClientConnInterface
 	age   *age     // of streams
 	usual sync.Map // *usual by the name of a unary RPC
+	quiet silence
 
 	maxReceive int // the limit of cc to a message, in bytes
 }
@@ -54,8 +55,12 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 	reach.Begin()
 	x := &exchange{Context: ctx, conn: c, method: method}
 	err := x.invoke(args, reply, opts)
-	if err != nil && !x.has(sent) {
+	switch {
+	case err == nil:
+	case !x.has(sent):
 		reach.Unsent()
+	case x.unanswered(err):
+		c.quiet.missed()
 	}
 	return err
 }

@@ -95,11 +95,15 @@ func (observer) HandleRPC(ctx context.Context, s stats.RPCStats) {
 		x.began.Store(time.Now().UnixNano())
 		x.note(sent)
 	case *stats.InHeader:
+		x.conn.quiet.heard()
 		x.note(headersCame)
 		if !isProto(s.Header["content-type"]) {
 			x.note(foreign)
 		}
+	case *stats.InPayload: // of a stream that began before the silence
+		x.conn.quiet.heard()
 	case *stats.InTrailer:
+		x.conn.quiet.heard()
 		x.note(trailersCame)
 	}
 }

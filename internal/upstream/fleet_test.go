@@ -32,6 +32,8 @@ type backend struct {
 	calls   atomic.Int64
 	fails   atomic.Bool
 	holds   atomic.Bool // unary calls, until their end
+	mute    atomic.Bool // to unary calls it says nothing, not even at their end
+	over    chan struct{}
 	held    atomic.Int64
 	health  *health.Server
 	server  *grpc.Server
@@ -50,11 +52,12 @@ const (
 // newBackend serves from l until the test ends.
 func newBackend(t testing.TB, l net.Listener, opts ...grpc.ServerOption) *backend {
 	t.Helper()
-	b := &backend{address: l.Addr().String(), health: health.NewServer(), peers: map[string]bool{}}
+	b := &backend{address: l.Addr().String(), health: health.NewServer(), peers: map[string]bool{}, over: make(chan struct{})}
 	b.server = grpc.NewServer(append(opts, grpc.UnknownServiceHandler(b.handle))...)
 	healthv1.RegisterHealthServer(b.server, b.health)
 	go func() { _ = b.server.Serve(l) }()
 	t.Cleanup(b.server.Stop)
+	t.Cleanup(func() { close(b.over) })
 	return b
 }
 
@@ -79,6 +82,9 @@ func (b *backend) handle(_ any, ss grpc.ServerStream) error {
 	}
 	if err := ss.RecvMsg(new(emptypb.Empty)); err != nil {
 		return err
+	}
+	if b.mute.Load() {
+		<-b.over
 	}
 	if b.holds.Load() {
 		b.held.Add(1)

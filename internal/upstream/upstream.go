@@ -152,6 +152,9 @@ type Status struct {
 	Connections int
 	// Problem is why the replicas could not be found last time, "" if they were.
 	Problem string
+	// SilentSince is when the first of the calls ended of which the upstream has
+	// answered none, zero if it answers.
+	SilentSince time.Time
 }
 
 // Status tells how the upstream is.
@@ -159,6 +162,7 @@ func (u *Upstream) Status() Status {
 	return Status{
 		State: u.State(), Found: u.known.found, Replicas: int(u.known.replicas.Load()),
 		Connections: int(u.known.connections.Load()), Problem: *cmp.Or(u.known.problem.Load(), new(string)),
+		SilentSince: u.conn.quiet.silentSince(),
 	}
 }
 

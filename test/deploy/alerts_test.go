@@ -78,6 +78,8 @@ var scenarios = []scenario{
 	{"GatehouseBreakerOpen", "a little", []string{"gatehouse_breaker_refusal_probability" + breaker + "0.1x20", "gatehouse_breaker_state" + breaker + "1x20"}, 15 * time.Minute, nil},
 
 	{"GatehouseUpstreamAway", "from all", []string{`gatehouse_upstream_ready{job="gatehouse", instance="a", upstream="shop"} 1x5 0x15`, `gatehouse_upstream_ready{job="gatehouse", instance="b", upstream="shop"} 0x20`}, 15 * time.Minute, []string{"upstream=shop"}},
+	{"GatehouseUpstreamSilent", "to one", []string{`gatehouse_upstream_answering{job="gatehouse", instance="a", upstream="shop"} 1x5 0x15`, `gatehouse_upstream_answering{job="gatehouse", instance="b", upstream="shop"} 1x20`}, 15 * time.Minute, []string{"upstream=shop"}},
+	{"GatehouseUpstreamSilent", "no more", []string{`gatehouse_upstream_answering{job="gatehouse", instance="a", upstream="shop"} 0x5 1x15`}, 15 * time.Minute, nil},
 	{"GatehouseUpstreamAway", "from one", []string{`gatehouse_upstream_ready{job="gatehouse", instance="a", upstream="shop"} 1x20`, `gatehouse_upstream_ready{job="gatehouse", instance="b", upstream="shop"} 0x20`}, 15 * time.Minute, nil},
 
 	{"GatehouseRetries", "a third again", []string{attempts + `"first"} 0+90x40`, attempts + `"retry"} 0+30x40`}, 30 * time.Minute, []string{"method=/m"}},

@@ -46,8 +46,9 @@ type Policy struct {
 	// take to send the one request of a call. A client's earlier deadline stays,
 	// and what is left of the smaller one is sent on to the backend. Streams are
 	// bound by the client's deadline and by `limits.stream_idle_timeout`. `0s` sets
-	// no bound.
-	// Default: `0s`.
+	// no bound: a backend that hangs then holds its calls for as long as their
+	// clients wait.
+	// Default: `30s`.
 	Timeout *durationpb.Duration `protobuf:"bytes,1,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	// Who may call. Required: an RPC without a rule is an error.
 	Auth *Auth `protobuf:"bytes,2,opt,name=auth,proto3" json:"auth,omitempty"`

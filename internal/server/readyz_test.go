@@ -1,0 +1,45 @@
+package server_test
+
+import (
+	"encoding/json"
+	"net/http/httptest"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gatehouse-dev/gatehouse/internal/server"
+)
+
+// TestReadyWhileSilent: an upstream that answers nothing is told, and leaves the
+// gateway ready: only calls can tell that it answers again.
+func TestReadyWhileSilent(t *testing.T) {
+	t.Parallel()
+	since := time.Unix(1700000000, 0).UTC()
+	admin := &server.Admin{Metrics: prometheus.NewRegistry(), Health: func() []server.Health {
+		return []server.Health{
+			{Upstream: "orders", State: "READY", Needed: true, Ready: true, SilentSince: &since},
+			{Upstream: "shop", State: "READY", Needed: true, Ready: true},
+		}
+	}}
+	w := httptest.NewRecorder()
+	admin.Handler(func() bool { return true }).ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil))
+	var got struct {
+		Ready     bool
+		Silent    []string
+		Upstreams []struct {
+			Upstream string
+			Since    *time.Time `json:"silent_since"`
+		}
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if w.Code != 200 || !got.Ready || !slices.Equal(got.Silent, []string{"orders"}) {
+		t.Errorf("got %d %+v", w.Code, got)
+	}
+	if len(got.Upstreams) != 2 || got.Upstreams[0].Since == nil || !got.Upstreams[0].Since.Equal(since) || got.Upstreams[1].Since != nil {
+		t.Errorf("got %s", w.Body)
+	}
+}
