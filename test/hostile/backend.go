@@ -130,7 +130,7 @@ func readOrders(request []byte) (o Orders, rest []byte, err error) {
 			return o, nil, protowire.ParseError(n)
 		}
 		if num == 2 {
-			if o, err = parseOrders(request[:n]); err != nil {
+			if err := o.merge(request[:n]); err != nil { // a query gives them one by one
 				return o, nil, err
 			}
 		} else {
@@ -141,21 +141,22 @@ func readOrders(request []byte) (o Orders, rest []byte, err error) {
 	return o, rest, nil
 }
 
-func parseOrders(field []byte) (o Orders, err error) {
+// merge takes over what the field sets.
+func (o *Orders) merge(field []byte) error {
 	_, _, skip := protowire.ConsumeTag(field)
 	b, n := protowire.ConsumeBytes(field[skip:])
 	if n < 0 {
-		return o, protowire.ParseError(n)
+		return protowire.ParseError(n)
 	}
 	numbers := [...]*int{1: &o.DelayMS, 2: &o.Code, 3: &o.Size, 4: &o.Count, 5: &o.PauseMS}
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
 		if n < 0 {
-			return o, protowire.ParseError(n)
+			return protowire.ParseError(n)
 		}
 		size := protowire.ConsumeFieldValue(num, typ, b[n:])
 		if size < 0 {
-			return o, protowire.ParseError(size)
+			return protowire.ParseError(size)
 		}
 		value := b[n : n+size]
 		b = b[n+size:]
@@ -169,7 +170,7 @@ func parseOrders(field []byte) (o Orders, err error) {
 			*numbers[num] = int(int32(v))
 		}
 	}
-	return o, nil
+	return nil
 }
 
 // raw is a codec of messages that stay bytes.

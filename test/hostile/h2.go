@@ -1,6 +1,7 @@
 package hostile
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -29,11 +30,12 @@ type H2 struct {
 type Conn struct {
 	net    net.Conn
 	how    H2
+	out    *bufio.Writer
 	framer *http2.Framer
 	block  bytes.Buffer
 	hpack  *hpack.Encoder
 
-	writing sync.Mutex // of framer and hpack
+	writing sync.Mutex // of out, framer and hpack
 	next    uint32
 
 	mu      sync.Mutex
@@ -68,7 +70,8 @@ func (t *Target) Dial(door string, how H2) (*Conn, error) {
 		return nil, err
 	}
 	t.OnEnd(func() { _ = nc.Close() })
-	c := &Conn{net: nc, how: how, framer: http2.NewFramer(nc, nc), next: 1, conn: 65535, initial: 65535, frame: 16384, streams: map[uint32]*Stream{}}
+	out := bufio.NewWriterSize(nc, 64*KiB)
+	c := &Conn{net: nc, how: how, out: out, framer: http2.NewFramer(out, nc), next: 1, conn: 65535, initial: 65535, frame: 16384, streams: map[uint32]*Stream{}}
 	c.changed = sync.NewCond(&c.mu)
 	c.hpack = hpack.NewEncoder(&c.block)
 	c.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
@@ -79,7 +82,7 @@ func (t *Target) Dial(door string, how H2) (*Conn, error) {
 	if how.Window != 0 {
 		settings = append(settings, http2.Setting{ID: http2.SettingInitialWindowSize, Val: uint32(max(how.Window, 0))})
 	}
-	if err := c.framer.WriteSettings(settings...); err != nil {
+	if err := errors.Join(c.framer.WriteSettings(settings...), out.Flush()); err != nil {
 		return nil, err
 	}
 	stop := context.AfterFunc(t.ctx, func() { _ = nc.Close() })
@@ -130,7 +133,7 @@ func (c *Conn) Open(header []string, end bool) (*Stream, error) {
 			return nil, err
 		}
 	}
-	return s, nil
+	return s, c.out.Flush()
 }
 
 // Call begins a call and sends its whole body, as far as windows allow it.
@@ -148,15 +151,29 @@ func (s *Stream) Send(body []byte, end bool) error { return s.SendInFrames(body,
 // SendInFrames is Send in DATA frames of at most so many bytes.
 func (s *Stream) SendInFrames(body []byte, size int, end bool) error {
 	for {
-		n, err := s.take(min(len(body), size))
+		n, err := s.take(min(len(body), max(size, 1<<14)))
 		if err != nil {
 			return err
 		}
-		s.conn.writing.Lock()
-		err = s.conn.framer.WriteData(s.ID, end && n == len(body), body[:n])
-		s.conn.writing.Unlock()
-		if body = body[n:]; err != nil || len(body) == 0 {
+		part := body[:n]
+		body = body[n:]
+		if err := s.conn.writeData(s.ID, part, size, end && len(body) == 0); err != nil || len(body) == 0 {
 			return err
+		}
+	}
+}
+
+func (c *Conn) writeData(id uint32, part []byte, size int, end bool) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	for {
+		frame := part[:min(len(part), size)]
+		part = part[len(frame):]
+		if err := c.framer.WriteData(id, end && len(part) == 0, frame); err != nil {
+			return err
+		}
+		if len(part) == 0 {
+			return c.out.Flush()
 		}
 	}
 }
@@ -188,7 +205,7 @@ func (s *Stream) take(n int) (int, error) {
 func (s *Stream) Reset() error {
 	s.conn.writing.Lock()
 	defer s.conn.writing.Unlock()
-	return s.conn.framer.WriteRSTStream(s.ID, http2.ErrCodeCancel)
+	return errors.Join(s.conn.framer.WriteRSTStream(s.ID, http2.ErrCodeCancel), s.conn.out.Flush())
 }
 
 // Release gives n bytes of the stream's window to the gateway, or of the
@@ -196,10 +213,11 @@ func (s *Stream) Reset() error {
 func (c *Conn) Release(s *Stream, n uint32) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	if s == nil {
-		return c.framer.WriteWindowUpdate(0, n)
+	id := uint32(0)
+	if s != nil {
+		id = s.ID
 	}
-	return c.framer.WriteWindowUpdate(s.ID, n)
+	return errors.Join(c.framer.WriteWindowUpdate(id, n), c.out.Flush())
 }
 
 // Answer is what a call was answered.
@@ -317,7 +335,7 @@ func (c *Conn) reply(write func() error) error {
 	defer c.mu.Lock()
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	return write()
+	return errors.Join(write(), c.out.Flush())
 }
 
 func (c *Conn) noteSettings(f *http2.SettingsFrame) error {

@@ -1,0 +1,150 @@
+package hostile_test
+
+import (
+	"fmt"
+
+	"github.com/gatehouse-dev/gatehouse/test/hostile"
+)
+
+// answerSize is a little less than the largest message taken.
+const answerSize = 3_900_000
+
+// unreadAttacks are clients that do not read the answers of unary calls.
+func unreadAttacks() []hostile.Attack {
+	all := []hostile.Attack{
+		unread(hostile.Native, hostile.GRPCHeader("Get"), hostile.Framed(hostile.Thing{Name: "a", Orders: hostile.Orders{Size: answerSize}}.Wire())),
+		unread(hostile.GRPC, hostile.GRPCHeader("Get"), hostile.Framed(hostile.Thing{Name: "a", Orders: hostile.Orders{Size: answerSize}}.Wire())),
+		unread(hostile.REST2, hostile.RESTHeader("GET", fmt.Sprintf("/v1/things/a?orders.size=%d", answerSize)), nil),
+		unreadConnections(),
+	}
+	for i := range all {
+		all[i].Known = "answers that nobody takes are not bounded yet"
+	}
+	return all
+}
+
+// unread has a hundred calls answered on a connection whose window is closed.
+func unread(door string, header []string, body []byte) hostile.Attack {
+	return hostile.Attack{
+		Name: "100 answers of 3.9 MB that nobody reads", Door: door, Promise: promiseConnection,
+		Env: tight, Memory: holding(connectionLimit), Innocent: mostInnocents,
+		Play: func(t *hostile.Target) error {
+			conn, err := t.Dial(door, hostile.H2{Window: -1, Closed: true})
+			if err != nil {
+				return err
+			}
+			err = tryTo(t, func() error {
+				return each(100, func(int) error { return send(conn, header, body) })
+			})
+			if err != nil {
+				return err
+			}
+			return reached(t, "Get", 100)
+		},
+	}
+}
+
+// unreadConnections has a hundred calls answered on as many connections.
+func unreadConnections() hostile.Attack {
+	return hostile.Attack{
+		Name: "100 connections that do not read an answer of 3.9 MB", Door: hostile.REST1, Promise: promiseProcess,
+		MemoryLimit: memoryLimit, Memory: processLimit, Innocent: mostInnocents,
+		Play: func(t *hostile.Target) error {
+			err := each(100, func(int) error {
+				conn, err := t.Slow()
+				if err != nil {
+					return err
+				}
+				return hostile.Request(conn, "GET", fmt.Sprintf("/v1/things/a?orders.size=%d", answerSize), nil)
+			})
+			if err != nil {
+				return err
+			}
+			return reached(t, "Get", 100)
+		},
+	}
+}
+
+// flood is a stream without end.
+type flood struct {
+	what    string
+	streams int
+	orders  hostile.Orders
+	query   string // that gives the same orders
+}
+
+// streamAttacks are clients that do not read streams. Of empty messages a stream
+// holds so many that ten streams do.
+func streamAttacks() []hostile.Attack {
+	var all []hostile.Attack
+	for _, f := range []flood{
+		{"100 streams of messages of 16 KiB that nobody reads", 100, hostile.Orders{Count: -1, Size: 16 * hostile.KiB}, "orders.count=-1&orders.size=16384"},
+		{"10 streams of empty messages that nobody reads", 10, hostile.Orders{Count: -1, Literal: true}, "orders.count=-1&orders.literal=true"},
+	} {
+		message := hostile.Framed(hostile.Thing{Name: "a", Orders: f.orders}.Wire())
+		all = append(all,
+			f.attack(hostile.Native, hostile.GRPCHeader("Watch"), message),
+			f.attack(hostile.GRPC, hostile.GRPCHeader("Watch"), message),
+			f.attack(hostile.REST2, hostile.RESTHeader("GET", "/v1/things/a:watch?"+f.query), nil),
+			f.attackHTTP1(),
+		)
+	}
+	for i := range all {
+		all[i].Known = "streams that nobody reads are not bounded yet"
+	}
+	return all
+}
+
+// attack opens the streams on a connection whose window is closed.
+func (f flood) attack(door string, header []string, body []byte) hostile.Attack {
+	const perReader = 256*hostile.KiB + 2*16*hostile.KiB // and the message in flight, in two forms
+	return hostile.Attack{
+		Name: f.what, Door: door, Promise: promiseReader,
+		Env: tight, Memory: holding(min(connectionLimit, int64(f.streams)*perReader)), Innocent: mostInnocents,
+		Play: func(t *hostile.Target) error {
+			conn, err := t.Dial(door, hostile.H2{Window: -1, Closed: true})
+			if err != nil {
+				return err
+			}
+			err = tryTo(t, func() error {
+				return each(f.streams, func(int) error { return send(conn, header, body) })
+			})
+			if err != nil {
+				return err
+			}
+			return reached(t, "Watch", f.streams)
+		},
+	}
+}
+
+// send begins a call and sends its body, nil for none.
+func send(conn *hostile.Conn, header []string, body []byte) error {
+	if body == nil {
+		_, err := conn.Open(header, true)
+		return err
+	}
+	_, err := conn.Call(header, body)
+	return err
+}
+
+// attackHTTP1 opens each stream on a connection of its own.
+func (f flood) attackHTTP1() hostile.Attack {
+	const perReader = 128*hostile.KiB + 2*16*hostile.KiB
+	return hostile.Attack{
+		Name: f.what, Door: hostile.REST1, Promise: promiseReader,
+		Env: tight, Memory: holding(int64(f.streams) * perReader), Innocent: mostInnocents,
+		Play: func(t *hostile.Target) error {
+			err := each(f.streams, func(int) error {
+				conn, err := t.Slow()
+				if err != nil {
+					return err
+				}
+				return hostile.Request(conn, "GET", "/v1/things/a:watch?"+f.query, nil)
+			})
+			if err != nil {
+				return err
+			}
+			return reached(t, "Watch", f.streams)
+		},
+	}
+}

@@ -1,0 +1,150 @@
+package hostile_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/gatehouse-dev/gatehouse/test/hostile"
+)
+
+// uploadSize is just below the largest message taken.
+const uploadSize = 4<<20 - 1<<10
+
+// uploadAttacks are clients that send much at once.
+func uploadAttacks() []hostile.Attack {
+	var all []hostile.Attack
+	for _, door := range []string{hostile.Native, hostile.GRPC} {
+		all = append(all, gzipped(door))
+	}
+	for _, door := range []string{hostile.Native, hostile.GRPC, hostile.REST2} {
+		all = append(all, uploads(door))
+	}
+	all = append(all, tinyFrames(hostile.Native), tinyFrames(hostile.GRPC))
+	for i := range all {
+		all[i].Known = "what a connection uploads is not bounded yet"
+	}
+	return append(all, tinyFrames(hostile.REST2), endless(hostile.Native), endless(hostile.GRPC))
+}
+
+// gzipped sends 90 messages of zeros, compressed a thousandfold, to a backend that
+// does not answer.
+func gzipped(door string) hostile.Attack {
+	return hostile.Attack{
+		Name: "90 calls of 4 KB that decompress to 4 MB", Door: door, Promise: promiseConnection,
+		Env: tight, Memory: holding(connectionLimit), Innocent: mostInnocents,
+		Play: func(t *hostile.Target) error {
+			conn, err := t.Dial(door, hostile.H2{})
+			if err != nil {
+				return err
+			}
+			message := hostile.Gzipped(hostile.Thing{
+				Name: "a", Orders: hostile.Orders{DelayMS: 60_000}, Payload: strings.Repeat("x", uploadSize),
+			}.Wire())
+			err = tryTo(t, func() error {
+				return each(90, func(int) error {
+					_, err := conn.Call(hostile.GRPCHeader("Update", "grpc-encoding", "gzip"), message)
+					return err
+				})
+			})
+			if err != nil {
+				return err
+			}
+			return reached(t, "Update", 90)
+		},
+	}
+}
+
+// endless goes on sending after the one message of a unary call.
+func endless(door string) hostile.Attack {
+	return hostile.Attack{
+		Name: "a body without end behind the request of a unary call", Door: door, Promise: promiseConnection,
+		Env: tight, Memory: holding(connectionLimit), Innocent: mostInnocents,
+		Play: func(t *hostile.Target) error {
+			conn, err := t.Dial(door, hostile.H2{})
+			if err != nil {
+				return err
+			}
+			s, err := conn.Open(hostile.GRPCHeader("Update"), false)
+			if err != nil {
+				return err
+			}
+			if err := s.Send(hostile.Framed(hostile.Thing{Name: "a", Orders: hostile.Orders{DelayMS: 60_000}}.Wire()), false); err != nil {
+				return err
+			}
+			return tryTo(t, func() error {
+				more := bytes.Repeat(hostile.Framed(hostile.Thing{Name: "b"}.Wire()), 10_000)
+				for s.Send(more, false) == nil { // the gateway may end it
+				}
+				return nil
+			})
+		},
+	}
+}
+
+// uploads sends a hundred messages of 4 MiB at once, each a piece at a time. All must
+// be answered in the end.
+func uploads(door string) hostile.Attack {
+	thing := hostile.Thing{Name: "a", Orders: hostile.Orders{Literal: true}, Payload: strings.Repeat("x", uploadSize)}
+	header, body := hostile.GRPCHeader("Once"), hostile.Framed(thing.Wire())
+	if door == hostile.REST2 {
+		header, body = hostile.RESTHeader("POST", "/v1/things", "content-type", "application/json"), thing.JSON()
+	}
+	return hostile.Attack{
+		Name: "100 uploads of 4 MB at once", Door: door, Promise: promiseConnection,
+		Env: tight, Memory: holding(connectionLimit), Innocent: mostInnocents,
+		Play: func(t *hostile.Target) error {
+			conn, err := t.Dial(door, hostile.H2{})
+			if err != nil {
+				return err
+			}
+			return allAtOnce(100, func(int) error {
+				s, err := conn.Call(header, body)
+				if err != nil {
+					return err
+				}
+				return succeeded(s)
+			})
+		},
+	}
+}
+
+// succeeded wants the call to be answered without an error.
+func succeeded(s *hostile.Stream) error {
+	answer, err := s.Wait()
+	if err != nil {
+		return err
+	}
+	if code := answer.Header["grpc-status"]; answer.Header[":status"] != "200" || code != "" && code != "0" {
+		return fmt.Errorf("answered %v %.200s", answer.Header, answer.Body)
+	}
+	return nil
+}
+
+// tinyFrames sends bodies in frames of one byte, on a hundred streams.
+func tinyFrames(door string) hostile.Attack {
+	header := hostile.GRPCHeader("Update")
+	body := append([]byte{0, 0, 0x3f, 0, 0}, bytes.Repeat([]byte{'x'}, 60_000)...) // the beginning of a message of 4 MB
+	if door == hostile.REST2 {
+		header = hostile.RESTHeader("PATCH", "/v1/things/a", "content-type", "application/json")
+	}
+	return hostile.Attack{
+		Name: "frames of one byte on 100 streams", Door: door, Promise: promiseConnection,
+		Env: tight, Memory: holding(connectionLimit), Innocent: mostInnocents,
+		Play: func(t *hostile.Target) error {
+			conn, err := t.Dial(door, hostile.H2{})
+			if err != nil {
+				return err
+			}
+			return tryTo(t, func() error {
+				return each(100, func(int) error {
+					s, err := conn.Open(header, false)
+					if err != nil {
+						return err
+					}
+					return s.SendInFrames(body, 1, false)
+				})
+			})
+		},
+	}
+}
