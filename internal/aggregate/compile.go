@@ -14,6 +14,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/expr"
+	"github.com/gatehouse-dev/gatehouse/internal/view"
 )
 
 // Error is a mistake in a composition.
@@ -316,16 +317,16 @@ func (k *compiler) types() {
 	if k.values == nil {
 		return
 	}
-	known := func(at string, of shape) protoreflect.MessageDescriptor {
+	known := func(at string, of shape) *view.Type {
 		if of.message == nil {
 			return nil
 		}
-		d, err := k.values.Message(of.message.FullName())
+		t, err := k.values.Message(of.message.FullName())
 		if err != nil {
 			k.at = at
 			k.failf("", "%s is in a file of a name that another contract has, too: expressions cannot be used here", of)
 		}
-		return d
+		return t
 	}
 	k.plan.requestType = known("", messageShape(k.plan.request))
 	for i, s := range k.plan.steps {

@@ -130,11 +130,11 @@ func (k *compiler) names() (*expr.Values, error) {
 
 // message finds a type that an expression gives.
 func (k *compiler) message(name protoreflect.FullName) (protoreflect.MessageDescriptor, error) {
-	d, err := k.values.Message(name)
+	t, err := k.values.Message(name)
 	if err != nil {
 		return nil, fmt.Errorf("the type %s is not known", name)
 	}
-	return d, nil
+	return t.Descriptor(), nil
 }
 
 // place finds the field of the request that a key names, and makes room for it.

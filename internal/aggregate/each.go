@@ -61,7 +61,7 @@ func (r *run) items(s *step) ([][]byte, error) {
 		v, err := r.at(s.each, nil)
 		return v.many, err
 	}
-	list, err := s.each.value.Each(r.lookup(s, nil))
+	list, err := s.each.value.Each(r.ctx, r.lookup(s, nil))
 	if err != nil {
 		return nil, s.each.failed("for_each", err)
 	}

@@ -8,6 +8,7 @@ import (
 	composev1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/compose/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/expr"
+	"github.com/gatehouse-dev/gatehouse/internal/view"
 )
 
 // plan is a composition, compiled. It is immutable.
@@ -18,7 +19,7 @@ type plan struct {
 	missing *wireField // of the answer; nil for none
 	request protoreflect.MessageDescriptor
 
-	requestType protoreflect.MessageDescriptor // the same as expressions know it, if there are any
+	requestType *view.Type // the same as expressions know it, if there are any
 }
 
 // step is one call, or one for each item.
@@ -46,7 +47,7 @@ type step struct {
 	instead  []byte   // the default, with its tag
 	elements [][]byte // the same, as the one element that an item has instead
 
-	itemType, wholeType protoreflect.MessageDescriptor // as expressions know them
+	itemType, wholeType *view.Type // as expressions know them
 
 	parallel, most int
 	timeout        time.Duration

@@ -12,11 +12,11 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/expr"
+	"github.com/gatehouse-dev/gatehouse/internal/view"
 )
 
 // requestFor writes the request of a step: for item, or, of a batch, for items.
@@ -100,7 +100,7 @@ func (r *run) badRequest() error {
 // evaluated writes what an expression gives.
 func (r *run) evaluated(dst []byte, s *step, n *node, item []byte) ([]byte, error) {
 	m := dynamicpb.NewMessage(n.desc.ContainingMessage())
-	if err := n.from.value.Set(m, n.desc, r.lookup(s, item)); err != nil {
+	if err := n.from.value.Set(r.ctx, m, n.desc, r.lookup(s, item)); err != nil {
 		return nil, n.from.failed(string(n.desc.Name()), err)
 	}
 	return proto.MarshalOptions{Deterministic: true, AllowPartial: true}.MarshalAppend(dst, m)
@@ -201,19 +201,21 @@ func (r *run) answerNamed(name string) (any, error) {
 }
 
 // plain is a value in the form that expressions take.
-func (p *plan) plain(of shape, desc protoreflect.MessageDescriptor, b []byte) (any, error) {
+func (p *plan) plain(of shape, typ *view.Type, b []byte) (any, error) {
 	if of.message != nil {
-		return p.message(desc, b)
+		return p.message(typ, b)
 	}
 	return readPlain(of.kind, b), nil
 }
 
-func (p *plan) message(desc protoreflect.MessageDescriptor, b []byte) (any, error) {
-	m := dynamicpb.NewMessage(desc)
-	if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(b, m); err != nil {
+// message is a view of a message, which keeps what it looks at beyond the call of
+// which the bytes are.
+func (p *plan) message(typ *view.Type, b []byte) (any, error) {
+	wire := string(b)
+	if _, err := typ.Measure(wire); err != nil {
 		return nil, errNotValid
 	}
-	return m, nil
+	return typ.New(wire), nil
 }
 
 // named gives a call of a step a name of its own, by which the call can be told

@@ -26,6 +26,7 @@ type run struct {
 
 	decoded decodedOnce // the request, for expressions
 
+	ctx     context.Context // of the steps
 	cancel  context.CancelCauseFunc
 	size    atomic.Int64   // of the answers, in bytes
 	running sync.WaitGroup // but for the goroutine of do
@@ -84,6 +85,7 @@ func (r *run) do(ctx context.Context) error {
 	ctx, r.cancel = context.WithCancelCause(ctx)
 	defer r.cancel(errOver)
 	ctx, r.key = asClient(ctx)
+	r.ctx = ctx
 	var mine *step // for this goroutine
 	for i, s := range r.plan.steps {
 		r.waiting[i] = len(s.needs)

@@ -103,19 +103,51 @@ func (c *Call) ReadRequest() error {
 	return err
 }
 
-// Decoded is the request message in a form that a policy can look into. decode
-// makes it of the wire bytes; it is called at most once for a call, whoever asks
-// first.
-func (c *Call) Decoded(decode func(wire []byte) (proto.Message, error)) (proto.Message, error) {
-	c.decoding.Do(func() {
-		msg, err := c.Request()
-		if err != nil {
-			c.decoded.err = err
-			return
-		}
-		c.decoded.msg, c.decoded.err = decode(msg.Data.Materialize())
-	})
+// Decoder makes views of messages of one type.
+type Decoder interface {
+	// Measure checks that wire is such a message, and returns how many bytes a view
+	// of it holds at most, those of wire among them.
+	Measure(wire string) (int, error)
+	// View looks into wire, which Measure has accepted.
+	View(wire string) proto.Message
+}
+
+// Decoded is the request message in a form that a policy can look into. d makes it
+// of the wire bytes, at most once for a call, whoever asks first.
+func (c *Call) Decoded(d Decoder) (proto.Message, error) {
+	c.decoding.Do(func() { c.decoded.msg, c.decoded.err = c.look(d) })
 	return c.decoded.msg, c.decoded.err
+}
+
+func (c *Call) look(d Decoder) (proto.Message, error) {
+	msg, err := c.Request()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.hold(msg.Len()); err != nil {
+		return nil, err
+	}
+	wire := msg.text()
+	size, err := d.Measure(wire)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.hold(size - len(wire)); err != nil {
+		return nil, err
+	}
+	return d.View(wire), nil
+}
+
+// HoldBy has hold asked before the call takes memory for a view of its request,
+// each time for so many bytes more, which the call then holds until it ends. An
+// error of hold is that of the call.
+func (c *Call) HoldBy(hold func(bytes int) error) { c.holds = hold }
+
+func (c *Call) hold(bytes int) error {
+	if c.holds == nil {
+		return nil
+	}
+	return c.holds(bytes)
 }
 
 // carries says where a call's request is.

@@ -56,6 +56,7 @@ type Call struct {
 	request  func() (*Message, error) // nil where requests are a stream
 	decoding sync.Once
 	decoded  decoded
+	holds    func(bytes int) error // see HoldBy; nil: nothing counts
 
 	mu       sync.Mutex
 	header   []string // pairs

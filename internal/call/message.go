@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -21,6 +22,17 @@ type Message struct {
 
 // Len is the message's length in bytes.
 func (m *Message) Len() int { return m.Data.Len() }
+
+// text is a copy of the message. As a text it cannot be changed, and parts of it
+// take no memory of their own.
+func (m *Message) text() string {
+	var b strings.Builder
+	b.Grow(m.Len())
+	for _, buf := range m.Data {
+		_, _ = b.Write(buf.ReadOnlyData()) // never fails
+	}
+	return b.String()
+}
 
 // Free gives up the reference to the buffers. A freed Message is empty and may
 // be filled again.

@@ -15,9 +15,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/view"
 )
 
 // Key gives the value of the expression for the call that ctx belongs to, as a
@@ -96,22 +96,57 @@ func (p *Program) eval(ctx context.Context) (ref.Val, error) {
 		vars.call = new(call.Call)
 	}
 	if p.NeedsRequest() { // here, so that a bad request is told as what it is
-		if vars.request, vars.err = vars.call.Decoded(p.env.decode); vars.err != nil {
+		if vars.request, vars.err = vars.call.Decoded(p.env); vars.err != nil {
 			return nil, vars.err
 		}
 	}
-	v, _, err := p.program.Eval(vars)
+	v, err := run(ctx, p.program, p.loops, vars)
+	if failed := viewErr(vars.request); failed != nil {
+		return nil, call.Refuse(call.Client, codes.InvalidArgument, "the request cannot be looked into: %v", failed)
+	}
 	return v, err
 }
 
-// decode makes of a request what an expression can look into.
-func (e *Env) decode(wire []byte) (proto.Message, error) {
-	m := dynamicpb.NewMessage(e.input)
-	if err := proto.Unmarshal(wire, m); err != nil {
-		return nil, call.Refuse(call.Client, codes.InvalidArgument, "the request is not a valid %s", e.input.FullName()).Because(err)
+// run evaluates a program. One that loops looks at the end of the call and at its
+// deadline meanwhile; others are over before that is worth it.
+func run(ctx context.Context, program cel.Program, loops bool, vars cel.Activation) (ref.Val, error) {
+	if !loops {
+		v, _, err := program.Eval(vars)
+		return v, err
 	}
-	return m, nil
+	v, _, err := program.ContextEval(ctx, vars)
+	if ended := ctx.Err(); err != nil && ended != nil {
+		return nil, call.RefuseStatus(call.FaultOf(ended), call.StatusOf(ended))
+	}
+	return v, err
 }
+
+// viewErr tells why a view, or one of several, lacked what it was asked for.
+func viewErr(v any) error {
+	switch v := v.(type) {
+	case *view.Message:
+		return v.Err()
+	case []any:
+		for _, one := range v {
+			if err := viewErr(one); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Measure checks a request, and returns how many bytes a view of it holds at most.
+func (e *Env) Measure(wire string) (int, error) {
+	size, err := e.view.Measure(wire)
+	if err != nil {
+		return 0, call.Refuse(call.Client, codes.InvalidArgument, "the request is not a valid %s: %v", e.input.FullName(), err)
+	}
+	return size, nil
+}
+
+// View makes of a request what an expression can look into.
+func (e *Env) View(wire string) proto.Message { return e.view.New(wire) }
 
 // activation looks names up when they are needed.
 type activation struct {

@@ -15,6 +15,8 @@ import (
 	"cel.dev/cel-go/ext"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"github.com/gatehouse-dev/gatehouse/internal/view"
 )
 
 // The names that an expression may use.
@@ -39,6 +41,7 @@ type Env struct {
 	cel         *cel.Env                       // without the request: what is the same for all RPCs
 	withRequest func() (*cel.Env, error)       // made when it is needed, for it takes memory
 	input       protoreflect.MessageDescriptor // nil: no request to look into
+	view        *view.Type                     // of the request, once withRequest has made it
 	why         string                         // there is none
 }
 
@@ -83,10 +86,11 @@ func (e *Env) extend() (*cel.Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	with, err := e.cel.Extend(cel.TypeDescs(files), cel.Variable(request, cel.ObjectType(string(e.input.FullName()))))
+	with, err := e.cel.Extend(cel.TypeDescs(files), withViews(files), cel.Variable(request, cel.ObjectType(string(e.input.FullName()))))
 	if err != nil {
 		return nil, fmt.Errorf("cel: %w", err)
 	}
+	e.view = new(view.Types).Of(e.input)
 	return with, nil
 }
 
@@ -127,6 +131,7 @@ type Program struct {
 	program cel.Program
 	env     *Env
 	names   map[string]bool
+	loops   bool
 	direct  string // the text variable that is all of the expression, "" for none
 }
 
@@ -172,15 +177,26 @@ func (e *Env) compile(text, want string, fits func(*cel.Type) bool) (*Program, e
 	if !fits(checked.OutputType()) {
 		return nil, fmt.Errorf("%q gives %s; want %s", text, cel.FormatCELType(checked.OutputType()), want)
 	}
-	program, err := env.Program(checked, cel.CostLimit(costLimit), cel.EvalOptions(cel.OptOptimize))
+	program, err := env.Program(checked, limits()...)
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", text, err)
 	}
-	p := &Program{program: program, env: e, names: namesIn(checked.NativeRep())}
+	p := &Program{program: program, env: e, names: namesIn(checked.NativeRep()), loops: loops(checked.NativeRep())}
 	if root, ok := checked.NativeRep().ReferenceMap()[checked.NativeRep().Expr().ID()]; ok && checked.OutputType().IsExactType(cel.StringType) {
 		p.direct = root.Name
 	}
 	return p, nil
+}
+
+// limits are those of each evaluation.
+func limits() []cel.ProgramOption {
+	const between = 100 // steps of a loop between two looks at the call's deadline
+	return []cel.ProgramOption{cel.CostLimit(costLimit), cel.InterruptCheckFrequency(between), cel.EvalOptions(cel.OptOptimize)}
+}
+
+// loops reports whether an expression goes through lists or maps.
+func loops(checked *ast.AST) bool {
+	return len(ast.MatchDescendants(ast.NavigateAST(checked), ast.KindMatcher(ast.ComprehensionKind))) > 0
 }
 
 // explain tells what is wrong with an expression, and where.

@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,6 +14,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"github.com/gatehouse-dev/gatehouse/internal/view"
 )
 
 // Variable is a name that expressions for values may use, and the type of what
@@ -43,11 +46,12 @@ func (v Variable) cel() (*cel.Type, error) {
 type Values struct {
 	cel   *cel.Env
 	files *protoregistry.Files
+	types *view.Types
 }
 
 // NewValues returns the names for such expressions. files has all types.
 func NewValues(files *protoregistry.Files, names []Variable) (*Values, error) {
-	opts := []cel.EnvOption{cel.TypeDescs(files), ext.Strings(), ext.Sets(), ext.Lists()}
+	opts := []cel.EnvOption{cel.TypeDescs(files), withViews(files), ext.Strings(), ext.Sets(), ext.Lists()}
 	for _, v := range names {
 		t, err := v.cel()
 		if err != nil {
@@ -59,7 +63,7 @@ func NewValues(files *protoregistry.Files, names []Variable) (*Values, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cel: %w", err)
 	}
-	return &Values{cel: env, files: files}, nil
+	return &Values{cel: env, files: files, types: new(view.Types)}, nil
 }
 
 // With adds names.
@@ -72,13 +76,14 @@ func (v *Values) With(name Variable) (*Values, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cel: %w", err)
 	}
-	return &Values{cel: env, files: v.files}, nil
+	return &Values{cel: env, files: v.files, types: v.types}, nil
 }
 
 // Value is a compiled expression that makes a value. It is immutable and safe
 // for concurrent use.
 type Value struct {
 	program cel.Program
+	loops   bool
 	names   map[string]bool
 	element bool // of a repeated field
 }
@@ -100,7 +105,7 @@ func (v *Values) Field(text string, field protoreflect.FieldDescriptor, element 
 	if got := checked.OutputType(); !want.IsAssignableType(got) || got.Kind() == cel.DynKind && want.Kind() != cel.DynKind {
 		return nil, fmt.Errorf("%q gives %s; want %s", text, cel.FormatCELType(got), cel.FormatCELType(want))
 	}
-	return &Value{program: program, names: namesIn(checked.NativeRep()), element: element}, nil
+	return &Value{program: program, loops: loops(checked.NativeRep()), names: namesIn(checked.NativeRep()), element: element}, nil
 }
 
 // List compiles an expression that gives a list, and tells of what.
@@ -116,7 +121,7 @@ func (v *Values) List(text string) (*Value, Variable, error) {
 	if of.Kind == 0 {
 		return nil, of, fmt.Errorf("%q gives %s; want a list of messages or of plain values", text, cel.FormatCELType(checked.OutputType()))
 	}
-	return &Value{program: program, names: namesIn(checked.NativeRep())}, of, nil
+	return &Value{program: program, loops: loops(checked.NativeRep()), names: namesIn(checked.NativeRep())}, of, nil
 }
 
 // variableOf is the type of a list's elements; Kind is 0 if it is none that a
@@ -151,20 +156,21 @@ func (v *Values) compile(text string) (cel.Program, *cel.Ast, error) {
 		}
 		return nil, nil, errors.Join(errs...)
 	}
-	program, err := v.cel.Program(checked, cel.CostLimit(costLimit), cel.EvalOptions(cel.OptOptimize))
+	program, err := v.cel.Program(checked, limits()...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%q: %w", text, err)
 	}
 	return program, checked, nil
 }
 
-// Lookup gives the value of a variable: a proto.Message, int64, uint64, float64,
+// Lookup gives the value of a variable: a *view.Message, int64, uint64, float64,
 // bool, string, []byte, or []any of these.
 type Lookup func(name string) (any, error)
 
 // lookups are variables as CEL asks for them.
 type lookups struct {
 	look Lookup
+	seen []any // what was looked up
 	err  error
 }
 
@@ -177,21 +183,25 @@ func (l *lookups) ResolveName(name string) (any, bool) {
 	if err != nil {
 		l.err = errors.Join(l.err, err)
 	}
+	l.seen = append(l.seen, v)
 	return v, err == nil && v != nil
 }
 
-func (v *Value) eval(look Lookup) (ref.Val, error) {
+func (v *Value) eval(ctx context.Context, look Lookup) (ref.Val, error) {
 	vars := &lookups{look: look}
-	out, _, err := v.program.Eval(vars)
+	out, err := run(ctx, v.program, v.loops, vars)
 	if vars.err != nil {
 		return nil, vars.err
+	}
+	if failed := viewErr(vars.seen); failed != nil {
+		return nil, failed
 	}
 	return out, err
 }
 
 // Set gives the field of m the value of the expression.
-func (v *Value) Set(m protoreflect.Message, field protoreflect.FieldDescriptor, look Lookup) error {
-	out, err := v.eval(look)
+func (v *Value) Set(ctx context.Context, m protoreflect.Message, field protoreflect.FieldDescriptor, look Lookup) error {
+	out, err := v.eval(ctx, look)
 	if err != nil {
 		return err
 	}
@@ -256,8 +266,8 @@ func setMap(m protoreflect.Message, field protoreflect.FieldDescriptor, v ref.Va
 }
 
 // Each gives the elements of a list, in the forms of Lookup.
-func (v *Value) Each(look Lookup) ([]any, error) {
-	out, err := v.eval(look)
+func (v *Value) Each(ctx context.Context, look Lookup) ([]any, error) {
+	out, err := v.eval(ctx, look)
 	if err != nil {
 		return nil, err
 	}
@@ -283,7 +293,7 @@ func wrongValue(v ref.Val, want string) error {
 }
 
 // Message is a type as the expressions know it.
-func (v *Values) Message(name protoreflect.FullName) (protoreflect.MessageDescriptor, error) {
+func (v *Values) Message(name protoreflect.FullName) (*view.Type, error) {
 	d, err := v.files.FindDescriptorByName(name)
 	if err != nil {
 		return nil, err
@@ -292,5 +302,5 @@ func (v *Values) Message(name protoreflect.FullName) (protoreflect.MessageDescri
 	if !ok {
 		return nil, fmt.Errorf("%s is not a message", name)
 	}
-	return m, nil
+	return v.types.Of(m), nil
 }
