@@ -94,11 +94,11 @@ func (l *List) Len() int { return len(l.spans) + len(l.numbers) }
 // Get returns an element.
 func (l *List) Get(i int) protoreflect.Value {
 	if l.field.packs {
-		return numberOf(l.field.desc.Kind(), l.numbers[i])
+		return numberOf(l.field.kind, l.numbers[i])
 	}
 	wire := l.in.wire[l.spans[i].start:l.spans[i].end]
 	if l.field.message == nil {
-		return valueOf(l.field.desc.Kind(), wire)
+		return valueOf(l.field.kind, wire)
 	}
 	return protoreflect.ValueOfMessage(l.message(i, wire))
 }

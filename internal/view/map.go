@@ -32,7 +32,7 @@ func (m *Message) entries(s *slot) *Map {
 		if f.texts != nil {
 			f.texts[found] = at
 		} else {
-			f.nums[bitsOfKey(valueOf(key.desc.Kind(), found))] = at
+			f.nums[bitsOfKey(valueOf(key.kind, found))] = at
 		}
 		return true
 	})

@@ -96,11 +96,12 @@ func (m *meter) leave() {
 }
 
 func (m *meter) record() error {
-	num, typ, at, err := tag(m.wire[:m.end], m.at)
-	if err != nil {
+	num, typ, err := protowire.Number(0), protowire.Type(0), error(nil)
+	if c := m.wire[m.at]; c >= 8 && c < 0x80 { // by far the most frequent
+		num, typ, m.at = protowire.Number(c>>3), protowire.Type(c&7), m.at+1
+	} else if num, typ, m.at, err = tag(m.wire[:m.end], m.at); err != nil {
 		return err
 	}
-	m.at = at
 	var f *field
 	if m.message != nil {
 		if num > protowire.MaxValidNumber {
@@ -170,6 +171,9 @@ func (m *meter) bytes(f *field) error {
 	switch {
 	case f == nil:
 	case f.message != nil:
+		if n == 0 {
+			return nil
+		}
 		in := frame{message: f.message, start: at, end: end, kept: m.kept && n > small}
 		if in.kept {
 			m.size += ofMessage
@@ -181,7 +185,7 @@ func (m *meter) bytes(f *field) error {
 		if !utf8.ValidString(m.wire[at:end]) {
 			return errText
 		}
-	case f.desc.Kind() == protoreflect.BytesKind && m.kept && n > small:
+	case f.kind == protoreflect.BytesKind && m.kept && n > small:
 		m.size += int(n)
 		if m.message.isAny {
 			m.size += ofUnknown * int(n)
@@ -244,7 +248,7 @@ func (m *meter) count(f *field) {
 		m.size += ofList
 	}
 	m.size += ofElement
-	if f.desc.IsMap() {
+	if f.isMap {
 		m.size += ofEntry
 	}
 }

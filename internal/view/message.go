@@ -174,7 +174,7 @@ func (m *Message) Has(fd protoreflect.FieldDescriptor) bool {
 	case f.list:
 		return m.list(s).Len() > 0
 	default:
-		return fd.HasPresence() || !isZero(f.desc.Kind(), m.scalar(s))
+		return fd.HasPresence() || !isZero(f.kind, m.scalar(s))
 	}
 }
 
@@ -204,7 +204,7 @@ func (m *Message) Get(fd protoreflect.FieldDescriptor) protoreflect.Value {
 // value is what a field holds. The root is locked.
 func (m *Message) value(s *slot) protoreflect.Value {
 	switch {
-	case s.field.desc.IsMap():
+	case s.field.isMap:
 		return protoreflect.ValueOfMap(m.entries(s))
 	case s.field.list:
 		return protoreflect.ValueOfList(m.list(s))
@@ -220,8 +220,8 @@ func (m *Message) scalar(s *slot) protoreflect.Value {
 		return protoreflect.ValueOfBytes(b)
 	}
 	r, _ := next(m.wire, int(s.start))
-	v := valueOf(s.field.desc.Kind(), m.wire[r.start:r.end])
-	if s.field.desc.Kind() == protoreflect.BytesKind && r.end-r.start > small {
+	v := valueOf(s.field.kind, m.wire[r.start:r.end])
+	if s.field.kind == protoreflect.BytesKind && r.end-r.start > small {
 		s.value = v.Bytes()
 	}
 	return v

@@ -117,16 +117,20 @@ type field struct {
 	desc    protoreflect.FieldDescriptor
 	num     protowire.Number
 	typ     protowire.Type // of one value
-	list    bool           // also a map, which is a list of entries
-	packs   bool           // a list that may be packed
-	text    bool           // must be UTF-8
+	kind    protoreflect.Kind
+	list    bool // also a map, which is a list of entries
+	isMap   bool
+	packs   bool // a list that may be packed
+	text    bool // must be UTF-8
 	rivals  protoreflect.OneofDescriptor
 	message *Type  // of what it holds; nil for a scalar
 	bit     uint64 // of a list: tells it from the others of the message; 0 for those after the 64th
 }
 
 func newField(fd protoreflect.FieldDescriptor) field {
-	f := field{desc: fd, num: fd.Number(), typ: wireType(fd.Kind()), list: fd.Cardinality() == protoreflect.Repeated}
+	f := field{
+		desc: fd, num: fd.Number(), kind: fd.Kind(), typ: wireType(fd.Kind()), list: fd.Cardinality() == protoreflect.Repeated, isMap: fd.IsMap(),
+	}
 	f.packs = f.list && f.typ != protowire.BytesType && f.typ != protowire.StartGroupType
 	if fd.Kind() == protoreflect.StringKind {
 		strict, ok := fd.(interface{ EnforceUTF8() bool })
@@ -207,12 +211,14 @@ type record struct {
 // next reads the record at i, and returns where the one after it begins. wire has
 // been checked, so that this cannot fail.
 func next(wire string, i int) (record, int) {
-	num, typ, i, err := tag(wire, i)
-	if err != nil {
-		return record{}, len(wire)
+	r := record{}
+	if c := wire[i]; c < 0x80 { // by far the most frequent
+		r.num, r.typ, r.start = protowire.Number(c>>3), protowire.Type(c&7), i+1
+	} else {
+		r.num, r.typ, r.start, _ = tag(wire, i)
 	}
-	r := record{num: num, typ: typ, start: i}
-	switch typ {
+	i = r.start
+	switch r.typ {
 	case protowire.VarintType:
 		_, r.end, _ = varint(wire, i)
 	case protowire.Fixed32Type:
@@ -220,7 +226,10 @@ func next(wire string, i int) (record, int) {
 	case protowire.Fixed64Type:
 		r.end = i + 8
 	case protowire.BytesType:
-		n, from, _ := varint(wire, i)
+		n, from := uint64(wire[i]), i+1
+		if n >= 0x80 {
+			n, from, _ = varint(wire, i)
+		}
 		r.start, r.end = from, from+int(n)
 	case protowire.StartGroupType:
 		return groupAt(wire, r)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -19,37 +18,57 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/view"
 )
 
+// contract builds the description of a message field by field.
+type contract struct {
+	all   *descriptorpb.DescriptorProto
+	small *descriptorpb.DescriptorProto // the form of groups
+	num   int32
+}
+
+func (c *contract) add(to *descriptorpb.DescriptorProto, name string, kind descriptorpb.FieldDescriptorProto_Type, list bool) *descriptorpb.FieldDescriptorProto {
+	c.num++
+	f := &descriptorpb.FieldDescriptorProto{Name: proto.String(name), Number: proto.Int32(c.num), Type: kind.Enum(), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()}
+	if list {
+		f.Label = descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum()
+	}
+	switch kind {
+	case descriptorpb.FieldDescriptorProto_TYPE_MESSAGE:
+		f.TypeName = proto.String(".t.All")
+	case descriptorpb.FieldDescriptorProto_TYPE_GROUP: // has a message of its own, by whose name it goes
+		group := proto.CloneOf(c.small)
+		group.Name = proto.String("G" + name)
+		f.Name, f.TypeName = proto.String(strings.ToLower(group.GetName())), proto.String(".t.All."+group.GetName())
+		c.all.NestedType = append(c.all.NestedType, group)
+	case descriptorpb.FieldDescriptorProto_TYPE_ENUM:
+		f.TypeName = proto.String(".t.E")
+	}
+	to.Field = append(to.Field, f)
+	return f
+}
+
+func (c *contract) addMap(kind descriptorpb.FieldDescriptorProto_Type) {
+	entry := &descriptorpb.DescriptorProto{Name: proto.String(fmt.Sprintf("Map%dEntry", kind)), Options: &descriptorpb.MessageOptions{MapEntry: proto.Bool(true)}}
+	m := c.add(c.all, fmt.Sprintf("map%d", kind), descriptorpb.FieldDescriptorProto_TYPE_MESSAGE, true)
+	m.TypeName = proto.String(".t.All." + entry.GetName())
+	last := c.num
+	c.num = 0
+	c.add(entry, "key", keyOf(kind), false)
+	c.add(entry, "value", kind, false)
+	c.num = last
+	c.all.NestedType = append(c.all.NestedType, entry)
+}
+
 // everything describes messages with fields of each kind, each as one value, as
 // one that may be missing, as a list, in a oneof and in a map. The message of
 // proto2 has groups and lists that are not packed.
 func everything(t testing.TB, syntax string) protoreflect.MessageDescriptor {
 	t.Helper()
-	all := &descriptorpb.DescriptorProto{Name: proto.String("All"), OneofDecl: []*descriptorpb.OneofDescriptorProto{{Name: proto.String("one")}}}
-	small := &descriptorpb.DescriptorProto{Name: proto.String("Small"), Field: []*descriptorpb.FieldDescriptorProto{
-		{Name: proto.String("n"), Number: proto.Int32(1), Type: descriptorpb.FieldDescriptorProto_TYPE_INT32.Enum(), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()},
-		{Name: proto.String("s"), Number: proto.Int32(2), Type: descriptorpb.FieldDescriptorProto_TYPE_STRING.Enum(), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()},
-	}}
-	num := int32(0)
-	add := func(to *descriptorpb.DescriptorProto, name string, kind descriptorpb.FieldDescriptorProto_Type, list bool) *descriptorpb.FieldDescriptorProto {
-		num++
-		f := &descriptorpb.FieldDescriptorProto{Name: proto.String(name), Number: proto.Int32(num), Type: kind.Enum(), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()}
-		if list {
-			f.Label = descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum()
-		}
-		if kind == descriptorpb.FieldDescriptorProto_TYPE_MESSAGE {
-			f.TypeName = proto.String(".t.All")
-		}
-		if kind == descriptorpb.FieldDescriptorProto_TYPE_GROUP { // has a message of its own, by whose name it goes
-			group := proto.CloneOf(small)
-			group.Name = proto.String("G" + name)
-			f.Name, f.TypeName = proto.String(strings.ToLower(group.GetName())), proto.String(".t.All."+group.GetName())
-			all.NestedType = append(all.NestedType, group)
-		}
-		if kind == descriptorpb.FieldDescriptorProto_TYPE_ENUM {
-			f.TypeName = proto.String(".t.E")
-		}
-		to.Field = append(to.Field, f)
-		return f
+	c := &contract{
+		all: &descriptorpb.DescriptorProto{Name: proto.String("All"), OneofDecl: []*descriptorpb.OneofDescriptorProto{{Name: proto.String("one")}}},
+		small: &descriptorpb.DescriptorProto{Name: proto.String("Small"), Field: []*descriptorpb.FieldDescriptorProto{
+			{Name: proto.String("n"), Number: proto.Int32(1), Type: descriptorpb.FieldDescriptorProto_TYPE_INT32.Enum(), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()},
+			{Name: proto.String("s"), Number: proto.Int32(2), Type: descriptorpb.FieldDescriptorProto_TYPE_STRING.Enum(), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()},
+		}},
 	}
 	for _, form := range []string{"oneof", "one", "list", "map"} { // a oneof's members must be side by side
 		for kind := descriptorpb.FieldDescriptorProto_TYPE_DOUBLE; kind <= descriptorpb.FieldDescriptorProto_TYPE_SINT64; kind++ {
@@ -57,17 +76,9 @@ func everything(t testing.TB, syntax string) protoreflect.MessageDescriptor {
 			switch {
 			case group && (syntax == "proto3" || form == "map"):
 			case form == "map":
-				entry := &descriptorpb.DescriptorProto{Name: proto.String(fmt.Sprintf("Map%dEntry", kind)), Options: &descriptorpb.MessageOptions{MapEntry: proto.Bool(true)}}
-				m := add(all, fmt.Sprintf("map%d", kind), descriptorpb.FieldDescriptorProto_TYPE_MESSAGE, true)
-				m.TypeName = proto.String(".t.All." + entry.GetName())
-				last := num
-				num = 0
-				add(entry, "key", keyOf(kind), false)
-				add(entry, "value", kind, false)
-				num = last
-				all.NestedType = append(all.NestedType, entry)
+				c.addMap(kind)
 			default:
-				f := add(all, fmt.Sprintf("%s%d", form, kind), kind, form == "list")
+				f := c.add(c.all, fmt.Sprintf("%s%d", form, kind), kind, form == "list")
 				if form == "oneof" {
 					f.OneofIndex = proto.Int32(0)
 				}
@@ -75,15 +86,14 @@ func everything(t testing.TB, syntax string) protoreflect.MessageDescriptor {
 		}
 	}
 	if syntax == "proto3" {
-		opt := add(all, "maybe", descriptorpb.FieldDescriptorProto_TYPE_INT64, false)
-		opt.Proto3Optional, opt.OneofIndex = proto.Bool(true), proto.Int32(1)
-		all.OneofDecl = append(all.OneofDecl, &descriptorpb.OneofDescriptorProto{Name: proto.String("_maybe")})
+		maybe := c.add(c.all, "maybe", descriptorpb.FieldDescriptorProto_TYPE_INT64, false)
+		maybe.Proto3Optional, maybe.OneofIndex = proto.Bool(true), proto.Int32(1)
+		c.all.OneofDecl = append(c.all.OneofDecl, &descriptorpb.OneofDescriptorProto{Name: proto.String("_maybe")})
 	}
-	file := &descriptorpb.FileDescriptorProto{
-		Name: proto.String("t.proto"), Package: proto.String("t"), Syntax: proto.String(syntax), MessageType: []*descriptorpb.DescriptorProto{all, small},
+	fd, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
+		Name: proto.String("t.proto"), Package: proto.String("t"), Syntax: proto.String(syntax), MessageType: []*descriptorpb.DescriptorProto{c.all},
 		EnumType: []*descriptorpb.EnumDescriptorProto{{Name: proto.String("E"), Value: []*descriptorpb.EnumValueDescriptorProto{{Name: proto.String("ZERO"), Number: proto.Int32(0)}}}},
-	}
-	fd, err := protodesc.NewFile(file, nil)
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -325,169 +335,5 @@ func sameOne(t *testing.T, wire []byte, fd protoreflect.FieldDescriptor, got, wa
 	}
 	if want.Message().IsValid() {
 		same(t, wire, got.Message(), want.Message())
-	}
-}
-
-var kept any
-
-// held is what a view holds once all of it has been looked at.
-func held(t testing.TB, typ *view.Type, wire string) int {
-	t.Helper()
-	v := typ.New(wire)
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	walk(v)
-	kept = v
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	if err := v.Err(); err != nil {
-		t.Fatal(err)
-	}
-	kept = nil
-	return int(after.HeapAlloc) - int(before.HeapAlloc) + len(wire)
-}
-
-func walk(m protoreflect.Message) {
-	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case fd.IsMap():
-			v.Map().Range(func(_ protoreflect.MapKey, v protoreflect.Value) bool {
-				if fd.MapValue().Message() != nil {
-					walk(v.Message())
-				}
-				return true
-			})
-		case fd.IsList():
-			for i := range v.List().Len() {
-				if one := v.List().Get(i); fd.Message() != nil {
-					walk(one.Message())
-				}
-			}
-		case fd.Message() != nil:
-			walk(v.Message())
-		}
-		return true
-	})
-}
-
-// bodies are what clients send, and what an attacker would.
-func bodies(t testing.TB) map[string]body {
-	t.Helper()
-	md := everything(t, "proto3")
-	num := func(name protoreflect.Name) protowire.Number { return md.Fields().ByName(name).Number() }
-	repeat := func(n int, f func(b []byte, i int) []byte) []byte {
-		var b []byte
-		for i := range n {
-			b = f(b, i)
-		}
-		return b
-	}
-	sub := func(b []byte, name protoreflect.Name, in []byte) []byte {
-		return protowire.AppendBytes(protowire.AppendTag(b, num(name), protowire.BytesType), in)
-	}
-	text := func(n int) []byte { return bytes.Repeat([]byte("x"), n) }
-	item := func(i, n int) []byte {
-		b := protowire.AppendVarint(protowire.AppendTag(nil, num("one3"), protowire.VarintType), uint64(i))
-		return sub(b, "one9", text(n))
-	}
-	document := func(n int) []byte {
-		list := &structpb.ListValue{}
-		for i := range n {
-			list.Values = append(list.Values, structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{
-				"id": structpb.NewNumberValue(float64(i)), "name": structpb.NewStringValue("a name"), "tags": structpb.NewListValue(&structpb.ListValue{
-					Values: []*structpb.Value{structpb.NewBoolValue(true), structpb.NewNullValue(), structpb.NewStringValue("x")},
-				}),
-			}}))
-		}
-		b, err := proto.Marshal(structpb.NewListValue(list))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
-	deep := func(n int) []byte {
-		b := item(1, 200)
-		for range n {
-			b = sub(nil, "one11", b)
-		}
-		return b
-	}
-	return map[string]body{
-		"empty":                     {md, nil},
-		"one text":                  {md, sub(nil, "one9", []byte("shelves/tents"))},
-		"100 items of 40 bytes":     {md, repeat(100, func(b []byte, i int) []byte { return sub(b, "list11", item(i, 30)) })},
-		"20,000 items of 16 bytes":  {md, repeat(20_000, func(b []byte, i int) []byte { return sub(b, "list11", item(i, 7)) })},
-		"200,000 items of 2 bytes":  {md, repeat(200_000, func(b []byte, _ int) []byte { return sub(b, "list11", nil) })},
-		"2,000 items of 300 bytes":  {md, repeat(2_000, func(b []byte, i int) []byte { return sub(b, "list11", item(i, 290)) })},
-		"50,000 texts":              {md, repeat(50_000, func(b []byte, _ int) []byte { return sub(b, "list9", []byte("tag")) })},
-		"packed numbers":            {md, sub(nil, "list5", repeat(100_000, func(b []byte, i int) []byte { return protowire.AppendVarint(b, uint64(i)) }))},
-		"packed bools":              {md, sub(nil, "list8", repeat(100_000, func(b []byte, i int) []byte { return append(b, byte(i&1)) }))},
-		"packed doubles":            {md, sub(nil, "list1", text(800_000))},
-		"map of 20,000 texts":       {md, repeat(20_000, func(b []byte, i int) []byte { return sub(b, "map9", fmt.Appendf([]byte{0x0a, 5}, "%05d\x12\x01x", i)) })},
-		"map of 50,000 numbers":     {md, repeat(50_000, func(b []byte, i int) []byte { return sub(b, "map5", protowire.AppendVarint([]byte{0x08}, uint64(i))) })},
-		"one key, 100,000 times":    {md, repeat(100_000, func(b []byte, _ int) []byte { return sub(b, "map9", nil) })},
-		"JSON of 5,000 objects":     {(*structpb.Value)(nil).ProtoReflect().Descriptor(), document(5_000)},
-		"JSON of an object":         {(*structpb.Value)(nil).ProtoReflect().Descriptor(), document(1)},
-		"nested 900 deep":           {md, deep(900)},
-		"nested 30 deep, 500 times": {md, repeat(500, func(b []byte, _ int) []byte { return sub(b, "list11", deep(30)) })},
-		"an upload":                 {md, sub(nil, "one12", text(1<<20))},
-	}
-}
-
-type body struct {
-	desc protoreflect.MessageDescriptor
-	wire []byte
-}
-
-func TestAViewHoldsNoMoreThanMeasured(t *testing.T) {
-	for name, b := range bodies(t) {
-		t.Run(name, func(t *testing.T) {
-			typ := new(view.Types).Of(b.desc)
-			size, err := typ.Measure(string(b.wire))
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := held(t, typ, string(b.wire))
-			t.Logf("%d bytes: measured %d (%.1f times), holds %d (%.1f times)", len(b.wire), size, float64(size)/float64(len(b.wire)), got, float64(got)/float64(len(b.wire)))
-			if got > size {
-				t.Errorf("a view of %d bytes holds %d, measured %d", len(b.wire), got, size)
-			}
-			if most := 40*len(b.wire) + 64<<10; size > most {
-				t.Errorf("measured %d, more than %d", size, most)
-			}
-		})
-	}
-}
-
-func BenchmarkMeasure(b *testing.B) {
-	for name, one := range bodies(b) {
-		typ, wire := new(view.Types).Of(one.desc), string(one.wire)
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			b.SetBytes(int64(len(wire)))
-			for b.Loop() {
-				if _, err := typ.Measure(wire); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
-// BenchmarkParse is what a view stands in the place of.
-func BenchmarkParse(b *testing.B) {
-	for name, one := range bodies(b) {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			b.SetBytes(int64(len(one.wire)))
-			for b.Loop() {
-				if err := proto.Unmarshal(one.wire, dynamicpb.NewMessage(one.desc)); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
 	}
 }
