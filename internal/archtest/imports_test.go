@@ -46,10 +46,11 @@ var arrows = []row{
 	{pattern: "internal/schema", ours: []string{"gen", "internal/files"}},
 	{pattern: "internal/config", ours: []string{"gen", "internal/files", "internal/schema"}},
 	{pattern: "interceptors", ours: []string{"gen", "internal/call"}},
-	{pattern: "internal/expr", ours: []string{"internal/call"}},
+	{pattern: "internal/view"},
+	{pattern: "internal/expr", ours: []string{"internal/call", "internal/view"}},
 	{pattern: "internal/routing", ours: []string{"gen", "internal/call", "internal/expr"}},
 	{pattern: "internal/handover"},
-	{pattern: "internal/aggregate", ours: []string{"gen", "internal/call", "internal/config", "internal/expr"}},
+	{pattern: "internal/aggregate", ours: []string{"gen", "internal/call", "internal/config", "internal/expr", "internal/view"}},
 	{pattern: "internal/redis", ours: []string{"gen"}},
 	{pattern: "interceptors/auth/authtest"},
 	{pattern: "interceptors/auth", ours: []string{"gen", "interceptors", "internal/call", "internal/files"}, http: true}, // fetches keys
