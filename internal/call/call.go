@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
@@ -21,6 +22,11 @@ type Method struct {
 	Name string
 	// Desc describes the RPC; nil means that its messages pass as opaque frames.
 	Desc protoreflect.MethodDescriptor
+	// Request is the shape of its requests; nil where Desc is.
+	Request *Shape
+	// CheckRequests refuses requests that no backend can read, as the client's
+	// mistake. Those that an edge has made of JSON always can be.
+	CheckRequests bool
 	// Stream tells which halves are streams, as grpc-go wants it for NewStream.
 	Stream grpc.StreamDesc
 	// Conn is the upstream inside this method's chain of policies.
@@ -37,6 +43,25 @@ type Method struct {
 
 // Unary reports whether both halves carry exactly one message.
 func (m *Method) Unary() bool { return !m.Stream.ClientStreams && !m.Stream.ServerStreams }
+
+// check refuses a request of c that is not one of the method's, and notes one that
+// not every library of protobuf reads.
+func (m *Method) check(c *Call, msg *Message) error {
+	if m == nil || !m.CheckRequests || m.Request == nil || c != nil && c.Protocol == REST {
+		return nil
+	}
+	switch msg.ReadableAs(m.Request) {
+	case Unreadable:
+		return Refuse(Client, codes.InvalidArgument,
+			"the request is not a message of type %s: its bytes cannot be read as one", m.Desc.Input().FullName())
+	case Debatable:
+		if c != nil {
+			c.debatable.Store(true)
+		}
+	case Readable:
+	}
+	return nil
+}
 
 // View shows the messages of one HTTP binding to HTTP clients. It is compiled
 // when the table is built and safe for concurrent use.

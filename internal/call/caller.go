@@ -103,6 +103,10 @@ func (c *Call) ReadRequest() error {
 	return err
 }
 
+// Debatable reports whether a request of the call was found to be one that some
+// libraries of protobuf cannot read, where requests are checked.
+func (c *Call) Debatable() bool { return c.debatable.Load() }
+
 // Decoder makes views of messages of one type.
 type Decoder interface {
 	// Measure checks that wire is such a message, and returns how many bytes a view

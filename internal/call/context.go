@@ -57,6 +57,8 @@ type Call struct {
 	decoding sync.Once
 	decoded  decoded
 	holds    func(bytes int) error // see HoldBy; nil: nothing counts
+	// debatable tells that a request was checked which some backends cannot read.
+	debatable atomic.Bool
 
 	mu       sync.Mutex
 	header   []string // pairs

@@ -59,12 +59,13 @@ type unary struct {
 }
 
 func forwardUnary(m *Method, down grpc.ServerStream) error {
-	u := &unary{request: Pending{down: down}}
+	c := From(down.Context())
+	u := &unary{request: Pending{down: down, call: c, method: m}}
 	u.opts[0] = grpc.HeaderCallOption{HeaderAddr: &u.header}
 	u.opts[1] = grpc.TrailerCallOption{TrailerAddr: &u.trailer}
 	defer u.request.free()
 	defer u.reply.Free()
-	From(down.Context()).carries(u.request.Message)
+	c.carries(u.request.Message)
 	err := m.Conn.Invoke(down.Context(), m.Name, &u.request, &u.reply, u.opts[:]...)
 	if header := passable(u.header); len(header) > 0 {
 		if herr := down.SetHeader(header); herr != nil && err == nil {
@@ -98,10 +99,10 @@ var errCallOver = errors.New("the call is over")
 func forwardStream(m *Method, down grpc.ServerStream) error {
 	ctx, cancel := context.WithCancelCause(down.Context())
 	defer cancel(errCallOver)
-	s := &stream{method: m, down: down, cancel: cancel, request: Pending{down: down}}
+	s := &stream{method: m, down: down, cancel: cancel, request: Pending{down: down, call: From(ctx), method: m}}
 	defer s.request.free()
 	if !m.Stream.ClientStreams {
-		From(ctx).carries(s.request.Message)
+		s.request.call.carries(s.request.Message)
 	}
 	up, err := m.Conn.NewStream(ctx, &m.Stream, m.Name)
 	if err != nil {
@@ -164,7 +165,11 @@ func (s *stream) sendAll() {
 	for {
 		var msg Message
 		err := s.down.RecvMsg(&msg)
+		if err == nil {
+			err = s.method.check(s.request.call, &msg)
+		}
 		if err != nil && err != io.EOF {
+			msg.Free()
 			s.cancel(clientCause(err))
 			return
 		}

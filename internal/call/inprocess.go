@@ -29,7 +29,7 @@ func (t *Table) Invoke(ctx context.Context, method string, args, reply any, opts
 	}
 	defer free()
 	c.In.Add(request.Len())
-	c.carries(func() (*Message, error) { return request, nil })
+	c.carries(given(m, c, request).Message)
 	answer, own := reply.(*Message)
 	if !own {
 		answer = new(Message)
@@ -76,7 +76,7 @@ func (t *Table) NewStream(ctx context.Context, desc *grpc.StreamDesc, method str
 	}
 	stop := context.AfterFunc(ctx, func() { c.Finish(context.Cause(ctx)) })
 	c.After(func(error) { stop() })
-	return &oneRequest{ctx: ctx, call: c, table: t, begin: begin, begun: make(chan struct{})}, nil
+	return &oneRequest{ctx: ctx, call: c, method: m, table: t, begin: begin, begun: make(chan struct{})}, nil
 }
 
 // Nested is what a call made for another one brings beside its answer.
@@ -96,7 +96,7 @@ func (m *Method) Call(ctx context.Context, request, answer *Message) (n *Nested,
 	n = new(Nested)
 	defer func() { c.Finish(err) }()
 	c.In.Add(request.Len())
-	c.carries(func() (*Message, error) { return request, nil })
+	c.carries(given(m, c, request).Message)
 	// Asked for, so that an upstream's errors are told as to a client.
 	n.opts[0] = grpc.HeaderCallOption{HeaderAddr: &n.header}
 	n.opts[1] = grpc.TrailerCallOption{TrailerAddr: &n.trailer}

@@ -61,10 +61,11 @@ func (s *inProcess) receive(v any) error {
 
 // oneRequest is a stream of answers, which begins when its request is there.
 type oneRequest struct {
-	ctx   context.Context // ClientStream has a Context method
-	call  *Call
-	table *Table
-	begin func() grpc.ClientStream
+	ctx    context.Context // ClientStream has a Context method
+	call   *Call
+	method *Method
+	table  *Table
+	begin  func() grpc.ClientStream
 
 	up    grpc.ClientStream
 	begun chan struct{} // closed when up is there
@@ -85,7 +86,7 @@ func (s *oneRequest) SendMsg(v any) error {
 	defer free()
 	// A copy: policies may look at it for as long as the call runs.
 	request := &Message{Data: mem.BufferSlice{mem.SliceBuffer(msg.Data.Materialize())}}
-	s.call.carries(func() (*Message, error) { return request, nil })
+	s.call.carries(given(s.method, s.call, request).Message)
 	s.up = s.begin()
 	close(s.begun)
 	if err := s.up.SendMsg(request); err != io.EOF {

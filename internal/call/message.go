@@ -97,7 +97,9 @@ func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
 // chain in the message's place, so that a policy which refuses the call has
 // not paid for its body. It is safe for concurrent use.
 type Pending struct {
-	down grpc.ServerStream
+	down   grpc.ServerStream // nil where msg was there from the beginning
+	call   *Call
+	method *Method // by which the message is checked; nil checks nothing
 
 	mu   sync.Mutex
 	read bool
@@ -117,12 +119,26 @@ func (p *Pending) Message() (*Message, error) {
 	defer p.mu.Unlock()
 	if !p.read {
 		p.read = true
-		p.err = receiveOne(p.down, &p.msg)
+		p.err = p.receive()
 	}
 	if p.err != nil {
 		return nil, p.err
 	}
 	return &p.msg, nil
+}
+
+func (p *Pending) receive() error {
+	if p.down != nil {
+		if err := receiveOne(p.down, &p.msg); err != nil {
+			return err
+		}
+	}
+	return p.method.check(p.call, &p.msg)
+}
+
+// given is a Pending of a request that is there, and stays its maker's: nobody frees it.
+func given(m *Method, c *Call, request *Message) *Pending {
+	return &Pending{method: m, call: c, msg: Message{Data: request.Data}}
 }
 
 // free releases the message. Whoever asks for it afterwards gets an error, not a

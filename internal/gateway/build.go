@@ -36,6 +36,7 @@ type builder struct {
 	schemas   map[string]*source
 	contract  *contract
 	methods   map[string]*call.Method
+	shapes    call.Shapes
 	router    httprule.Builder[*edge.Route]
 	exposed   []*exposed
 	routes    []RouteInfo
@@ -194,6 +195,8 @@ func (b *builder) add(e *exposed) error {
 		Stream:        grpc.StreamDesc{StreamName: string(e.method.Name()), ClientStreams: e.method.IsStreamingClient(), ServerStreams: e.method.IsStreamingServer()},
 		Upstream:      e.upstream,
 		StreamIdle:    idle,
+		Request:       b.shapes.Of(e.method.Input()),
+		CheckRequests: b.checksRequests(e),
 		RequestWithin: shorter(e.effective.Policy.GetTimeout().AsDuration(), idle),
 	}
 	b.methods[name] = m
@@ -224,6 +227,23 @@ func shorter(a, b time.Duration) time.Duration {
 		return b
 	}
 	return a
+}
+
+// checksRequests reports whether requests are checked: where nothing is said, those
+// are whose answers something counts for or against an upstream.
+func (b *builder) checksRequests(e *exposed) bool {
+	p, x := e.effective.Policy, b.exposureAt(e)
+	if p.CheckRequests != nil {
+		return p.GetCheckRequests()
+	}
+	if on(p.GetBreaker()) || on(p.GetRetry()) {
+		return true
+	}
+	upstreams := []string{e.upstream, x.GetMirror().GetUpstream()}
+	for _, route := range x.GetRoutes() {
+		upstreams = append(upstreams, route.GetUpstream())
+	}
+	return slices.ContainsFunc(upstreams, func(name string) bool { return b.upstreamNamed(name).GetOutliers() != nil })
 }
 
 // guard puts the chain of policies in front of m's upstream.

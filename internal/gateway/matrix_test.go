@@ -175,7 +175,19 @@ var down = status.Error(codes.Unavailable, "down")
 
 func scenes(t *testing.T) []scene {
 	t.Helper()
-	return slices.Concat(authScenes(keysOf(t, "ada")), limitScenes(), faultScenes(), keepScenes())
+	return slices.Concat(authScenes(keysOf(t, "ada")), limitScenes(), faultScenes(), keepScenes(), checkScenes())
+}
+
+// checkScenes has good requests only: what is refused, these doors cannot send.
+func checkScenes() []scene {
+	return []scene{{
+		field: "check_requests", name: "good requests", rpcs: []rpc{getShelf, createProduct, watchStock},
+		policy: func(p *policyv1.Policy) { p.CheckRequests = new(true) },
+		play: func(t *testing.T, s *stage) {
+			s.want(t, codes.OK)
+			s.wantCalls(t, 1)
+		},
+	}}
 }
 
 // keysOf lets people in by API keys, ada by "key-of-ada".

@@ -7,7 +7,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
@@ -50,6 +49,8 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 			return err
 		}
 		args = msg
+	} else if err := call.From(ctx).ReadRequest(); err != nil { // of a call from inside the process
+		return err
 	}
 	reach := call.ReachOf(opts)
 	reach.Begin()
@@ -122,12 +123,9 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	ctx, end := c.age.begin(ctx)
 	x := &exchange{Context: ctx, conn: c}
 	shape := &oneRequest
-	var requests protoreflect.MessageDescriptor
+	var requests *call.Shape
 	if desc.ClientStreams {
-		shape = &manyRequests
-		if m := x.described(); m != nil {
-			requests = m.Desc.Input()
-		}
+		shape, requests = &manyRequests, x.uncheckedRequests()
 	}
 	up, err := c.cc.NewStream(x, shape, method, opts...)
 	if err != nil {
@@ -150,9 +148,9 @@ type clientStream struct {
 	grpc.ClientStream
 	exchange *exchange
 	end      func() // lets go of what bounds the stream's age
-	// requests is the type of a stream of requests, nil where there is one request or
-	// the type is not known.
-	requests protoreflect.MessageDescriptor
+	// requests is the shape of a stream of requests that are not checked, nil where
+	// there is one request or the shape is not known.
+	requests *call.Shape
 	one      bool // there is one answer, and it ends the stream
 }
 

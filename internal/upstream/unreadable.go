@@ -3,16 +3,15 @@ package upstream
 import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
 // unreadable reports whether the backend failed with err over a request that is not
-// a message of its type. What gRPC clients send passes unread, and a backend that
-// cannot read it says INTERNAL or UNKNOWN, as one that is broken. A single request
-// is looked at once this has happened, and costs the others nothing; those of a
-// stream are looked at as they are sent, since they are gone by then.
+// a message of its type. A backend that cannot read a request says INTERNAL or
+// UNKNOWN, as one that is broken. Where requests are not checked before they go on,
+// a single one is looked at once this has happened, and costs the others nothing;
+// those of a stream are looked at as they are sent, since they are gone by then.
 func (x *exchange) unreadable(err error) bool {
 	if code := status.Code(err); code != codes.Internal && code != codes.Unknown {
 		return false
@@ -20,13 +19,17 @@ func (x *exchange) unreadable(err error) bool {
 	if x.sentUnreadable.Load() {
 		return true
 	}
-	c := call.From(x)
-	m := x.described()
-	if m == nil || m.Stream.ClientStreams {
+	c, m := call.From(x), x.described()
+	switch {
+	case m == nil:
+		return false
+	case m.CheckRequests:
+		return c.Debatable()
+	case m.Stream.ClientStreams:
 		return false
 	}
 	request, err := c.Request()
-	if err != nil || request.ReadableAs(m.Desc.Input()) {
+	if err != nil || request.ReadableAs(m.Request) == call.Readable {
 		return false
 	}
 	x.sentUnreadable.Store(true) // the count of outliers and the caller both ask
@@ -39,15 +42,24 @@ func (x *exchange) described() *call.Method {
 	if c == nil || c.Table == nil {
 		return nil
 	}
-	if m := c.Table.Method(c.Method); m != nil && m.Desc != nil {
+	if m := c.Table.Method(c.Method); m != nil && m.Request != nil {
 		return m
 	}
 	return nil
 }
 
-// look notes whether a request of a stream is one that no backend can read.
-func (x *exchange) look(m any, of protoreflect.MessageDescriptor) {
-	if msg, ok := m.(*call.Message); ok && of != nil && !x.sentUnreadable.Load() && !msg.ReadableAs(of) {
+// uncheckedRequests is the shape of a stream of requests that nobody has checked.
+func (x *exchange) uncheckedRequests() *call.Shape {
+	m := x.described()
+	if m == nil || m.CheckRequests && call.From(x).Protocol != call.InProcess {
+		return nil
+	}
+	return m.Request
+}
+
+// look notes whether a request of a stream is one that some backends cannot read.
+func (x *exchange) look(m any, of *call.Shape) {
+	if msg, ok := m.(*call.Message); ok && of != nil && !x.sentUnreadable.Load() && msg.ReadableAs(of) != call.Readable {
 		x.sentUnreadable.Store(true)
 	}
 }

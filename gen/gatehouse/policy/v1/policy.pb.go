@@ -72,7 +72,12 @@ type Policy struct {
 	// Whether answers are kept. Default: they are not.
 	Cache *Cache `protobuf:"bytes,10,opt,name=cache,proto3" json:"cache,omitempty"`
 	// Whether repeated calls are answered once. Default: they are not.
-	Idempotency   *Idempotency `protobuf:"bytes,11,opt,name=idempotency,proto3" json:"idempotency,omitempty"`
+	Idempotency *Idempotency `protobuf:"bytes,11,opt,name=idempotency,proto3" json:"idempotency,omitempty"`
+	// Whether requests of gRPC clients that cannot be read as their message are
+	// refused with INVALID_ARGUMENT. Backends say INTERNAL of such requests, as if
+	// they were broken. What REST clients send can always be read. Default: they
+	// are, where a breaker, retries or the upstream's `outliers` count answers.
+	CheckRequests *bool `protobuf:"varint,12,opt,name=check_requests,json=checkRequests,proto3,oneof" json:"check_requests,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -184,6 +189,13 @@ func (x *Policy) GetIdempotency() *Idempotency {
 	return nil
 }
 
+func (x *Policy) GetCheckRequests() bool {
+	if x != nil && x.CheckRequests != nil {
+		return *x.CheckRequests
+	}
+	return false
+}
+
 var file_gatehouse_policy_v1_policy_proto_extTypes = []protoimpl.ExtensionInfo{
 	{
 		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
@@ -240,7 +252,7 @@ var File_gatehouse_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_gatehouse_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	" gatehouse/policy/v1/policy.proto\x12\x13gatehouse.policy.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egatehouse/policy/v1/auth.proto\x1a gatehouse/policy/v1/limits.proto\x1a$gatehouse/policy/v1/resilience.proto\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xa4\x05\n" +
+	" gatehouse/policy/v1/policy.proto\x12\x13gatehouse.policy.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egatehouse/policy/v1/auth.proto\x1a gatehouse/policy/v1/limits.proto\x1a$gatehouse/policy/v1/resilience.proto\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xe3\x05\n" +
 	"\x06Policy\x12C\n" +
 	"\atimeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\atimeout\x12-\n" +
 	"\x04auth\x18\x02 \x01(\v2\x19.gatehouse.policy.v1.AuthR\x04auth\x12G\n" +
@@ -254,8 +266,10 @@ const file_gatehouse_policy_v1_policy_proto_rawDesc = "" +
 	"\bfallback\x18\t \x01(\v2\x1d.gatehouse.policy.v1.FallbackR\bfallback\x120\n" +
 	"\x05cache\x18\n" +
 	" \x01(\v2\x1a.gatehouse.policy.v1.CacheR\x05cache\x12B\n" +
-	"\vidempotency\x18\v \x01(\v2 .gatehouse.policy.v1.IdempotencyR\vidempotencyB\v\n" +
-	"\t_priority:U\n" +
+	"\vidempotency\x18\v \x01(\v2 .gatehouse.policy.v1.IdempotencyR\vidempotency\x12*\n" +
+	"\x0echeck_requests\x18\f \x01(\bH\x01R\rcheckRequests\x88\x01\x01B\v\n" +
+	"\t_priorityB\x11\n" +
+	"\x0f_check_requests:U\n" +
 	"\x06method\x12\x1e.google.protobuf.MethodOptions\x18Ċ\x03 \x01(\v2\x1b.gatehouse.policy.v1.PolicyR\x06method:X\n" +
 	"\aservice\x12\x1f.google.protobuf.ServiceOptions\x18Ċ\x03 \x01(\v2\x1b.gatehouse.policy.v1.PolicyR\aservice:O\n" +
 	"\x04file\x12\x1c.google.protobuf.FileOptions\x18Ċ\x03 \x01(\v2\x1b.gatehouse.policy.v1.PolicyR\x04fileBEZCgithub.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1;policyv1b\x06proto3"
