@@ -42,10 +42,10 @@ type shopBackend struct {
 }
 
 func (b *shopBackend) run(ctx context.Context) error {
-	n := b.calls.Add(1)
 	if b.see != nil {
 		b.see(ctx)
 	}
+	n := b.calls.Add(1) // who waits for it may ask what was seen
 	if b.arrived != nil {
 		b.arrived <- struct{}{}
 	}
