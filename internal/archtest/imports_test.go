@@ -41,6 +41,7 @@ var arrows = []row{
 	{pattern: "internal/upstream", ours: []string{"gen", "internal/call", "internal/files"}},
 	{pattern: "internal/remember"},
 	{pattern: "internal/certs", ours: []string{"internal/files"}},
+	{pattern: "internal/reflection", ours: []string{"internal/call"}},
 	{pattern: "internal/logging", ours: []string{"gen", "internal/call"}},
 	{pattern: "internal/compat"},
 	{pattern: "internal/schema", ours: []string{"gen", "internal/files"}},

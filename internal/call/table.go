@@ -16,17 +16,22 @@ import (
 type Table struct {
 	methods map[string]*Method
 	refused *Method
+	own     map[string]*Method
 	holds   holds
 }
 
 var _ grpc.ClientConnInterface = (*Table)(nil)
 
 // NewTable returns a table of methods. What matches none of them is answered
-// through refused, so that refusals are observed like calls.
-func NewTable(methods []*Method, refused *Method) *Table {
-	t := &Table{methods: make(map[string]*Method, len(methods)), refused: refused}
+// through refused, so that refusals are observed like calls. own are RPCs that the
+// gateway answers itself, such as reflection; they are no part of what it serves.
+func NewTable(methods []*Method, refused *Method, own ...*Method) *Table {
+	t := &Table{methods: make(map[string]*Method, len(methods)), refused: refused, own: make(map[string]*Method, len(own))}
 	for _, m := range methods {
 		t.methods[m.Name] = m
+	}
+	for _, m := range own {
+		t.own[m.Name] = m
 	}
 	return t
 }
@@ -51,6 +56,14 @@ func Unknown(name string) *Error {
 // of those who observe. It returns err.
 func (t *Table) Refuse(ctx context.Context, err error) error {
 	return t.refused.Conn.Invoke(ctx, "", &Refusal{Err: err}, nil)
+}
+
+// Observe tells the observers that a call of one of the gateway's own RPCs begins.
+// [Call.Finish] tells them of its end.
+func (t *Table) Observe(ctx context.Context, name string) {
+	if m := t.own[name]; m != nil {
+		_ = m.Conn.Invoke(ctx, name, new(Refusal), nil) // observers refuse nothing
+	}
 }
 
 // Refusal stands in the request's place when a call is refused at the door.

@@ -35,12 +35,7 @@ func (e *native) serve(ss grpc.ServerStream) (err error) {
 	name, _ := grpc.MethodFromServerStream(ss)
 	remote := remoteOf(ss.Context())
 	c := new(call.Call)
-	l := lineageOf(in["traceparent"], in["tracestate"])
-	e.begin(c, call.GRPC, l, &arrival{
-		remote: remote, tls: tlsOf(ss.Context()), host: first(in[":authority"]),
-		userAgent: first(in["user-agent"]), requestID: first(in["x-request-id"]),
-		hops: in["x-forwarded-for"], hosts: in["x-forwarded-host"], protos: in["x-forwarded-proto"],
-	})
+	l := e.beginNative(c, ss, in, remote)
 	table := Enter(e.Table)
 	defer table.Leave()
 	c.Table = table.Table
@@ -50,6 +45,17 @@ func (e *native) serve(ss grpc.ServerStream) (err error) {
 	err = e.carry(table, s, in, name, remote)
 	s.finish()
 	return err
+}
+
+// beginNative is begin for a call that came through grpc-go.
+func (s *Settings) beginNative(c *call.Call, ss grpc.ServerStream, in metadata.MD, remote string) lineage {
+	l := lineageOf(in["traceparent"], in["tracestate"])
+	s.begin(c, call.GRPC, l, &arrival{
+		remote: remote, tls: tlsOf(ss.Context()), host: first(in[":authority"]),
+		userAgent: first(in["user-agent"]), requestID: first(in["x-request-id"]),
+		hops: in["x-forwarded-for"], hosts: in["x-forwarded-host"], protos: in["x-forwarded-proto"],
+	})
+	return l
 }
 
 // carry finds the method and forwards the call.

@@ -323,7 +323,7 @@ func several(names []string) string {
 
 // table puts everything together.
 func (b *builder) table() (*edge.Table, error) {
-	b.contract = newContract(b.schemas, b.methods)
+	b.contract = newContract(b.schemas, b.methods, b.parts.log)
 	errorBodies, err := b.errors()
 	if err != nil {
 		return nil, err
@@ -348,7 +348,7 @@ func (b *builder) table() (*edge.Table, error) {
 	}
 	return &edge.Table{
 		UserAgentKey: userAgent,
-		Table:        call.NewTable(methods, refused),
+		Table:        call.NewTable(methods, refused, b.parts.own()...),
 		Routes:       routes,
 		Versions:     versions,
 		VersionOf:    b.versionsOf(),

@@ -1,81 +1,91 @@
 package gateway
 
 import (
+	"log/slog"
 	"maps"
 	"slices"
-	"strings"
+	"sync"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/reflection"
-	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
-	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/reflection"
 )
 
-// contract is what the gateway tells of what it serves: the exposed services,
-// and the descriptors behind them. It looks into the contracts of all upstreams
-// in the order of their names, then into what is linked in, which has the types
-// of google.rpc's error details. Immutable.
+// contract is what the gateway knows of what it serves: the descriptors behind it.
+// It looks into the contracts of all upstreams in the order of their names, then into
+// what is linked in, which has the types of google.rpc's error details. Immutable.
 type contract struct {
-	services map[string]grpc.ServiceInfo
-	sources  []*source
+	sources []*source
+	// shown is what reflection shows, made when it is first asked for.
+	shown func() (*reflection.Contract, error)
 }
 
-func newContract(schemas map[string]*source, methods map[string]*call.Method) *contract {
-	c := &contract{services: map[string]grpc.ServiceInfo{}}
+func newContract(schemas map[string]*source, methods map[string]*call.Method, log *slog.Logger) *contract {
+	c := new(contract)
 	for _, name := range slices.Sorted(maps.Keys(schemas)) {
 		c.sources = append(c.sources, schemas[name])
 	}
-	for name, m := range methods {
-		service, _, _ := strings.Cut(strings.TrimPrefix(name, "/"), "/")
-		info := c.services[service]
-		info.Methods = append(info.Methods, grpc.MethodInfo{
-			Name: m.Stream.StreamName, IsClientStream: m.Stream.ClientStreams, IsServerStream: m.Stream.ServerStreams,
-		})
-		c.services[service] = info
-	}
+	c.shown = sync.OnceValues(func() (*reflection.Contract, error) { return show(schemas, methods, log) })
 	return c
 }
 
-// register serves reflection, so that grpcurl and its like find their way. It
-// tells of exposed services only, by the table in force when it is asked.
-func register(srv *grpc.Server, now func() *contract) {
-	c := current(now)
-	o := reflection.ServerOptions{Services: c, DescriptorResolver: c, ExtensionResolver: c}
-	reflectionv1.RegisterServerReflectionServer(srv, reflection.NewServerV1(o))
-	reflectionv1alpha.RegisterServerReflectionServer(srv, reflection.NewServer(o))
+// show prunes the contracts for reflection: exposed methods with what they reach,
+// and the messages that errors may have as details.
+func show(schemas map[string]*source, methods map[string]*call.Method, log *slog.Logger) (*reflection.Contract, error) {
+	exposed := map[string][]protoreflect.MethodDescriptor{}
+	for _, name := range slices.Sorted(maps.Keys(methods)) {
+		if m := methods[name]; m.Desc != nil {
+			exposed[m.Upstream] = append(exposed[m.Upstream], m.Desc)
+		}
+	}
+	var upstreams []reflection.Upstream
+	for _, name := range slices.Sorted(maps.Keys(exposed)) {
+		u := reflection.Upstream{Name: name, Methods: exposed[name]}
+		if s := schemas[name]; s != nil {
+			u.Extensions = extensionsIn(s.set.Files)
+		}
+		upstreams = append(upstreams, u)
+	}
+	details := errdetails.File_google_rpc_error_details_proto.Messages()
+	var beside []protoreflect.MessageDescriptor
+	for i := range details.Len() {
+		beside = append(beside, details.Get(i))
+	}
+	c, leftOut, err := reflection.New(upstreams, beside)
+	if err != nil {
+		return nil, call.Refuse(call.Gateway, codes.Internal, "internal error").Because(err)
+	}
+	if len(leftOut) > 0 {
+		log.Warn("reflection leaves out upstreams whose contracts contradict those of others", "upstreams", leftOut)
+	}
+	return c, nil
 }
 
-// current is the contract in force.
-type current func() *contract
-
-func (c current) GetServiceInfo() map[string]grpc.ServiceInfo { return c().services }
-
-func (c current) FindFileByPath(path string) (protoreflect.FileDescriptor, error) {
-	return c().FindFileByPath(path)
+// extensionsIn are all extensions of some files.
+func extensionsIn(files *protoregistry.Files) (list []protoreflect.ExtensionDescriptor) {
+	add := func(all protoreflect.ExtensionDescriptors) {
+		for i := range all.Len() {
+			list = append(list, all.Get(i))
+		}
+	}
+	var nested func(protoreflect.MessageDescriptors)
+	nested = func(messages protoreflect.MessageDescriptors) {
+		for i := range messages.Len() {
+			add(messages.Get(i).Extensions())
+			nested(messages.Get(i).Messages())
+		}
+	}
+	files.RangeFiles(func(file protoreflect.FileDescriptor) bool {
+		add(file.Extensions())
+		nested(file.Messages())
+		return true
+	})
+	return list
 }
-
-func (c current) FindDescriptorByName(name protoreflect.FullName) (protoreflect.Descriptor, error) {
-	return c().FindDescriptorByName(name)
-}
-
-func (c current) FindExtensionByName(name protoreflect.FullName) (protoreflect.ExtensionType, error) {
-	return c().FindExtensionByName(name)
-}
-
-func (c current) FindExtensionByNumber(message protoreflect.FullName, field protoreflect.FieldNumber) (protoreflect.ExtensionType, error) {
-	return c().FindExtensionByNumber(message, field)
-}
-
-func (c current) RangeExtensionsByMessage(message protoreflect.FullName, f func(protoreflect.ExtensionType) bool) {
-	c().RangeExtensionsByMessage(message, f)
-}
-
-// GetServiceInfo lists the exposed services.
-func (c *contract) GetServiceInfo() map[string]grpc.ServiceInfo { return c.services }
 
 // firstFound asks each source in turn.
 func firstFound[T any](c *contract, ask func(*source) (T, error), last func() (T, error)) (T, error) {
@@ -85,18 +95,6 @@ func firstFound[T any](c *contract, ask func(*source) (T, error), last func() (T
 		}
 	}
 	return last()
-}
-
-// FindFileByPath serves reflection.
-func (c *contract) FindFileByPath(path string) (protoreflect.FileDescriptor, error) {
-	return firstFound(c, func(s *source) (protoreflect.FileDescriptor, error) { return s.set.Files.FindFileByPath(path) },
-		func() (protoreflect.FileDescriptor, error) { return protoregistry.GlobalFiles.FindFileByPath(path) })
-}
-
-// FindDescriptorByName serves reflection.
-func (c *contract) FindDescriptorByName(name protoreflect.FullName) (protoreflect.Descriptor, error) {
-	return firstFound(c, func(s *source) (protoreflect.Descriptor, error) { return s.set.Files.FindDescriptorByName(name) },
-		func() (protoreflect.Descriptor, error) { return protoregistry.GlobalFiles.FindDescriptorByName(name) })
 }
 
 // FindMessageByName serves google.protobuf.Any.
@@ -117,16 +115,11 @@ func (c *contract) FindExtensionByName(name protoreflect.FullName) (protoreflect
 		func() (protoreflect.ExtensionType, error) { return protoregistry.GlobalTypes.FindExtensionByName(name) })
 }
 
-// FindExtensionByNumber serves JSON and reflection.
+// FindExtensionByNumber serves JSON.
 func (c *contract) FindExtensionByNumber(message protoreflect.FullName, field protoreflect.FieldNumber) (protoreflect.ExtensionType, error) {
 	return firstFound(c, func(s *source) (protoreflect.ExtensionType, error) {
 		return s.set.Types.FindExtensionByNumber(message, field)
 	}, func() (protoreflect.ExtensionType, error) {
 		return protoregistry.GlobalTypes.FindExtensionByNumber(message, field)
 	})
-}
-
-// RangeExtensionsByMessage serves reflection.
-func (c *contract) RangeExtensionsByMessage(message protoreflect.FullName, f func(protoreflect.ExtensionType) bool) {
-	protoregistry.GlobalTypes.RangeExtensionsByMessage(message, f)
 }

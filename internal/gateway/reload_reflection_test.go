@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"context"
 	"net"
 	"slices"
 	"strings"
@@ -99,7 +100,9 @@ func TestFollowReflection(t *testing.T) {
 // listed are the services that the gateway's own reflection tells.
 func listed(t *testing.T, f *folder) (names []string) {
 	t.Helper()
-	stream, err := reflectionv1.NewServerReflectionClient(gatewaytest.Dial(t, f.GRPC, nil)).ServerReflectionInfo(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	stream, err := reflectionv1.NewServerReflectionClient(gatewaytest.Dial(t, f.GRPC, nil)).ServerReflectionInfo(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"google.golang.org/grpc"
-	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
@@ -22,6 +21,10 @@ func (g *Gateway) Listen() (*server.Server, error) {
 	}
 	settings.Dropped = g.dropped.count
 	health := newGRPCHealth()
+	own := health.rpcs()
+	if !g.Config().Config.GetReflection().GetDisabled() {
+		own = append(own, g.reflection()...)
+	}
 	o := server.Options{
 		Limits: limitsOf(g.Config().Config.GetLimits()),
 		Drain: server.Drain{
@@ -29,7 +32,7 @@ func (g *Gateway) Listen() (*server.Server, error) {
 			Timeout: g.Config().Config.GetDrain().GetTimeout().AsDuration(),
 		},
 		Log:     g.parts.log,
-		NewGRPC: func(opts ...grpc.ServerOption) *grpc.Server { return g.newGRPC(settings, health, opts) },
+		NewGRPC: func(opts ...grpc.ServerOption) *grpc.Server { return g.newGRPC(settings, own, opts) },
 		OnStop:  g.stopWaiting, OnDrain: health.drain, OnDrained: g.FlushLog, Sockets: g.sockets,
 		NewHTTP: edge.Handler(settings),
 		Admin: &server.Admin{
@@ -78,11 +81,11 @@ func limitsOf(l *configv1.Limits) server.Limits {
 	}
 }
 
-// newGRPC makes a server whose every method is the gateway's, but for its own
-// health and the contract of what it serves.
-func (g *Gateway) newGRPC(s *edge.Settings, health *grpcHealth, opts []grpc.ServerOption) *grpc.Server {
+// newGRPC makes a server whose every method is the gateway's, but for its own.
+func (g *Gateway) newGRPC(s *edge.Settings, own []ownRPC, opts []grpc.ServerOption) *grpc.Server {
 	srv := grpc.NewServer(append(opts, grpc.ForceServerCodecV2(call.Codec{}), grpc.UnknownServiceHandler(edge.GRPC(s)))...)
-	healthv1.RegisterHealthServer(srv, health)
-	register(srv, func() *contract { return g.served().contract })
+	for _, desc := range describe(own, s) {
+		srv.RegisterService(desc, nil)
+	}
 	return srv
 }

@@ -1,0 +1,50 @@
+package edge
+
+import (
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+)
+
+// Own returns the handler of an RPC that the gateway answers itself, such as
+// reflection. Observers see its calls; the policies of exposed RPCs do not. The
+// stream that serve gets has the call in its context.
+func Own(s *Settings, name string, serve func(grpc.ServerStream) error) grpc.StreamHandler {
+	return func(_ any, ss grpc.ServerStream) error { return call.StatusOf(s.serveOwn(ss, name, serve)).Err() }
+}
+
+func (s *Settings) serveOwn(ss grpc.ServerStream, name string, serve func(grpc.ServerStream) error) (err error) {
+	defer call.Rescue(&err)
+	in, _ := metadata.FromIncomingContext(ss.Context())
+	c := &call.Call{Method: name}
+	l := s.beginNative(c, ss, in, remoteOf(ss.Context()))
+	table := Enter(s.Table)
+	defer table.Leave()
+	c.Table = table.Table
+	own := &ownStream{nativeStream{ServerStream: ss, call: c, lineage: l, ctx: call.With(l.remote(ss.Context()), c)}}
+	ss.SetTrailer(metadata.MD{"x-request-id": {c.RequestID}})
+	table.Observe(own.ctx, name)
+	defer func() { c.Finish(err) }()
+	defer call.Rescue(&err)
+	return serve(own)
+}
+
+// ownStream counts messages that are not wire bytes.
+type ownStream struct{ nativeStream }
+
+func (s *ownStream) RecvMsg(m any) error {
+	err := s.nativeStream.RecvMsg(m)
+	if msg, ok := m.(proto.Message); ok && err == nil {
+		s.call.In.Add(proto.Size(msg))
+	}
+	return err
+}
+
+func (s *ownStream) SendMsg(m any) error {
+	if msg, ok := m.(proto.Message); ok {
+		s.call.Out.Add(proto.Size(msg))
+	}
+	return s.nativeStream.SendMsg(m)
+}
