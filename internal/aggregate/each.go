@@ -21,9 +21,6 @@ func (r *run) each(ctx context.Context, s *step, res *result) error {
 	if err != nil {
 		return err
 	}
-	if len(items) > s.most {
-		return s.tooMany(len(items))
-	}
 	res.items = make([]element, len(items))
 	if len(items) == 0 {
 		return nil
@@ -55,15 +52,21 @@ func (r *run) each(ctx context.Context, s *step, res *result) error {
 	}
 }
 
-// items are the values of for_each.
+// items are the values of for_each, of which there may be only so many.
 func (r *run) items(s *step) ([][]byte, error) {
 	if s.each.value == nil {
 		v, err := r.at(s.each, nil)
+		if len(v.many) > s.most {
+			return nil, s.tooMany(len(v.many))
+		}
 		return v.many, err
 	}
-	list, err := s.each.value.Each(r.ctx, r.lookup(s, nil))
+	list, n, err := s.each.value.Each(r.ctx, r.lookup(s, nil), s.most)
 	if err != nil {
 		return nil, s.each.failed("for_each", err)
+	}
+	if n > s.most {
+		return nil, s.tooMany(n)
 	}
 	all := make([][]byte, len(list))
 	for i, v := range list {

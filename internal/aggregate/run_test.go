@@ -1,7 +1,9 @@
 package aggregate_test
 
 import (
+	"bytes"
 	"context"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -228,6 +230,28 @@ func TestForEachIsBounded(t *testing.T) {
 			t.Errorf("%d elements of %d calls, want %d", list.Len(), calls.Load(), items)
 		}
 	})
+}
+
+// TestManyPiecesAreCopiedOnce: what a request in pieces takes grows with its bytes,
+// not with their square.
+func TestManyPiecesAreCopiedOnce(t *testing.T) {
+	conn, err := compose(t, &composev1.Composition{Steps: one(&composev1.Step{Call: "t.S.Leaf", Request: fields{"inner": "request.f_leaf"}})}, backend{
+		answer: func(context.Context, string, []byte) (mem.BufferSlice, error) { return nil, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := schema().Messages().ByName("All").Fields().ByName("f_leaf").Number()
+	piece := protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), []byte("\x0a\x00"))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := invoke(t.Context(), conn, bytes.Repeat(piece, 50_000)); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if got, most := after.TotalAlloc-before.TotalAlloc, uint64(100<<20); got > most {
+		t.Errorf("50,000 pieces of 2 bytes allocated %d bytes, want less than %d", got, most)
+	}
 }
 
 // TestOneMessageInPieces: what came in pieces is sent on as one, each of its fields

@@ -3,11 +3,13 @@ package aggregate
 import (
 	"errors"
 	"slices"
+	"sync"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/gatehouse-dev/gatehouse/internal/view"
 )
 
 // What the wire leaves open is settled here as parsers settle it: of a plain
@@ -63,11 +65,15 @@ type wireField struct {
 	plain  []byte      // a default of its own that is not zero (proto2)
 
 	message protoreflect.MessageDescriptor // what it holds; nil for a scalar
+	view    func() *view.Type              // of message
 }
 
 func newWireField(fd protoreflect.FieldDescriptor) wireField {
 	f := wireField{
 		num: fd.Number(), typ: wireType(fd.Kind()), list: fd.Cardinality() == protoreflect.Repeated, packed: fd.IsPacked(), message: fd.Message(),
+	}
+	if f.message != nil {
+		f.view = sync.OnceValue(func() *view.Type { return new(view.Types).Of(fd.Message()) })
 	}
 	if oneof := fd.ContainingOneof(); oneof != nil {
 		for i := range oneof.Fields().Len() {
@@ -106,7 +112,10 @@ func (f *wireField) one(msg []byte) ([]byte, error) {
 	for s.next() {
 		switch {
 		case s.num == f.num && s.typ == f.typ && f.message != nil && pieces > 0:
-			got = append(slices.Clip(got), s.val...) // pieces on end are the whole
+			if pieces == 1 {
+				got = slices.Clip(got) // which is not ours to write into
+			}
+			got = append(got, s.val...) // pieces on end are the whole
 			pieces++
 		case s.num == f.num && s.typ == f.typ:
 			got, pieces = s.val[:len(s.val)], 1
@@ -121,7 +130,7 @@ func (f *wireField) one(msg []byte) ([]byte, error) {
 	case s.bad:
 		return nil, errNotValid
 	case pieces > 1:
-		return canonical(got, f.message)
+		return canonical(got, f.view())
 	default:
 		return got, nil
 	}
@@ -162,13 +171,14 @@ func (f *wireField) all(msg []byte) (dst [][]byte, _ error) {
 }
 
 // canonical writes a message anew, each field once.
-func canonical(wire []byte, desc protoreflect.MessageDescriptor) ([]byte, error) {
-	m := dynamicpb.NewMessage(desc)
-	if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(wire, m); err != nil {
+func canonical(wire []byte, typ *view.Type) ([]byte, error) {
+	text := string(wire)
+	if _, err := typ.Measure(text); err != nil {
 		return nil, errNotValid
 	}
+	m := typ.New(text)
 	out, err := proto.MarshalOptions{AllowPartial: true, Deterministic: true}.Marshal(m)
-	if err != nil {
+	if err != nil || m.Err() != nil {
 		return nil, errNotValid
 	}
 	return append([]byte{}, out...), nil // set, also where it is empty

@@ -7,11 +7,15 @@ import (
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/pb"
 	"cel.dev/cel-go/common/types/ref"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/gatehouse-dev/gatehouse/internal/view"
 )
 
 // fieldType is the type of a field, or of its elements, in CEL.
@@ -125,11 +129,14 @@ var wrappers = map[protoreflect.FullName]bool{
 // messageOf is a value of CEL's as a message of a type.
 func messageOf(v ref.Val, desc protoreflect.MessageDescriptor) (protoreflect.Value, error) {
 	name := desc.FullName()
-	if _, null := v.(types.Null); null && name != "google.protobuf.Value" {
+	if _, null := v.(types.Null); null && name != valueName {
 		return protoreflect.Value{}, nil
 	}
-	into := dynamicpb.NewMessage(desc)
+	if found := viewOf(v); found != nil && found.Descriptor().FullName() == name {
+		return protoreflect.ValueOfMessage(found), nil
+	}
 	if wrappers[name] {
+		into := dynamicpb.NewMessage(desc)
 		inner := desc.Fields().ByName("value")
 		value, err := valueOf(v, inner)
 		if err == nil {
@@ -141,14 +148,67 @@ func messageOf(v ref.Val, desc protoreflect.MessageDescriptor) (protoreflect.Val
 	if err != nil {
 		return protoreflect.Value{}, err
 	}
-	if err := proto.Unmarshal(wire, into); err != nil {
+	typ := new(view.Types).Of(desc)
+	if _, err := typ.Measure(string(wire)); err != nil {
 		return protoreflect.Value{}, fmt.Errorf("gave a %s that is not valid: %w", name, err)
 	}
-	return protoreflect.ValueOfMessage(into), nil
+	return protoreflect.ValueOfMessage(typ.New(string(wire))), nil
+}
+
+// viewOf is the message that a value of CEL's was found in, nil for a value that an
+// expression made.
+func viewOf(v ref.Val) *view.Message {
+	var owner *view.Message
+	switch found := v.Value().(type) {
+	case *view.Message:
+		return found
+	case *view.List:
+		owner = found.Owner()
+	case *pb.Map:
+		if m, ok := found.Map.(*view.Map); ok {
+			owner = m.Owner()
+		}
+	}
+	if owner != nil && (owner.Descriptor().FullName() == structName || owner.Descriptor().FullName() == listName) {
+		return owner
+	}
+	return nil // a list or a map that is a field, and no message of its own
+}
+
+// Names of messages that CEL shows as something else.
+const (
+	anyName    = "google.protobuf.Any"
+	valueName  = "google.protobuf.Value"
+	structName = "google.protobuf.Struct"
+	listName   = "google.protobuf.ListValue"
+)
+
+// packed is a message in the form of one that can hold any, nil if it cannot.
+func packed(found *view.Message, name protoreflect.FullName) ([]byte, error) {
+	from := found.Descriptor().FullName()
+	if name != anyName && (name != valueName || from != structName && from != listName) {
+		return nil, nil
+	}
+	wire, err := proto.MarshalOptions{AllowPartial: true, Deterministic: true}.Marshal(found)
+	switch {
+	case err != nil:
+		return nil, err
+	case name == anyName:
+		return proto.Marshal(&anypb.Any{TypeUrl: "type.googleapis.com/" + string(from), Value: wire})
+	case from == structName:
+		return protowire.AppendBytes(protowire.AppendTag(nil, 5, protowire.BytesType), wire), nil // struct_value
+	default:
+		return protowire.AppendBytes(protowire.AppendTag(nil, 6, protowire.BytesType), wire), nil // list_value
+	}
 }
 
 // wireOf is a message, or what CEL has in the place of one, as wire bytes.
 func wireOf(v ref.Val, name protoreflect.FullName) ([]byte, error) {
+	if found := viewOf(v); found != nil {
+		if wire, err := packed(found, name); err != nil || wire != nil {
+			return wire, err
+		}
+	}
 	if m, ok := v.Value().(proto.Message); ok && m.ProtoReflect().Descriptor().FullName() == name {
 		return proto.Marshal(m)
 	}
@@ -157,7 +217,7 @@ func wireOf(v ref.Val, name protoreflect.FullName) ([]byte, error) {
 		return nil, wrongValue(v, string(name))
 	}
 	if a, ok := packed.(*anypb.Any); ok {
-		if name == "google.protobuf.Any" {
+		if name == anyName {
 			return proto.Marshal(a)
 		}
 		if a.MessageName() == name {

@@ -265,27 +265,30 @@ func setMap(m protoreflect.Message, field protoreflect.FieldDescriptor, v ref.Va
 	return nil
 }
 
-// Each gives the elements of a list, in the forms of Lookup.
-func (v *Value) Each(ctx context.Context, look Lookup) ([]any, error) {
+// Each gives the elements of a list, in the forms of Lookup, and how many they are.
+// It gives none if they are more than most.
+func (v *Value) Each(ctx context.Context, look Lookup, most int) (all []any, n int, _ error) {
 	out, err := v.eval(ctx, look)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	list, ok := out.(traits.Lister)
 	if !ok {
-		return nil, wrongValue(out, "a list")
+		return nil, 0, wrongValue(out, "a list")
 	}
-	var all []any
+	if size, ok := list.Size().(types.Int); ok && int(size) > most {
+		return nil, int(size), nil
+	}
 	for it := list.Iterator(); it.HasNext() == types.True; {
 		one := it.Next().Value()
 		switch one.(type) {
 		case proto.Message, int64, uint64, float64, bool, string, []byte:
 			all = append(all, one)
 		default:
-			return nil, fmt.Errorf("gave %T in the list; want a message or a plain value", one)
+			return nil, 0, fmt.Errorf("gave %T in the list; want a message or a plain value", one)
 		}
 	}
-	return all, nil
+	return all, len(all), nil
 }
 
 func wrongValue(v ref.Val, want string) error {

@@ -132,11 +132,11 @@ func (v *views) unwrap(in protoreflect.Message) (any, error) {
 	case "google.protobuf.Timestamp":
 		t := timestamppb.Timestamp{Seconds: get("seconds").Int(), Nanos: int32(get("nanos").Int())}
 		return t.AsTime(), nil
-	case "google.protobuf.Struct":
+	case structName:
 		return types.NewProtoMap(v, &pb.Map{Map: get("fields").Map(), KeyType: structFields.KeyType, ValueType: structFields.ValueType}), nil
-	case "google.protobuf.ListValue":
+	case listName:
 		return types.NewProtoList(v, get("values").List()), nil
-	case "google.protobuf.Value":
+	case valueName:
 		return v.json(m)
 	default:
 		return m, nil
@@ -145,7 +145,7 @@ func (v *views) unwrap(in protoreflect.Message) (any, error) {
 
 // structFields describes the fields of a google.protobuf.Struct.
 var structFields = func() *pb.FieldDescription {
-	td, _ := pb.DefaultDb.DescribeType("google.protobuf.Struct")
+	td, _ := pb.DefaultDb.DescribeType(structName)
 	fd, _ := td.FieldByName("fields")
 	return fd
 }()

@@ -88,6 +88,9 @@ func (l *List) add(wire string, typ protowire.Type) {
 	}
 }
 
+// Owner is the message that has the list.
+func (l *List) Owner() *Message { return l.in }
+
 // Len tells how many elements there are.
 func (l *List) Len() int { return len(l.spans) + len(l.numbers) }
 

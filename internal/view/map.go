@@ -86,6 +86,9 @@ func (f *Map) find(key protoreflect.MapKey) (span, bool) {
 	return at, ok
 }
 
+// Owner is the message that has the map.
+func (f *Map) Owner() *Message { return f.in }
+
 // Len tells how many keys there are.
 func (f *Map) Len() int { return len(f.texts) + len(f.nums) }
 
