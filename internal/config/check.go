@@ -71,6 +71,7 @@ func (c *checker) listeners(l *configv1.Listeners) {
 	if l.GetHttp().GetDisabled() && l.GetGrpc().GetDisabled() {
 		c.fail("listeners", "http and grpc are both disabled; nothing would be served")
 	}
+	c.hosts("listeners.http.hosts", l.GetHttp().GetHosts())
 	for i, p := range l.GetHttp().GetTrustedProxies() {
 		path := fmt.Sprintf("listeners.http.trusted_proxies[%d]", i)
 		if _, err := ParseNetwork(p); err != nil {

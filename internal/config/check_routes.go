@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -70,12 +71,7 @@ func (c *checker) otherUpstream(path, name string) {
 
 func (c *checker) route(path string, r *configv1.Route) {
 	c.otherUpstream(path+".upstream", r.GetUpstream())
-	for i, h := range r.GetHosts() {
-		at := fmt.Sprintf("%s.hosts[%d]", path, i)
-		if !hostPattern.MatchString(h) {
-			c.fail(at, "%s is no host; want such as \"shop.example.com\" or \"*.example.com\", without scheme, port and path", c.quoted(at, h))
-		}
-	}
+	c.hosts(path+".hosts", r.GetHosts())
 	for _, key := range slices.Sorted(maps.Keys(r.GetHeaders())) {
 		c.routeHeader(fmt.Sprintf("%s.headers[%q]", path, key), key)
 	}
@@ -84,6 +80,27 @@ func (c *checker) route(path string, r *configv1.Route) {
 			c.fail(fmt.Sprintf("%s.claims[%q]", path, name), "%q is no claim; want a name, or a path such as \"org.name\"", name)
 		}
 	}
+}
+
+// hosts checks hosts as clients ask for them.
+func (c *checker) hosts(path string, list []string) {
+	for i, h := range list {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if !hostPattern.MatchString(strings.TrimSuffix(h, ".")) && !isIPv6(h) {
+			c.fail(at, "%s is no host; want such as \"shop.example.com\" or \"*.example.com\", without scheme, port and path", c.quoted(at, h))
+		}
+	}
+}
+
+// isIPv6 tells an IPv6 address, in brackets or without.
+func isIPv6(text string) bool {
+	if rest, ok := strings.CutPrefix(text, "["); ok {
+		if text, ok = strings.CutSuffix(rest, "]"); !ok {
+			return false
+		}
+	}
+	ip, err := netip.ParseAddr(text)
+	return err == nil && ip.Is6() && ip.Zone() == ""
 }
 
 // hostPattern is a host as a client asks for it, or the end of one.

@@ -47,11 +47,12 @@ func Default() *configv1.Config {
 			WhenFull:  configv1.Log_WHEN_FULL_DROP,
 			PeerLines: proto.Uint32(20),
 		},
-		Shedding:        &configv1.Shedding{MinLimit: proto.Uint32(20), MaxLimit: proto.Uint32(1000)},
-		Answers:         &configv1.Answers{MaxBytes: proto.Int64(64 << 20)},
-		SecurityHeaders: &configv1.SecurityHeaders{Hsts: durationpb.New(8760 * time.Hour)},
-		Tracing:         &configv1.Tracing{SampleRatio: new(0.01), ServiceName: "gatehouse"},
-		Reload:          &configv1.Reload{Interval: durationpb.New(5 * time.Second), ReflectionInterval: durationpb.New(time.Minute), DrainTimeout: durationpb.New(10 * time.Minute)},
+		Shedding:          &configv1.Shedding{MinLimit: proto.Uint32(20), MaxLimit: proto.Uint32(1000)},
+		Answers:           &configv1.Answers{MaxBytes: proto.Int64(64 << 20)},
+		IdempotencyMemory: &configv1.IdempotencyMemory{MaxBytes: proto.Int64(64 << 20), CallerShare: new(0.1)},
+		SecurityHeaders:   &configv1.SecurityHeaders{Hsts: durationpb.New(8760 * time.Hour)},
+		Tracing:           &configv1.Tracing{SampleRatio: new(0.01), ServiceName: "gatehouse"},
+		Reload:            &configv1.Reload{Interval: durationpb.New(5 * time.Second), ReflectionInterval: durationpb.New(time.Minute), DrainTimeout: durationpb.New(10 * time.Minute)},
 	}
 	profile(c)
 	return c

@@ -47,7 +47,7 @@ func defaultsOf() []proto.Message {
 		&policyv1.Idempotency{
 			Disabled: new(false), Required: new(false), Ttl: durationpb.New(24 * time.Hour),
 			Store: policyv1.Store_STORE_LOCAL.Enum(), OnFailure: policyv1.OnFailure_ON_FAILURE_CLOSED.Enum(),
-			AtMostOnce: new(false),
+			AtMostOnce: new(true),
 		},
 	}
 }

@@ -54,6 +54,8 @@ var defaults = map[string]string{
 	"shedding.min_limit":                 "20",
 	"shedding.max_limit":                 "1000",
 	"answers.max_bytes":                  "64MiB",
+	"idempotency_memory.max_bytes":       "64MiB",
+	"idempotency_memory.caller_share":    "0.1",
 	"security_headers.hsts":              "8760h",
 	"tracing.sample_ratio":               "0.01",
 	"tracing.service_name":               "gatehouse",

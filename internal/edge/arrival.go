@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/net/http/httpguts"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
@@ -79,6 +80,18 @@ func (s *Settings) askedFor(a *arrival) (host, scheme string) {
 		scheme = p
 	}
 	return host, scheme
+}
+
+// checkHost refuses a call for a host that is not served. Backends make links of the
+// host that they are told, so a client must not choose one. It is 421 over HTTP (RFC
+// 9110, section 15.5.20). gRPC has no code of that meaning; FAILED_PRECONDITION says
+// that the same call will never do (statuscodes.md), where UNAVAILABLE would have
+// clients try again.
+func (s *Settings) checkHost(c *call.Call) error {
+	if len(s.Hosts) == 0 || s.Hosts.Have(c.Host) {
+		return nil
+	}
+	return httpRefusal(http.StatusMisdirectedRequest, codes.FailedPrecondition, "the host %q is not served here", c.Host)
 }
 
 // lastOf is the last element of a header that is a list.

@@ -91,6 +91,8 @@ type Settings struct {
 	// Proxies are the networks whose X-Forwarded-For, X-Forwarded-Host and
 	// X-Forwarded-Proto are believed.
 	Proxies []netip.Prefix
+	// Hosts are the hosts that are served; none are all.
+	Hosts call.Hosts
 	// RequestID makes an identifier for a call that came without one.
 	RequestID func() string
 	// Dropped counts a request's header that cannot be metadata; nil counts none.

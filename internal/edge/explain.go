@@ -57,7 +57,7 @@ func (s *Settings) ReadHTTP(ctx context.Context, method, target string, header m
 	if err != nil {
 		return nil, err
 	}
-	e, x, m := newREST(s), new(exchange), new(match)
+	e, x, m := newREST(s.withHost(r.Host)), new(exchange), new(match)
 	e.begin(x, s.Table.Load(), nil, r)
 	st := &x.stream
 	cancel, err := e.prepare(st, m)
@@ -78,6 +78,17 @@ func (s *Settings) ReadHTTP(ctx context.Context, method, target string, header m
 		out.Nearest = s.nearest(st.table, method, sentPath(r.URL))
 	}
 	return out, nil
+}
+
+// withHost are the settings for a reading of a request for that host. Where it is not
+// said, it is one that is served.
+func (s *Settings) withHost(host string) *Settings {
+	if host != "" {
+		return s
+	}
+	anyHost := *s
+	anyHost.Hosts = nil
+	return &anyHost
 }
 
 // newRequest makes a request as net/http would of what a client sends.
@@ -145,6 +156,7 @@ func (s *Settings) ReadGRPC(name string, header map[string][]string) *Reading {
 		in[strings.ToLower(key)] = values
 	}
 	table := s.Table.Load()
-	_, err := (&native{s}).admit(table, in, name)
+	host := first(in["host"])
+	_, err := (&native{s.withHost(host)}).admit(table, &call.Call{Host: host}, in, name)
 	return &Reading{Method: table.Method(name), Err: err}
 }

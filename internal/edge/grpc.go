@@ -61,7 +61,7 @@ func (s *Settings) beginNative(c *call.Call, ss grpc.ServerStream, in metadata.M
 // carry finds the method and forwards the call.
 func (e *native) carry(table *Table, s *nativeStream, in metadata.MD, name, remote string) error {
 	ctx := call.With(s.lineage.remote(s.ServerStream.Context()), s.call)
-	m, err := e.admit(table, in, name)
+	m, err := e.admit(table, s.call, in, name)
 	if err != nil {
 		return table.Refuse(ctx, err)
 	}
@@ -84,7 +84,10 @@ func (e *native) carry(table *Table, s *nativeStream, in metadata.MD, name, remo
 }
 
 // admit finds the method and refuses what cannot be carried.
-func (e *native) admit(table *Table, in metadata.MD, name string) (*call.Method, error) {
+func (e *native) admit(table *Table, c *call.Call, in metadata.MD, name string) (*call.Method, error) {
+	if err := e.checkHost(c); err != nil {
+		return nil, err
+	}
 	n := 0
 	for _, values := range in {
 		n += len(values)

@@ -36,6 +36,9 @@ func (e *rest) preflight(table *Table, w http.ResponseWriter, r *http.Request) {
 func (e *rest) ask(s *restStream, m *match) error {
 	r := s.r
 	allowed := s.table.CORS.set(s.w.Header(), r)
+	if err := e.checkHost(s.call); err != nil {
+		return err
+	}
 	if err := e.checkShape(r); err != nil {
 		return err
 	}

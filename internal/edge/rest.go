@@ -104,6 +104,9 @@ func (e *rest) prepare(s *restStream, m *match) (context.CancelFunc, error) {
 // path. The path is taken as it was sent: decoded it would have lost %2F.
 func (e *rest) admit(s *restStream, m *match) error {
 	r := s.r
+	if err := e.checkHost(s.call); err != nil {
+		return err
+	}
 	if err := e.checkShape(r); err != nil {
 		return err
 	}

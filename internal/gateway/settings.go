@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/certs"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
@@ -167,6 +168,7 @@ func settings(tables *edge.Current, conf *configv1.Config) (*edge.Settings, erro
 		MaxMessage: limits.GetMaxMessageBytes(),
 		MaxHeaders: int(limits.GetMaxHeaders()),
 		Stall:      limits.GetStreamIdleTimeout().AsDuration(),
+		Hosts:      call.ParseHosts(conf.GetListeners().GetHttp().GetHosts()),
 		RequestID:  newRequestID,
 	}
 	for _, cidr := range conf.GetListeners().GetHttp().GetTrustedProxies() {

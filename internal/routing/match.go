@@ -3,7 +3,6 @@ package routing
 import (
 	"context"
 	"maps"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +18,7 @@ const anything = "*"
 // compiled is a route as it is asked. What costs least is asked first.
 type compiled struct {
 	target  Target
-	hosts   []host
+	hosts   call.Hosts
 	headers []pair
 	claims  []claim
 	when    func(context.Context) (bool, error)
@@ -39,9 +38,7 @@ func sorted(m map[string]string) []pair {
 
 func compile(r Route, before int, random func() float64) compiled {
 	c := compiled{target: r.Target, headers: sorted(r.Match.GetHeaders()), when: r.When}
-	for _, h := range r.Match.GetHosts() {
-		c.hosts = append(c.hosts, hostOf(h))
-	}
+	c.hosts = call.ParseHosts(r.Match.GetHosts())
 	for _, p := range sorted(r.Match.GetClaims()) {
 		c.claims = append(c.claims, claimOf(p))
 	}
@@ -64,18 +61,7 @@ func (c *compiled) matches(ctx context.Context, known *call.Call) (bool, error) 
 	return c.share.takes(ctx)
 }
 
-func (c *compiled) host(known *call.Call) bool {
-	if known == nil || known.Host == "" {
-		return false
-	}
-	asked := bare(known.Host)
-	for i := range c.hosts {
-		if c.hosts[i].is(asked) {
-			return true
-		}
-	}
-	return false
-}
+func (c *compiled) host(known *call.Call) bool { return known != nil && c.hosts.Have(known.Host) }
 
 func (c *compiled) header(ctx context.Context) bool {
 	for _, h := range c.headers {
@@ -112,37 +98,6 @@ func (c *compiled) claim(known *call.Call) bool {
 		}
 	}
 	return true
-}
-
-// host is a host, or the end of those that are meant.
-type host struct {
-	name   string
-	suffix bool
-}
-
-func hostOf(text string) host {
-	if rest, ok := strings.CutPrefix(text, anything); ok {
-		return host{strings.TrimSuffix(rest, "."), true}
-	}
-	return host{bare(text), false}
-}
-
-// bare is a host without its port, and without the dot of the root.
-func bare(asked string) string {
-	if i := strings.LastIndexByte(asked, ':'); i >= 0 && strings.IndexByte(asked, ':') == i || strings.HasPrefix(asked, "[") {
-		if name, _, err := net.SplitHostPort(asked); err == nil {
-			asked = name
-		}
-	}
-	return strings.TrimSuffix(asked, ".")
-}
-
-func (h host) is(asked string) bool {
-	if !h.suffix {
-		return strings.EqualFold(asked, h.name)
-	}
-	cut := len(asked) - len(h.name)
-	return cut > 0 && strings.EqualFold(asked[cut:], h.name)
 }
 
 // claim is a claim and the value it must have.

@@ -80,7 +80,7 @@ func (x ServerTls_Version) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ServerTls_Version.Descriptor instead.
 func (ServerTls_Version) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{17, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{18, 0}
 }
 
 // A way to choose.
@@ -142,7 +142,7 @@ func (x Balancing_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Balancing_Kind.Descriptor instead.
 func (Balancing_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{20, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{21, 0}
 }
 
 // What becomes of bindings that cannot be served.
@@ -195,7 +195,7 @@ func (x Exposure_BadRules) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Exposure_BadRules.Descriptor instead.
 func (Exposure_BadRules) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{26, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{27, 0}
 }
 
 // A set of defaults for the fields below.
@@ -250,7 +250,7 @@ func (x Json_Profile) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Json_Profile.Descriptor instead.
 func (Json_Profile) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{31, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{32, 0}
 }
 
 // The form of an error's body.
@@ -308,7 +308,7 @@ func (x Errors_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Errors_Format.Descriptor instead.
 func (Errors_Format) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{32, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{33, 0}
 }
 
 // How much.
@@ -369,7 +369,7 @@ func (x Log_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Level.Descriptor instead.
 func (Log_Level) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{36, 0}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{37, 0}
 }
 
 // The form of a line.
@@ -422,7 +422,7 @@ func (x Log_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Format.Descriptor instead.
 func (Log_Format) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{36, 1}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{37, 1}
 }
 
 // What becomes of a line for which there is no room.
@@ -475,7 +475,7 @@ func (x Log_WhenFull) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_WhenFull.Descriptor instead.
 func (Log_WhenFull) EnumDescriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{36, 2}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{37, 2}
 }
 
 // Config is the whole file. What it does not set has the default named at the
@@ -526,9 +526,12 @@ type Config struct {
 	// How the paths of HTTP requests are read.
 	Paths *Paths `protobuf:"bytes,20,opt,name=paths,proto3" json:"paths,omitempty"`
 	// What gRPC clients may learn of the contract from the gateway itself.
-	Reflection    *Reflection `protobuf:"bytes,21,opt,name=reflection,proto3" json:"reflection,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Reflection *Reflection `protobuf:"bytes,21,opt,name=reflection,proto3" json:"reflection,omitempty"`
+	// The memory for idempotency keys and their answers, `policy.idempotency` with
+	// `store: local`.
+	IdempotencyMemory *IdempotencyMemory `protobuf:"bytes,22,opt,name=idempotency_memory,json=idempotencyMemory,proto3" json:"idempotency_memory,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Config) Reset() {
@@ -704,6 +707,13 @@ func (x *Config) GetPaths() *Paths {
 func (x *Config) GetReflection() *Reflection {
 	if x != nil {
 		return x.Reflection
+	}
+	return nil
+}
+
+func (x *Config) GetIdempotencyMemory() *IdempotencyMemory {
+	if x != nil {
+		return x.IdempotencyMemory
 	}
 	return nil
 }
@@ -1359,6 +1369,68 @@ func (x *Answers) GetMaxBytes() int64 {
 	return 0
 }
 
+// IdempotencyMemory is the memory in which keys of idempotency are kept with their
+// answers. A key is never forgotten before its time: when there is no room, calls
+// with new keys are refused with UNAVAILABLE.
+type IdempotencyMemory struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How much is kept at most, in bytes. An answer that takes more than a sixteenth
+	// of it is not kept, and the repetition of its call is refused.
+	// Default: `64MiB`.
+	MaxBytes *int64 `protobuf:"varint,1,opt,name=max_bytes,json=maxBytes,proto3,oneof" json:"max_bytes,omitempty"`
+	// The part of it that the keys of one caller may take, or where nobody is known
+	// those of one client address. Beyond it, calls with new keys are refused with
+	// RESOURCE_EXHAUSTED.
+	// Default: `0.1`.
+	CallerShare   *float64 `protobuf:"fixed64,2,opt,name=caller_share,json=callerShare,proto3,oneof" json:"caller_share,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IdempotencyMemory) Reset() {
+	*x = IdempotencyMemory{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IdempotencyMemory) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IdempotencyMemory) ProtoMessage() {}
+
+func (x *IdempotencyMemory) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IdempotencyMemory.ProtoReflect.Descriptor instead.
+func (*IdempotencyMemory) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *IdempotencyMemory) GetMaxBytes() int64 {
+	if x != nil && x.MaxBytes != nil {
+		return *x.MaxBytes
+	}
+	return 0
+}
+
+func (x *IdempotencyMemory) GetCallerShare() float64 {
+	if x != nil && x.CallerShare != nil {
+		return *x.CallerShare
+	}
+	return 0
+}
+
 // Cors is what pages of other origins may do (the Fetch standard's CORS
 // protocol).
 type Cors struct {
@@ -1385,7 +1457,7 @@ type Cors struct {
 
 func (x *Cors) Reset() {
 	*x = Cors{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[10]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1397,7 +1469,7 @@ func (x *Cors) String() string {
 func (*Cors) ProtoMessage() {}
 
 func (x *Cors) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[10]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1410,7 +1482,7 @@ func (x *Cors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cors.ProtoReflect.Descriptor instead.
 func (*Cors) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Cors) GetAllowOrigins() []string {
@@ -1464,7 +1536,7 @@ type SecurityHeaders struct {
 
 func (x *SecurityHeaders) Reset() {
 	*x = SecurityHeaders{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[11]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1476,7 +1548,7 @@ func (x *SecurityHeaders) String() string {
 func (*SecurityHeaders) ProtoMessage() {}
 
 func (x *SecurityHeaders) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[11]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1489,7 +1561,7 @@ func (x *SecurityHeaders) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecurityHeaders.ProtoReflect.Descriptor instead.
 func (*SecurityHeaders) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SecurityHeaders) GetDisabled() bool {
@@ -1529,7 +1601,7 @@ type Tracing struct {
 
 func (x *Tracing) Reset() {
 	*x = Tracing{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[12]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1541,7 +1613,7 @@ func (x *Tracing) String() string {
 func (*Tracing) ProtoMessage() {}
 
 func (x *Tracing) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[12]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1554,7 +1626,7 @@ func (x *Tracing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tracing.ProtoReflect.Descriptor instead.
 func (*Tracing) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Tracing) GetOtlpEndpoint() string {
@@ -1600,7 +1672,7 @@ type Listeners struct {
 
 func (x *Listeners) Reset() {
 	*x = Listeners{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[13]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1612,7 +1684,7 @@ func (x *Listeners) String() string {
 func (*Listeners) ProtoMessage() {}
 
 func (x *Listeners) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[13]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1625,7 +1697,7 @@ func (x *Listeners) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listeners.ProtoReflect.Descriptor instead.
 func (*Listeners) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Listeners) GetHttp() *HttpListener {
@@ -1664,13 +1736,20 @@ type HttpListener struct {
 	// X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto are believed.
 	// Default: nobody's are.
 	TrustedProxies []string `protobuf:"bytes,4,rep,name=trusted_proxies,json=trustedProxies,proto3" json:"trusted_proxies,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The hosts that are served, on this listener and on that for gRPC:
+	// `shop.example.com`, `[2001:db8::1]`, and `*.example.com` for all that end so,
+	// without a port. A call for another host is refused, with 421 (Misdirected
+	// Request), on gRPC with FAILED_PRECONDITION. Behind a trusted proxy it is the
+	// host that this tells. Health checks and reflection are answered under any host.
+	// Default: any host.
+	Hosts         []string `protobuf:"bytes,5,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HttpListener) Reset() {
 	*x = HttpListener{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[14]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1682,7 +1761,7 @@ func (x *HttpListener) String() string {
 func (*HttpListener) ProtoMessage() {}
 
 func (x *HttpListener) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[14]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1695,7 +1774,7 @@ func (x *HttpListener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpListener.ProtoReflect.Descriptor instead.
 func (*HttpListener) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *HttpListener) GetAddress() string {
@@ -1726,6 +1805,13 @@ func (x *HttpListener) GetTrustedProxies() []string {
 	return nil
 }
 
+func (x *HttpListener) GetHosts() []string {
+	if x != nil {
+		return x.Hosts
+	}
+	return nil
+}
+
 // Listener is the listener for native gRPC.
 type Listener struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1743,7 +1829,7 @@ type Listener struct {
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[15]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1755,7 +1841,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[15]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1768,7 +1854,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Listener) GetAddress() string {
@@ -1816,7 +1902,7 @@ type AdminListener struct {
 
 func (x *AdminListener) Reset() {
 	*x = AdminListener{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[16]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1828,7 +1914,7 @@ func (x *AdminListener) String() string {
 func (*AdminListener) ProtoMessage() {}
 
 func (x *AdminListener) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[16]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1841,7 +1927,7 @@ func (x *AdminListener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminListener.ProtoReflect.Descriptor instead.
 func (*AdminListener) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AdminListener) GetAddress() string {
@@ -1891,7 +1977,7 @@ type ServerTls struct {
 
 func (x *ServerTls) Reset() {
 	*x = ServerTls{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[17]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1903,7 +1989,7 @@ func (x *ServerTls) String() string {
 func (*ServerTls) ProtoMessage() {}
 
 func (x *ServerTls) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[17]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1916,7 +2002,7 @@ func (x *ServerTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerTls.ProtoReflect.Descriptor instead.
 func (*ServerTls) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ServerTls) GetCertFile() string {
@@ -2010,7 +2096,7 @@ type Upstream struct {
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[18]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2022,7 +2108,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[18]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2035,7 +2121,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Upstream) GetName() string {
@@ -2179,7 +2265,7 @@ type Address struct {
 
 func (x *Address) Reset() {
 	*x = Address{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[19]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2191,7 +2277,7 @@ func (x *Address) String() string {
 func (*Address) ProtoMessage() {}
 
 func (x *Address) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[19]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2204,7 +2290,7 @@ func (x *Address) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Address.ProtoReflect.Descriptor instead.
 func (*Address) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Address) GetAddress() string {
@@ -2250,7 +2336,7 @@ type Balancing struct {
 
 func (x *Balancing) Reset() {
 	*x = Balancing{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[20]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2262,7 +2348,7 @@ func (x *Balancing) String() string {
 func (*Balancing) ProtoMessage() {}
 
 func (x *Balancing) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[20]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2275,7 +2361,7 @@ func (x *Balancing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Balancing.ProtoReflect.Descriptor instead.
 func (*Balancing) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Balancing) GetKind() Balancing_Kind {
@@ -2328,7 +2414,7 @@ type HealthCheck struct {
 
 func (x *HealthCheck) Reset() {
 	*x = HealthCheck{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[21]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2340,7 +2426,7 @@ func (x *HealthCheck) String() string {
 func (*HealthCheck) ProtoMessage() {}
 
 func (x *HealthCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[21]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2353,7 +2439,7 @@ func (x *HealthCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
 func (*HealthCheck) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *HealthCheck) GetService() string {
@@ -2406,7 +2492,7 @@ type Outliers struct {
 
 func (x *Outliers) Reset() {
 	*x = Outliers{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[22]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2418,7 +2504,7 @@ func (x *Outliers) String() string {
 func (*Outliers) ProtoMessage() {}
 
 func (x *Outliers) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[22]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2431,7 +2517,7 @@ func (x *Outliers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outliers.ProtoReflect.Descriptor instead.
 func (*Outliers) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Outliers) GetInterval() *durationpb.Duration {
@@ -2507,7 +2593,7 @@ type Schema struct {
 
 func (x *Schema) Reset() {
 	*x = Schema{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[23]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2519,7 +2605,7 @@ func (x *Schema) String() string {
 func (*Schema) ProtoMessage() {}
 
 func (x *Schema) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[23]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2532,7 +2618,7 @@ func (x *Schema) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schema.ProtoReflect.Descriptor instead.
 func (*Schema) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Schema) GetSource() isSchema_Source {
@@ -2616,7 +2702,7 @@ type UpstreamTls struct {
 
 func (x *UpstreamTls) Reset() {
 	*x = UpstreamTls{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[24]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2628,7 +2714,7 @@ func (x *UpstreamTls) String() string {
 func (*UpstreamTls) ProtoMessage() {}
 
 func (x *UpstreamTls) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[24]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2641,7 +2727,7 @@ func (x *UpstreamTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamTls.ProtoReflect.Descriptor instead.
 func (*UpstreamTls) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *UpstreamTls) GetCaFile() string {
@@ -2690,7 +2776,7 @@ type Keepalive struct {
 
 func (x *Keepalive) Reset() {
 	*x = Keepalive{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[25]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2702,7 +2788,7 @@ func (x *Keepalive) String() string {
 func (*Keepalive) ProtoMessage() {}
 
 func (x *Keepalive) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[25]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2715,7 +2801,7 @@ func (x *Keepalive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keepalive.ProtoReflect.Descriptor instead.
 func (*Keepalive) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Keepalive) GetTime() *durationpb.Duration {
@@ -2787,7 +2873,7 @@ type Exposure struct {
 
 func (x *Exposure) Reset() {
 	*x = Exposure{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[26]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2799,7 +2885,7 @@ func (x *Exposure) String() string {
 func (*Exposure) ProtoMessage() {}
 
 func (x *Exposure) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[26]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2812,7 +2898,7 @@ func (x *Exposure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exposure.ProtoReflect.Descriptor instead.
 func (*Exposure) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{26}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Exposure) GetSelect() string {
@@ -2930,7 +3016,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[27]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2942,7 +3028,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[27]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2955,7 +3041,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{27}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Route) GetUpstream() string {
@@ -3043,7 +3129,7 @@ type Mirror struct {
 
 func (x *Mirror) Reset() {
 	*x = Mirror{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[28]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3055,7 +3141,7 @@ func (x *Mirror) String() string {
 func (*Mirror) ProtoMessage() {}
 
 func (x *Mirror) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[28]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3068,7 +3154,7 @@ func (x *Mirror) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mirror.ProtoReflect.Descriptor instead.
 func (*Mirror) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{28}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Mirror) GetUpstream() string {
@@ -3122,7 +3208,7 @@ type Rewrite struct {
 
 func (x *Rewrite) Reset() {
 	*x = Rewrite{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[29]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3134,7 +3220,7 @@ func (x *Rewrite) String() string {
 func (*Rewrite) ProtoMessage() {}
 
 func (x *Rewrite) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[29]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3147,7 +3233,7 @@ func (x *Rewrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rewrite.ProtoReflect.Descriptor instead.
 func (*Rewrite) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{29}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Rewrite) GetRequest() *Changes {
@@ -3182,7 +3268,7 @@ type Changes struct {
 
 func (x *Changes) Reset() {
 	*x = Changes{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[30]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3194,7 +3280,7 @@ func (x *Changes) String() string {
 func (*Changes) ProtoMessage() {}
 
 func (x *Changes) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[30]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3207,7 +3293,7 @@ func (x *Changes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Changes.ProtoReflect.Descriptor instead.
 func (*Changes) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{30}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Changes) GetRemove() []string {
@@ -3265,7 +3351,7 @@ type Json struct {
 
 func (x *Json) Reset() {
 	*x = Json{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[31]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3277,7 +3363,7 @@ func (x *Json) String() string {
 func (*Json) ProtoMessage() {}
 
 func (x *Json) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[31]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3290,7 +3376,7 @@ func (x *Json) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Json.ProtoReflect.Descriptor instead.
 func (*Json) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{31}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Json) GetProfile() Json_Profile {
@@ -3361,7 +3447,7 @@ type Errors struct {
 
 func (x *Errors) Reset() {
 	*x = Errors{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[32]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3373,7 +3459,7 @@ func (x *Errors) String() string {
 func (*Errors) ProtoMessage() {}
 
 func (x *Errors) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[32]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3386,7 +3472,7 @@ func (x *Errors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Errors.ProtoReflect.Descriptor instead.
 func (*Errors) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{32}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Errors) GetFormat() Errors_Format {
@@ -3455,7 +3541,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[33]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3467,7 +3553,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[33]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3480,7 +3566,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{33}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Limits) GetMaxBodyBytes() int64 {
@@ -3591,7 +3677,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[34]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3603,7 +3689,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[34]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3616,7 +3702,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{34}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Drain) GetTimeout() *durationpb.Duration {
@@ -3644,7 +3730,7 @@ type OpenApi struct {
 
 func (x *OpenApi) Reset() {
 	*x = OpenApi{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[35]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3656,7 +3742,7 @@ func (x *OpenApi) String() string {
 func (*OpenApi) ProtoMessage() {}
 
 func (x *OpenApi) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[35]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3669,7 +3755,7 @@ func (x *OpenApi) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenApi.ProtoReflect.Descriptor instead.
 func (*OpenApi) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{35}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *OpenApi) GetFile() string {
@@ -3712,7 +3798,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[36]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3724,7 +3810,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_config_v1_config_proto_msgTypes[36]
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3737,7 +3823,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{36}
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Log) GetLevel() Log_Level {
@@ -3779,7 +3865,8 @@ var File_gatehouse_config_v1_config_proto protoreflect.FileDescriptor
 
 const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\n" +
-	" gatehouse/config/v1/config.proto\x12\x13gatehouse.config.v1\x1a\x1bbuf/validate/validate.proto\x1a\"gatehouse/compose/v1/compose.proto\x1a\x1egatehouse/policy/v1/auth.proto\x1a gatehouse/policy/v1/policy.proto\x1a$gatehouse/policy/v1/resilience.proto\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc6\t\n" +
+	" gatehouse/config/v1/config.proto\x12\x13gatehouse.config.v1\x1a\x1bbuf/validate/validate.proto\x1a\"gatehouse/compose/v1/compose.proto\x1a\x1egatehouse/policy/v1/auth.proto\x1a gatehouse/policy/v1/policy.proto\x1a$gatehouse/policy/v1/resilience.proto\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\"\x9d\n" +
+	"\n" +
 	"\x06Config\x12<\n" +
 	"\tlisteners\x18\x01 \x01(\v2\x1e.gatehouse.config.v1.ListenersR\tlisteners\x12E\n" +
 	"\tupstreams\x18\x02 \x03(\v2\x1d.gatehouse.config.v1.UpstreamB\b\xbaH\x05\x92\x01\x02\b\x01R\tupstreams\x12?\n" +
@@ -3804,7 +3891,8 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\x05paths\x18\x14 \x01(\v2\x1a.gatehouse.config.v1.PathsR\x05paths\x12?\n" +
 	"\n" +
 	"reflection\x18\x15 \x01(\v2\x1f.gatehouse.config.v1.ReflectionR\n" +
-	"reflection\"(\n" +
+	"reflection\x12U\n" +
+	"\x12idempotency_memory\x18\x16 \x01(\v2&.gatehouse.config.v1.IdempotencyMemoryR\x11idempotencyMemory\"(\n" +
 	"\n" +
 	"Reflection\x12\x1a\n" +
 	"\bdisabled\x18\x01 \x01(\bR\bdisabled\",\n" +
@@ -3853,7 +3941,13 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\aAnswers\x122\n" +
 	"\tmax_bytes\x18\x01 \x01(\x03B\x10\xbaH\r\"\v\x18\x80\x80\x80\x80\x80 (\x80\x80\x04H\x00R\bmaxBytes\x88\x01\x01B\f\n" +
 	"\n" +
-	"_max_bytes\"\xf2\x01\n" +
+	"_max_bytes\"\xa7\x01\n" +
+	"\x11IdempotencyMemory\x122\n" +
+	"\tmax_bytes\x18\x01 \x01(\x03B\x10\xbaH\r\"\v\x18\x80\x80\x80\x80\x80 (\x80\x80\x04H\x00R\bmaxBytes\x88\x01\x01\x12?\n" +
+	"\fcaller_share\x18\x02 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?!\x00\x00\x00\x00\x00\x00\x00\x00H\x01R\vcallerShare\x88\x01\x01B\f\n" +
+	"\n" +
+	"_max_bytesB\x0f\n" +
+	"\r_caller_share\"\xf2\x01\n" +
 	"\x04Cors\x12-\n" +
 	"\rallow_origins\x18\x01 \x03(\tB\b\xbaH\x05\x92\x01\x02\b\x01R\fallowOrigins\x12#\n" +
 	"\rallow_headers\x18\x02 \x03(\tR\fallowHeaders\x12%\n" +
@@ -3873,12 +3967,13 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\tListeners\x125\n" +
 	"\x04http\x18\x01 \x01(\v2!.gatehouse.config.v1.HttpListenerR\x04http\x121\n" +
 	"\x04grpc\x18\x02 \x01(\v2\x1d.gatehouse.config.v1.ListenerR\x04grpc\x128\n" +
-	"\x05admin\x18\x03 \x01(\v2\".gatehouse.config.v1.AdminListenerR\x05admin\"\x9f\x01\n" +
+	"\x05admin\x18\x03 \x01(\v2\".gatehouse.config.v1.AdminListenerR\x05admin\"\xb5\x01\n" +
 	"\fHttpListener\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x120\n" +
 	"\x03tls\x18\x02 \x01(\v2\x1e.gatehouse.config.v1.ServerTlsR\x03tls\x12\x1a\n" +
 	"\bdisabled\x18\x03 \x01(\bR\bdisabled\x12'\n" +
-	"\x0ftrusted_proxies\x18\x04 \x03(\tR\x0etrustedProxies\"r\n" +
+	"\x0ftrusted_proxies\x18\x04 \x03(\tR\x0etrustedProxies\x12\x14\n" +
+	"\x05hosts\x18\x05 \x03(\tR\x05hosts\"r\n" +
 	"\bListener\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x120\n" +
 	"\x03tls\x18\x02 \x01(\v2\x1e.gatehouse.config.v1.ServerTlsR\x03tls\x12\x1a\n" +
@@ -4135,7 +4230,7 @@ func file_gatehouse_config_v1_config_proto_rawDescGZIP() []byte {
 }
 
 var file_gatehouse_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_gatehouse_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_gatehouse_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_gatehouse_config_v1_config_proto_goTypes = []any{
 	(ServerTls_Version)(0),       // 0: gatehouse.config.v1.ServerTls.Version
 	(Balancing_Kind)(0),          // 1: gatehouse.config.v1.Balancing.Kind
@@ -4155,131 +4250,133 @@ var file_gatehouse_config_v1_config_proto_goTypes = []any{
 	(*Redis)(nil),                // 15: gatehouse.config.v1.Redis
 	(*Shedding)(nil),             // 16: gatehouse.config.v1.Shedding
 	(*Answers)(nil),              // 17: gatehouse.config.v1.Answers
-	(*Cors)(nil),                 // 18: gatehouse.config.v1.Cors
-	(*SecurityHeaders)(nil),      // 19: gatehouse.config.v1.SecurityHeaders
-	(*Tracing)(nil),              // 20: gatehouse.config.v1.Tracing
-	(*Listeners)(nil),            // 21: gatehouse.config.v1.Listeners
-	(*HttpListener)(nil),         // 22: gatehouse.config.v1.HttpListener
-	(*Listener)(nil),             // 23: gatehouse.config.v1.Listener
-	(*AdminListener)(nil),        // 24: gatehouse.config.v1.AdminListener
-	(*ServerTls)(nil),            // 25: gatehouse.config.v1.ServerTls
-	(*Upstream)(nil),             // 26: gatehouse.config.v1.Upstream
-	(*Address)(nil),              // 27: gatehouse.config.v1.Address
-	(*Balancing)(nil),            // 28: gatehouse.config.v1.Balancing
-	(*HealthCheck)(nil),          // 29: gatehouse.config.v1.HealthCheck
-	(*Outliers)(nil),             // 30: gatehouse.config.v1.Outliers
-	(*Schema)(nil),               // 31: gatehouse.config.v1.Schema
-	(*UpstreamTls)(nil),          // 32: gatehouse.config.v1.UpstreamTls
-	(*Keepalive)(nil),            // 33: gatehouse.config.v1.Keepalive
-	(*Exposure)(nil),             // 34: gatehouse.config.v1.Exposure
-	(*Route)(nil),                // 35: gatehouse.config.v1.Route
-	(*Mirror)(nil),               // 36: gatehouse.config.v1.Mirror
-	(*Rewrite)(nil),              // 37: gatehouse.config.v1.Rewrite
-	(*Changes)(nil),              // 38: gatehouse.config.v1.Changes
-	(*Json)(nil),                 // 39: gatehouse.config.v1.Json
-	(*Errors)(nil),               // 40: gatehouse.config.v1.Errors
-	(*Limits)(nil),               // 41: gatehouse.config.v1.Limits
-	(*Drain)(nil),                // 42: gatehouse.config.v1.Drain
-	(*OpenApi)(nil),              // 43: gatehouse.config.v1.OpenApi
-	(*Log)(nil),                  // 44: gatehouse.config.v1.Log
-	nil,                          // 45: gatehouse.config.v1.Route.HeadersEntry
-	nil,                          // 46: gatehouse.config.v1.Route.ClaimsEntry
-	nil,                          // 47: gatehouse.config.v1.Changes.SetEntry
-	nil,                          // 48: gatehouse.config.v1.Changes.AddEntry
-	(*v1.Authenticator)(nil),     // 49: gatehouse.policy.v1.Authenticator
-	(*v11.Composition)(nil),      // 50: gatehouse.compose.v1.Composition
-	(*durationpb.Duration)(nil),  // 51: google.protobuf.Duration
-	(*v1.RetryBudget)(nil),       // 52: gatehouse.policy.v1.RetryBudget
-	(*v1.Policy)(nil),            // 53: gatehouse.policy.v1.Policy
-	(*annotations.HttpRule)(nil), // 54: google.api.HttpRule
+	(*IdempotencyMemory)(nil),    // 18: gatehouse.config.v1.IdempotencyMemory
+	(*Cors)(nil),                 // 19: gatehouse.config.v1.Cors
+	(*SecurityHeaders)(nil),      // 20: gatehouse.config.v1.SecurityHeaders
+	(*Tracing)(nil),              // 21: gatehouse.config.v1.Tracing
+	(*Listeners)(nil),            // 22: gatehouse.config.v1.Listeners
+	(*HttpListener)(nil),         // 23: gatehouse.config.v1.HttpListener
+	(*Listener)(nil),             // 24: gatehouse.config.v1.Listener
+	(*AdminListener)(nil),        // 25: gatehouse.config.v1.AdminListener
+	(*ServerTls)(nil),            // 26: gatehouse.config.v1.ServerTls
+	(*Upstream)(nil),             // 27: gatehouse.config.v1.Upstream
+	(*Address)(nil),              // 28: gatehouse.config.v1.Address
+	(*Balancing)(nil),            // 29: gatehouse.config.v1.Balancing
+	(*HealthCheck)(nil),          // 30: gatehouse.config.v1.HealthCheck
+	(*Outliers)(nil),             // 31: gatehouse.config.v1.Outliers
+	(*Schema)(nil),               // 32: gatehouse.config.v1.Schema
+	(*UpstreamTls)(nil),          // 33: gatehouse.config.v1.UpstreamTls
+	(*Keepalive)(nil),            // 34: gatehouse.config.v1.Keepalive
+	(*Exposure)(nil),             // 35: gatehouse.config.v1.Exposure
+	(*Route)(nil),                // 36: gatehouse.config.v1.Route
+	(*Mirror)(nil),               // 37: gatehouse.config.v1.Mirror
+	(*Rewrite)(nil),              // 38: gatehouse.config.v1.Rewrite
+	(*Changes)(nil),              // 39: gatehouse.config.v1.Changes
+	(*Json)(nil),                 // 40: gatehouse.config.v1.Json
+	(*Errors)(nil),               // 41: gatehouse.config.v1.Errors
+	(*Limits)(nil),               // 42: gatehouse.config.v1.Limits
+	(*Drain)(nil),                // 43: gatehouse.config.v1.Drain
+	(*OpenApi)(nil),              // 44: gatehouse.config.v1.OpenApi
+	(*Log)(nil),                  // 45: gatehouse.config.v1.Log
+	nil,                          // 46: gatehouse.config.v1.Route.HeadersEntry
+	nil,                          // 47: gatehouse.config.v1.Route.ClaimsEntry
+	nil,                          // 48: gatehouse.config.v1.Changes.SetEntry
+	nil,                          // 49: gatehouse.config.v1.Changes.AddEntry
+	(*v1.Authenticator)(nil),     // 50: gatehouse.policy.v1.Authenticator
+	(*v11.Composition)(nil),      // 51: gatehouse.compose.v1.Composition
+	(*durationpb.Duration)(nil),  // 52: google.protobuf.Duration
+	(*v1.RetryBudget)(nil),       // 53: gatehouse.policy.v1.RetryBudget
+	(*v1.Policy)(nil),            // 54: gatehouse.policy.v1.Policy
+	(*annotations.HttpRule)(nil), // 55: google.api.HttpRule
 }
 var file_gatehouse_config_v1_config_proto_depIdxs = []int32{
-	21, // 0: gatehouse.config.v1.Config.listeners:type_name -> gatehouse.config.v1.Listeners
-	26, // 1: gatehouse.config.v1.Config.upstreams:type_name -> gatehouse.config.v1.Upstream
-	34, // 2: gatehouse.config.v1.Config.expose:type_name -> gatehouse.config.v1.Exposure
-	39, // 3: gatehouse.config.v1.Config.json:type_name -> gatehouse.config.v1.Json
-	40, // 4: gatehouse.config.v1.Config.errors:type_name -> gatehouse.config.v1.Errors
-	41, // 5: gatehouse.config.v1.Config.limits:type_name -> gatehouse.config.v1.Limits
-	42, // 6: gatehouse.config.v1.Config.drain:type_name -> gatehouse.config.v1.Drain
-	43, // 7: gatehouse.config.v1.Config.openapi:type_name -> gatehouse.config.v1.OpenApi
-	44, // 8: gatehouse.config.v1.Config.log:type_name -> gatehouse.config.v1.Log
-	49, // 9: gatehouse.config.v1.Config.authenticators:type_name -> gatehouse.policy.v1.Authenticator
+	22, // 0: gatehouse.config.v1.Config.listeners:type_name -> gatehouse.config.v1.Listeners
+	27, // 1: gatehouse.config.v1.Config.upstreams:type_name -> gatehouse.config.v1.Upstream
+	35, // 2: gatehouse.config.v1.Config.expose:type_name -> gatehouse.config.v1.Exposure
+	40, // 3: gatehouse.config.v1.Config.json:type_name -> gatehouse.config.v1.Json
+	41, // 4: gatehouse.config.v1.Config.errors:type_name -> gatehouse.config.v1.Errors
+	42, // 5: gatehouse.config.v1.Config.limits:type_name -> gatehouse.config.v1.Limits
+	43, // 6: gatehouse.config.v1.Config.drain:type_name -> gatehouse.config.v1.Drain
+	44, // 7: gatehouse.config.v1.Config.openapi:type_name -> gatehouse.config.v1.OpenApi
+	45, // 8: gatehouse.config.v1.Config.log:type_name -> gatehouse.config.v1.Log
+	50, // 9: gatehouse.config.v1.Config.authenticators:type_name -> gatehouse.policy.v1.Authenticator
 	15, // 10: gatehouse.config.v1.Config.redis:type_name -> gatehouse.config.v1.Redis
 	16, // 11: gatehouse.config.v1.Config.shedding:type_name -> gatehouse.config.v1.Shedding
 	17, // 12: gatehouse.config.v1.Config.answers:type_name -> gatehouse.config.v1.Answers
-	18, // 13: gatehouse.config.v1.Config.cors:type_name -> gatehouse.config.v1.Cors
-	19, // 14: gatehouse.config.v1.Config.security_headers:type_name -> gatehouse.config.v1.SecurityHeaders
-	20, // 15: gatehouse.config.v1.Config.tracing:type_name -> gatehouse.config.v1.Tracing
+	19, // 13: gatehouse.config.v1.Config.cors:type_name -> gatehouse.config.v1.Cors
+	20, // 14: gatehouse.config.v1.Config.security_headers:type_name -> gatehouse.config.v1.SecurityHeaders
+	21, // 15: gatehouse.config.v1.Config.tracing:type_name -> gatehouse.config.v1.Tracing
 	11, // 16: gatehouse.config.v1.Config.versions:type_name -> gatehouse.config.v1.Versions
 	14, // 17: gatehouse.config.v1.Config.reload:type_name -> gatehouse.config.v1.Reload
-	50, // 18: gatehouse.config.v1.Config.compose:type_name -> gatehouse.compose.v1.Composition
+	51, // 18: gatehouse.config.v1.Config.compose:type_name -> gatehouse.compose.v1.Composition
 	10, // 19: gatehouse.config.v1.Config.paths:type_name -> gatehouse.config.v1.Paths
 	9,  // 20: gatehouse.config.v1.Config.reflection:type_name -> gatehouse.config.v1.Reflection
-	12, // 21: gatehouse.config.v1.Versions.list:type_name -> gatehouse.config.v1.Version
-	13, // 22: gatehouse.config.v1.Version.deprecation:type_name -> gatehouse.config.v1.Deprecation
-	51, // 23: gatehouse.config.v1.Reload.interval:type_name -> google.protobuf.Duration
-	51, // 24: gatehouse.config.v1.Reload.reflection_interval:type_name -> google.protobuf.Duration
-	51, // 25: gatehouse.config.v1.Reload.drain_timeout:type_name -> google.protobuf.Duration
-	32, // 26: gatehouse.config.v1.Redis.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	51, // 27: gatehouse.config.v1.Redis.timeout:type_name -> google.protobuf.Duration
-	51, // 28: gatehouse.config.v1.Cors.max_age:type_name -> google.protobuf.Duration
-	51, // 29: gatehouse.config.v1.SecurityHeaders.hsts:type_name -> google.protobuf.Duration
-	32, // 30: gatehouse.config.v1.Tracing.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	22, // 31: gatehouse.config.v1.Listeners.http:type_name -> gatehouse.config.v1.HttpListener
-	23, // 32: gatehouse.config.v1.Listeners.grpc:type_name -> gatehouse.config.v1.Listener
-	24, // 33: gatehouse.config.v1.Listeners.admin:type_name -> gatehouse.config.v1.AdminListener
-	25, // 34: gatehouse.config.v1.HttpListener.tls:type_name -> gatehouse.config.v1.ServerTls
-	25, // 35: gatehouse.config.v1.Listener.tls:type_name -> gatehouse.config.v1.ServerTls
-	25, // 36: gatehouse.config.v1.AdminListener.tls:type_name -> gatehouse.config.v1.ServerTls
-	0,  // 37: gatehouse.config.v1.ServerTls.min_version:type_name -> gatehouse.config.v1.ServerTls.Version
-	31, // 38: gatehouse.config.v1.Upstream.schema:type_name -> gatehouse.config.v1.Schema
-	32, // 39: gatehouse.config.v1.Upstream.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	33, // 40: gatehouse.config.v1.Upstream.keepalive:type_name -> gatehouse.config.v1.Keepalive
-	51, // 41: gatehouse.config.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
-	52, // 42: gatehouse.config.v1.Upstream.retry_budget:type_name -> gatehouse.policy.v1.RetryBudget
-	27, // 43: gatehouse.config.v1.Upstream.addresses:type_name -> gatehouse.config.v1.Address
-	28, // 44: gatehouse.config.v1.Upstream.balancing:type_name -> gatehouse.config.v1.Balancing
-	29, // 45: gatehouse.config.v1.Upstream.health_check:type_name -> gatehouse.config.v1.HealthCheck
-	30, // 46: gatehouse.config.v1.Upstream.outliers:type_name -> gatehouse.config.v1.Outliers
-	51, // 47: gatehouse.config.v1.Upstream.max_stream_age:type_name -> google.protobuf.Duration
-	1,  // 48: gatehouse.config.v1.Balancing.kind:type_name -> gatehouse.config.v1.Balancing.Kind
-	51, // 49: gatehouse.config.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
-	51, // 50: gatehouse.config.v1.Balancing.refresh:type_name -> google.protobuf.Duration
-	51, // 51: gatehouse.config.v1.Outliers.interval:type_name -> google.protobuf.Duration
-	51, // 52: gatehouse.config.v1.Outliers.base_ejection_time:type_name -> google.protobuf.Duration
-	51, // 53: gatehouse.config.v1.Outliers.max_ejection_time:type_name -> google.protobuf.Duration
-	51, // 54: gatehouse.config.v1.Keepalive.time:type_name -> google.protobuf.Duration
-	51, // 55: gatehouse.config.v1.Keepalive.timeout:type_name -> google.protobuf.Duration
-	53, // 56: gatehouse.config.v1.Exposure.policy:type_name -> gatehouse.policy.v1.Policy
-	54, // 57: gatehouse.config.v1.Exposure.http:type_name -> google.api.HttpRule
-	35, // 58: gatehouse.config.v1.Exposure.routes:type_name -> gatehouse.config.v1.Route
-	36, // 59: gatehouse.config.v1.Exposure.mirror:type_name -> gatehouse.config.v1.Mirror
-	37, // 60: gatehouse.config.v1.Exposure.metadata:type_name -> gatehouse.config.v1.Rewrite
-	2,  // 61: gatehouse.config.v1.Exposure.bad_rules:type_name -> gatehouse.config.v1.Exposure.BadRules
-	45, // 62: gatehouse.config.v1.Route.headers:type_name -> gatehouse.config.v1.Route.HeadersEntry
-	46, // 63: gatehouse.config.v1.Route.claims:type_name -> gatehouse.config.v1.Route.ClaimsEntry
-	37, // 64: gatehouse.config.v1.Route.metadata:type_name -> gatehouse.config.v1.Rewrite
-	51, // 65: gatehouse.config.v1.Mirror.timeout:type_name -> google.protobuf.Duration
-	38, // 66: gatehouse.config.v1.Rewrite.request:type_name -> gatehouse.config.v1.Changes
-	38, // 67: gatehouse.config.v1.Rewrite.response:type_name -> gatehouse.config.v1.Changes
-	47, // 68: gatehouse.config.v1.Changes.set:type_name -> gatehouse.config.v1.Changes.SetEntry
-	48, // 69: gatehouse.config.v1.Changes.add:type_name -> gatehouse.config.v1.Changes.AddEntry
-	3,  // 70: gatehouse.config.v1.Json.profile:type_name -> gatehouse.config.v1.Json.Profile
-	4,  // 71: gatehouse.config.v1.Errors.format:type_name -> gatehouse.config.v1.Errors.Format
-	51, // 72: gatehouse.config.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
-	51, // 73: gatehouse.config.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
-	51, // 74: gatehouse.config.v1.Limits.stream_idle_timeout:type_name -> google.protobuf.Duration
-	51, // 75: gatehouse.config.v1.Limits.write_timeout:type_name -> google.protobuf.Duration
-	51, // 76: gatehouse.config.v1.Drain.timeout:type_name -> google.protobuf.Duration
-	51, // 77: gatehouse.config.v1.Drain.delay:type_name -> google.protobuf.Duration
-	5,  // 78: gatehouse.config.v1.Log.level:type_name -> gatehouse.config.v1.Log.Level
-	6,  // 79: gatehouse.config.v1.Log.format:type_name -> gatehouse.config.v1.Log.Format
-	7,  // 80: gatehouse.config.v1.Log.when_full:type_name -> gatehouse.config.v1.Log.WhenFull
-	81, // [81:81] is the sub-list for method output_type
-	81, // [81:81] is the sub-list for method input_type
-	81, // [81:81] is the sub-list for extension type_name
-	81, // [81:81] is the sub-list for extension extendee
-	0,  // [0:81] is the sub-list for field type_name
+	18, // 21: gatehouse.config.v1.Config.idempotency_memory:type_name -> gatehouse.config.v1.IdempotencyMemory
+	12, // 22: gatehouse.config.v1.Versions.list:type_name -> gatehouse.config.v1.Version
+	13, // 23: gatehouse.config.v1.Version.deprecation:type_name -> gatehouse.config.v1.Deprecation
+	52, // 24: gatehouse.config.v1.Reload.interval:type_name -> google.protobuf.Duration
+	52, // 25: gatehouse.config.v1.Reload.reflection_interval:type_name -> google.protobuf.Duration
+	52, // 26: gatehouse.config.v1.Reload.drain_timeout:type_name -> google.protobuf.Duration
+	33, // 27: gatehouse.config.v1.Redis.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	52, // 28: gatehouse.config.v1.Redis.timeout:type_name -> google.protobuf.Duration
+	52, // 29: gatehouse.config.v1.Cors.max_age:type_name -> google.protobuf.Duration
+	52, // 30: gatehouse.config.v1.SecurityHeaders.hsts:type_name -> google.protobuf.Duration
+	33, // 31: gatehouse.config.v1.Tracing.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	23, // 32: gatehouse.config.v1.Listeners.http:type_name -> gatehouse.config.v1.HttpListener
+	24, // 33: gatehouse.config.v1.Listeners.grpc:type_name -> gatehouse.config.v1.Listener
+	25, // 34: gatehouse.config.v1.Listeners.admin:type_name -> gatehouse.config.v1.AdminListener
+	26, // 35: gatehouse.config.v1.HttpListener.tls:type_name -> gatehouse.config.v1.ServerTls
+	26, // 36: gatehouse.config.v1.Listener.tls:type_name -> gatehouse.config.v1.ServerTls
+	26, // 37: gatehouse.config.v1.AdminListener.tls:type_name -> gatehouse.config.v1.ServerTls
+	0,  // 38: gatehouse.config.v1.ServerTls.min_version:type_name -> gatehouse.config.v1.ServerTls.Version
+	32, // 39: gatehouse.config.v1.Upstream.schema:type_name -> gatehouse.config.v1.Schema
+	33, // 40: gatehouse.config.v1.Upstream.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	34, // 41: gatehouse.config.v1.Upstream.keepalive:type_name -> gatehouse.config.v1.Keepalive
+	52, // 42: gatehouse.config.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
+	53, // 43: gatehouse.config.v1.Upstream.retry_budget:type_name -> gatehouse.policy.v1.RetryBudget
+	28, // 44: gatehouse.config.v1.Upstream.addresses:type_name -> gatehouse.config.v1.Address
+	29, // 45: gatehouse.config.v1.Upstream.balancing:type_name -> gatehouse.config.v1.Balancing
+	30, // 46: gatehouse.config.v1.Upstream.health_check:type_name -> gatehouse.config.v1.HealthCheck
+	31, // 47: gatehouse.config.v1.Upstream.outliers:type_name -> gatehouse.config.v1.Outliers
+	52, // 48: gatehouse.config.v1.Upstream.max_stream_age:type_name -> google.protobuf.Duration
+	1,  // 49: gatehouse.config.v1.Balancing.kind:type_name -> gatehouse.config.v1.Balancing.Kind
+	52, // 50: gatehouse.config.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	52, // 51: gatehouse.config.v1.Balancing.refresh:type_name -> google.protobuf.Duration
+	52, // 52: gatehouse.config.v1.Outliers.interval:type_name -> google.protobuf.Duration
+	52, // 53: gatehouse.config.v1.Outliers.base_ejection_time:type_name -> google.protobuf.Duration
+	52, // 54: gatehouse.config.v1.Outliers.max_ejection_time:type_name -> google.protobuf.Duration
+	52, // 55: gatehouse.config.v1.Keepalive.time:type_name -> google.protobuf.Duration
+	52, // 56: gatehouse.config.v1.Keepalive.timeout:type_name -> google.protobuf.Duration
+	54, // 57: gatehouse.config.v1.Exposure.policy:type_name -> gatehouse.policy.v1.Policy
+	55, // 58: gatehouse.config.v1.Exposure.http:type_name -> google.api.HttpRule
+	36, // 59: gatehouse.config.v1.Exposure.routes:type_name -> gatehouse.config.v1.Route
+	37, // 60: gatehouse.config.v1.Exposure.mirror:type_name -> gatehouse.config.v1.Mirror
+	38, // 61: gatehouse.config.v1.Exposure.metadata:type_name -> gatehouse.config.v1.Rewrite
+	2,  // 62: gatehouse.config.v1.Exposure.bad_rules:type_name -> gatehouse.config.v1.Exposure.BadRules
+	46, // 63: gatehouse.config.v1.Route.headers:type_name -> gatehouse.config.v1.Route.HeadersEntry
+	47, // 64: gatehouse.config.v1.Route.claims:type_name -> gatehouse.config.v1.Route.ClaimsEntry
+	38, // 65: gatehouse.config.v1.Route.metadata:type_name -> gatehouse.config.v1.Rewrite
+	52, // 66: gatehouse.config.v1.Mirror.timeout:type_name -> google.protobuf.Duration
+	39, // 67: gatehouse.config.v1.Rewrite.request:type_name -> gatehouse.config.v1.Changes
+	39, // 68: gatehouse.config.v1.Rewrite.response:type_name -> gatehouse.config.v1.Changes
+	48, // 69: gatehouse.config.v1.Changes.set:type_name -> gatehouse.config.v1.Changes.SetEntry
+	49, // 70: gatehouse.config.v1.Changes.add:type_name -> gatehouse.config.v1.Changes.AddEntry
+	3,  // 71: gatehouse.config.v1.Json.profile:type_name -> gatehouse.config.v1.Json.Profile
+	4,  // 72: gatehouse.config.v1.Errors.format:type_name -> gatehouse.config.v1.Errors.Format
+	52, // 73: gatehouse.config.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
+	52, // 74: gatehouse.config.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
+	52, // 75: gatehouse.config.v1.Limits.stream_idle_timeout:type_name -> google.protobuf.Duration
+	52, // 76: gatehouse.config.v1.Limits.write_timeout:type_name -> google.protobuf.Duration
+	52, // 77: gatehouse.config.v1.Drain.timeout:type_name -> google.protobuf.Duration
+	52, // 78: gatehouse.config.v1.Drain.delay:type_name -> google.protobuf.Duration
+	5,  // 79: gatehouse.config.v1.Log.level:type_name -> gatehouse.config.v1.Log.Level
+	6,  // 80: gatehouse.config.v1.Log.format:type_name -> gatehouse.config.v1.Log.Format
+	7,  // 81: gatehouse.config.v1.Log.when_full:type_name -> gatehouse.config.v1.Log.WhenFull
+	82, // [82:82] is the sub-list for method output_type
+	82, // [82:82] is the sub-list for method input_type
+	82, // [82:82] is the sub-list for extension type_name
+	82, // [82:82] is the sub-list for extension extendee
+	0,  // [0:82] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_config_v1_config_proto_init() }
@@ -4290,28 +4387,29 @@ func file_gatehouse_config_v1_config_proto_init() {
 	file_gatehouse_config_v1_config_proto_msgTypes[7].OneofWrappers = []any{}
 	file_gatehouse_config_v1_config_proto_msgTypes[8].OneofWrappers = []any{}
 	file_gatehouse_config_v1_config_proto_msgTypes[9].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[12].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[18].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[10].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[13].OneofWrappers = []any{}
 	file_gatehouse_config_v1_config_proto_msgTypes[19].OneofWrappers = []any{}
 	file_gatehouse_config_v1_config_proto_msgTypes[20].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[22].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[23].OneofWrappers = []any{
+	file_gatehouse_config_v1_config_proto_msgTypes[21].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[23].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[24].OneofWrappers = []any{
 		(*Schema_Image)(nil),
 		(*Schema_Reflection)(nil),
 		(*Schema_Linked)(nil),
 	}
-	file_gatehouse_config_v1_config_proto_msgTypes[27].OneofWrappers = []any{}
 	file_gatehouse_config_v1_config_proto_msgTypes[28].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[31].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[33].OneofWrappers = []any{}
-	file_gatehouse_config_v1_config_proto_msgTypes[36].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[29].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[32].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[34].OneofWrappers = []any{}
+	file_gatehouse_config_v1_config_proto_msgTypes[37].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gatehouse_config_v1_config_proto_rawDesc), len(file_gatehouse_config_v1_config_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   41,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

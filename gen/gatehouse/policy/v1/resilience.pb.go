@@ -739,7 +739,7 @@ type Idempotency struct {
 	// which is right where backends know the key themselves. With `store: local` a
 	// gateway that dies or restarts has forgotten its calls. Not together with
 	// `on_failure: open`.
-	// Default: `false`.
+	// Default: `true`.
 	AtMostOnce    *bool `protobuf:"varint,6,opt,name=at_most_once,json=atMostOnce,proto3,oneof" json:"at_most_once,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
