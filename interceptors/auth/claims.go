@@ -105,15 +105,22 @@ func meant(aud any, audiences []string) bool {
 	}
 }
 
-// callerOf is who a token is about.
-func callerOf(authenticator string, claims map[string]any) (*call.Caller, error) {
+// callerOf is who a token is about. One without a subject is about whoever has it.
+func callerOf(authenticator string, t *token) (*call.Caller, error) {
+	claims := t.claims
 	c := &call.Caller{Authenticator: authenticator, Claims: claims, ByAuthorization: true}
 	if sub, there := claims["sub"]; there {
 		id, ok := sub.(string)
 		if !ok {
 			return nil, errors.New("the claim sub is not a string")
 		}
+		if strings.ContainsRune(id, 0) { // with which no key of a policy may be confused
+			return nil, errors.New("the claim sub has a NUL")
+		}
 		c.ID = id
+	}
+	if c.ID == "" {
+		c.Credential = call.HashCredential([]byte(t.signed))
 	}
 	scopes, ok := claims["scope"]
 	if !ok {

@@ -159,7 +159,7 @@ func (j *jwtIssuer) verify(ctx context.Context, t *token) (*verification, error)
 			return nil, wrongToken(tokenInvalid, fmt.Errorf("the claim %s is missing", name))
 		}
 	}
-	caller, err := callerOf(j.name, t.claims)
+	caller, err := callerOf(j.name, t)
 	if err != nil {
 		return nil, wrongToken(tokenInvalid, err)
 	}

@@ -77,7 +77,11 @@ func (m *certificates) know(state *tls.ConnectionState) (*call.Caller, error) {
 	} else {
 		c.Claims["spiffe_id"] = id
 	}
-	c.Claims["sub"] = c.ID
+	if c.ID == "" { // the certificate has names, and an empty subject
+		c.Credential = call.HashCredential(leaf.Raw)
+	} else {
+		c.Claims["sub"] = c.ID
+	}
 	m.known.put(leaf, c, 1)
 	return c, nil
 }

@@ -14,15 +14,12 @@ import (
 const (
 	shards = 16 // so that callers seldom wait for one another
 	spares = 64 // gates that a shard keeps to use again
-	// networkBits is what of an IPv6 address names a client: the rest it can
-	// choose itself (RFC 4291, section 2.5.1).
-	networkBits = 64
 )
 
 // caller is who is counted: one that proved who it is, or an address.
 type caller struct {
-	authenticator, id string
-	addr              netip.Addr
+	call.Identity
+	addr netip.Addr
 }
 
 func callerOf(ctx context.Context) caller {
@@ -30,15 +27,10 @@ func callerOf(ctx context.Context) caller {
 	if c == nil {
 		return caller{}
 	}
-	if who := c.Caller(); who != nil {
-		return caller{authenticator: who.Authenticator, id: who.ID}
+	if id, known := c.Caller().Identity(); known {
+		return caller{Identity: id}
 	}
-	addr := c.PeerIP()
-	if addr.Is6() {
-		network, _ := addr.Prefix(networkBits) // fails for lengths that no address has
-		addr = network.Addr()
-	}
-	return caller{addr: addr}
+	return caller{addr: c.PeerNetwork()}
 }
 
 // callers has a gate for each caller with a call running.

@@ -25,13 +25,16 @@ type answer struct {
 	header, trailer metadata.MD
 }
 
+// perValue is about what a value of metadata takes beside its text.
+const perValue = 64
+
 // size is about what it takes in memory.
 func (a *answer) size() int {
 	n := len(a.status) + len(a.message)
 	for _, md := range [...]metadata.MD{a.header, a.trailer} {
 		for k, values := range md {
 			for _, v := range values {
-				n += len(k) + len(v)
+				n += len(k) + len(v) + perValue
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"slices"
 	"time"
@@ -20,6 +21,7 @@ import (
 type guard struct {
 	keys     *Keys
 	method   string
+	chosenBy []string
 	ttl      time.Duration
 	required bool
 	once     bool  // what may have been done is not done again
@@ -54,26 +56,27 @@ func (g *guard) unary(ctx context.Context, method string, req, reply any, cc *gr
 // held is a key that a call has won.
 type held struct {
 	*guard
+	ticket
 	store store
-	id    id
-	sent  fingerprint
-	token token
 	lease time.Duration
 }
 
 // claim asks for the key: the call has it, or there is an answer, or an error.
 func (g *guard) claim(ctx context.Context, key string, req any) (*held, *answer, error) {
-	sent, err := fingerprintOf(ctx, req)
+	sent, err := g.fingerprint(ctx, req)
 	if err != nil {
 		return nil, nil, err
 	}
-	h := &held{guard: g, store: g.keys.local, id: identify(ctx, g.method, key), sent: sent, lease: leaseOf(ctx)}
+	h := &held{guard: g, store: g.keys.local, lease: leaseOf(ctx)}
+	h.of, h.owner, h.sent = identify(ctx, g.method, key), ownerOf(call.From(ctx)), sent
 	if g.once {
 		h.lease = g.ttl // should this process die, nobody knows
 	}
 	_, _ = rand.Read(h.token[:]) // never fails
 	got, err := h.ask(ctx)
 	switch {
+	case errors.Is(err, errShare):
+		return nil, nil, overShare()
 	case err != nil:
 		return nil, nil, unavailable(err)
 	case got.won:
@@ -94,15 +97,15 @@ func (g *guard) claim(ctx context.Context, key string, req any) (*held, *answer,
 // What Redis could not be told before is known here in either case.
 func (h *held) ask(ctx context.Context) (claim, error) {
 	if h.shared == nil {
-		return h.store.claim(ctx, h.id, h.sent, h.token, h.lease)
+		return h.store.claim(ctx, &h.ticket, h.lease)
 	}
-	if got, ok := h.keys.local.peek(h.id); ok {
+	if got, ok := h.keys.local.peek(h.of); ok {
 		return got, nil
 	}
-	err := h.keys.settle(ctx, h.id)
+	err := h.keys.settle(ctx, h.of)
 	if err == nil {
 		var got claim
-		if got, err = h.shared.claim(ctx, h.id, h.sent, h.token, h.lease); err == nil {
+		if got, err = h.shared.claim(ctx, &h.ticket, h.lease); err == nil {
 			h.store = h.shared
 			return got, nil
 		}
@@ -114,7 +117,7 @@ func (h *held) ask(ctx context.Context) (claim, error) {
 	if !h.open {
 		return claim{}, err
 	}
-	return h.store.claim(ctx, h.id, h.sent, h.token, h.lease)
+	return h.store.claim(ctx, &h.ticket, h.lease)
 }
 
 func (h *held) failed(ctx context.Context, text string, err error) {
@@ -125,29 +128,30 @@ func (h *held) failed(ctx context.Context, text string, err error) {
 // run makes the call and keeps its answer, or frees the key.
 func (h *held) run(ctx context.Context, reply any, opts []grpc.CallOption, next func(context.Context, ...grpc.CallOption) error) error {
 	stop := h.renewing(ctx)
-	kept := false
-	defer func() { // a panic passes here, too
+	kept, panics := false, true
+	var reach call.Reach
+	defer func() {
 		stop()
-		if !kept {
+		if panics && h.once && (reach.Sent() || !reach.Begun()) {
+			h.keep(ctx, outcomeUnknown())
+		} else if !kept {
 			h.free(ctx)
 		}
 	}()
-	kept = h.once // until it is known that it may be done again
 	var header, trailer metadata.MD
-	var reach call.Reach
 	err := next(ctx, append(slices.Clip(opts), grpc.Header(&header), grpc.Trailer(&trailer), &reach)...)
+	panics = false
 	switch {
 	case final(err):
 		a, rerr := record(reply, header, trailer, err)
-		if rerr != nil {
-			return err // nothing that could be given again
+		if rerr != nil { // nothing that could be given again
+			a = tooLarge()
 		}
 		kept = true
 		h.keep(ctx, a)
 	case h.once && unknown(ctx, err, &reach):
+		kept = true
 		h.keep(ctx, outcomeUnknown())
-	default:
-		kept = false
 	}
 	return err
 }
@@ -158,15 +162,16 @@ func (h *held) keep(ctx context.Context, a *answer) {
 	if a.size() > h.keys.max {
 		a = tooLarge()
 	}
-	if err := h.store.keep(ctx, h.id, h.sent, h.token, a, h.ttl); err != nil {
+	if err := h.store.keep(ctx, &h.ticket, a, h.ttl); err != nil {
 		h.failed(ctx, "an answer could not be kept", err)
-		_ = h.keys.local.keep(ctx, h.id, h.sent, h.token, a, h.ttl) // never fails
-		h.later(keep)
+		if h.store == h.shared && h.keys.local.keep(ctx, &h.ticket, a, h.ttl) == nil {
+			h.later(keep)
+		}
 	}
 }
 
 func (h *held) free(ctx context.Context) {
-	if err := h.store.free(ctx, h.id, h.sent, h.token); err != nil {
+	if err := h.store.free(ctx, &h.ticket); err != nil {
 		h.failed(ctx, "a key could not be freed before its lease ends", err)
 		h.later(free)
 	}
@@ -188,7 +193,7 @@ func (h *held) renewing(ctx context.Context) (stop func()) {
 			case <-done:
 				return
 			case <-ticker.C:
-				if err := h.store.renew(ctx, h.id, h.sent, h.token, h.lease); err != nil {
+				if err := h.store.renew(ctx, &h.ticket, h.lease); err != nil {
 					h.failed(ctx, "a lease could not be renewed", err)
 				}
 			}
@@ -213,8 +218,24 @@ func leaseOf(ctx context.Context) time.Duration {
 	return min(max(time.Until(deadline), 0)+margin, maxLease)
 }
 
-// fingerprintOf reads the request.
-func fingerprintOf(ctx context.Context, req any) (fingerprint, error) {
+// chosen is what a call has of the headers by which its backend is chosen.
+func chosen(ctx context.Context, by []string) []byte {
+	var b []byte
+	for _, name := range by {
+		values := call.SentMetadata(ctx, name)
+		if c := call.From(ctx); name == Host && c != nil {
+			values = []string{c.Host}
+		}
+		b = binary.AppendUvarint(b, uint64(len(values)))
+		for _, v := range values {
+			b = appendPart(b, v)
+		}
+	}
+	return b
+}
+
+// fingerprint reads the request.
+func (g *guard) fingerprint(ctx context.Context, req any) (fingerprint, error) {
 	msg, ok := req.(*call.Message)
 	if pending, isPending := req.(*call.Pending); isPending {
 		var err error
@@ -237,5 +258,9 @@ func fingerprintOf(ctx context.Context, req any) (fingerprint, error) {
 	for _, buf := range msg.Data {
 		_, _ = h.Write(buf.ReadOnlyData()) // never fails
 	}
-	return fingerprint(h.Sum(nil)), nil
+	sum := h.Sum(nil)
+	if len(g.chosenBy) == 0 {
+		return fingerprint(sum), nil
+	}
+	return sha256.Sum256(append(sum, chosen(ctx, g.chosenBy)...)), nil
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"net/netip"
 
 	"google.golang.org/grpc/metadata"
 
@@ -91,6 +90,24 @@ func bare(value string) bool {
 // each other.
 type id [sha256.Size]byte
 
+// owner is whose memory a key takes: a caller with an id, or else an address.
+// Credentials that anybody can make up, or ask for as many as they like, are not in
+// it: each would have a share of its own.
+type owner [sha256.Size]byte
+
+func ownerOf(c *call.Call) owner {
+	if c == nil {
+		return owner{}
+	}
+	b := make([]byte, 0, 128)
+	if id, known := c.Caller().Identity(); known && !id.ByCredential {
+		b = appendPart(appendPart(append(b, 'c'), id.Authenticator), id.ID)
+	} else {
+		b = appendAddress(b, c)
+	}
+	return sha256.Sum256(b)
+}
+
 func identify(ctx context.Context, method, key string) id {
 	b := make([]byte, 0, 256)
 	b = appendCaller(b, call.From(ctx))
@@ -104,23 +121,26 @@ func identify(ctx context.Context, method, key string) id {
 	return sha256.Sum256(b)
 }
 
-// networkBits are those of an IPv6 address that tell one customer from another.
-const networkBits = 64
-
 func appendCaller(b []byte, c *call.Call) []byte {
 	if c == nil {
 		return append(b, 'n')
 	}
-	if caller := c.Caller(); caller != nil {
-		b = append(b, 'c')
-		return appendPart(appendPart(b, caller.Authenticator), caller.ID)
+	if id, known := c.Caller().Identity(); known {
+		kind := byte('c')
+		if id.ByCredential {
+			kind = 'h'
+		}
+		return appendPart(appendPart(append(b, kind), id.Authenticator), id.ID)
 	}
+	if caller := c.Caller(); caller != nil { // of whom nothing tells who it is
+		b = appendPart(append(b, 'u'), caller.Authenticator)
+	}
+	return appendAddress(b, c)
+}
+
+func appendAddress(b []byte, c *call.Call) []byte {
 	b = append(b, 'a')
-	ip := c.PeerIP()
-	if ip.Is6() {
-		ip = netip.PrefixFrom(ip, networkBits).Masked().Addr()
-	}
-	return appendPart(b, ip.String())
+	return appendPart(b, c.PeerNetwork().String())
 }
 
 func appendPart(b []byte, part string) []byte {

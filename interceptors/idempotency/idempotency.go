@@ -54,11 +54,19 @@ import (
 // Name is the policy's, in refusals and metrics.
 const Name = "idempotency"
 
+// Host stands for the host that a client asked for among headers.
+const Host = ":authority"
+
 // Defaults.
 const (
 	DefaultTTL      = 24 * time.Hour
 	DefaultMaxBytes = 64 << 20
+
+	DefaultCallerShare = 0.1
 )
+
+// largest is the part of the memory that one answer may take.
+const largest = 16
 
 // maxLease is how long a key stays taken by a gateway that gives no sign of life.
 const maxLease = 30 * time.Second
@@ -68,11 +76,14 @@ type Options struct {
 	Redis      *redis.Store          // nil: none, and `store: redis` is an error
 	Registerer prometheus.Registerer // nil: no metrics
 	Log        *slog.Logger          // nil: none
-	// MaxBytes bounds the answers that are kept in this process; the oldest go
-	// first, and with one its promise. An answer may take a quarter of it at most;
-	// the repetition of a call with a larger one is refused. Zero is
-	// DefaultMaxBytes.
+	// MaxBytes bounds the keys and answers that are kept in this process. None is
+	// dropped before its time: when there is no room, calls with new keys are
+	// refused. An answer may take a sixteenth of it at most; the repetition of a
+	// call with a larger one is refused. Zero is DefaultMaxBytes.
 	MaxBytes int64
+	// CallerShare is the part of MaxBytes that one caller may take, or where nobody
+	// is known one address. Zero is DefaultCallerShare.
+	CallerShare float64
 }
 
 // Keys are the keys of one gateway and their answers. They outlive tables. Safe
@@ -101,17 +112,25 @@ func New(o Options) (*Keys, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	k := &Keys{local: newMemory(o.MaxBytes), redis: o.Redis, log: o.Log, max: int(o.MaxBytes / 4), late: map[id][]late{}}
+	if o.CallerShare == 0 {
+		o.CallerShare = DefaultCallerShare
+	}
+	k := &Keys{
+		local: newMemory(o.MaxBytes, int64(float64(o.MaxBytes)*o.CallerShare)), redis: o.Redis, log: o.Log,
+		max: int(o.MaxBytes / largest), late: map[id][]late{},
+	}
 	var err error
 	k.metrics, err = newMetrics(o.Registerer, k.local)
 	return k, err
 }
 
 // For returns the policy of one RPC; streaming says that either half of it is a
-// stream, which cannot be repeated from memory. Called again for a later table, it
+// stream, which cannot be repeated from memory. chosenBy are headers by which the
+// backend is chosen, [Host] for the host: a call that differs in one of them is
+// another, as one with another request is. Called again for a later table, it
 // finds the same answers. The errors begin with the name of the field that is
 // wrong. A nil policy, like a disabled one, lets all calls through.
-func (k *Keys) For(method string, streaming bool, p *policyv1.Idempotency) (interceptors.Interceptor, error) {
+func (k *Keys) For(method string, streaming bool, p *policyv1.Idempotency, chosenBy ...string) (interceptors.Interceptor, error) {
 	if p == nil || p.GetDisabled() {
 		return interceptors.Interceptor{Name: Name}, nil
 	}
@@ -119,11 +138,11 @@ func (k *Keys) For(method string, streaming bool, p *policyv1.Idempotency) (inte
 		return interceptors.Interceptor{}, errors.New("idempotency: the RPC is a stream: want a unary one, or `disabled: true`")
 	}
 	g := &guard{
-		keys: k, method: method, ttl: DefaultTTL, required: p.GetRequired(),
+		keys: k, method: method, chosenBy: chosenBy, ttl: DefaultTTL, required: p.GetRequired(),
 		open: p.GetOnFailure() == policyv1.OnFailure_ON_FAILURE_OPEN, once: p.GetAtMostOnce(),
 	}
 	if g.once && g.open {
-		return interceptors.Interceptor{}, errors.New("idempotency.at_most_once: not together with on_failure: open, for replicas that each know their own keys do a call twice: take on_failure: closed")
+		return interceptors.Interceptor{}, errors.New("idempotency.at_most_once: not together with on_failure: open, for replicas that each know their own keys do a call twice: take on_failure: closed, or at_most_once: false")
 	}
 	if p.GetTtl() != nil {
 		g.ttl = p.GetTtl().AsDuration()

@@ -9,10 +9,8 @@ import (
 // late is a change of a key that Redis did not confirm: the call that it belongs to
 // is over. Until it is made, Redis may hold the key for a call that nobody runs.
 type late struct {
-	change  change
-	of      id
-	sent    fingerprint
-	token   token
+	change change
+	ticket
 	expires time.Time // of the answer
 }
 
@@ -43,7 +41,7 @@ func (h *held) later(change change) {
 		return
 	}
 	k.lateCount++
-	k.late[h.id] = append(k.late[h.id], late{change, h.id, h.sent, h.token, time.Now().Add(h.ttl)})
+	k.late[h.of] = append(k.late[h.of], late{change, h.ticket, time.Now().Add(h.ttl)})
 	if !k.catchingUp {
 		k.catchingUp = true
 		k.redis.Go(k.catchUp)
@@ -97,15 +95,15 @@ func (k *Keys) make(ctx context.Context, l late) error {
 	in := remote{k.redis}
 	switch l.change {
 	case void:
-		return in.void(ctx, l.of, l.sent, l.token)
+		return in.void(ctx, &l.ticket)
 	case free:
-		return in.free(ctx, l.of, l.sent, l.token)
+		return in.free(ctx, &l.ticket)
 	default:
 		kept, ok := k.local.peek(l.of)
 		if !ok {
-			return nil // dropped for want of room
+			return nil // there was no room for it
 		}
-		return in.keep(ctx, l.of, l.sent, l.token, kept.answer, time.Until(l.expires))
+		return in.keep(ctx, &l.ticket, kept.answer, time.Until(l.expires))
 	}
 }
 

@@ -1,14 +1,27 @@
 package idempotency
 
 import (
-	"container/list"
+	"container/heap"
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
 
-// fingerprint is the SHA-256 of a request's bytes.
+// fingerprint is the SHA-256 of a request's bytes, and of what else tells its call
+// from another under the same key.
 type fingerprint [32]byte
+
+// token tells calls with one key apart.
+type token [16]byte
+
+// ticket is a call's claim to a key.
+type ticket struct {
+	of    id
+	owner owner // whose share of the memory it takes
+	sent  fingerprint
+	token token
+}
 
 // claim is what a call that asks for a key is told: that it has it (won), or else
 // what the first call with it sent and was answered; a nil answer says that it
@@ -20,63 +33,75 @@ type claim struct {
 }
 
 // store keeps keys. A call that has won one either keeps its answer or frees it.
-// token is the call's own.
 type store interface {
-	claim(ctx context.Context, of id, sent fingerprint, token token, lease time.Duration) (claim, error)
+	claim(ctx context.Context, t *ticket, lease time.Duration) (claim, error)
 	// renew lengthens the lease of a call that runs.
-	renew(ctx context.Context, of id, sent fingerprint, token token, lease time.Duration) error
+	renew(ctx context.Context, t *ticket, lease time.Duration) error
 	// keep keeps an answer, if the key is still the call's.
-	keep(ctx context.Context, of id, sent fingerprint, token token, a *answer, ttl time.Duration) error
+	keep(ctx context.Context, t *ticket, a *answer, ttl time.Duration) error
 	// free frees the key, if it is still the call's.
-	free(ctx context.Context, of id, sent fingerprint, token token) error
+	free(ctx context.Context, t *ticket) error
 }
 
-// token tells calls with one key apart.
-type token [16]byte
+// Errors of the memory. A key that was given before is answered in any case.
+var (
+	errFull  = errors.New("the memory for keys is full")
+	errShare = errors.New("the caller's share of the memory for keys is full")
+)
 
-// memory is the store in this process. Calls that run take a few bytes each and
-// are as many as run; answers take at most max bytes, the oldest go first. A
-// running call has no lease here: it ends with the process at the latest.
+// memory is the store in this process. A running call has no lease here: it ends
+// with the process at the latest.
+//
+// A key is never forgotten before its time: it is a promise. So when there is no
+// room, new keys are refused, and since all keys take room, each owner has a share
+// of it. An answer for which there is no room is not kept, but its key is. New keys
+// may fill three quarters, so that the answers to calls that run find room.
 type memory struct {
-	max int64
+	max, share int64
 
 	mu      sync.Mutex
 	entries map[id]*entry
-	kept    list.List // of id, the oldest answer first
+	owners  map[owner]int64 // bytes
+	kept    byExpiry        // entries with an answer
 	bytes   int64
-	evicted int64 // answers dropped before their time
+	full    int64 // keys refused for want of room
+	over    int64 // keys refused for want of room in their owner's share
+	unkept  int64 // answers not kept for want of room
 }
 
 type entry struct {
-	sent    fingerprint
-	token   token
+	ticket
 	answer  *answer // nil while the call runs
 	size    int64
 	expires time.Time
-	place   *list.Element
 }
 
-// overhead is about what an entry takes beside its answer.
-const overhead = 512
+// overhead is about what an entry takes beside its answer, one that says that the
+// answer was not kept included.
+const overhead = 1024
 
-func newMemory(maxBytes int64) *memory {
-	return &memory{max: maxBytes, entries: map[id]*entry{}}
+func newMemory(maxBytes, share int64) *memory {
+	return &memory{max: maxBytes, share: share, entries: map[id]*entry{}, owners: map[owner]int64{}}
 }
 
 var _ store = (*memory)(nil)
 
-func (m *memory) claim(_ context.Context, of id, sent fingerprint, token token, _ time.Duration) (claim, error) {
+func (m *memory) claim(_ context.Context, t *ticket, _ time.Duration) (claim, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e := m.entries[of]
-	if e != nil && e.answer != nil && !time.Now().Before(e.expires) {
-		m.drop(of, e)
-		e = nil
-	}
-	if e != nil {
+	m.sweep(time.Now())
+	if e := m.entries[t.of]; e != nil {
 		return claim{sent: e.sent, answer: e.answer}, nil
 	}
-	m.entries[of] = &entry{sent: sent, token: token}
+	switch {
+	case m.bytes+overhead > m.max/4*3:
+		m.full++
+		return claim{}, errFull
+	case m.owners[t.owner]+overhead > m.share:
+		m.over++
+		return claim{}, errShare
+	}
+	m.add(t)
 	return claim{won: true}, nil
 }
 
@@ -91,62 +116,103 @@ func (m *memory) peek(of id) (claim, bool) {
 	return claim{sent: e.sent, answer: e.answer}, true
 }
 
-func (m *memory) renew(context.Context, id, fingerprint, token, time.Duration) error { return nil }
+func (m *memory) renew(context.Context, *ticket, time.Duration) error { return nil }
 
-func (m *memory) keep(_ context.Context, of id, sent fingerprint, token token, a *answer, ttl time.Duration) error {
+// keep fails with errFull where there is no room even for the key, of a call that
+// another store has lost.
+func (m *memory) keep(_ context.Context, t *ticket, a *answer, ttl time.Duration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e := m.entries[of]
+	now := time.Now()
+	m.sweep(now)
+	e := m.entries[t.of]
 	if e == nil {
-		e = &entry{sent: sent, token: token} // of a call that another store lost
-		m.entries[of] = e
+		if m.bytes+overhead > m.max {
+			m.full++
+			return errFull
+		}
+		e = m.add(t)
 	}
-	if e.token != token || e.answer != nil {
+	if e.token != t.token || e.answer != nil {
 		return nil
 	}
-	now := time.Now()
-	e.answer, e.size, e.expires = a, int64(a.size())+overhead, now.Add(ttl)
-	e.place = m.kept.PushBack(of)
-	m.bytes += e.size
-	m.makeRoom(now)
+	size := int64(a.size())
+	if m.bytes+size > m.max || m.owners[t.owner]+size > m.share {
+		m.unkept++
+		a, size = notKept(), 0 // has its place in overhead
+	}
+	e.answer, e.expires = a, now.Add(ttl)
+	m.grow(e, size)
+	heap.Push(&m.kept, e)
 	return nil
 }
 
-func (m *memory) free(_ context.Context, of id, _ fingerprint, token token) error {
+func (m *memory) free(_ context.Context, t *ticket) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if e := m.entries[of]; e != nil && e.token == token && e.answer == nil {
-		delete(m.entries, of)
+	if e := m.entries[t.of]; e != nil && e.token == t.token && e.answer == nil {
+		m.drop(e)
 	}
 	return nil
 }
 
-// makeRoom drops the oldest answers: those whose time is over, and as many others
-// as it takes.
-func (m *memory) makeRoom(now time.Time) {
-	for first := m.kept.Front(); first != nil; first = m.kept.Front() {
-		of, _ := first.Value.(id)
-		e := m.entries[of]
-		expired := !now.Before(e.expires)
-		if m.bytes <= m.max && !expired {
-			return
-		}
-		if !expired {
-			m.evicted++
-		}
-		m.drop(of, e)
+// sweep drops the keys whose time is over.
+func (m *memory) sweep(now time.Time) {
+	for len(m.kept) > 0 && !now.Before(m.kept[0].expires) {
+		e, _ := heap.Pop(&m.kept).(*entry)
+		m.drop(e)
 	}
 }
 
-func (m *memory) drop(of id, e *entry) {
-	m.kept.Remove(e.place)
-	m.bytes -= e.size
-	delete(m.entries, of)
+func (m *memory) add(t *ticket) *entry {
+	e := &entry{ticket: *t}
+	m.entries[t.of] = e
+	m.grow(e, overhead)
+	return e
 }
 
-// state is for metrics.
-func (m *memory) state() (answers int, bytes, evicted int64) {
+func (m *memory) drop(e *entry) {
+	delete(m.entries, e.of)
+	m.grow(e, -e.size)
+}
+
+// grow counts bytes of an entry.
+func (m *memory) grow(e *entry, by int64) {
+	e.size += by
+	m.bytes += by
+	if m.owners[e.owner] += by; m.owners[e.owner] == 0 {
+		delete(m.owners, e.owner)
+	}
+}
+
+// memoryState is for metrics.
+type memoryState struct{ answers, bytes, full, over, unkept int64 }
+
+func (m *memory) state() memoryState {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.kept.Len(), m.bytes, m.evicted
+	return memoryState{int64(len(m.kept)), m.bytes, m.full, m.over, m.unkept}
+}
+
+// byExpiry is a heap: the entry that expires first is the first.
+type byExpiry []*entry
+
+func (h byExpiry) Len() int           { return len(h) }
+func (h byExpiry) Less(i, j int) bool { return h[i].expires.Before(h[j].expires) }
+func (h byExpiry) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+
+// Push adds an entry at the end.
+func (h *byExpiry) Push(x any) {
+	if e, ok := x.(*entry); ok {
+		*h = append(*h, e)
+	}
+}
+
+// Pop takes the last entry away.
+func (h *byExpiry) Pop() any {
+	last := len(*h) - 1
+	e := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return e
 }

@@ -8,10 +8,12 @@ import "github.com/prometheus/client_golang/prometheus"
 //	gatehouse_idempotency_store_failures_total
 //	gatehouse_idempotency_answers
 //	gatehouse_idempotency_bytes
-//	gatehouse_idempotency_evicted_total
+//	gatehouse_idempotency_unkept_total
+//	gatehouse_idempotency_refused_total{reason}
 //
 // where result is "first", "replayed", "running" or "other_request", of calls with
-// a key, and the last three are of the answers in this process.
+// a key, and reason is "full" or "share". The last four are of the memory of this
+// process.
 type metrics struct {
 	first, replayed, running, other, failures prometheus.Counter
 }
@@ -30,17 +32,23 @@ func newMetrics(reg prometheus.Registerer, m *memory) (*metrics, error) {
 	if reg == nil {
 		return out, nil
 	}
+	gauge := func(name, help string, value func(memoryState) int64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value(m.state())) })
+	}
+	counter := func(reason string, value func(memoryState) int64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "gatehouse_idempotency_refused_total", Help: "New keys that were refused for want of room: of the memory (full), or of their caller's share of it (share).",
+			ConstLabels: prometheus.Labels{"reason": reason},
+		}, func() float64 { return float64(value(m.state())) })
+	}
 	for _, c := range []prometheus.Collector{
 		calls, failures,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "gatehouse_idempotency_answers", Help: "Answers kept in this process.",
-		}, func() float64 { n, _, _ := m.state(); return float64(n) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "gatehouse_idempotency_bytes", Help: "Bytes of the answers kept in this process.",
-		}, func() float64 { _, n, _ := m.state(); return float64(n) }),
+		counter("full", func(s memoryState) int64 { return s.full }), counter("share", func(s memoryState) int64 { return s.over }),
+		gauge("gatehouse_idempotency_answers", "Answers kept in this process.", func(s memoryState) int64 { return s.answers }),
+		gauge("gatehouse_idempotency_bytes", "Bytes of the keys and answers kept in this process.", func(s memoryState) int64 { return s.bytes }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "gatehouse_idempotency_evicted_total", Help: "Answers dropped before their time, for want of room.",
-		}, func() float64 { _, _, n := m.state(); return float64(n) }),
+			Name: "gatehouse_idempotency_unkept_total", Help: "Answers that were not kept for want of room; their keys were.",
+		}, func() float64 { return float64(m.state().unkept) }),
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, err

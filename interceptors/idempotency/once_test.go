@@ -96,7 +96,7 @@ func TestAtMostOnce(t *testing.T) {
 			if status.Code(err) != codes.Aborted || *calls != 1 {
 				t.Errorf("err = %v after %d calls, want ABORTED after one", err, *calls)
 			}
-			if got := reasonOf(err); got != "IDEMPOTENCY_OUTCOME_UNKNOWN" && name != "a panic" {
+			if got := reasonOf(err); got != "IDEMPOTENCY_OUTCOME_UNKNOWN" {
 				t.Errorf("the reason is %q, want IDEMPOTENCY_OUTCOME_UNKNOWN", got)
 			}
 		})

@@ -1,6 +1,7 @@
 package idempotency
 
 import (
+	"errors"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -22,10 +23,14 @@ const (
 	reasonInUse   = "IDEMPOTENCY_KEY_IN_USE"
 	reasonLarge   = "IDEMPOTENT_ANSWER_TOO_LARGE"
 	reasonUnknown = "IDEMPOTENCY_OUTCOME_UNKNOWN"
+	reasonShare   = "IDEMPOTENCY_KEYS_EXHAUSTED"
 )
 
 // wait is when to ask again about a call that runs, or a store that is away.
 const wait = time.Second
+
+// waitForRoom is when to ask again where there is no room for a new key.
+const waitForRoom = time.Minute
 
 func missing() error {
 	return refuse(call.Client, status.New(codes.InvalidArgument, `the header Idempotency-Key is missing: want a name for this call, of your own choice, such as a UUID in quotes`), info(reasonMissing))
@@ -45,8 +50,22 @@ func inUse() error {
 }
 
 func unavailable(cause error) error {
+	if errors.Is(cause, errFull) {
+		return refuse(call.Gateway, status.New(codes.Unavailable, "there is no room for another Idempotency-Key just now: try again later"),
+			&errdetails.RetryInfo{RetryDelay: durationpb.New(waitForRoom)}).Because(cause)
+	}
 	return refuse(call.Gateway, status.New(codes.Unavailable, "whether this call is a repetition cannot be told just now: try again later"),
 		&errdetails.RetryInfo{RetryDelay: durationpb.New(wait)}).Because(cause)
+}
+
+func overShare() error {
+	return refuse(call.Client, status.New(codes.ResourceExhausted, "the answers to your earlier calls with an Idempotency-Key take all the room that one caller has: call again when some of them have expired"),
+		info(reasonShare), &errdetails.RetryInfo{RetryDelay: durationpb.New(waitForRoom)})
+}
+
+// notKept stands in the place of an answer for which there was no room.
+func notKept() *answer {
+	return inPlace(detailed(status.New(codes.FailedPrecondition, "the call has been done, but there was no room to keep its answer for a repetition"), info(reasonLarge)))
 }
 
 // tooLarge stands in the place of an answer that is not kept.

@@ -48,8 +48,8 @@ if redis.call("GET", KEYS[1]) == ARGV[1] then redis.call("DEL", KEYS[1]) end
 return false`)
 )
 
-func (r remote) claim(ctx context.Context, of id, sent fingerprint, token token, lease time.Duration) (claim, error) {
-	reply, err := r.redis.Run(ctx, claimScript, []string{keyName(of), voidName(of, token)}, mark(sent, token), lease.Milliseconds())
+func (r remote) claim(ctx context.Context, t *ticket, lease time.Duration) (claim, error) {
+	reply, err := r.redis.Run(ctx, claimScript, []string{keyName(t.of), voidName(t)}, mark(t), lease.Milliseconds())
 	if err != nil || reply == nil {
 		return claim{won: err == nil}, err
 	}
@@ -60,19 +60,19 @@ func (r remote) claim(ctx context.Context, of id, sent fingerprint, token token,
 	return parseValue(value)
 }
 
-func (r remote) renew(ctx context.Context, of id, sent fingerprint, token token, lease time.Duration) error {
-	_, err := r.redis.Run(ctx, renewScript, []string{keyName(of)}, mark(sent, token), lease.Milliseconds())
+func (r remote) renew(ctx context.Context, t *ticket, lease time.Duration) error {
+	_, err := r.redis.Run(ctx, renewScript, []string{keyName(t.of)}, mark(t), lease.Milliseconds())
 	return err
 }
 
-func (r remote) keep(ctx context.Context, of id, sent fingerprint, token token, a *answer, ttl time.Duration) error {
-	value := a.append(append([]byte{answered}, sent[:]...))
-	_, err := r.redis.Run(ctx, keepScript, []string{keyName(of)}, mark(sent, token), value, max(ttl.Milliseconds(), 1))
+func (r remote) keep(ctx context.Context, t *ticket, a *answer, ttl time.Duration) error {
+	value := a.append(append([]byte{answered}, t.sent[:]...))
+	_, err := r.redis.Run(ctx, keepScript, []string{keyName(t.of)}, mark(t), value, max(ttl.Milliseconds(), 1))
 	return err
 }
 
-func (r remote) free(ctx context.Context, of id, sent fingerprint, token token) error {
-	_, err := r.redis.Run(ctx, freeScript, []string{keyName(of)}, mark(sent, token))
+func (r remote) free(ctx context.Context, t *ticket) error {
+	_, err := r.redis.Run(ctx, freeScript, []string{keyName(t.of)}, mark(t))
 	return err
 }
 
@@ -82,8 +82,8 @@ const voidTime = 10 * time.Minute
 
 // void takes back a claim, whether Redis has run it, runs it later, or never gets
 // it.
-func (r remote) void(ctx context.Context, of id, sent fingerprint, token token) error {
-	_, err := r.redis.Run(ctx, voidScript, []string{keyName(of), voidName(of, token)}, mark(sent, token), voidTime.Milliseconds())
+func (r remote) void(ctx context.Context, t *ticket) error {
+	_, err := r.redis.Run(ctx, voidScript, []string{keyName(t.of), voidName(t)}, mark(t), voidTime.Milliseconds())
 	return err
 }
 
@@ -91,14 +91,14 @@ func (r remote) void(ctx context.Context, of id, sent fingerprint, token token) 
 func keyName(of id) string { return "idempotency:{" + hex.EncodeToString(of[:]) + "}" }
 
 // voidName is the key that says that the claim with this token is void.
-func voidName(of id, token token) string { return keyName(of) + ":" + hex.EncodeToString(token[:]) }
+func voidName(t *ticket) string { return keyName(t.of) + ":" + hex.EncodeToString(t.token[:]) }
 
 // mark is the value of a running call.
-func mark(sent fingerprint, token token) []byte {
-	b := make([]byte, 0, 1+len(sent)+len(token))
+func mark(t *ticket) []byte {
+	b := make([]byte, 0, 1+len(t.sent)+len(t.token))
 	b = append(b, running)
-	b = append(b, sent[:]...)
-	return append(b, token[:]...)
+	b = append(b, t.sent[:]...)
+	return append(b, t.token[:]...)
 }
 
 // parseValue reads what is kept under a key.

@@ -57,6 +57,7 @@ func (c *Conn) Invoke(ctx context.Context, _ string, args, reply any, opts ...gr
 		return call.Refuse(call.Gateway, codes.Internal, "the composed answer is larger than %d MiB", maxSize>>20)
 	}
 	r.tell(ctx, opts)
+	r.tellKeeping(opts)
 	return deliver(joined, reply)
 }
 
@@ -101,9 +102,6 @@ func deliver(data mem.BufferSlice, reply any) error {
 	return nil
 }
 
-// clientKey is the key under which a context has what the client sent.
-type clientKey struct{}
-
 // Client stands before the chain of a composed RPC. It remembers the metadata as
 // the client sent it, before policies take credentials away that are the
 // gateway's own: the steps are made with it, for their policies ask again who
@@ -122,7 +120,7 @@ func (c client) Invoke(ctx context.Context, method string, args, reply any, opts
 	for _, key := range c.without {
 		delete(md, key)
 	}
-	return c.ClientConnInterface.Invoke(context.WithValue(ctx, clientKey{}, md), method, args, reply, opts...)
+	return c.ClientConnInterface.Invoke(call.WithSent(ctx, md), method, args, reply, opts...)
 }
 
 // idempotencyKey names a call; that of a composed one is not that of its steps.
@@ -131,10 +129,7 @@ const idempotencyKey = "idempotency-key"
 // asClient is ctx with the client's own metadata, and the client's name for the
 // composed call, "" for none.
 func asClient(ctx context.Context) (context.Context, string) {
-	md, ok := ctx.Value(clientKey{}).(metadata.MD)
-	if !ok {
-		md, _ = metadata.FromOutgoingContext(ctx)
-	}
+	md := call.Sent(ctx)
 	key := ""
 	if given := md[idempotencyKey]; len(given) > 0 {
 		md = md.Copy()

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"google.golang.org/grpc/metadata"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
 // VaryOf are the request headers that an answer depends on, as its header Vary says
@@ -39,7 +41,7 @@ func (k Key) Variant(ctx context.Context, names []string) Key {
 	parts := []string{"vary", string(k[:])}
 	for _, name := range names {
 		for _, key := range [...]string{name, "x-forwarded-" + name, "grpcgateway-" + name} {
-			values := metadata.ValueFromOutgoingContext(ctx, key)
+			values := call.SentMetadata(ctx, key)
 			parts = append(append(parts, key, strconv.Itoa(len(values))), values...)
 		}
 	}

@@ -1,6 +1,9 @@
 package call
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
@@ -10,8 +13,11 @@ import (
 // has been given to a call.
 type Caller struct {
 	// ID names the caller among those of its authenticator: a token's subject,
-	// a key's id, a certificate's subject, a user's name.
+	// a key's id, a certificate's subject, a user's name. It is "" where the
+	// credential names nobody, such as a token without a subject; see Identity.
 	ID string
+	// Credential is the hash of the credential, where that names nobody.
+	Credential string
 	// Authenticator is the name, in the configuration, of what knew the caller.
 	Authenticator string
 	// Claims are what else is known, as JSON has it: string, float64, bool,
@@ -23,6 +29,37 @@ type Caller struct {
 	// caller known otherwise, such as by an API key, that header is a credential
 	// that the gateway has not checked.
 	ByAuthorization bool
+}
+
+// Identity tells one caller from all others, for what is kept or counted for each
+// of them. The zero Identity is nobody's.
+type Identity struct {
+	Authenticator string
+	// ID is the caller's, or the hash of a credential that names nobody.
+	ID string
+	// ByCredential says that ID is such a hash.
+	ByCredential bool
+}
+
+// Identity returns who the caller is. A credential that names nobody is a caller of
+// its own: all who come with such credentials are not one. known is false for a
+// caller of whom there is neither an id nor a credential; it must not share
+// anything with others.
+func (c *Caller) Identity() (_ Identity, known bool) {
+	switch {
+	case c == nil:
+		return Identity{}, false
+	case c.ID != "":
+		return Identity{Authenticator: c.Authenticator, ID: c.ID}, true
+	default:
+		return Identity{Authenticator: c.Authenticator, ID: c.Credential, ByCredential: true}, c.Credential != ""
+	}
+}
+
+// HashCredential is what [Caller].Credential is of a credential.
+func HashCredential(credential []byte) string {
+	sum := sha256.Sum256(credential)
+	return hex.EncodeToString(sum[:])
 }
 
 // ClaimAt finds the claim at a path, in which dots lead from a claim to one within

@@ -88,6 +88,9 @@ type Nested struct {
 	opts            [2]grpc.CallOption
 }
 
+// Header is what the backend said in its header.
+func (n *Nested) Header() metadata.MD { return n.header }
+
 // Call makes a unary call of m for the call that ctx belongs to, through m's own
 // chain: the same client, the metadata that ctx carries. request and answer stay
 // the caller's; answer is filled if there is no error.

@@ -1,6 +1,7 @@
 package call
 
 import (
+	"context"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -61,6 +62,32 @@ func connectionReserved(key string) bool {
 		return true
 	}
 	return key[0] == ':'
+}
+
+// sentKey is the key under which a context has what the client sent.
+type sentKey struct{}
+
+// WithSent returns ctx that remembers the metadata as the client sent it, before
+// policies take credentials away that are the gateway's own. Nobody writes to md.
+func WithSent(ctx context.Context, md metadata.MD) context.Context {
+	return context.WithValue(ctx, sentKey{}, md)
+}
+
+// Sent is what WithSent remembered, else the metadata that ctx carries now.
+func Sent(ctx context.Context) metadata.MD {
+	md, ok := ctx.Value(sentKey{}).(metadata.MD)
+	if !ok {
+		md, _ = metadata.FromOutgoingContext(ctx)
+	}
+	return md
+}
+
+// SentMetadata is Sent under one key.
+func SentMetadata(ctx context.Context, key string) []string {
+	if md, ok := ctx.Value(sentKey{}).(metadata.MD); ok {
+		return md[key]
+	}
+	return metadata.ValueFromOutgoingContext(ctx, key)
 }
 
 // passable removes from md, in place, what does not go to the client.

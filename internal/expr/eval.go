@@ -21,14 +21,16 @@ import (
 )
 
 // Key gives the value of the expression for the call that ctx belongs to, as a
-// string that differs wherever the values do.
+// string that differs wherever the values do. In a key, caller.id of a credential
+// that names nobody is the hash of the credential: those who have such credentials
+// are not one caller.
 func (p *Program) Key(ctx context.Context) (string, error) {
 	if p.direct != "" {
 		if text, ok := textNamed(call.From(ctx), p.direct); ok {
 			return "s" + text, nil
 		}
 	}
-	v, err := p.eval(ctx)
+	v, err := p.eval(ctx, true)
 	if err != nil {
 		return "", err
 	}
@@ -37,6 +39,36 @@ func (p *Program) Key(ctx context.Context) (string, error) {
 	}
 	b, err := appendKey(nil, v)
 	return string(b), err
+}
+
+// CallerKey is Key, for what one caller must not share with another: an id names a
+// caller among those of its authenticator only, so where the expression names
+// caller.id the authenticator belongs to the key.
+func (p *Program) CallerKey(ctx context.Context) (string, error) {
+	key, err := p.Key(ctx)
+	if err != nil || !p.names[callerID] {
+		return key, err
+	}
+	c := call.From(ctx)
+	if c == nil || c.Caller() == nil {
+		return key, nil
+	}
+	of := c.Caller().Authenticator
+	b := make([]byte, 0, len(of)+len(key)+4)
+	b = binary.AppendUvarint(append(b, 'c'), uint64(len(of)))
+	return string(append(append(b, of...), key...)), nil
+}
+
+// IsCallerID reports whether the expression is caller.id and nothing else.
+func (p *Program) IsCallerID() bool { return p.direct == callerID }
+
+// idOf is a caller's id in a key. No id of an issuer's begins with a NUL.
+func idOf(c *call.Caller) string {
+	id, _ := c.Identity()
+	if id.ByCredential && id.ID != "" {
+		return "\x00credential " + id.ID
+	}
+	return id.ID
 }
 
 // textNamed is the value of a variable that is a text, without CEL's help: most
@@ -54,7 +86,7 @@ func textNamed(c *call.Call, name string) (string, bool) {
 	case name == peerNetwork:
 		return Network(c.PeerIP()), true
 	case name == callerID && caller != nil:
-		return caller.ID, true
+		return idOf(caller), true
 	case name == callerAuthenticator && caller != nil:
 		return caller.Authenticator, true
 	default:
@@ -90,8 +122,8 @@ func appendKey(b []byte, v ref.Val) ([]byte, error) {
 	}
 }
 
-func (p *Program) eval(ctx context.Context) (ref.Val, error) {
-	vars := &activation{ctx: ctx, call: call.From(ctx), env: p.env}
+func (p *Program) eval(ctx context.Context, key bool) (ref.Val, error) {
+	vars := &activation{ctx: ctx, call: call.From(ctx), env: p.env, key: key}
 	if vars.call == nil {
 		vars.call = new(call.Call)
 	}
@@ -155,6 +187,7 @@ type activation struct {
 	env     *Env
 	request proto.Message
 	err     error
+	key     bool // the value tells calls apart
 }
 
 var _ cel.Activation = (*activation)(nil)
@@ -176,6 +209,9 @@ func (a *activation) caller() *call.Caller {
 func (a *activation) ResolveName(name string) (any, bool) {
 	switch name {
 	case callerID:
+		if a.key {
+			return idOf(a.caller()), true
+		}
 		return a.caller().ID, true
 	case callerAuthenticator:
 		return a.caller().Authenticator, true

@@ -132,6 +132,7 @@ type Program struct {
 	env     *Env
 	names   map[string]bool
 	loops   bool
+	tree    ast.Expr
 	direct  string // the text variable that is all of the expression, "" for none
 }
 
@@ -181,7 +182,10 @@ func (e *Env) compile(text, want string, fits func(*cel.Type) bool) (*Program, e
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", text, err)
 	}
-	p := &Program{program: program, env: e, names: namesIn(checked.NativeRep()), loops: loops(checked.NativeRep())}
+	p := &Program{
+		program: program, env: e, names: namesIn(checked.NativeRep()),
+		loops: loops(checked.NativeRep()), tree: checked.NativeRep().Expr(),
+	}
 	if root, ok := checked.NativeRep().ReferenceMap()[checked.NativeRep().Expr().ID()]; ok && checked.OutputType().IsExactType(cel.StringType) {
 		p.direct = root.Name
 	}
@@ -226,7 +230,7 @@ func namesIn(checked *ast.AST) map[string]bool {
 // Bool decides about the call that ctx belongs to. What cannot be decided, such
 // as one that needs a claim that is not there, is an error.
 func (p *Program) Bool(ctx context.Context) (bool, error) {
-	v, err := p.eval(ctx)
+	v, err := p.eval(ctx, false)
 	if err != nil {
 		return false, err
 	}

@@ -8,13 +8,14 @@ import (
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 )
 
-// weakPromises warns of at_most_once without Redis: a gateway forgets the keys when
-// its process ends.
+// weakPromises warns of at_most_once without Redis where somebody asked for it: a
+// gateway forgets the keys when its process ends.
 func (b *builder) weakPromises() []string {
 	rpcs := map[int][]string{} // by exposure
 	for _, e := range b.exposed {
 		p := e.effective.Policy.GetIdempotency()
-		if on(p) && p.GetAtMostOnce() && p.GetStore() != policyv1.Store_STORE_REDIS {
+		asked := e.effective.Origin["idempotency.at_most_once"] != "default"
+		if on(p) && asked && p.GetAtMostOnce() && p.GetStore() != policyv1.Store_STORE_REDIS {
 			rpcs[e.index] = append(rpcs[e.index], string(e.method.FullName()))
 		}
 	}

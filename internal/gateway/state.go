@@ -147,7 +147,10 @@ func (s *state) share(file *config.File, store *certs.Store, reg prometheus.Regi
 	if err != nil {
 		return err
 	}
-	s.idempotency, err = idempotency.New(idempotency.Options{Redis: s.redis, Registerer: reg, Log: log})
+	room := file.Config.GetIdempotencyMemory()
+	s.idempotency, err = idempotency.New(idempotency.Options{
+		Redis: s.redis, Registerer: reg, Log: log, MaxBytes: room.GetMaxBytes(), CallerShare: room.GetCallerShare(),
+	})
 	return err
 }
 
