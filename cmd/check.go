@@ -181,6 +181,11 @@ func printMerged(w io.Writer, g *gateway.Gateway, secrets bool) error {
 		if err := p.Effective.Print(w, "#   "); err != nil {
 			return err
 		}
+		for _, k := range p.Keys {
+			if _, err := fmt.Fprintf(w, "#   key of %s\n", k); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

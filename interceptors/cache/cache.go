@@ -57,7 +57,7 @@ type Vary func(ctx context.Context) (string, error)
 //
 // source names what answers: upstreams that an RPC chooses among have answers of
 // their own. An answer is kept for p.ttl under the method, the source, the bytes
-// of the request and what vary says. If the policy's own expression is empty (`""`), all share and
+// of the request, the host and scheme that the client used, facts, and what vary says. If the policy's own expression is empty (`""`), all share and
 // vary is not called. If vary is nil, the caller is what tells: authenticator
 // and id; those of whom nothing is known share. A call that carries a
 // credential of another than the caller ([answers.Credentials]) then bypasses the
@@ -87,7 +87,7 @@ type Vary func(ctx context.Context) (string, error)
 //
 // An RPC that streams or has side effects, and a policy without a ttl, are
 // errors that name the field.
-func (c *Caches) For(method, source string, unary, sideEffects bool, p *policyv1.Cache, vary Vary) (interceptors.Interceptor, error) {
+func (c *Caches) For(method, source string, unary, sideEffects bool, p *policyv1.Cache, vary Vary, facts answers.Facts) (interceptors.Interceptor, error) {
 	nothing := interceptors.Interceptor{Name: name}
 	switch {
 	case p == nil || p.GetDisabled():
@@ -99,15 +99,17 @@ func (c *Caches) For(method, source string, unary, sideEffects bool, p *policyv1
 	case p.GetTtl().AsDuration() <= 0:
 		return nothing, errors.New("cache.ttl: want how long an answer is kept, as in 10s")
 	}
-	r := &rpc{caches: c, method: method, source: source, ttl: p.GetTtl().AsDuration(), vary: vary, public: p.Vary != nil && isEmpty(p.GetVary())}
+	r := &rpc{caches: c, method: method, source: source, ttl: p.GetTtl().AsDuration(), vary: vary, facts: facts}
+	r.all = p.Vary != nil && IsEverybody(p.GetVary())
+	r.public = r.all && len(facts) == 0
 	for i := range r.results {
 		r.results[i] = c.calls.WithLabelValues(method, resultNames[i])
 	}
 	return interceptors.Interceptor{Name: name, Unary: r.unary}, nil
 }
 
-// isEmpty tells an expression that is "" for everybody.
-func isEmpty(expression string) bool {
+// IsEverybody tells a vary that is "" for everybody.
+func IsEverybody(expression string) bool {
 	e := strings.TrimSpace(expression)
 	return e == "" || e == `""` || e == `''`
 }
@@ -130,6 +132,8 @@ type rpc struct {
 	source  string
 	ttl     time.Duration
 	vary    Vary
+	facts   answers.Facts
+	all     bool // all share, but for the facts
 	public  bool // all share, caches on the way included
 	results [results]prometheus.Counter
 }
@@ -193,13 +197,17 @@ func (c *one) identify() (known bool, _ error) {
 	if err != nil {
 		return false, err
 	}
-	c.key = answers.KeyOf(request.Data, name, c.rpc.method, c.rpc.source, who.Kind, who.Authenticator, who.ID)
+	facts, known := c.rpc.facts.Parts(c.ctx, c.call)
+	if !known {
+		return false, nil
+	}
+	c.key = answers.KeyOf(request.Data, append(facts, name, c.rpc.method, c.rpc.source, who.Kind, who.Authenticator, who.ID)...)
 	return true, nil
 }
 
 func (c *one) who() (_ answers.Who, known bool) {
 	switch {
-	case c.rpc.public:
+	case c.rpc.all:
 		return answers.Who{Kind: "all"}, true
 	case c.rpc.vary == nil:
 		return answers.CallerOf(c.ctx)

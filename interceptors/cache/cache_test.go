@@ -89,7 +89,7 @@ func newHouse(tb testing.TB, p *policyv1.Cache, vary cache.Vary) *house {
 // build makes a table anew.
 func (h *house) build(tb testing.TB, p *policyv1.Cache, vary cache.Vary) {
 	tb.Helper()
-	i, err := h.caches.For(method, "", true, false, p, vary)
+	i, err := h.caches.For(method, "", true, false, p, vary, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -389,7 +389,7 @@ func TestErrorsAndStandInsAreNotKept(t *testing.T) {
 	if got := h.call(t.Context(), client{}); got.text != "answer 2" {
 		t.Errorf("%q, want a new answer", got.text)
 	}
-	i, err := h.caches.For("/s/degraded", "", true, false, ttl(time.Minute), nil)
+	i, err := h.caches.For("/s/degraded", "", true, false, ttl(time.Minute), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -497,7 +497,7 @@ func TestWhenTheFirstFails(t *testing.T) {
 func TestAPanicLeavesNobodyWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, ttl(time.Minute), nil)
-		i, err := h.caches.For(method, "", true, false, ttl(time.Minute), nil)
+		i, err := h.caches.For(method, "", true, false, ttl(time.Minute), nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -547,12 +547,12 @@ func TestMistakesAreNamed(t *testing.T) {
 		{true, true, ttl(time.Minute), "side effects"},
 		{true, false, &policyv1.Cache{}, "cache.ttl"},
 	} {
-		if _, err := h.caches.For(method, "", tc.unary, tc.sideEffects, tc.p, nil); err == nil || !strings.Contains(err.Error(), tc.want) {
+		if _, err := h.caches.For(method, "", tc.unary, tc.sideEffects, tc.p, nil, nil); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("err = %v, want one with %q", err, tc.want)
 		}
 	}
 	for _, p := range []*policyv1.Cache{nil, {Disabled: new(true), Ttl: durationpb.New(time.Minute)}} {
-		if i, err := h.caches.For(method, "", false, true, p, nil); err != nil || i.Unary != nil || i.Stream != nil {
+		if i, err := h.caches.For(method, "", false, true, p, nil, nil); err != nil || i.Unary != nil || i.Stream != nil {
 			t.Errorf("%v: %v, want a policy that does nothing", p, err)
 		}
 	}

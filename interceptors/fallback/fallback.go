@@ -55,13 +55,13 @@ func New(store *answers.Store, reg prometheus.Registerer) (*Fallbacks, error) {
 // "fallback; code=UNAVAILABLE".
 //
 // With last_good each good answer of source (the upstream, where an RPC chooses
-// among several) to a caller is kept, and served to the same
-// request of the same caller while it is no older; it comes with age. Callers of
-// whom nothing is known are one, but a credential that no policy has looked at
-// (authorization, cookie) keeps a call out of this, and so does the backend's
-// cache-control no-store. Answers that differ by a request header, as the backend's
-// vary says, are kept apart. Memory is that of the store: what was not asked for in
-// a while may be gone, and then the error is what is left.
+// among several) to a caller is kept, and served to the same request of the same
+// caller for the same host, scheme and facts while it is no older; it comes with age.
+// Callers of whom nothing is known are one, but a credential that no policy has
+// looked at ([answers.Credentials]) keeps a call out of this, and so does the
+// backend's cache-control no-store. Answers that differ by a request header, as the
+// backend's vary says, are kept apart. Memory is that of the store: what was not
+// asked for in a while may be gone, and then the error is what is left.
 //
 // With response, fixed is served: its wire bytes, compiled by the caller. A
 // stream is answered with that one message and ends well, if nothing had come of
@@ -70,8 +70,8 @@ func New(store *answers.Store, reg prometheus.Registerer) (*Fallbacks, error) {
 //
 // last_good for an RPC that streams or has side effects, and a policy that
 // serves nothing, are errors that name the field.
-func (f *Fallbacks) For(method, source string, unary, sideEffects bool, p *policyv1.Fallback, fixed []byte) (interceptors.Interceptor, error) {
-	r := &rpc{fallbacks: f, method: method, source: source}
+func (f *Fallbacks) For(method, source string, unary, sideEffects bool, p *policyv1.Fallback, fixed []byte, facts answers.Facts) (interceptors.Interceptor, error) {
+	r := &rpc{fallbacks: f, method: method, source: source, facts: facts}
 	switch serve := p.GetServe().(type) {
 	case nil:
 		if p == nil || p.GetDisabled() {
@@ -109,6 +109,7 @@ type rpc struct {
 	source    string
 	fixed     *answers.Answer // nil with last_good
 	maxAge    time.Duration
+	facts     answers.Facts
 }
 
 // unary serves the fixed answer.
@@ -172,11 +173,15 @@ func (r *rpc) key(ctx context.Context) (answers.Key, bool) {
 	if !known {
 		return answers.Key{}, false
 	}
+	facts, known := r.facts.Parts(ctx, c)
+	if !known {
+		return answers.Key{}, false
+	}
 	request, err := c.Request()
 	if err != nil {
 		return answers.Key{}, false
 	}
-	return answers.KeyOf(request.Data, name, r.method, r.source, who.Kind, who.Authenticator, who.ID), true
+	return answers.KeyOf(request.Data, append(facts, name, r.method, r.source, who.Kind, who.Authenticator, who.ID)...), true
 }
 
 // degraded marks and counts an answer that is not the upstream's.

@@ -88,7 +88,7 @@ func (u *upstream) invoke(ctx context.Context, _ string, args, reply any, opts .
 // rpc is a method with a fallback before u.
 func (u *upstream) rpc(t *testing.T, f *fallback.Fallbacks, p *policyv1.Fallback, wire string) *call.Method {
 	t.Helper()
-	i, err := f.For(method, "", true, false, p, []byte(wire))
+	i, err := f.For(method, "", true, false, p, []byte(wire), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestWhoWaitsNoMoreIsServedNothing(t *testing.T) {
 func streaming(t *testing.T, desc grpc.StreamDesc, up grpc.ClientStream, openErr error) *call.Method {
 	t.Helper()
 	f, _ := newFallbacks(t)
-	i, err := f.For(method, "", false, true, fixed(), []byte("fixed"))
+	i, err := f.For(method, "", false, true, fixed(), []byte("fixed"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,14 +356,14 @@ func TestMistakesAreNamed(t *testing.T) {
 		{true, true, lastGood(time.Minute), "fallback.last_good: the RPC may have side effects"},
 		{true, false, lastGood(0), "fallback.last_good: want how old"},
 	} {
-		if _, err := f.For(method, "", tc.unary, tc.sideEffects, tc.p, nil); err == nil || !strings.HasPrefix(err.Error(), tc.want) {
+		if _, err := f.For(method, "", tc.unary, tc.sideEffects, tc.p, nil, nil); err == nil || !strings.HasPrefix(err.Error(), tc.want) {
 			t.Errorf("err = %v, want %q", err, tc.want)
 		}
 	}
 	off := lastGood(time.Minute)
 	off.Disabled = new(true)
 	for _, p := range []*policyv1.Fallback{nil, off, {Disabled: new(true)}} {
-		if i, err := f.For(method, "", false, true, p, nil); err != nil || i.Unary != nil || i.Stream != nil {
+		if i, err := f.For(method, "", false, true, p, nil, nil); err != nil || i.Unary != nil || i.Stream != nil {
 			t.Errorf("%v: %v, want a policy that does nothing", p, err)
 		}
 	}

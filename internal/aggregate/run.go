@@ -267,7 +267,8 @@ type answer struct {
 	room  [1]mem.Buffer // of sent
 	msg   call.Message
 	err   error
-	stale string // as in result
+	stale string      // as in result
+	said  metadata.MD // by the backend, in its header
 }
 
 // whole is an answer in one piece; only of a step that is looked into.
@@ -304,6 +305,7 @@ func (a *answer) make(ctx context.Context, r *run, s *step, request []byte) {
 		a.err = call.Refuse(call.Gateway, codes.Internal, "the answers of all steps together are larger than %d MiB", maxSize>>20)
 		return
 	}
+	a.said = nested.Header()
 	if told := nested.Own[Degraded]; len(told) > 0 {
 		a.stale = instead(told[0])
 	}

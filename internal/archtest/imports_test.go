@@ -51,7 +51,7 @@ var arrows = []row{
 	{pattern: "internal/expr", ours: []string{"internal/call", "internal/view"}},
 	{pattern: "internal/routing", ours: []string{"gen", "internal/call", "internal/expr"}},
 	{pattern: "internal/handover"},
-	{pattern: "internal/aggregate", ours: []string{"gen", "internal/call", "internal/config", "internal/expr", "internal/view"}},
+	{pattern: "internal/aggregate", ours: []string{"gen", "internal/answers", "internal/call", "internal/config", "internal/expr", "internal/view"}},
 	{pattern: "internal/redis", ours: []string{"gen"}},
 	{pattern: "interceptors/auth/authtest"},
 	{pattern: "interceptors/auth", ours: []string{"gen", "interceptors", "internal/call", "internal/files"}, http: true}, // fetches keys

@@ -30,9 +30,9 @@ import (
 // The RPCs at which clients fall silent.
 const (
 	nameOfCreate   = "/shop.catalog.v1.CatalogService/CreateProduct"
-	nameOfShelf        = "/shop.catalog.v1.CatalogService/GetShelf"
-	nameOfWatch      = "/shop.inventory.v1.InventoryService/WatchStock"
-	nameOfImport    = "/shop.inventory.v1.InventoryService/ImportCounts"
+	nameOfShelf    = "/shop.catalog.v1.CatalogService/GetShelf"
+	nameOfWatch    = "/shop.inventory.v1.InventoryService/WatchStock"
+	nameOfImport   = "/shop.inventory.v1.InventoryService/ImportCounts"
 	nameOfModerate = "/shop.reviews.v1.ReviewsService/ModerateReviews"
 )
 

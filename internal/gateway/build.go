@@ -52,6 +52,7 @@ type builder struct {
 	versions  versions
 	infos     map[string]*methodInfo // by full name on the wire
 	composed  compositions
+	keys      map[string][]PolicyKey // by full name on the wire
 }
 
 // source is a contract with the plans made from it. It is kept from table to
@@ -66,7 +67,7 @@ type source struct {
 func (b *builder) build() (*edge.Table, error) {
 	b.methods, b.schemas, b.shared = map[string]*call.Method{}, map[string]*source{}, sharedLimits{}
 	b.ruleless, b.overruled, b.unmatched = map[int][]string{}, map[int][]string{}, map[string][]string{}
-	b.infos, b.taken = map[string]*methodInfo{}, map[string]claim{}
+	b.infos, b.taken, b.keys = map[string]*methodInfo{}, map[string]claim{}, map[string][]PolicyKey{}
 	if b.file.Config.GetPaths().GetKeepReserved() {
 		b.router.Decoding = httprule.KeepReserved
 		b.versions.paths.Decoding = httprule.KeepReserved
@@ -94,6 +95,9 @@ func (b *builder) build() (*edge.Table, error) {
 	var errs []error
 	for _, c := range chosen {
 		errs = append(errs, b.add(c))
+	}
+	for i, p := range b.policies {
+		b.policies[i].Keys = b.keys[p.Method]
 	}
 	errs = append(errs, b.bindAll(), b.compose(), b.denyByDefault())
 	if err := errors.Join(errs...); err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/retry"
 	"github.com/gatehouse-dev/gatehouse/interceptors/rewrite"
 	"github.com/gatehouse-dev/gatehouse/interceptors/timeout"
+	"github.com/gatehouse-dev/gatehouse/internal/answers"
 )
 
 // parts are what policies need: what outlives a table, and the logs.
@@ -43,7 +44,10 @@ type rpc struct {
 	fixed       []byte   // what fallback serves, as wire bytes
 	forwarded   []string // the metadata in which any RPC forwards claims
 	shared      sharedLimits
-	version     version // the zero version for none
+	version     version       // the zero version for none
+	facts       answers.Facts // that its answers depend on, whoever calls
+	ownFacts    answers.Facts // the same, where each caller has answers of its own
+	chosenBy    []string      // headers by which upstreams are chosen, of its steps too
 	toUpstream
 }
 
@@ -113,7 +117,7 @@ func (p *parts) ofUpstream(r *rpc) ([]interceptors.Interceptor, error) {
 	c.addIf("fallback", on(r.policy.GetFallback()), func() (interceptors.Interceptor, error) { return p.fallbackFor(r) })
 	// Inside of the fallback: what that serves is not the answer to the call, and must not be replayed as such.
 	c.addIf("idempotency", on(r.policy.GetIdempotency()), func() (interceptors.Interceptor, error) {
-		return p.idempotency.For(r.name, !r.unary(), r.policy.GetIdempotency())
+		return p.idempotency.For(r.name, !r.unary(), r.policy.GetIdempotency(), r.chosenBy...)
 	})
 	c.add("", p.mirrorFor(r), nil) // what the upstream is about to be asked, once
 	c.add("", r.toReplica(), nil)  // the same for all attempts

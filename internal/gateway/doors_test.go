@@ -97,6 +97,8 @@ func (c *restCaller) call(ctx context.Context, rpc rpc, headers ...string) outco
 	switch rpc.name {
 	case "CreateProduct":
 		method, path, body = "POST", "/v1/products", `{"displayName": "`+rpc.arg+`"}`
+	case "GetProductPage":
+		path = "/v1/pages/products/" + rpc.arg
 	case "WatchStock":
 		path = "/v1/warehouses/kassel/stock/" + rpc.arg + ":watch"
 	}
@@ -110,6 +112,7 @@ func (c *restCaller) call(ctx context.Context, rpc rpc, headers ...string) outco
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])
 	}
+	r.Host = r.Header.Get("host")
 	resp, err := c.client.Do(r)
 	if err != nil {
 		return outcome{code: codes.Unknown, message: err.Error()}

@@ -216,6 +216,8 @@ func (g *Gateway) Routes() []RouteInfo { return g.served().routes }
 type MethodPolicy struct {
 	Method    string
 	Effective *config.Effective
+	// Keys are those of the policies that keep answers.
+	Keys []PolicyKey
 }
 
 // Policies lists the policy of every RPC that is served.

@@ -307,9 +307,10 @@ func present(i interceptors.Interceptor) []interceptors.Interceptor {
 	return []interceptors.Interceptor{i}
 }
 
+// Where calls may be repeated that may have been executed.
 func TestAPanicFreesAnIdempotencyKey(t *testing.T) {
 	atEveryDoor(t, scene{
-		rpcs: []rpc{createProduct}, policy: func(p *policyv1.Policy) { p.Idempotency = &policyv1.Idempotency{} },
+		rpcs: []rpc{createProduct}, policy: func(p *policyv1.Policy) { p.Idempotency = &policyv1.Idempotency{AtMostOnce: new(false)} },
 		play: func(t *testing.T, s *stage) {
 			for range 3 {
 				s.want(t, codes.Internal, "idempotency-key", `"one"`)

@@ -75,6 +75,9 @@ func (b *shopBackend) startWith(t *testing.T, opts ...grpc.ServerOption) string 
 		"/shop.catalog.v1.CatalogService/GetShelf": gatewaytest.Unary(func(ctx context.Context, in *catalogv1.GetShelfRequest) (*catalogv1.Shelf, error) {
 			return &catalogv1.Shelf{Name: in.GetName()}, b.run(ctx)
 		}),
+		"/shop.catalog.v1.CatalogService/GetProduct": gatewaytest.Unary(func(ctx context.Context, in *catalogv1.GetProductRequest) (*catalogv1.Product, error) {
+			return &catalogv1.Product{Name: in.GetName()}, b.run(ctx)
+		}),
 		"/shop.catalog.v1.CatalogService/CreateProduct": gatewaytest.Unary(func(ctx context.Context, in *catalogv1.CreateProductRequest) (*catalogv1.Product, error) {
 			return in.GetProduct(), b.run(ctx)
 		}),

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"regexp"
@@ -15,6 +16,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
 	"github.com/gatehouse-dev/gatehouse/interceptors/ratelimit"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/expr"
 )
@@ -135,23 +137,42 @@ func (r *rpc) limitKey(text string) (keyFunc, error) {
 	if program.NamesCaller() && r.policy.GetAuth().GetPublic() {
 		return nil, fmt.Errorf("%s names the caller, and on a public RPC nobody is known: all would share the limit; say who may call (auth.accept), or take peer.network", text)
 	}
-	return program.Key, nil
+	if program.IsCallerID() && r.policy.GetAuth().GetAnonymous() {
+		return orNetwork(program.CallerKey), nil
+	}
+	return program.CallerKey, nil
+}
+
+// orNetwork has callers of whom nothing is known counted by their network, for they
+// are not one.
+func orNetwork(key keyFunc) keyFunc {
+	return func(ctx context.Context) (string, error) {
+		if c := call.From(ctx); c != nil && c.Caller() == nil {
+			return "network " + expr.Network(c.PeerIP()), nil
+		}
+		return key(ctx)
+	}
 }
 
 func (p *parts) cacheFor(r *rpc) (interceptors.Interceptor, error) {
 	conf := r.policy.GetCache()
 	var vary keyFunc // nil, where the policy does not say: by who calls
+	facts := r.ownFacts
+	if conf.Vary != nil {
+		facts = r.facts
+	}
 	if conf.GetVary() != "" {
-		var err error
-		if vary, err = r.expressions.key(conf.GetVary()); err != nil {
+		program, err := r.expressions.keyProgram(conf.GetVary())
+		if err != nil {
 			return interceptors.Interceptor{}, fmt.Errorf("vary: %w", err)
 		}
+		vary = program.CallerKey
 	}
-	return p.cache.For(r.name, r.source(), r.unary(), r.sideEffects, conf, vary)
+	return p.cache.For(r.name, r.source(), r.unary(), r.sideEffects, conf, vary, facts)
 }
 
 func (p *parts) fallbackFor(r *rpc) (interceptors.Interceptor, error) {
-	return p.fallback.For(r.name, r.source(), r.unary(), r.sideEffects, r.policy.GetFallback(), r.fixed)
+	return p.fallback.For(r.name, r.source(), r.unary(), r.sideEffects, r.policy.GetFallback(), r.fixed, r.ownFacts)
 }
 
 // newRPC gathers what the policies of an RPC must know.
@@ -170,7 +191,7 @@ func (b *builder) newRPC(e *exposed, rules []*rule) (*rpc, error) {
 		}
 		r.safe = again.GetSafe()
 	}
-	if err := adaptiveAlone(e.effective); err != nil {
+	if err := errors.Join(adaptiveAlone(e.effective), b.keysOf(r, e)); err != nil {
 		return nil, err
 	}
 	if err := b.direct(r, e); err != nil {

@@ -228,8 +228,30 @@ func TestACanaryThatFailsHarmsNobodyElse(t *testing.T) {
 	}
 }
 
-// A key of idempotency is one, whichever upstream carried the call out.
+// A key of idempotency is one, whichever upstream chance would choose next.
 func TestAKeyOfIdempotencyIsOneForAllUpstreams(t *testing.T) {
+	percent := 50.0
+	f := new(fork).start(t, only(createProduct), routes(&configv1.Route{Upstream: "canary", Percent: &percent}), func(c *configv1.Config) {
+		c.Expose[0].Policy.Idempotency = &policyv1.Idempotency{}
+	})
+	for i, d := range doors() {
+		key := fmt.Sprintf("%q", d.name)
+		s := f.at(t, d, createProduct)
+		s.want(t, codes.OK, "idempotency-key", key)
+		for range 10 {
+			if got := s.want(t, codes.OK, "idempotency-key", key); got.first("idempotency-replayed") != "true" {
+				t.Errorf("%s: the repeated call got %v", d.name, got.header)
+			}
+		}
+		if n := f.shop.calls.Load() + f.canary.calls.Load(); n != int64(i+1) {
+			t.Errorf("%d calls, want that none was carried out twice", n)
+		}
+	}
+}
+
+// One that comes again with another header, by which it would go elsewhere, is not
+// the call that had the key.
+func TestAKeyOfIdempotencyBelongsToItsRoute(t *testing.T) {
 	f := new(fork).start(t, only(createProduct), routes(beta()), func(c *configv1.Config) {
 		c.Expose[0].Policy.Idempotency = &policyv1.Idempotency{}
 	})
@@ -237,9 +259,7 @@ func TestAKeyOfIdempotencyIsOneForAllUpstreams(t *testing.T) {
 		key := fmt.Sprintf("%q", d.name)
 		s := f.at(t, d, createProduct)
 		s.want(t, codes.OK, "x-beta", "1", "idempotency-key", key)
-		if got := s.want(t, codes.OK, "idempotency-key", key); got.first("idempotency-replayed") != "true" {
-			t.Errorf("%s: the repeated call got %v", d.name, got.header)
-		}
+		s.want(t, codes.InvalidArgument, "idempotency-key", key)
 		s.wantCalls(t, int64(i+1))
 	}
 	if n := f.shop.calls.Load(); n != 0 {
