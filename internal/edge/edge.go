@@ -117,6 +117,10 @@ func Handler(s *Settings) func(grpc http.Handler) http.Handler {
 			table := Enter(s.Table)
 			defer table.Leave()
 			table.Security.set(w.Header(), s.schemeOf(r) == schemeHTTPS)
+			if r.Method == http.MethodOptions && r.RequestURI == "*" {
+				rest.ping(table, w, r)
+				return
+			}
 			if table.CORS != nil && isPreflight(r) {
 				rest.preflight(table, w, r)
 				return

@@ -31,6 +31,23 @@ func (e *rest) preflight(table *Table, w http.ResponseWriter, r *http.Request) {
 	e.matches.Put(m)
 }
 
+// ping answers `OPTIONS *`, by which a client tests the server (RFC 9110, section
+// 9.3.7). Those who look on see a request without a method.
+func (e *rest) ping(table *Table, w http.ResponseWriter, r *http.Request) {
+	x := new(exchange)
+	c, s := &x.call, &x.stream
+	e.begin(x, table, w, r)
+	var err error = errUnanswered
+	defer func() { c.Finish(err) }()
+	c.Binding = "OPTIONS *"
+	if err = s.table.Refuse(s.ctx, e.checkShape(r)); err == nil {
+		w.Header()["X-Request-Id"] = []string{c.RequestID}
+		w.Header()["Content-Length"] = []string{"0"}
+		s.commit(http.StatusOK)
+	}
+	s.finish(err)
+}
+
 // ask tells whether the request that a preflight announces has a route, and its
 // page may make it.
 func (e *rest) ask(s *restStream, m *match) error {

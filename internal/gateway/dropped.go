@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"strconv"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
@@ -23,3 +25,26 @@ func newDroppedHeaders() droppedHeaders {
 }
 
 func (d droppedHeaders) count(why edge.Unfit) { d.total.WithLabelValues(why.String()).Inc() }
+
+// unreadableRequests counts the requests that the HTTP library refused, or whose
+// clients broke off:
+//
+//	gatehouse_unreadable_requests_total{listener,status}
+//
+// The status is "" where there was none, or where it is hidden by TLS.
+type unreadableRequests struct{ total *prometheus.CounterVec }
+
+func newUnreadableRequests() unreadableRequests {
+	return unreadableRequests{prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gatehouse_unreadable_requests_total",
+		Help: "Requests over HTTP that could not be read, by listener and by the status that was answered.",
+	}, []string{"listener", "status"})}
+}
+
+func (u unreadableRequests) count(listener string, status int) {
+	text := ""
+	if status > 0 {
+		text = strconv.Itoa(status)
+	}
+	u.total.WithLabelValues(listener, text).Inc()
+}

@@ -31,7 +31,7 @@ func (g *Gateway) Listen() (*server.Server, error) {
 			Delay:   g.Config().Config.GetDrain().GetDelay().AsDuration(),
 			Timeout: g.Config().Config.GetDrain().GetTimeout().AsDuration(),
 		},
-		Log:     g.parts.log,
+		Log: g.parts.log, Unreadable: g.unreadable.count,
 		NewGRPC: func(opts ...grpc.ServerOption) *grpc.Server { return g.newGRPC(settings, own, opts) },
 		OnStop:  g.stopWaiting, OnDrain: health.drain, OnDrained: g.FlushLog, Sockets: g.sockets,
 		NewHTTP: edge.Handler(settings),

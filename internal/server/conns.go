@@ -36,6 +36,9 @@ type conn struct {
 	*net.TCPConn
 	all   *conns
 	stage atomic.Int32
+
+	unread atomic.Bool            // something came that no handler has seen
+	said   atomic.Pointer[string] // what net/http itself answered to it
 }
 
 // move changes the stage, if there is something to change.
@@ -89,13 +92,27 @@ func unwrap(c net.Conn) *conn {
 }
 
 // connState hears that HTTP/2 has begun on a connection. From then on its client
-// learns by GOAWAY which of its calls were not taken (RFC 9113, 6.8).
-func connState(c net.Conn, state http.ConnState) {
-	if state != http.StateIdle {
-		return
-	}
-	if known := unwrap(c); known != nil && known.stage.Load() == fresh {
-		known.move(idle)
+// learns by GOAWAY which of its calls were not taken (RFC 9113, 6.8). It hears, too,
+// that a request was read, or could not be.
+func (s *Server) connState(listener string) func(net.Conn, http.ConnState) {
+	return func(c net.Conn, state http.ConnState) {
+		known := unwrap(c)
+		if known == nil {
+			return
+		}
+		switch state {
+		case http.StateActive:
+			known.unread.Store(true) // until a handler has the request
+		case http.StateIdle:
+			if known.stage.Load() == fresh { // HTTP/2 is active for a moment before its first request
+				known.unread.Store(false)
+				known.move(idle)
+			}
+			s.unreadable(listener, known)
+		case http.StateClosed:
+			s.unreadable(listener, known)
+		default:
+		}
 	}
 }
 
@@ -106,6 +123,7 @@ func (s *Server) told(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, ok := r.Context().Value(connKey{}).(*conn)
 		if ok {
+			c.unread.Store(false)
 			c.move(busy)
 			if r.ProtoMajor == 1 {
 				defer c.move(idle)

@@ -28,7 +28,8 @@ const (
 
 // httpServer serves HTTP/1.1 and HTTP/2, over TLS or, with prior knowledge, in
 // the clear.
-func httpServer(o *Options, l Listener, h http.Handler) *http.Server {
+func (s *Server) httpServer(l Listener, h http.Handler) *http.Server {
+	o := &s.options
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
@@ -50,7 +51,9 @@ func httpServer(o *Options, l Listener, h http.Handler) *http.Server {
 		ErrorLog: slog.NewLogLogger(o.Log.With("listener", l.Name).Handler(), slog.LevelDebug),
 		// How far each connection is, for the drain.
 		ConnContext: withConn,
-		ConnState:   connState,
+		ConnState:   s.connState(l.Name),
+		// `OPTIONS *` is a request like others, which those who look on see.
+		DisableGeneralOptionsHandler: true,
 	}
 }
 

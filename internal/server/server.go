@@ -54,6 +54,10 @@ type Options struct {
 	Admin *Admin
 	// Sockets gives listeners that are open already; nil has none.
 	Sockets Sockets
+	// Unreadable, if set, counts a request that no handler saw: net/http refused it
+	// with that status, or the client broke off, which is status 0. Of TLS the status
+	// is not known.
+	Unreadable func(listener string, status int)
 	// OnStop, if set, is called as soon as the server is asked to stop. It must not
 	// wait for anything.
 	OnStop func()
@@ -84,8 +88,8 @@ func (s *Server) build() {
 	o := &s.options
 	s.native = o.NewGRPC(grpcOptions(o)...)
 	s.inner = o.NewGRPC(innerOptions(o)...)
-	s.web = httpServer(o, o.HTTP, s.counted(o.NewHTTP(s.inner)))
-	s.admin = httpServer(o, o.AdminOn, s.told(o.Admin.Handler(s.Ready)))
+	s.web = s.httpServer(o.HTTP, s.counted(o.NewHTTP(s.inner)))
+	s.admin = s.httpServer(o.AdminOn, s.told(o.Admin.Handler(s.Ready)))
 }
 
 // ErrHandedOver is the cause of the end of serving when another process has the
