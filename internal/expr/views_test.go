@@ -243,6 +243,12 @@ func TestALoopEndsWithTheCall(t *testing.T) {
 	if _, err := evaluate(t, method, `request.items.all(i, i.name == "")`, wire, ended); call.StatusOf(err).Code() != codes.Canceled {
 		t.Errorf("%v, want the end of the call", err)
 	}
+	child := strings.Repeat("\x5a\x02\x0a\x00", 50_000) // items with an empty name
+	both := wire + string(protowire.AppendString(protowire.AppendTag(nil, 12, protowire.BytesType), child)) +
+		string(protowire.AppendString(protowire.AppendTag(nil, 15, protowire.BytesType), "\x0a\x01k"+string(protowire.AppendString([]byte{0x12}, child))))
+	if _, err := evaluate(t, method, `request.items.all(i, request.next == request.asks["k"])`, both, nil); err == nil || !strings.Contains(err.Error(), "fields were asked for") {
+		t.Errorf("%v, want the limit of fields", err)
+	}
 	if _, err := evaluate(t, method, `request.items.all(i, request.items.all(j, j.name == ""))`, wire, nil); err == nil || !strings.Contains(err.Error(), "cost limit exceeded") {
 		t.Errorf("%v, want the limit of costs", err)
 	}

@@ -3,6 +3,7 @@ package view_test
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"testing"
 
@@ -106,6 +107,39 @@ func bodies(t testing.TB) map[string]body {
 		"nested 900 deep":           {md, deep(900)},
 		"nested 30 deep, 500 times": {md, repeat(500, func(b []byte, _ int) []byte { return sub(b, "list11", deep(30)) })},
 		"an upload":                 {md, sub(nil, "one12", text(1<<20))},
+	}
+}
+
+// TestAForgedViewHoldsNoMoreThanMeasured looks at many forged messages at once, since
+// the heap is not measured to the byte.
+func TestAForgedViewHoldsNoMoreThanMeasured(t *testing.T) {
+	md := everything(t, "proto3")
+	typ, r := new(view.Types).Of(md), rand.New(rand.NewPCG(5, 6))
+	var views []*view.Message
+	wires, measured := 0, 0
+	for len(views) < 3_000 {
+		wire := string(forge(r, md, 4))
+		size, err := typ.Measure(wire)
+		if err != nil {
+			continue
+		}
+		views, wires, measured = append(views, typ.New(wire)), wires+len(wire), measured+size
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for _, v := range views {
+		walk(v)
+	}
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	runtime.KeepAlive(views)
+	got := int(after.HeapAlloc) - int(before.HeapAlloc) + wires
+	t.Logf("%d bytes: measured %d, hold %d", wires, measured, got)
+	if got > measured {
+		t.Errorf("views of %d bytes hold %d, measured %d", wires, got, measured)
 	}
 }
 

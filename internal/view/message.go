@@ -15,6 +15,10 @@ import (
 // pieces, which parsers take but no encoder sends.
 const maxJoined = 32 << 10
 
+// maxSteps is how many fields may be asked for in one view: a few seconds'
+// worth. CEL counts a comparison of two messages as one step, however large they are.
+const maxSteps = 1 << 22
+
 // Message is a view of a message. It cannot be changed: what would change it
 // panics, as of a message that is not valid. It is safe for concurrent use.
 type Message struct {
@@ -36,6 +40,7 @@ var (
 type root struct {
 	mu     sync.Mutex // of what the views find
 	joined int
+	steps  int
 	err    error
 }
 
@@ -135,6 +140,10 @@ func (s *scratch) note(f *field, start, end int) {
 
 // slot returns where a field is, nil if it was not sent. The root is locked.
 func (m *Message) slot(f *field) *slot {
+	if m.root.steps++; m.root.steps > maxSteps {
+		m.root.err = fmt.Errorf("more than %d fields were asked for", maxSteps)
+		return nil
+	}
 	m.look()
 	for i := range m.found {
 		if m.found[i].field == f {
