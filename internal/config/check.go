@@ -72,6 +72,7 @@ func (c *checker) listeners(l *configv1.Listeners) {
 		c.fail("listeners", "http and grpc are both disabled; nothing would be served")
 	}
 	c.hosts("listeners.http.hosts", l.GetHttp().GetHosts())
+	c.hosts("listeners.admin.hosts", l.GetAdmin().GetHosts())
 	for i, p := range l.GetHttp().GetTrustedProxies() {
 		path := fmt.Sprintf("listeners.http.trusted_proxies[%d]", i)
 		if _, err := ParseNetwork(p); err != nil {

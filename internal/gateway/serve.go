@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"fmt"
+	"net"
+	"slices"
 
 	"google.golang.org/grpc"
 
@@ -40,6 +42,7 @@ func (g *Gateway) Listen() (*server.Server, error) {
 			Routes: func() any { return g.Routes() }, Breakers: func() any { return g.Breakers() },
 			OpenAPI: func() []byte { return g.served().openAPI },
 			Config:  func() any { return g.Status() }, Contract: g.Contract,
+			Hosts: adminHosts(g.Config().Config.GetListeners().GetAdmin()),
 		},
 	}
 	o.HTTP, o.GRPC, o.AdminOn = g.listeners[0], g.listeners[1], g.listeners[2]
@@ -88,4 +91,14 @@ func (g *Gateway) newGRPC(s *edge.Settings, own []ownRPC, opts []grpc.ServerOpti
 		srv.RegisterService(desc, nil)
 	}
 	return srv
+}
+
+// adminHosts are the names of the admin listener: those that are configured, and
+// that in its address, if it has one.
+func adminHosts(l *configv1.AdminListener) call.Hosts {
+	names := slices.Clone(l.GetHosts())
+	if host, _, err := net.SplitHostPort(l.GetAddress()); err == nil && host != "" {
+		names = append(names, host)
+	}
+	return call.ParseHosts(names)
 }

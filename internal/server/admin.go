@@ -8,6 +8,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
 // Health is the state of one upstream, for /readyz.
@@ -40,6 +42,28 @@ type Admin struct {
 	Config   func() any    // the configuration in force, and how the last reload ended
 	// Contract is a FileDescriptorSet of what is served.
 	Contract func() ([]byte, error)
+	// Hosts are names under which it may be asked, beside those of this machine.
+	Hosts call.Hosts
+}
+
+// ofThisMachine are names that no page of another origin can have.
+var ofThisMachine = call.ParseHosts([]string{"localhost", "*.localhost"})
+
+// guarded refuses requests for names that are not the listener's. A web page can
+// have its own name point here (DNS rebinding), and its browser would let it read
+// what it is answered. Addresses are let in, since no name is resolved for them:
+// probes and Prometheus ask so. HTTP/1.0 names no host, and no browser speaks it.
+func (a *Admin) guarded(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host == "" || call.Address(r.Host).IsValid() || ofThisMachine.Have(r.Host) || a.Hosts.Have(r.Host) {
+			h.ServeHTTP(w, r)
+			return
+		}
+		w.Header()["X-Content-Type-Options"] = []string{"nosniff"}
+		w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
+		w.WriteHeader(http.StatusMisdirectedRequest)
+		_, _ = fmt.Fprintf(w, "%q is no name of the admin listener: use its address or localhost, or add the name to listeners.admin.hosts\n", r.Host)
+	})
 }
 
 // Handler serves /livez, /readyz, /metrics, /routes, /breakers, /config, /contract
@@ -54,7 +78,7 @@ func (a *Admin) Handler(ready func() bool) http.Handler {
 	mux.HandleFunc("GET /config", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, a.Config()) })
 	mux.HandleFunc("GET /contract", a.contract)
 	mux.HandleFunc("GET /openapi.json", a.openAPI)
-	return mux
+	return a.guarded(mux)
 }
 
 // readyz is 200 if new calls are welcome and every upstream that is needed is

@@ -120,3 +120,34 @@ func TestBusyAddress(t *testing.T) {
 		_ = g.Close()
 	}
 }
+
+// TestAdminIsAskedByItsOwnNames: a page that has its name point here (DNS rebinding)
+// reads nothing.
+func TestAdminIsAskedByItsOwnNames(t *testing.T) {
+	t.Parallel()
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Unreachable(t), func(c *configv1.Config) {
+		c.Listeners.Admin.Hosts = []string{"gatehouse-admin.ops.svc", "*.example.com"}
+	}))
+	client := gatewaytest.Client(t)
+	for host, want := range map[string]int{
+		g.Admin: 200, "127.0.0.1": 200, "10.1.2.3:9901": 200, "[::1]:9901": 200, "[2001:db8::1]": 200,
+		"localhost": 200, "LocalHost:9901": 200, "a.localhost:1": 200,
+		"gatehouse-admin.ops.svc:9901": 200, "admin.example.com": 200,
+		"evil.example": 421, "evil.example:9901": 421, "example.com": 421, "localhost.evil.example": 421, "127.0.0.1.evil.example": 421, "notlocalhost": 421,
+	} {
+		for _, path := range []string{"/livez", "/config", "/metrics"} {
+			r := g.Request(t, "GET", path, "")
+			r.URL.Host, r.Host = g.Admin, host
+			got := gatewaytest.Do(t, client, r)
+			if got.StatusCode != want {
+				t.Errorf("%s of %s: got %d, want %d", path, host, got.StatusCode, want)
+			}
+			if want == 421 && (!strings.Contains(got.Text, host) || !strings.Contains(got.Text, "listeners.admin.hosts") || len(got.Text) > 200) {
+				t.Errorf("%s of %s: got %s", path, host, got.Text)
+			}
+		}
+	}
+	if got := gatewaytest.Raw(t, g.Admin, "GET /livez HTTP/1.0\r\n\r\n", true); !strings.Contains(got, " 200 ") {
+		t.Errorf("without a host: %q", got)
+	}
+}
