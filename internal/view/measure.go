@@ -34,7 +34,7 @@ func (t *Type) Measure(wire string) (int, error) {
 		return 0, errTooLong
 	}
 	m := meter{wire: wire, size: ofView + len(wire)}
-	room := frames.Get().(*[]frame) //nolint:forcetypeassert,errcheck // the pool holds nothing else
+	room := frames.Get().(*[]frame) //nolint:forcetypeassert // the pool holds nothing else
 	m.outer = (*room)[:0]
 	defer func() {
 		*room = m.outer

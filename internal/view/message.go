@@ -85,7 +85,7 @@ func (m *Message) look() {
 		return
 	}
 	m.looked = true
-	s := scratches.Get().(*scratch) //nolint:forcetypeassert,errcheck // the pool holds nothing else
+	s := scratches.Get().(*scratch) //nolint:forcetypeassert // the pool holds nothing else
 	s.slots = s.slots[:0]
 	if n := len(m.typ.fields); cap(s.place) < n {
 		s.place = make([]int32, n)
