@@ -128,7 +128,7 @@ type gateway struct {
 type emptyView struct{}
 
 func (emptyView) AppendRequest(dst []byte, _ *call.Input) ([]byte, error) { return dst, nil }
-func (emptyView) AppendResponse(dst, _ []byte) ([]byte, string, bool, error) {
+func (emptyView) AppendResponse(dst, _ []byte, _ call.Lifetime) ([]byte, string, bool, error) {
 	return append(dst, "{}"...), "", false, nil
 }
 

@@ -50,6 +50,7 @@ type Call struct {
 
 	httpStatus atomic.Int32
 	attempts   atomic.Int32
+	limit      atomic.Int64 // see PastLimit; Unix time in nanoseconds, 0 for none
 	caller     atomic.Pointer[Caller]
 	chosen     atomic.Pointer[string]
 

@@ -22,7 +22,7 @@ func (plain) AppendRequest(dst []byte, in *call.Input) ([]byte, error) {
 	return append(dst, in.Body...), nil
 }
 
-func (plain) AppendResponse(dst, wire []byte) ([]byte, string, bool, error) {
+func (plain) AppendResponse(dst, wire []byte, _ call.Lifetime) ([]byte, string, bool, error) {
 	return append(dst, wire...), "", false, nil
 }
 

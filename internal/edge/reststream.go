@@ -45,9 +45,30 @@ type restStream struct {
 	broken    bool // the client has a part of a raw answer
 }
 
-var _ grpc.ServerStream = (*restStream)(nil)
+var (
+	_ grpc.ServerStream = (*restStream)(nil)
+	_ call.Lifetime     = (*restStream)(nil)
+)
 
 func (s *restStream) Context() context.Context { return s.ctx }
+
+// Err implements [call.Lifetime] for the transcoder: nobody waits for what it does
+// once the client has gone or the call's time is over.
+func (s *restStream) Err() error {
+	switch err := s.ctx.Err(); {
+	case errors.Is(err, context.Canceled):
+		return call.Refuse(call.Client, codes.Canceled, "the client went away").Because(err)
+	case err != nil || s.call.PastLimit():
+		return call.Refuse(call.Client, codes.DeadlineExceeded, "the deadline passed while a message was made of its JSON, or JSON of it").Because(err)
+	}
+	return nil
+}
+
+// isOver reports whether err is that of a [restStream]'s Err.
+func isOver(err error) bool {
+	_, ok := errors.AsType[*call.Error](err)
+	return ok
+}
 
 func (s *restStream) SetHeader(md metadata.MD) error {
 	s.header = metadata.Join(s.header, md)
@@ -102,7 +123,7 @@ func (s *restStream) recvNoBody(m *call.Message) error {
 
 // translate makes the request's wire bytes in a buffer that grpc-go gives back.
 func (s *restStream) translate(m *call.Message, body []byte) error {
-	in := call.Input{Vars: s.vars, RawQuery: s.r.URL.RawQuery, Body: body, HasBody: len(body) > 0, ContentType: s.contentType()}
+	in := call.Input{Vars: s.vars, RawQuery: s.r.URL.RawQuery, Body: body, HasBody: len(body) > 0, ContentType: s.contentType(), Until: s}
 	if s.route.RawBody { // an empty file is one, too
 		in.HasBody = in.HasBody || s.route.Method.Stream.ClientStreams || in.ContentType != ""
 	}
@@ -115,6 +136,9 @@ func (s *restStream) translate(m *call.Message, body []byte) error {
 	wire, err := s.route.View.AppendRequest((*buf)[:0], &in)
 	if err != nil {
 		pool.Put(buf)
+		if isOver(err) {
+			return err
+		}
 		return clientMistake(err)
 	}
 	*buf = wire
@@ -145,7 +169,10 @@ func (s *restStream) SendMsg(m any) error {
 		*out = append(*out, `{"result":`...)
 	}
 	begin := len(*out)
-	b, contentType, raw, err := s.route.View.AppendResponse(*out, wire.ReadOnlyData())
+	b, contentType, raw, err := s.route.View.AppendResponse(*out, wire.ReadOnlyData(), s)
+	if isOver(err) {
+		return err
+	}
 	if err != nil {
 		return call.Refuse(call.Upstream, codes.Internal,
 			"upstream %q gave an answer that is not valid: %v", s.call.ServedBy(), err)

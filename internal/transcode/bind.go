@@ -102,12 +102,12 @@ func (c *Compiler) Bind(in, out protoreflect.MessageDescriptor, rule Rule) (*Bin
 }
 
 // AppendRequest appends the request message's wire bytes to dst. Its errors are
-// all [*InputError]. In steady state it allocates nothing but by growing dst.
+// all [*InputError], or that of in.Until. In steady state it allocates nothing but by growing dst.
 func (b *Binding) AppendRequest(dst []byte, in *call.Input) ([]byte, error) {
-	s := b.rt.start(slices.Grow(dst, len(in.Body)), nil)
+	s := b.rt.start(slices.Grow(dst, len(in.Body)), nil, in.Until)
 	defer b.rt.end(s)
 	if !b.request(s, in) {
-		return dst, s.err
+		return dst, s.failure()
 	}
 	return s.dst, nil
 }

@@ -8,6 +8,8 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
 // responseRule says what of a response message is shown, and how.
@@ -99,18 +101,18 @@ func (c *Compiler) zeroEnum(ed protoreflect.EnumDescriptor) string {
 var errBroken = errors.New("the response is not a valid protobuf message")
 
 // AppendResponse appends what an HTTP client gets for a response message. Its
-// errors are the backend's mistakes. In steady state it allocates nothing but
-// by growing dst.
-func (b *Binding) AppendResponse(dst, wire []byte) (out []byte, contentType string, raw bool, err error) {
+// errors are the backend's mistakes, or that of until. In steady state it allocates
+// nothing but by growing dst.
+func (b *Binding) AppendResponse(dst, wire []byte, until call.Lifetime) (out []byte, contentType string, raw bool, err error) {
 	r := &b.response
 	if r.raw {
 		return r.appendRaw(dst, wire)
 	}
 	if r.field == nil {
-		out, err = r.enc.Append(dst, wire)
+		out, err = r.enc.append(dst, wire, until)
 		return out, "", false, err
 	}
-	s := b.rt.start(nil, nil)
+	s := b.rt.start(nil, nil, until)
 	defer b.rt.end(s)
 	only, found, err := r.only(s.scratch[:0], wire)
 	s.scratch = only
@@ -120,11 +122,15 @@ func (b *Binding) AppendResponse(dst, wire []byte) (out []byte, contentType stri
 	if !found {
 		return append(dst, r.absent...), "", false, nil
 	}
-	out, err = r.enc.Append(dst, only)
+	out, err = r.enc.append(dst, only, until)
 	if err != nil {
 		return dst, "", false, err
 	}
-	return r.member(s, out, len(dst)), "", false, nil
+	out = r.member(s, out, len(dst))
+	if s.pulse.over != nil {
+		return dst, "", false, s.pulse.over
+	}
+	return out, "", false, nil
 }
 
 // only appends the records of the response's field to dst.

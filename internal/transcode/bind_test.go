@@ -464,7 +464,7 @@ func TestBindResponse(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			out, contentType, raw, err := b.AppendResponse([]byte("x"), wire)
+			out, contentType, raw, err := b.AppendResponse([]byte("x"), wire, nil)
 			got := strings.ReplaceAll(string(out), " ", "")
 			if defaults && (tt.message == "Author" || strings.HasPrefix(tt.want, `{"`)) {
 				if !strings.Contains(got, strings.Trim(tt.want, "{}")) && !strings.Contains(got, `"k":{"name":""`) {
@@ -473,7 +473,7 @@ func TestBindResponse(t *testing.T) {
 			} else if got != "x"+tt.want || contentType != "" || raw || err != nil {
 				t.Errorf("%s: got %s, %q, %v, %v, want %s", tt.field, got, contentType, raw, err, tt.want)
 			}
-			if _, _, _, err := b.AppendResponse(nil, []byte{0xff}); err == nil {
+			if _, _, _, err := b.AppendResponse(nil, []byte{0xff}, nil); err == nil {
 				t.Errorf("%s: a broken response is accepted", tt.field)
 			}
 		}
@@ -503,11 +503,11 @@ func TestBindRawResponse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, contentType, raw, err := b.AppendResponse([]byte("x"), wire)
+		out, contentType, raw, err := b.AppendResponse([]byte("x"), wire, nil)
 		if string(out) != "x"+tt.want || contentType != tt.typ || !raw || err != nil {
 			t.Errorf("got %q, %q, %v, %v, want %q, %q", out, contentType, raw, err, tt.want, tt.typ)
 		}
-		if _, _, _, err := b.AppendResponse(nil, []byte{0xff}); err == nil {
+		if _, _, _, err := b.AppendResponse(nil, []byte{0xff}, nil); err == nil {
 			t.Error("a broken response is accepted")
 		}
 	}

@@ -6,6 +6,8 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
 // Decoder writes JSON documents as the wire bytes of one type of message. It
@@ -52,6 +54,7 @@ type inState struct {
 	partial int    // >0 where required fields may be missing
 	dropped bool   // the last enum value was unknown and ignored
 	err     *InputError
+	pulse   pulse
 
 	exact   exactFloat // for numbers that are hard to round
 	scratch []byte     // text of the last string with escapes
@@ -70,10 +73,10 @@ type inState struct {
 // says to dst. The document is not kept. On an error, an [*InputError], dst is
 // returned as it was. In steady state nothing is allocated but by growing dst.
 func (d *Decoder) Append(dst, json []byte) ([]byte, error) {
-	s := d.rt.start(slices.Grow(dst, len(json)), json) // mostly enough at once
+	s := d.rt.start(slices.Grow(dst, len(json)), json, nil) // mostly enough at once
 	defer d.rt.end(s)
 	if !s.document(d.plan, nil) {
-		return dst, s.err
+		return dst, s.failure()
 	}
 	return s.dst, nil
 }
@@ -95,14 +98,15 @@ func (rt *inRuntime) decoder(md protoreflect.MessageDescriptor) *Decoder {
 	return &Decoder{rt: rt, plan: rt.message(md)}
 }
 
-// start takes a state from the pool.
-func (rt *inRuntime) start(dst, src []byte) *inState {
+// start takes a state from the pool. until may be nil.
+func (rt *inRuntime) start(dst, src []byte, until call.Lifetime) *inState {
 	s, ok := rt.pool.Get().(*inState)
 	if !ok {
 		s = &inState{rt: rt}
 	}
 	s.dst, s.src, s.pos = dst, src, 0
 	s.depth, s.partial, s.dropped, s.err = 0, 0, false, nil
+	s.pulse = pulse{until: until, next: beat}
 	s.bits, s.ext, s.nsets = s.bits[:0], s.ext[:0], 0
 	s.types.reset()
 	s.mask.reset()
@@ -116,7 +120,7 @@ const maxKept = 1 << 20
 
 // end gives the state back without what belongs to the caller.
 func (rt *inRuntime) end(s *inState) {
-	s.dst, s.src = nil, nil
+	s.dst, s.src, s.pulse = nil, nil, pulse{}
 	if cap(s.scratch) > maxKept || cap(s.mask.wire) > maxKept {
 		return
 	}

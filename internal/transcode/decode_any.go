@@ -124,6 +124,7 @@ func (s *inState) searchTypes(object int) bool {
 	s.pos, s.types.wanted = object, true
 	ok := s.skipAny()
 	s.types.wanted, s.types.searched = false, s.pos
+	s.pulse.next = min(s.pulse.next, object+beat) // the object is read once more
 	return ok
 }
 

@@ -71,6 +71,14 @@ func joinPath(step, path string) string {
 	}
 }
 
+// failure is the error that ended the decoding.
+func (s *inState) failure() error {
+	if s.pulse.over != nil {
+		return s.pulse.over
+	}
+	return s.err
+}
+
 // fail records the error that ends the decoding and returns false, so that a
 // reader can end with it.
 func (s *inState) fail(format string, args ...any) bool {

@@ -39,6 +39,9 @@ func (s *inState) expectedToken(want string) bool {
 // more follows a member or an element: it reports whether a comma says that
 // another one comes, or else takes the closing bracket.
 func (s *inState) more(closing byte) (more, ok bool) {
+	if s.pos >= s.pulse.next && !s.goOn(s.pos) {
+		return false, false
+	}
 	switch s.peek() {
 	case ',':
 		s.pos++
@@ -109,6 +112,9 @@ func scanText(b []byte, i int) int {
 // returns is valid until the next call.
 func (s *inState) text() ([]byte, bool) {
 	start := s.pos + 1
+	if len(s.src)-start > beat {
+		return s.textOfMany(start)
+	}
 	end := scanText(s.src, start)
 	if end < len(s.src) && s.src[end] == '"' {
 		s.pos = end + 1
@@ -118,9 +124,41 @@ func (s *inState) text() ([]byte, bool) {
 	return s.escapedText(end)
 }
 
+// textOfMany is text for a document that is long from here on.
+func (s *inState) textOfMany(start int) ([]byte, bool) {
+	end, ok := s.scanLong(start)
+	if !ok {
+		return nil, false
+	}
+	if end < len(s.src) && s.src[end] == '"' {
+		s.pos = end + 1
+		return s.src[start:end], true
+	}
+	s.scratch = append(s.scratch[:0], s.src[start:end]...)
+	return s.escapedText(end)
+}
+
+// scanLong is scanText, a piece of the document at a time. It fails when the call is
+// over. A piece may end within a character, which is scanned again with the next.
+func (s *inState) scanLong(i int) (end int, ok bool) {
+	for {
+		most := min(len(s.src), i+beat)
+		end := scanText(s.src[:most], i)
+		if end <= most-utf8.UTFMax || most == len(s.src) {
+			return end, true
+		}
+		if i = end; !s.goOn(i) {
+			return i, false
+		}
+	}
+}
+
 // escapedText goes on with a string from the first byte that is not plain.
 func (s *inState) escapedText(i int) ([]byte, bool) {
 	for i < len(s.src) {
+		if i >= s.pulse.next && !s.goOn(i) {
+			return nil, false
+		}
 		switch c := s.src[i]; {
 		case c == '"':
 			s.pos = i + 1
@@ -136,7 +174,10 @@ func (s *inState) escapedText(i int) ([]byte, bool) {
 		case c >= utf8.RuneSelf:
 			return nil, s.syntax(i, "invalid UTF-8 in a string")
 		}
-		end := scanText(s.src, i)
+		end, ok := s.scanLong(i)
+		if !ok {
+			return nil, false
+		}
 		s.scratch = append(s.scratch, s.src[i:end]...)
 		i = end
 	}

@@ -279,9 +279,15 @@ func (s *inState) putPaths(text []byte, loose bool) bool {
 		s.dst = append(s.dst, pathsTag, 1, '*')
 		return true
 	}
+	left := beat
 	for more := len(text) > 0; more; {
 		var path []byte
 		path, text, more = bytes.Cut(text, []byte{','})
+		if left -= len(path) + 1; left < 0 {
+			if left = beat; !s.goOn(s.pos) {
+				return false
+			}
+		}
 		s.dst = append(s.dst, pathsTag)
 		start := s.begin(1)
 		if !s.snakePath(path, loose) {
@@ -296,7 +302,10 @@ func (s *inState) putPaths(text []byte, loose bool) bool {
 // would not come back the same from lowerCamelCase is refused.
 func (s *inState) snakePath(path []byte, loose bool) bool {
 	first := true
-	for _, c := range path {
+	for i, c := range path {
+		if i%beat == beat-1 && !s.goOn(s.pos) {
+			return false
+		}
 		switch {
 		case c >= 'A' && c <= 'Z':
 			s.dst = append(s.dst, '_', c+'a'-'A')

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
 // Encoder writes the wire bytes of one type of message as JSON. It is immutable
@@ -61,19 +63,26 @@ func (rt *outRuntime) encoder(md protoreflect.MessageDescriptor) *Encoder {
 // error, an [*OutputError], which means that wire is not a message of the type,
 // dst is returned as it was. In steady state nothing is allocated but by growing
 // dst.
-func (e *Encoder) Append(dst, wire []byte) ([]byte, error) {
+func (e *Encoder) Append(dst, wire []byte) ([]byte, error) { return e.append(dst, wire, nil) }
+
+// append is Append for as long as until has no error, with which it fails then.
+func (e *Encoder) append(dst, wire []byte, until call.Lifetime) ([]byte, error) {
 	if uint64(len(wire)) > math.MaxUint32 {
 		return dst, &OutputError{Reason: "is larger than 4 GiB, the most that a message may take"}
 	}
 	s := e.rt.start(grow(dst, e.SizeHint(len(wire))), wire)
 	defer e.rt.end(s)
-	if !s.document(e.plan) {
+	s.pulse = pulse{until: until, next: beat}
+	if !s.document(e.plan) && s.pulse.over == nil {
 		// What is wrong may be replaced by what comes later: merging tells.
 		s.begin(dst, wire)
 		s.merging = true
-		if !s.document(e.plan) {
+		if !s.document(e.plan) && s.pulse.over == nil {
 			return dst, s.err
 		}
+	}
+	if s.pulse.over != nil {
+		return dst, s.pulse.over
 	}
 	e.learn(len(s.dst)-len(dst), len(wire))
 	return s.dst, nil
@@ -115,6 +124,8 @@ type outState struct {
 	// groups are those of the messages entered that have no length.
 	groups int
 	err    *OutputError
+	pulse  pulse
+	work   int // done so far, in bytes, for the pulse
 
 	// twice is set where the wire says a thing twice: the message concerned is
 	// merged and written again. merging is on while that is done, for all that
@@ -145,13 +156,13 @@ func (rt *outRuntime) start(dst, src []byte) *outState {
 func (s *outState) begin(dst, src []byte) {
 	s.dst, s.src, s.depth, s.err = dst, src, 0, nil
 	s.twice, s.merging, s.spent = false, false, 0
-	s.groups, s.nsets = 0, 0
+	s.groups, s.nsets, s.work = 0, 0, 0
 	s.bits, s.ext, s.parts, s.keys = s.bits[:0], s.ext[:0], s.parts[:0], s.keys[:0]
 }
 
 // end gives the state back without what belongs to the caller.
 func (rt *outRuntime) end(s *outState) {
-	s.dst, s.src = nil, nil
+	s.dst, s.src, s.pulse = nil, nil, pulse{}
 	if cap(s.parts) > maxKept/partSize || cap(s.keys) > maxKept {
 		return
 	}

@@ -33,7 +33,7 @@ func (s *outState) checkMessage(p *outPlan, pos, end int) bool {
 	}
 	for pos < end {
 		tag, after := s.tag(pos, end)
-		if after < 0 {
+		if after < 0 || !s.goOn() {
 			return false
 		}
 		f := s.find(p, tag)

@@ -23,7 +23,7 @@ func (s *outState) mapped(f *outField, pos, end int) int {
 	set := s.pushSet()
 	for {
 		from, to := s.extent(pos, end)
-		if from < 0 || !s.entry(f, from, to, set) {
+		if from < 0 || !s.goOn() || !s.entry(f, from, to, set) {
 			s.popSet(keys)
 			return failed
 		}

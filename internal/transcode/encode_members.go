@@ -209,6 +209,9 @@ func (s *outState) fields(p *outPlan, pos, end int, group uint32) int {
 
 func (s *outState) eachField(p *outPlan, m *met, pos, end int, group uint32) int {
 	for pos < end {
+		if !s.goOn() {
+			return failed
+		}
 		tag := uint32(s.src[pos])
 		if tag < 0x80 && tag >= 1<<tagTypeBits {
 			pos++
@@ -325,6 +328,9 @@ func (s *outState) list(f *outField, tag uint32, pos, end int) int {
 	s.key(f)
 	begin := len(s.dst)
 	for i := 0; ; i++ {
+		if !s.goOn() {
+			return failed
+		}
 		s.room(smallRoom)
 		if tag == f.tag {
 			s.dst = append(s.dst, ',')
@@ -381,7 +387,7 @@ func (s *outState) peek(pos, end int) (tag uint32, next int) {
 func (s *outState) packed(f *outField, pos, to int) int {
 	for pos >= 0 && pos < to {
 		v, next := s.raw(f, pos, to)
-		if next < 0 {
+		if next < 0 || !s.goOn() {
 			return failed
 		}
 		s.room(smallRoom)

@@ -97,7 +97,7 @@ func (s *outState) collect(p *outPlan, parts []part) bool {
 	for _, m := range parts {
 		for pos, end := int(m.from), int(m.to); pos < end; {
 			tag, after := s.tag(pos, end)
-			if after < 0 {
+			if after < 0 || !s.goOn() {
 				return false
 			}
 			f := s.find(p, tag)
@@ -232,7 +232,7 @@ func (s *outState) scalar(f *outField, p part) bool {
 func (s *outState) mergedList(f *outField, parts []part) bool {
 	begin := len(s.dst)
 	for i, p := range parts {
-		if !s.elements(f, p) {
+		if !s.goOn() || !s.elements(f, p) {
 			s.failedAt(i)
 			return false
 		}
@@ -260,7 +260,7 @@ func (s *outState) mergedMap(f *outField, parts []part) bool {
 	for i := len(parts) - 1; i >= 0; i-- {
 		p := &parts[i]
 		e, ok := s.readEntry(f, int(p.from), int(p.to))
-		if !ok {
+		if !ok || !s.goOn() {
 			return false
 		}
 		if s.newKey(set, f.mapKey, e.key) {
@@ -274,7 +274,7 @@ func (s *outState) mergedMap(f *outField, parts []part) bool {
 	s.popSet(keys)
 	begin := len(s.dst)
 	for _, p := range parts {
-		if p.tag != 0 && !s.entry(f, int(p.from), int(p.to), nil) {
+		if p.tag != 0 && (!s.goOn() || !s.entry(f, int(p.from), int(p.to), nil)) {
 			return false
 		}
 	}

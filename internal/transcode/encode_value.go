@@ -104,6 +104,7 @@ func (s *outState) shortDecimal(v float64) bool {
 }
 
 func (s *outState) textOrBytes(f *outField, from, to int) bool {
+	s.work += to - from
 	if f.op == inString {
 		return s.text(from, to)
 	}

@@ -55,7 +55,7 @@ func (s *outState) step(w *walk) bool {
 			continue
 		}
 		tag, after := s.tag(pos, end)
-		if after < 0 {
+		if after < 0 || !s.goOn() {
 			return false
 		}
 		found := tag == w.f.tag
