@@ -19,7 +19,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -220,31 +219,38 @@ func (a *App) serve() *cobra.Command {
 			}
 			return conf, files, err
 		}
-		return replaceable(c.Context(), func(ctx context.Context, sockets server.Sockets, before before) error {
+		return replaceable(c.Context(), func(ctx context.Context, sockets server.Sockets, serve tenure) error {
 			conf, _, err := load()
 			if err != nil {
 				return err
 			}
-			return a.serveWith(ctx, gateway.Options{Config: conf, Load: load, LogTo: c.ErrOrStderr(), Sockets: sockets}, before)
+			return a.serveWith(ctx, gateway.Options{Config: conf, Load: load, LogTo: c.ErrOrStderr(), Sockets: sockets}, serve)
 		})
 	}
 	return c
 }
 
-// before is called when the listeners are open and nobody accepts yet.
-type before func(*slog.Logger, *server.Server) error
+// tenure serves until ctx ends. It is called when the listeners are open and nobody
+// accepts yet.
+type tenure func(context.Context, *gateway.Gateway, *server.Server) error
 
 // Serve serves until ctx ends. ready is called once when the listeners are open.
 func (a *App) Serve(ctx context.Context, o gateway.Options, ready func(*server.Server)) error {
-	return a.serveWith(ctx, o, func(_ *slog.Logger, srv *server.Server) error {
+	return a.serveWith(ctx, o, func(ctx context.Context, g *gateway.Gateway, srv *server.Server) error {
 		if ready != nil {
 			ready(srv)
 		}
-		return nil
+		return serve(ctx, g, srv)
 	})
 }
 
-func (a *App) serveWith(ctx context.Context, o gateway.Options, ready before) (err error) {
+// serve serves, and takes changes, until ctx ends.
+func serve(ctx context.Context, g *gateway.Gateway, srv *server.Server) error {
+	defer follow(ctx, g)()
+	return srv.Serve(ctx)
+}
+
+func (a *App) serveWith(ctx context.Context, o gateway.Options, serve tenure) (err error) {
 	signal.Ignore(syscall.SIGPIPE) // a reader of the log that has ended ends nobody else
 	g, err := a.gateway(ctx, o)
 	if err != nil {
@@ -264,11 +270,10 @@ func (a *App) serveWith(ctx context.Context, o gateway.Options, ready before) (e
 		g.Log().Warn(warning)
 	}
 	g.FlushLog() // before anything else is said
-	if err := ready(g.Log(), srv); err != nil {
+	if err := serve(ctx, g, srv); err != nil {
 		return errors.Join(err, srv.Close())
 	}
-	defer follow(ctx, g)()
-	return srv.Serve(ctx)
+	return nil
 }
 
 // follow has the gateway take changes until ctx ends. What it returns waits for

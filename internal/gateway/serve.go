@@ -16,7 +16,11 @@ import (
 
 // Listen opens the listeners in front of the gateway. Serving begins with
 // Serve of what it returns.
-func (g *Gateway) Listen() (*server.Server, error) {
+func (g *Gateway) Listen() (*server.Server, error) { return g.ListenOn(g.sockets) }
+
+// ListenOn is Listen with sockets of which some may be open already; nil has none.
+// It may be called again while a server of before drains.
+func (g *Gateway) ListenOn(sockets server.Sockets) (*server.Server, error) {
 	settings, err := settings(&g.current, g.Config().Config)
 	if err != nil {
 		return nil, err
@@ -35,7 +39,7 @@ func (g *Gateway) Listen() (*server.Server, error) {
 		},
 		Log: g.parts.log, Unreadable: g.unreadable.count,
 		NewGRPC: func(opts ...grpc.ServerOption) *grpc.Server { return g.newGRPC(settings, own, opts) },
-		OnStop:  g.stopWaiting, OnDrain: health.drain, OnDrained: g.FlushLog, Sockets: g.sockets,
+		OnStop:  g.stopWaiting, OnDrain: health.drain, OnDrained: g.FlushLog, Sockets: sockets,
 		NewHTTP: edge.Handler(settings),
 		Admin: &server.Admin{
 			Metrics: g.registry, Health: g.health,

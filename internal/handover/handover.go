@@ -29,9 +29,10 @@ const (
 	envPID   = "LISTEN_PID"
 	envFDs   = "LISTEN_FDS"
 	envNames = "LISTEN_FDNAMES"
-	// envLink is PID:FD, the gateway to replace and the connection to it. It
-	// stands for LISTEN_PID, for a process cannot know the number of the one
-	// that it is about to start.
+	// envLink is DEVICE:INODE:FD, the connection to the gateway to replace. It stands
+	// for LISTEN_PID, for a process cannot know the number of the one that it is
+	// about to start. Whoever has that very socket at that descriptor is meant, also
+	// if the gateway that gave it has ended meanwhile.
 	envLink = "GATEHOUSE_HANDOVER"
 )
 
@@ -48,9 +49,10 @@ func Names() []string { return slices.Clone(names) }
 // safe for concurrent use.
 type Inheritance struct {
 	sockets []*socket
-	link    *net.UnixConn // to the gateway before, nil where systemd or nobody gave
-	handed  bool          // by a gateway
-	told    bool          // the gateway before has its answer
+	taken   []string // the names of those in use
+	link    *link    // to the gateway before, nil where systemd or nobody gave
+	handed  bool     // by a gateway
+	told    bool     // the gateway before has its answer
 }
 
 // socket is one that was passed and is not in use yet.
@@ -80,6 +82,7 @@ func (i *Inheritance) Take(name, address string) (net.Listener, error) {
 				name, s.Addr(), address, name)
 		case same && (s.name == name || !known(s.name)):
 			i.sockets = slices.Delete(i.sockets, at, at+1)
+			i.taken = append(i.taken, name)
 			return s.Listener, nil
 		}
 	}

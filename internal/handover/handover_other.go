@@ -22,6 +22,12 @@ func File(*net.TCPListener) (*os.File, error) { return nil, errUnsupported }
 
 func pair() (*net.UnixConn, *os.File, error) { return nil, nil, errUnsupported }
 
+func identity(int) (string, error) { return "", errUnsupported }
+
+func duplicate(*os.File) (*os.File, error) { return nil, errUnsupported }
+
+func unasked(err error) error { return err }
+
 func terminate(p *os.Process) error { return p.Kill() }
 
 func isEOF(err error) bool { return errors.Is(err, io.EOF) }

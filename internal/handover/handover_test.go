@@ -198,6 +198,87 @@ func TestReplaceAtAnotherAddress(t *testing.T) {
 	}
 }
 
+// TestGiverKilled: a process has the sockets that it was given also if the one that
+// gave them is gone before it can look.
+func TestGiverKilled(t *testing.T) {
+	t.Parallel()
+	web := listen(t)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), roleEnv+"=giver")
+	cmd.ExtraFiles = []*os.File{file(t, web)}
+	out := new(bytes.Buffer)
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = web.Close() // but for the test's copy, which keeps what connects waiting
+	if got := ask(t, web); got != "http" {
+		t.Errorf("got %q", got)
+	}
+	if err := cmd.Wait(); err == nil || err.Error() != "signal: killed" { // also waits for the heir, which has its output
+		t.Errorf("the giver ended with %v: %s", err, out)
+	}
+}
+
+// TestTakeBack: the sockets of a process that has ended serve on, those that it had
+// taken.
+func TestTakeBack(t *testing.T) {
+	t.Parallel()
+	web, native := listen(t), listen(t)
+	p := program("server", "HTTP_ADDRESS="+web.Addr().String())
+	next, err := p.Replace(t.Context(), []handover.Socket{{Name: "http", File: file(t, web)}, {Name: "grpc", File: file(t, native)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Sockets.Close()
+	_, _ = web.Close(), native.Close()
+	if got := ask(t, web); got != "http" {
+		t.Errorf("got %q", got)
+	}
+	if err := <-next.Ended; err != nil {
+		t.Errorf("the new process ended with %v", err)
+	}
+	if l, err := next.Sockets.Take("grpc", ""); l != nil || err != nil {
+		t.Errorf("a socket that the new process did not take was kept: %v %v", l, err)
+	}
+	again, err := next.Sockets.Take("http", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if err := next.Sockets.Rest(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		if c, err := again.Accept(); err == nil {
+			_, _ = io.WriteString(c, "again")
+			_ = c.Close()
+		}
+	}()
+	if got := ask(t, web); got != "again" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestAskedToEnd: who ends a successor does not want its predecessor back.
+func TestAskedToEnd(t *testing.T) {
+	t.Parallel()
+	for signal, asked := range map[syscall.Signal]bool{syscall.SIGTERM: true, syscall.SIGINT: true, syscall.SIGKILL: false} {
+		web := listen(t)
+		next, err := program("server", "HTTP_ADDRESS="+web.Addr().String()).Replace(t.Context(), []handover.Socket{{Name: "http", File: file(t, web)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		next.Sockets.Close()
+		if err := syscall.Kill(next.PID, signal); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-next.Ended; (err == nil) != asked {
+			t.Errorf("%v: ended with %v", signal, err)
+		}
+	}
+}
+
 // TestReplaceFails: the error says why, and the new process is gone.
 func TestReplaceFails(t *testing.T) {
 	t.Parallel()

@@ -42,20 +42,28 @@ func inherit(env func(string) string) (*Inheritance, error) {
 	return i, err
 }
 
-// readLink reads PID:FD. Another parent's is nothing: the variable has come down
-// to a process that it was not meant for.
+// readLink reads DEVICE:INODE:FD. If another file or none has that descriptor, it is
+// nothing: the variable has come down to a process that it was not meant for.
 func (i *Inheritance) readLink(value string) (fd int, err error) {
 	if value == "" {
 		return 0, nil
 	}
-	parent, rest, _ := strings.Cut(value, ":")
-	pid, err1 := strconv.Atoi(parent)
-	fd, err2 := strconv.Atoi(rest)
-	if err := errors.Join(err1, err2); err != nil {
-		return 0, fmt.Errorf("%s=%q: want PID:FD: %w", envLink, value, err)
+	at := strings.LastIndexByte(value, ':')
+	if fd, err = strconv.Atoi(value[at+1:]); err != nil || at < 0 {
+		return 0, fmt.Errorf("%s=%q: want DEVICE:INODE:FD", envLink, value)
 	}
-	i.handed = pid == os.Getppid()
+	is, err := identity(fd)
+	i.handed = err == nil && is == value[:at]
 	return fd, nil
+}
+
+// identity tells a file from all others that are open.
+func identity(fd int) (string, error) {
+	var info syscall.Stat_t
+	if err := syscall.Fstat(fd, &info); err != nil {
+		return "", os.NewSyscallError("fstat", err)
+	}
+	return fmt.Sprintf("%d:%d", info.Dev, info.Ino), nil
 }
 
 func (i *Inheritance) add(fd int, name string) error {
@@ -77,10 +85,10 @@ func (i *Inheritance) add(fd int, name string) error {
 }
 
 func (i *Inheritance) connect(fd int) error {
-	link, err := unixConn(os.NewFile(uintptr(fd), envLink))
+	c, err := unixConn(os.NewFile(uintptr(fd), envLink))
 	if err != nil {
 		return fmt.Errorf("%s: the file descriptor %d %w", envLink, fd, err)
 	}
-	i.link = link
+	i.link = newLink(c)
 	return nil
 }

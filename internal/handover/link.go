@@ -6,25 +6,28 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
-	"time"
 )
 
 // The link between a gateway and the one that is to replace it is a unix socket
 // of lines. The new one says once
 //
-//	ready
+//	ready NAMES
 //	failed: WHY
 //
-// and the old one answers "ready" with
+// with the names of the listeners whose sockets it has taken, and the old one
+// answers "ready" with
 //
 //	go
 //	no
 //
-// "go" commits both: the new one accepts connections from then on, and the old
-// one accepts none. Before "go" the new one has accepted none and may be killed.
+// From "go" on the new one accepts connections, and the old one accepts none. Before
+// "go" the new one has accepted none and may be killed. Either may end at any time:
+// if the old one does, the new one needs no answer; if the new one does, the old one
+// takes its sockets back, see [Successor].
 const (
-	lineReady  = "ready"
+	lineReady  = "ready "
 	lineFailed = "failed: "
 	lineGo     = "go"
 	lineNo     = "no"
@@ -36,6 +39,34 @@ const maxLine = 8 << 10
 // errNotWanted is the answer "no".
 var errNotWanted = errors.New("the gateway that was to be replaced has given up on this one and stays")
 
+// link is the new gateway's end. It is read all the time, so that the end of the
+// gateway before shows at once.
+type link struct {
+	*net.UnixConn
+	answer string        // "" if that one has ended; valid once heard is closed
+	heard  chan struct{} // closed when there is an answer, or there will be none
+}
+
+func newLink(c *net.UnixConn) *link {
+	l := &link{UnixConn: c, heard: make(chan struct{})}
+	go func() {
+		defer close(l.heard)
+		if line, err := readLine(c); err == nil {
+			l.answer = line
+		}
+	}()
+	return l
+}
+
+// Heard is closed when the gateway before has answered or ended; nil if there is
+// none. Before [Inheritance.Ready] it can only have ended.
+func (i *Inheritance) Heard() <-chan struct{} {
+	if i == nil || i.link == nil {
+		return nil
+	}
+	return i.link.heard
+}
+
 // Ready says that the process can serve, and returns when it shall: at once if
 // it replaces nobody, else when the gateway before it accepts no more. If that
 // one has ended meanwhile, there is nobody else to serve.
@@ -44,21 +75,20 @@ func (i *Inheritance) Ready(ctx context.Context) error {
 		return nil
 	}
 	i.told = true
-	defer func() { _ = i.link.Close() }()
-	stop := context.AfterFunc(ctx, func() { _ = i.link.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	if _, err := io.WriteString(i.link, lineReady+"\n"); err != nil && ctx.Err() == nil {
-		return nil
-	}
-	answer, err := readLine(i.link)
-	switch {
-	case ctx.Err() != nil:
+	defer func() {
+		_ = i.link.Close()
+		<-i.link.heard
+	}()
+	_, _ = io.WriteString(i.link, lineReady+strings.Join(i.taken, ",")+"\n") // if it cannot be heard, there is no answer
+	select {
+	case <-ctx.Done():
 		return context.Cause(ctx)
-	case err == nil && answer == lineNo:
-		return errNotWanted
-	default:
-		return nil
+	case <-i.link.heard:
 	}
+	if i.link.answer == lineNo {
+		return errNotWanted
+	}
+	return nil
 }
 
 // Failed says that the process will not serve, and why. After Ready it says
@@ -71,6 +101,7 @@ func (i *Inheritance) Failed(why error) {
 	text := strings.ReplaceAll(why.Error(), "\n", "; ")
 	_, _ = io.WriteString(i.link, lineFailed+text[:min(len(text), maxLine-len(lineFailed)-1)]+"\n") // stderr has it too
 	_ = i.link.Close()
+	<-i.link.heard
 }
 
 func readLine(r io.Reader) (string, error) {
@@ -78,17 +109,19 @@ func readLine(r io.Reader) (string, error) {
 	return strings.TrimSuffix(line, "\n"), err
 }
 
-// readReady reads what a new gateway says.
-func readReady(r io.Reader) error {
+// readReady reads what a new gateway says: the names of the sockets that it has
+// taken.
+func readReady(r io.Reader) ([]string, error) {
 	line, err := readLine(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if why, ok := strings.CutPrefix(line, lineFailed); ok {
-		return fmt.Errorf("the new gateway says: %s", why)
+		return nil, fmt.Errorf("the new gateway says: %s", why)
 	}
-	if line != lineReady {
-		return fmt.Errorf("the new gateway says %q: want %q", line, lineReady)
+	names, ok := strings.CutPrefix(line, lineReady)
+	if !ok {
+		return nil, fmt.Errorf("the new gateway says %q: want %q", line, strings.TrimSpace(lineReady))
 	}
-	return nil
+	return strings.Split(names, ","), nil
 }

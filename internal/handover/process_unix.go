@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"syscall"
 )
@@ -63,18 +64,43 @@ func File(l *net.TCPListener) (*os.File, error) {
 	}
 	var file *os.File
 	var failed error
-	err = raw.Control(func(fd uintptr) {
-		syscall.ForkLock.RLock()
-		defer syscall.ForkLock.RUnlock()
-		dup, err := syscall.Dup(int(fd))
-		if err != nil {
-			failed = os.NewSyscallError("dup", err)
-			return
-		}
-		syscall.CloseOnExec(dup)
-		file = os.NewFile(uintptr(dup), l.Addr().String())
-	})
+	err = raw.Control(func(fd uintptr) { file, failed = dup(int(fd), l.Addr().String()) })
 	return file, errors.Join(err, failed)
+}
+
+// duplicate copies the descriptor of a file, for this process alone.
+func duplicate(f *os.File) (*os.File, error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var copied *os.File
+	var failed error
+	err = raw.Control(func(fd uintptr) { copied, failed = dup(int(fd), f.Name()) })
+	return copied, errors.Join(err, failed)
+}
+
+func dup(fd int, name string) (*os.File, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	copied, err := syscall.Dup(fd)
+	if err != nil {
+		return nil, os.NewSyscallError("dup", err)
+	}
+	syscall.CloseOnExec(copied)
+	return os.NewFile(uintptr(copied), name), nil
+}
+
+// unasked is how a process ended, nil if it was asked to.
+func unasked(err error) error {
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok {
+		return err
+	}
+	if status, ok := exit.Sys().(syscall.WaitStatus); ok && (status.Signal() == syscall.SIGTERM || status.Signal() == syscall.SIGINT) {
+		return nil
+	}
+	return err
 }
 
 func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }

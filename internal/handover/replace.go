@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -68,11 +69,67 @@ type Socket struct {
 	File *os.File
 }
 
-// Successor is the process that has taken over.
+// Successor is the process that has taken over. Should it end without having been
+// asked to, this process may serve again with its sockets.
 type Successor struct {
 	PID int
-	// Ended gives how it ended, should it do so before this process does.
+	// Ended gives how it ended, should it do so before this process does; nil if it
+	// was asked to, by SIGTERM or SIGINT.
 	Ended <-chan error
+	// Sockets are copies of those that it has taken. They keep what connects from
+	// being lost.
+	Sockets *Kept
+}
+
+// Kept are sockets that another process serves as well. It is not safe for concurrent
+// use.
+type Kept struct{ sockets []Socket }
+
+// keep copies the sockets that are named.
+func keep(sockets []Socket, names []string) (*Kept, error) {
+	k := new(Kept)
+	for _, s := range sockets {
+		if !slices.Contains(names, s.Name) {
+			continue
+		}
+		f, err := duplicate(s.File)
+		if err != nil {
+			k.Close()
+			return nil, fmt.Errorf("%s listener: %w", s.Name, err)
+		}
+		k.sockets = append(k.sockets, Socket{s.Name, f})
+	}
+	return k, nil
+}
+
+// Take gives the named listener's socket, nil if it was not kept. The caller
+// closes it.
+func (k *Kept) Take(name, _ string) (net.Listener, error) {
+	for _, s := range k.sockets {
+		if s.Name != name {
+			continue
+		}
+		l, err := net.FileListener(s.File) // of a copy
+		if err != nil {
+			return nil, fmt.Errorf("%s listener: %w", name, err)
+		}
+		return l, nil
+	}
+	return nil, nil
+}
+
+// Rest closes the sockets: what was taken is a copy.
+func (k *Kept) Rest() error {
+	k.Close()
+	return nil
+}
+
+// Close closes the sockets.
+func (k *Kept) Close() {
+	for _, s := range k.sockets {
+		_ = s.File.Close() // others have it open
+	}
+	k.sockets = nil
 }
 
 // Replace starts the program with the sockets and waits until it says that it
@@ -89,30 +146,43 @@ func (p *Program) Replace(ctx context.Context, sockets []Socket) (*Successor, er
 		return nil, fmt.Errorf("a connection to the new gateway: %w", err)
 	}
 	defer func() { _ = near.Close() }()
-	cmd := p.command(sockets, far)
-	err = cmd.Start()
+	cmd, err := p.command(sockets, far)
+	if err == nil {
+		err = cmd.Start()
+	}
 	_ = far.Close()
 	if err != nil {
 		return nil, fmt.Errorf("the new gateway cannot be started: %w", err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	if err := p.await(ctx, near); err != nil {
+	go func() { ended <- unasked(cmd.Wait()) }()
+	names, err := p.await(ctx, near)
+	if err != nil {
+		return nil, refuse(cmd, near, ended, err)
+	}
+	kept, err := keep(sockets, names)
+	if err != nil {
 		return nil, refuse(cmd, near, ended, err)
 	}
 	// systemd must know before this process ends, or the service ends with it.
 	if err := Notify(MainPID(cmd.Process.Pid)); err != nil {
+		kept.Close()
 		return nil, refuse(cmd, near, ended, err)
 	}
 	if _, err := near.Write([]byte(lineGo + "\n")); err != nil {
+		kept.Close()
 		_ = Notify(MainPID(os.Getpid()))
 		return nil, refuse(cmd, near, ended, err)
 	}
-	return &Successor{PID: cmd.Process.Pid, Ended: ended}, nil
+	return &Successor{PID: cmd.Process.Pid, Ended: ended, Sockets: kept}, nil
 }
 
 // command passes the sockets, and the link behind them.
-func (p *Program) command(sockets []Socket, link *os.File) *exec.Cmd {
+func (p *Program) command(sockets []Socket, link *os.File) (*exec.Cmd, error) {
+	is, err := identity(int(link.Fd()))
+	if err != nil {
+		return nil, err
+	}
 	// Of no context: it outlives this process.
 	cmd := exec.CommandContext(context.Background(), p.Path, p.Args...) //nolint:gosec // as this process was started
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -132,11 +202,11 @@ func (p *Program) command(sockets []Socket, link *os.File) *exec.Cmd {
 	cmd.Env = append(cmd.Env,
 		fmt.Sprintf("%s=%d", envFDs, len(sockets)),
 		envNames+"="+strings.Join(given, ":"),
-		fmt.Sprintf("%s=%d:%d", envLink, os.Getpid(), firstFD+len(sockets)))
-	return cmd
+		fmt.Sprintf("%s=%s:%d", envLink, is, firstFD+len(sockets)))
+	return cmd, nil
 }
 
-func (p *Program) await(ctx context.Context, near *net.UnixConn) error {
+func (p *Program) await(ctx context.Context, near *net.UnixConn) ([]string, error) {
 	patience := p.Patience
 	if patience == 0 {
 		patience = Patience
@@ -145,11 +215,11 @@ func (p *Program) await(ctx context.Context, near *net.UnixConn) error {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = near.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	err := readReady(near)
+	names, err := readReady(near)
 	if err != nil && ctx.Err() != nil {
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
-	return err
+	return names, err
 }
 
 // refuse makes a process that serves nobody yet end, and says why it must.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/gatehouse-dev/gatehouse/internal/handover"
@@ -25,6 +26,8 @@ var roles = map[string]func() int{
 	"mute":      func() int { return 3 },
 	"stubborn":  func() int { time.Sleep(time.Minute); return 0 },
 	"talkative": talkative,
+	"giver":     give,
+	"heir":      inheritAlone,
 }
 
 // serveOnce takes what it is given, at the addresses that HTTP_ADDRESS and
@@ -86,6 +89,32 @@ func failing() int {
 	}
 	given.Failed(errors.New("gatehouse.yaml:1:1: a mistake\nand another"))
 	return 1
+}
+
+// give hands the socket at descriptor 3 over to an heir, which kills it.
+func give() int {
+	l, err := net.FileListener(os.NewFile(3, "http"))
+	if err != nil {
+		return 5
+	}
+	f, err := handover.File(l.(*net.TCPListener))
+	if err != nil {
+		return 6
+	}
+	_, _ = program("heir", "HTTP_ADDRESS="+l.Addr().String()).Replace(context.Background(), []handover.Socket{{Name: "http", File: f}})
+	return 7
+}
+
+// inheritAlone is a server whose predecessor is gone when it begins.
+func inheritAlone() int {
+	giver := os.Getppid()
+	if err := syscall.Kill(giver, syscall.SIGKILL); err != nil {
+		return 8
+	}
+	for os.Getppid() == giver {
+		time.Sleep(time.Millisecond)
+	}
+	return serveOnce()
 }
 
 // talkative says what means nothing, in place of "ready".

@@ -98,7 +98,7 @@ func (g *upgradable) fail(t *testing.T, reasons ...string) {
 func upgradeOnce(t *testing.T, g *upgradable, n int) error {
 	ctx, cancel := context.WithTimeout(t.Context(), upgradePatience)
 	defer cancel()
-	return upgradeHTTP(ctx, g.http, n, 0)
+	return (&upgradeClient{n: n}).http(ctx, g.http, 0)
 }
 
 // systemd is what a service tells its state.

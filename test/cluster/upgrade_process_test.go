@@ -81,6 +81,7 @@ type upgradable struct {
 	http, grpc string
 	admin      string
 	pid        int
+	before     []int  // processes that were replaced, and may not have ended yet
 	program    string // the file, whose content is replaced
 	config     string
 	output     *os.File    // for all processes
@@ -264,40 +265,54 @@ func (g *upgradable) install(t *testing.T, program upgradeProgram) {
 	}
 }
 
-// upgrade has the gateway replaced, and waits until the old process has ended.
+// upgrade has the gateway replaced. The old process ends later, see replaced.
 func (g *upgradable) upgrade(t *testing.T) {
 	t.Helper()
 	if err := syscall.Kill(g.pid, syscall.SIGUSR2); err != nil {
 		t.Fatal(err)
 	}
-	next := g.line(t, "the new gateway has taken over").PID
-	g.ended(t)
-	g.pid = next
+	g.before = append(g.before, g.pid)
+	g.pid = g.line(t, "the new gateway has taken over").PID
 }
 
-// terminate ends the gateway.
+// replaced waits for the processes that were replaced, which must end well.
+func (g *upgradable) replaced(t *testing.T) {
+	t.Helper()
+	for _, pid := range g.before {
+		wantEndedWell(t, pid)
+	}
+	g.before = nil
+}
+
+// terminate ends the gateway, once those before it have ended: until then one of them
+// is its parent.
 func (g *upgradable) terminate(t *testing.T) {
 	t.Helper()
+	g.replaced(t)
 	if err := syscall.Kill(g.pid, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	g.ended(t)
+	wantEndedWell(t, g.pid)
 }
 
-// ended waits for the process, which must end well.
-func (g *upgradable) ended(t *testing.T) {
+func wantEndedWell(t *testing.T, pid int) {
 	t.Helper()
-	var status syscall.WaitStatus
-	upgradeEventually(t, "the end of the old gateway", func() bool {
-		got, err := syscall.Wait4(g.pid, &status, syscall.WNOHANG, nil)
-		if err != nil && err != syscall.EINTR {
-			t.Fatalf("wait for %d: %v", g.pid, err)
-		}
-		return got == g.pid
-	})
-	if !status.Exited() || status.ExitStatus() != 0 {
+	if status := upgradeEnd(t, pid); !status.Exited() || status.ExitStatus() != 0 {
 		t.Fatalf("the old gateway ended with %#x", int(status))
 	}
+}
+
+// upgradeEnd waits for the end of a process.
+func upgradeEnd(t *testing.T, pid int) (status syscall.WaitStatus) {
+	t.Helper()
+	upgradeEventually(t, "the end of the old gateway", func() bool {
+		got, err := syscall.Wait4(pid, &status, syscall.WNOHANG, nil)
+		if err != nil && err != syscall.EINTR {
+			t.Fatalf("wait for %d: %v", pid, err)
+		}
+		return got == pid
+	})
+	return status
 }
 
 // processes are those that were started with the configuration.

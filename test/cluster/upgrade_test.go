@@ -35,6 +35,7 @@ func TestUpgradeUnderLoad(t *testing.T) {
 		upgradeEventually(t, "calls by the new program", func() bool { return b.calls(next.version) > before+rate/2 })
 	}
 	sum := load.stop(t)
+	g.replaced(t)
 	if others := g.processes(t); len(others) != 1 || others[0] != g.pid {
 		t.Errorf("the processes are %v, want only %d", others, g.pid)
 	}
