@@ -23,6 +23,7 @@ import (
 type process struct {
 	*exec.Cmd
 	http, grpc, admin string
+	config            string   // the file
 	log               *os.File // the other end
 	ended             chan error
 }
@@ -32,11 +33,18 @@ var serving = regexp.MustCompile(`msg=serving http=(\S+) grpc=(\S+) admin=(\S+)`
 // startProcess starts a gateway and reads its log until it serves.
 func startProcess(t *testing.T, config string) *process {
 	t.Helper()
+	file := write(t, config)
+	return startCommand(t, file, exec.Command(os.Args[0], "serve", "--config", file))
+}
+
+// startCommand is startProcess with a command of its own.
+func startCommand(t *testing.T, file string, c *exec.Cmd) *process {
+	t.Helper()
 	out, in, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{Cmd: exec.Command(os.Args[0], "serve", "--config", write(t, config)), log: out, ended: make(chan error, 1)}
+	p := &process{Cmd: c, config: file, log: out, ended: make(chan error, 1)}
 	p.Env = append(os.Environ(), programEnv+"=1")
 	p.Stdout, p.Stderr = in, in
 	err = p.Start()

@@ -59,6 +59,7 @@ type Gateway struct {
 	collectors *collectors
 	dropped    droppedHeaders
 	unreadable unreadableRequests
+	refused    *prometheus.CounterVec // connections, by listener
 	certs      *certs.Store
 	current    edge.Current
 	listeners  [3]server.Listener // HTTP, gRPC, admin
@@ -114,8 +115,8 @@ func (g *Gateway) served() *served {
 func New(ctx context.Context, o Options) (*Gateway, error) {
 	g := &Gateway{version: o.Version, registry: prometheus.NewRegistry(), openAPI: o.OpenAPI, sockets: o.Sockets, retired: map[*lease]bool{}}
 	g.collectors = &collectors{Registerer: g.registry}
-	g.dropped, g.unreadable = newDroppedHeaders(), newUnreadableRequests()
-	g.registry.MustRegister(g.dropped.total, g.unreadable.total, promcollectors.NewGoCollector(), promcollectors.NewProcessCollector(promcollectors.ProcessCollectorOpts{}), upstreamMetrics{g})
+	g.dropped, g.unreadable, g.refused = newDroppedHeaders(), newUnreadableRequests(), newRefusedConnections()
+	g.registry.MustRegister(g.dropped.total, g.unreadable.total, g.refused, promcollectors.NewGoCollector(), promcollectors.NewProcessCollector(promcollectors.ProcessCollectorOpts{}), upstreamMetrics{g})
 	var err error
 	if g.parts, g.lines, err = newParts(o, g.registry); err != nil {
 		return nil, err

@@ -39,6 +39,7 @@ func (g *Gateway) ListenOn(sockets server.Sockets) (*server.Server, error) {
 		},
 		Log: g.parts.log, Unreadable: g.unreadable.count,
 		NewGRPC: func(opts ...grpc.ServerOption) *grpc.Server { return g.newGRPC(settings, own, opts) },
+		Refused: func(listener string) { g.refused.WithLabelValues(listener).Inc() },
 		OnStop:  g.stopWaiting, OnDrain: health.drain, OnDrained: g.FlushLog, Sockets: sockets,
 		NewHTTP: edge.Handler(settings),
 		Admin: &server.Admin{

@@ -22,6 +22,7 @@ type Sockets interface {
 type listener struct {
 	*net.TCPListener
 	conns   conns
+	room    *room
 	leaving atomic.Bool   // closed by the drain
 	ended   chan struct{} // closed when nobody accepts any more
 }
@@ -51,7 +52,7 @@ func (s *Server) listen() error {
 		if !ok {
 			return errors.Join(fmt.Errorf("%s listener: is on %s: want TCP", l.Name, open.Addr()), open.Close())
 		}
-		s.open[l.Name] = &listener{TCPListener: tcp, ended: make(chan struct{})}
+		s.open[l.Name] = &listener{TCPListener: tcp, room: newRoom(l.Name, &s.options), ended: make(chan struct{})}
 	}
 	if s.options.Sockets == nil {
 		return nil
@@ -116,13 +117,18 @@ func (s *Server) Listeners() map[string]*net.TCPListener {
 	return all
 }
 
-// Accept counts the connection before anybody can serve it.
+// Accept counts the connection before anybody can serve it. It refuses those for which
+// there is no room.
 func (l *listener) Accept() (net.Conn, error) {
-	c, err := l.AcceptTCP()
-	if err != nil {
-		return nil, err
+	for {
+		c, err := l.AcceptTCP()
+		if err != nil {
+			return nil, err
+		}
+		if l.room.keeps(c) {
+			return l.conns.add(c), nil
+		}
 	}
-	return l.conns.add(c), nil
 }
 
 // leave accepts no more. Where the socket is shared it stays open for others,

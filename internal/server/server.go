@@ -58,6 +58,9 @@ type Options struct {
 	// with that status, or the client broke off, which is status 0. Of TLS the status
 	// is not known.
 	Unreadable func(listener string, status int)
+	// Refused, if set, is told of each connection that a listener refused for want of file
+	// descriptors.
+	Refused func(listener string)
 	// OnStop, if set, is called as soon as the server is asked to stop. It must not
 	// wait for anything.
 	OnStop func()
