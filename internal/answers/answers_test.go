@@ -329,3 +329,29 @@ func TestVariants(t *testing.T) {
 		t.Error("a header that does not matter changes the key")
 	}
 }
+
+func TestSaysWho(t *testing.T) {
+	for key, want := range map[string]bool{
+		"authorization": true, "cookie": true, "x-api-key": true, "x_api_key": true, "x-auth-token": true, "x-amz-security-token": true,
+		"cf-access-jwt-assertion": true, "ocp-apim-subscription-key": true, "x-user-id": true, "x-tenant": true, "auth-bin": true,
+		"accept-language": false, "x-forwarded-user-agent": false, "grpcgateway-user-agent": false, "idempotency-key": false,
+		"x-idempotency-key": false, "x-csrf-token": false, "x-author": false, "x-keyboard": false, "traceparent": false, "": false,
+	} {
+		if got := answers.SaysWho(key); got != want {
+			t.Errorf("%q: %v, want %v", key, got, want)
+		}
+	}
+}
+
+func BenchmarkCallerOf(b *testing.B) {
+	md := metadata.Pairs(
+		"accept-language", "de", "x-request-id", "1", "traceparent", "2", "tracestate", "3", "x-forwarded-for", "4", "x-forwarded-host", "5",
+		"x-forwarded-proto", "https", "x-forwarded-user-agent", "6", "referer", "7", "origin", "8", "sec-fetch-mode", "cors", "priority", "u=1")
+	ctx := metadata.NewOutgoingContext(call.With(b.Context(), &call.Call{Sent: md}), md)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, known := answers.CallerOf(ctx); !known {
+			b.Fatal("want nobody")
+		}
+	}
+}

@@ -38,55 +38,64 @@ func CallerOf(ctx context.Context) (_ Who, known bool) {
 	}
 }
 
-// Credentials are the credentials in a call's metadata that do not belong to the
-// caller that a policy proved: their keys and values, in pairs, sorted. The backend
-// may tell end users apart by them, for example behind an application's API key. A
-// token or password that proved the caller leaves none: cookies beside it belong
-// to the same user.
+// Credentials are the headers of a call that say who calls ([SaysWho]) and do not
+// belong to the caller that a policy proved: their keys and values, in pairs, sorted.
+// The backend may tell end users apart by them, for example behind an application's
+// API key. A token or password that proved the caller leaves none: cookies beside it
+// belong to the same user. What the gateway itself tells backends is none either.
 func Credentials(ctx context.Context) []string {
 	if c := call.From(ctx); c != nil {
 		if _, known := c.Caller().Identity(); known && c.Caller().ByAuthorization {
 			return nil
 		}
 	}
-	md, _ := metadata.FromOutgoingContext(ctx)
 	var keys []string
-	for key := range md {
-		if IsCredential(key) {
+	for key := range call.Sent(ctx) { // what was not sent is the gateway's word
+		if SaysWho(key) {
 			keys = append(keys, key)
 		}
 	}
 	slices.Sort(keys)
 	var pairs []string
 	for _, key := range keys {
-		for _, value := range md[key] {
+		for _, value := range metadata.ValueFromOutgoingContext(ctx, key) { // nothing, where it stays here
 			pairs = append(pairs, key, value)
 		}
 	}
 	return pairs
 }
 
-// IsCredential tells a header that carries a credential, by its name. Backends name
-// such headers as they like, so the words decide that these names are made of in
-// practice: authorization, x-api-key, x-auth-token, x-amz-security-token,
-// cf-access-jwt-assertion. A header that is none but has such a word costs a
-// cached answer; one that is missed would give one caller's answer to another.
-func IsCredential(key string) bool {
-	if strings.HasPrefix(key, "idempotency-") {
+// SaysWho tells a header by which a backend may know who calls, by its name: one that
+// carries a credential, or names a user or tenant. Backends name such headers as they
+// like, so the words decide that these names are made of in practice: authorization,
+// x-api-key, x-auth-token, cf-access-jwt-assertion, x-user-id. A header that is none
+// but has such a word costs a cached answer; one that is missed would give one caller's
+// answer to another.
+func SaysWho(key string) bool {
+	if strings.Contains(key, "idempotency") || strings.HasSuffix(key, "user-agent") {
 		return false
 	}
-	last := ""
-	for word := range strings.FieldsFuncSeq(key, isSeparator) {
-		last = word
-		switch strings.ToLower(word) {
+	found, last := false, ""
+	for rest := key; rest != ""; {
+		last, rest = word(rest)
+		switch last {
 		case "csrf", "xsrf": // such a token proves a page, not a caller
 			return false
 		case "auth", "authorization", "authentication", "token", "jwt", "apikey", "secret", "password", "passwd",
-			"session", "sessionid", "cookie", "credential", "credentials", "assertion":
-			return true
+			"session", "sessionid", "cookie", "credential", "credentials", "assertion", "identity", "principal",
+			"user", "userid", "username", "email", "tenant", "account", "customer":
+			found = true
 		}
 	}
-	return strings.EqualFold(last, "key")
+	return found || last == "key"
 }
 
-func isSeparator(c rune) bool { return c == '-' || c == '_' || c == '.' }
+// word takes the first word off a key of metadata.
+func word(key string) (first, rest string) {
+	for i := range len(key) {
+		if c := key[i]; c == '-' || c == '_' || c == '.' {
+			return key[:i], key[i+1:]
+		}
+	}
+	return key, ""
+}

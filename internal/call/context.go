@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"google.golang.org/grpc/metadata"
 )
 
 // Protocol is what a client spoke.
@@ -44,6 +46,8 @@ type Call struct {
 	TLS *tls.ConnectionState // of the client's connection; nil in the clear. Read only.
 
 	Table *Table // that serves the call; nil outside of a gateway
+
+	Sent metadata.MD // what the client sent, as an edge passes it on; nil inside the process. Read only.
 
 	In  Counter // what the client sent
 	Out Counter // what the client was sent

@@ -73,12 +73,16 @@ func WithSent(ctx context.Context, md metadata.MD) context.Context {
 	return context.WithValue(ctx, sentKey{}, md)
 }
 
-// Sent is what WithSent remembered, else the metadata that ctx carries now.
+// Sent is the metadata as the client sent it: what WithSent remembered, else what the
+// edge passed on, else what ctx carries now. Nobody writes to it.
 func Sent(ctx context.Context) metadata.MD {
-	md, ok := ctx.Value(sentKey{}).(metadata.MD)
-	if !ok {
-		md, _ = metadata.FromOutgoingContext(ctx)
+	if md, ok := ctx.Value(sentKey{}).(metadata.MD); ok {
+		return md
 	}
+	if c := From(ctx); c != nil && c.Sent != nil {
+		return c.Sent
+	}
+	md, _ := metadata.FromOutgoingContext(ctx)
 	return md
 }
 

@@ -73,6 +73,7 @@ func (e *native) carry(table *Table, s *nativeStream, in metadata.MD, name, remo
 	if err := call.CheckMetadata(out); err != nil {
 		return table.Refuse(ctx, err)
 	}
+	s.call.Sent = out
 	s.ctx = metadata.NewOutgoingContext(ctx, out)
 	if !m.Stream.ClientStreams {
 		s.arrival.within = m.RequestWithin

@@ -96,7 +96,8 @@ func (e *rest) prepare(s *restStream, m *match) (context.CancelFunc, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.ctx = metadata.NewOutgoingContext(ctx, e.requestMetadata(s))
+	c.Sent = e.requestMetadata(s)
+	s.ctx = metadata.NewOutgoingContext(ctx, c.Sent)
 	return cancel, nil
 }
 

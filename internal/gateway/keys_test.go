@@ -133,6 +133,12 @@ func playNotKept(t *testing.T, s *keyStage) {
 	}
 }
 
+// playBypassed is playNotKept for a caller who must say who it is.
+func playBypassed(t *testing.T, s *keyStage) {
+	s.row.b = s.row.a
+	playNotKept(t, s)
+}
+
 // playLastGood wants the first caller's answer served to the first caller alone.
 func playLastGood(t *testing.T, s *keyStage) {
 	s.want(t, codes.OK, s.row.a...)
@@ -388,6 +394,7 @@ func cacheRows(t *testing.T) []keyRow {
 	one, two := anonymousToken(t, 1), anonymousToken(t, 2)
 	telling := func(c *configv1.Config) { last(c).Auth.Forward = map[string]string{"x-tenant": "tenant"} }
 	tenant := func(name string) []string { return token(t, map[string]any{"sub": "ada", "tenant": name}) }
+	teaming := func(c *configv1.Config) { last(c).Auth.Forward = map[string]string{"x-user-team": "team"} }
 	named := caching(new("caller.id"))
 	all := caching(new(`""`))
 	acme := toOther(&configv1.Route{Headers: map[string]string{"x-tenant": "acme"}})
@@ -398,6 +405,8 @@ func cacheRows(t *testing.T) []keyRow {
 		{"cache", "authenticator of the id", getShelf, both(in, caching(nil)), nil, ada, []string{"x-api-key", "key-of-ada"}, playKept},
 		{"cache", "claims that backends are told", getShelf, both(in, telling, caching(nil)), nil, tenant("acme"), tenant("blue"), playKept},
 		{"cache", "credential that is not checked", getShelf, caching(nil), nil, []string{"x-auth-token", "ada"}, nil, playNotKept},
+		{"cache", "user behind an API key", getShelf, both(in, caching(nil)), nil, []string{"x-api-key", "key-of-ada", "x-user-id", "1"}, nil, playBypassed},
+		{"cache", "claims under such a name", getShelf, both(in, teaming, caching(nil)), nil, []string{"x-api-key", "key-of-ada"}, []string{"x-api-key", "key-of-bob"}, playKept},
 		{"cache", "host", getShelf, all, nil, []string{"host", "evil.example"}, []string{"host", "shop.example"}, playKept},
 		{"cache", "scheme", getShelf, all, nil, []string{"x-forwarded-proto", "https"}, []string{"x-forwarded-proto", "http"}, playKept},
 		{"cache", "Vary of the backend", getShelf, all, varies, []string{"accept-language", "de"}, []string{"accept-language", "fr"}, playKept},
@@ -449,7 +458,7 @@ func lastGoodRows(t *testing.T) []keyRow {
 		{"fallback.last_good", "credential that is not checked", getShelf, lastGood, nil, nil, []string{"x-auth-token", "ada"}, playLastGood},
 		{"fallback.last_good", "host", getShelf, lastGood, nil, []string{"host", "evil.example"}, []string{"host", "shop.example"}, playLastGood},
 		{"fallback.last_good", "Vary of the backend", getShelf, lastGood, varies, []string{"accept-language", "de"}, []string{"accept-language", "fr"}, playLastGood},
-		{"fallback.last_good", "route of a step", productPage, both(steps, toOther(&configv1.Route{Headers: map[string]string{"x-tenant": "acme"}}), lastGood), nil, nil, []string{"x-tenant", "acme"}, playLastGood},
+		{"fallback.last_good", "route of a step", productPage, both(steps, toOther(&configv1.Route{Headers: map[string]string{"x-beta": "1"}}), lastGood), nil, nil, []string{"x-beta", "1"}, playLastGood},
 	}
 }
 
@@ -457,7 +466,7 @@ func idempotencyRows(t *testing.T) []keyRow {
 	t.Helper()
 	in := accept(t)
 	ada, bob := token(t, map[string]any{"sub": "ada"}), token(t, map[string]any{"sub": "bob"})
-	acme := toOther(&configv1.Route{Headers: map[string]string{"x-tenant": "acme"}})
+	beta := toOther(&configv1.Route{Headers: map[string]string{"x-beta": "1"}})
 	byHost := toOther(&configv1.Route{Hosts: []string{"acme.example"}})
 	return []keyRow{
 		{"idempotency", "network", createProduct, idempotent, nil, from("192.0.2.1"), from("192.0.2.2"), playIdempotency},
@@ -465,7 +474,8 @@ func idempotencyRows(t *testing.T) []keyRow {
 		{"idempotency", "credential without an id", createProduct, both(in, idempotent), nil, anonymousToken(t, 1), anonymousToken(t, 2), playIdempotency},
 		{"idempotency", "authenticator of the id", createProduct, both(in, idempotent), nil, ada, []string{"x-api-key", "key-of-ada"}, playIdempotency},
 		{"idempotency", "credential that is not checked", createProduct, idempotent, nil, []string{"x-auth-token", "ada"}, []string{"x-auth-token", "bob"}, playIdempotency},
-		{"idempotency", "header of a route", createProduct, both(acme, idempotent), nil, nil, []string{"x-tenant", "acme"}, playAnotherRequest},
+		{"idempotency", "header of a route", createProduct, both(beta, idempotent), nil, nil, []string{"x-beta", "1"}, playAnotherRequest},
+		{"idempotency", "tenant that is not checked", createProduct, idempotent, nil, []string{"x-tenant", "acme"}, []string{"x-tenant", "blue"}, playIdempotency},
 		{"idempotency", "host of a route", createProduct, both(byHost, idempotent), nil, []string{"host", "shop.example"}, []string{"host", "acme.example"}, playAnotherRequest},
 	}
 }
