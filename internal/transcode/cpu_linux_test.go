@@ -3,6 +3,7 @@ package transcode_test
 import (
 	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/transcode"
 )
 
@@ -207,4 +209,84 @@ func TestNoAnswerIsDear(t *testing.T) {
 			dst = out
 		}
 	})
+}
+
+// TestNoQueryIsDear is TestNoDocumentIsDear for what stands in a URL. A benign query
+// is compared, since the header that it is in is small.
+func TestNoQueryIsDear(t *testing.T) {
+	s := newSchema(t, "proto3", proto3Schema)
+	md := s.message(t, "All")
+	b, err := transcode.NewCompiler(transcode.Options{}, s.types).Bind(md, md, transcode.Rule{HTTPMethod: "GET", IgnoreUnknownQuery: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := func(format string) []byte {
+		var q strings.Builder
+		for i := range 1000 / (strings.Count(format, "&") + 1) { // as many as are taken
+			if q.Len() > 60_000 {
+				break
+			}
+			q.WriteString("&" + strings.ReplaceAll(format, "#", strconv.Itoa(i)))
+		}
+		return []byte(q.String()[1:])
+	}
+	const deep = "fAll.fAll.fAll.fAll.fAll.fAll.fAll.fAll.fAll.fAll."
+	inputs := map[string][]byte{
+		"deep names":     many(strings.Repeat(deep, 9) + "rInt32=#"),
+		"deep maps":      many(strings.Repeat(deep, 9) + "mString[#]=x"),
+		"map entries":    many("mString[#]=x"),
+		"numbers":        many("rDouble=5e-324"),
+		"long numbers":   many("rDouble=" + strings.Repeat("9", 300)),
+		"unknown names":  many("x#=1"),
+		"near misses":    many("rDoubel=1"),
+		"masks":          many("wMask=" + strings.Repeat("a.", 20000) + "a"),
+		"escapes":        many("rString=" + strings.Repeat("%c3%a9", 10)),
+		"names of parts": many(strings.Repeat("a.", 50)),
+		"one long name":  []byte(strings.Repeat("fAll.", 12000) + "fInt32=1"),
+		"no names":       []byte(strings.Repeat("&", 60000)),
+		"values as JSON": many(`rwValue=[[[[[[[[[1]]]]]]]]]`),
+		"bytes":          many("rBytes=-_-_"),
+		"empty":          many("rString="),
+		"times":          many("rwTimestamp=2026-01-31T12:30:00Z"),
+	}
+	isDear(t, many("rString=a-tent-for-two&rInt32=17&fAll.rColor=RED&rwTimestamp=2026-01-31T12:30:00Z"), inputs, dearest, func(input []byte) {
+		_, _ = b.AppendRequest(nil, &call.Input{RawQuery: string(input)})
+	})
+}
+
+// TestNoGroupIsDear is TestNoAnswerIsDear for groups, of which the end is found by
+// reading them. What they take is held to 20 times their size, too.
+func TestNoGroupIsDear(t *testing.T) {
+	s := newSchema(t, "editions", editionSchema)
+	md := s.message(t, "Modern")
+	enc, err := transcode.NewCompiler(transcode.Options{}, s.types).Encoder(md)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tag := func(name string, typ protowire.Type) string {
+		return string(protowire.AppendTag(nil, wireOf{md}.number(name), typ))
+	}
+	begin, end := tag("wrapped", protowire.StartGroupType), tag("wrapped", protowire.EndGroupType)
+	must := tag("must", protowire.BytesType) + "\x01x"
+	numbers := strings.Repeat(tag("expanded", protowire.VarintType)+"\x07", 20000) + must
+	empty := strings.Repeat(tag("list", protowire.StartGroupType)+tag("list", protowire.EndGroupType), 20000)
+	inputs := map[string][]byte{
+		"groups":              []byte(strings.Repeat(begin, 95) + numbers + strings.Repeat(end+must, 95)),
+		"groups, all twice":   []byte(strings.Repeat(begin, 95) + numbers + must + strings.Repeat(end+must+must, 95)),
+		"small groups, twice": []byte(strings.Repeat(tag("list", protowire.StartGroupType)+strings.Repeat(begin, 90)+strings.Repeat(end+must+must, 90)+tag("list", protowire.EndGroupType), 100)),
+		"empty groups":        []byte(empty + must + must),
+		"unknown groups":      []byte(strings.Repeat("\xc3\x3e", 95) + strings.Repeat("\xc8\x3e\x01", 20000) + strings.Repeat("\xc4\x3e", 95)),
+	}
+	for name, input := range inputs {
+		used := allocated(func() {
+			if _, err := enc.Append(nil, input); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+		if most := uint64(20*len(input) + 64<<10); used > most {
+			t.Errorf("%s: %d wire bytes cost %d bytes, want at most %d", name, len(input), used, most)
+		}
+	}
+	var dst []byte
+	isDear(t, []byte(numbers), inputs, dearestAnswer, func(input []byte) { dst, _ = enc.Append(dst[:0], input) })
 }

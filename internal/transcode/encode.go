@@ -45,8 +45,8 @@ type outRuntime struct {
 // clients, but not with the stack.
 const maxAnswerDepth = 1000
 
-// maxGroups is how deep groups may nest. The end of a group is found by reading
-// all of it, so that what lies in many is read as often.
+// maxGroups is how deep groups may nest. The end of a group is found by reading all
+// of it.
 const maxGroups = 100
 
 func (rt *outRuntime) init(opts Options, r Resolver) {
@@ -135,12 +135,13 @@ type outState struct {
 	twice, merging bool
 	spent          int
 
-	bits  []uint64    // sets of members beyond the first 64, a stack
-	ext   []*outField // extensions met, a stack
-	parts []part      // of messages that are merged, a stack
-	sets  []*keySet   // keys of the maps under way, a stack
-	nsets int         // how many of sets are in use
-	keys  []byte      // keys that are numbers, eight bytes each, a stack
+	bits  []uint64            // sets of members beyond the first 64, a stack
+	ext   []*outField         // extensions met, a stack
+	parts []part              // of messages that are merged, a stack
+	sets  []*keySet           // keys of the maps under way, a stack
+	nsets int                 // how many of sets are in use
+	keys  []byte              // keys that are numbers, eight bytes each, a stack
+	ends  map[uint32]groupEnd // of the groups read while merging, by where they begin
 }
 
 // start takes a state from the pool.
@@ -157,6 +158,7 @@ func (s *outState) begin(dst, src []byte) {
 	s.dst, s.src, s.depth, s.err = dst, src, 0, nil
 	s.twice, s.merging, s.spent = false, false, 0
 	s.groups, s.nsets, s.work = 0, 0, 0
+	clear(s.ends)
 	s.bits, s.ext, s.parts, s.keys = s.bits[:0], s.ext[:0], s.parts[:0], s.keys[:0]
 }
 
@@ -165,6 +167,9 @@ func (rt *outRuntime) end(s *outState) {
 	s.dst, s.src, s.pulse = nil, nil, pulse{}
 	if cap(s.parts) > maxKept/partSize || cap(s.keys) > maxKept {
 		return
+	}
+	if len(s.ends) > keptKeys {
+		s.ends = nil
 	}
 	for _, set := range s.sets {
 		set.shrink()

@@ -81,6 +81,12 @@ func (s *outState) skip(tag uint32, pos, end int) int {
 // group finds the end of a group: its content is src[pos:to], and the next
 // field is at next, which is failed if the group does not end.
 func (s *outState) group(tag uint32, pos, end int) (to, next int) {
+	if s.merging {
+		if g, ok := s.ends[uint32(pos)]; ok {
+			return int(g.to), int(g.next)
+		}
+	}
+	start := pos
 	if !s.enter(tag) {
 		return failed, failed
 	}
@@ -92,6 +98,9 @@ func (s *outState) group(tag uint32, pos, end int) (to, next int) {
 			return failed, failed
 		case inner == closing:
 			s.leave(tag)
+			if s.merging {
+				s.noteEnd(start, pos, after)
+			}
 			return pos, after
 		}
 		if pos = s.skip(inner, after, end); pos < 0 {
@@ -99,6 +108,22 @@ func (s *outState) group(tag uint32, pos, end int) (to, next int) {
 		}
 	}
 	return failed, s.unreadable(tag)
+}
+
+// groupEnd is where a group's content ends, and where the next field is.
+type groupEnd struct{ to, next uint32 }
+
+// noteEnd keeps the end of the group of which the content begins at start. A message
+// that is merged is read more than once, at each level. A short one may be read again.
+func (s *outState) noteEnd(start, to, next int) {
+	const short = 32
+	if next-start < short {
+		return
+	}
+	if s.ends == nil {
+		s.ends = map[uint32]groupEnd{}
+	}
+	s.ends[uint32(start)] = groupEnd{uint32(to), uint32(next)}
 }
 
 // raw reads a number of the field's kind as the bits of it that count.
