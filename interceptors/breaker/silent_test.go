@@ -83,3 +83,67 @@ func TestSilentCallsTakeNoTurn(t *testing.T) {
 		}
 	})
 }
+
+// TestQuietStreamsAreNoProbesForLong: streams that say nothing, for their clients wait
+// or ask for what never comes, leave the places of probes to others.
+func TestQuietStreamsAreNoProbesForLong(t *testing.T) {
+	for _, desc := range []grpc.StreamDesc{{ClientStreams: true, ServerStreams: true}, {ServerStreams: true}} {
+		synctest.Test(t, func(t *testing.T) {
+			b, _ := newBreakers(t, constant(.5))
+			up := &backend{err: unavailable()}
+			to := up.conn()
+			to.OnStream = func(ctx context.Context, _ *grpc.StreamDesc, _ string) (grpc.ClientStream, error) {
+				return &calltest.ClientStream{End: context.Canceled, OnRecv: func() { <-ctx.Done() }}, nil
+			}
+			conn := connect(t, b, "shop", method, threeState, to)
+			repeat(t, 20, conn)
+			time.Sleep(5 * time.Second)
+			expect(t, b, "half-open")
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			for range 3 {
+				s, err := conn.NewStream(ctx, &desc, method)
+				if err != nil {
+					t.Fatal(err)
+				}
+				go func() { _ = s.RecvMsg(new(call.Message)) }()
+			}
+			up.err = nil
+			if refused := repeat(t, 1, conn); refused != 1 {
+				t.Error("there are more probes than declared")
+			}
+			time.Sleep(time.Second)
+			if refused := repeat(t, 3, conn); refused != 0 {
+				t.Errorf("%d of 3 probes were refused beside quiet streams", refused)
+			}
+			expect(t, b, "closed")
+			cancel()
+			synctest.Wait()
+			expect(t, b, "closed")
+		})
+	}
+}
+
+// TestQuietStreamsDoNotOpenIt: a half-open state in which nobody but quiet streams
+// has come stays half-open.
+func TestQuietStreamsDoNotOpenIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := newBreakers(t, constant(.5))
+		up := &backend{err: unavailable()}
+		conn := connect(t, b, "shop", method, threeState, up.conn())
+		repeat(t, 20, conn)
+		time.Sleep(5 * time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		if _, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, method); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		expect(t, b, "half-open")
+		up.err = nil
+		if refused := repeat(t, 3, conn); refused != 0 {
+			t.Errorf("%d of 3 probes were refused", refused)
+		}
+		expect(t, b, "closed")
+	})
+}

@@ -21,6 +21,9 @@ type threeState struct {
 	until      time.Time // open: when it ends
 	admitted   int       // half-open: probes that are out or went well
 	succeeded  int       // half-open: probes that went well
+	// resting are the times from which probes have been streams without an answer,
+	// the oldest first. They are among those admitted.
+	resting []time.Time
 }
 
 type state uint8
@@ -43,6 +46,7 @@ const jitter = .1
 func (t *threeState) enter(s state, now time.Time) {
 	t.state, t.since = s, now
 	t.generation++
+	t.resting = nil
 	switch s {
 	case open:
 		vary := 1 + jitter*(2*t.random()-1)
@@ -59,8 +63,8 @@ func (t *threeState) refuse(now time.Time) (luck, time.Duration, bool) {
 	switch {
 	case t.state == open:
 		return undrawn, t.until.Sub(now), true
-	case t.state == halfOpen && t.admitted == t.probes:
-		return undrawn, min(t.openTime, time.Second), true // it is about to be decided
+	case t.state == halfOpen && t.admitted >= t.probes:
+		return undrawn, t.patience(), true // it is about to be decided
 	default:
 		return undrawn, 0, false
 	}
@@ -78,8 +82,16 @@ func (t *threeState) admit(now time.Time, _ luck) (ticket, time.Duration, bool) 
 
 // tick makes the changes that come by themselves.
 func (t *threeState) tick(now time.Time) {
+	for len(t.resting) > 0 && now.Sub(t.resting[0]) >= t.patience() {
+		t.resting = t.resting[1:]
+		t.admitted--
+	}
 	if t.state == halfOpen && now.Sub(t.since) >= t.settings.window {
-		t.enter(open, now)
+		if t.admitted-len(t.resting) > t.succeeded {
+			t.enter(open, now)
+		} else {
+			t.since = now // nothing hangs: clients leave their streams quiet
+		}
 	}
 	if t.state == open && !now.Before(t.until) {
 		t.enter(halfOpen, now)
@@ -100,9 +112,29 @@ func (t *threeState) settle(in ticket, o outcome, elapsed time.Duration, now tim
 	}
 }
 
-func (t *threeState) rest(ticket, time.Time) {} // attempts count when they end
+// rest has the place of a probe that is a stream go to another before long: a client
+// that keeps quiet, or asks for what never comes, must not keep the breaker open.
+func (t *threeState) rest(in ticket, now time.Time) {
+	if in == t.generation && t.state == halfOpen {
+		t.resting = append(t.resting, now)
+	}
+}
 
-func (t *threeState) wake(in ticket, _ time.Time) ticket { return in }
+// wake takes the place again, whichever stream's it was.
+func (t *threeState) wake(in ticket, _ time.Time) ticket {
+	switch {
+	case in != t.generation || t.state != halfOpen:
+	case len(t.resting) > 0:
+		t.resting = t.resting[1:]
+	default:
+		t.admitted++
+	}
+	return in
+}
+
+// patience is how long a probe that is a stream keeps its place without an answer,
+// and how long who finds no place is told to wait.
+func (t *threeState) patience() time.Duration { return min(t.openTime, time.Second) }
 
 func (t *threeState) strike(in ticket, now time.Time) {
 	switch {
