@@ -28,6 +28,7 @@ type Backend struct {
 	executed atomic.Int64
 	mu       sync.Mutex
 	calls    map[string]int // by RPC
+	bounded  map[string]int // those with a deadline
 }
 
 func startBackend() (*Backend, error) {
@@ -35,7 +36,7 @@ func startBackend() (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Backend{Address: l.Addr().String(), calls: map[string]int{}}
+	b := &Backend{Address: l.Addr().String(), calls: map[string]int{}, bounded: map[string]int{}}
 	b.server = grpc.NewServer(grpc.UnknownServiceHandler(b.handle), grpc.ForceServerCodecV2(raw{}), grpc.MaxRecvMsgSize(64<<20))
 	go func() { _ = b.server.Serve(l) }() // ends with Stop
 	return b, nil
@@ -48,11 +49,21 @@ func (b *Backend) Calls(rpc string) int {
 	return b.calls[rpc]
 }
 
+// Bounded returns how many of those calls had a deadline.
+func (b *Backend) Bounded(rpc string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.bounded[rpc]
+}
+
 func (b *Backend) handle(_ any, stream grpc.ServerStream) error {
 	method, _ := grpc.MethodFromServerStream(stream)
 	rpc := method[strings.LastIndexByte(method, '/')+1:]
 	b.mu.Lock()
 	b.calls[rpc]++
+	if _, ok := stream.Context().Deadline(); ok {
+		b.bounded[rpc]++
+	}
 	b.mu.Unlock()
 	var last []byte
 	for n := 0; ; n++ {

@@ -57,6 +57,9 @@ type Attack struct {
 	MemoryLimit int64
 	// Env is more of the gateway's environment.
 	Env []string
+	// Files is how many files the gateway may have open, connections included; 0 is
+	// what the tests may.
+	Files int
 
 	// Play does the harm.
 	Play func(*Target) error

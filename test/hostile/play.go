@@ -46,6 +46,9 @@ func (t *Target) Resident() (int64, error) {
 // PID is the gateway's process.
 func (t *Target) PID() int { return t.process.cmd.Process.Pid }
 
+// Config is the file of the gateway's configuration.
+func (t *Target) Config() string { return t.process.config }
+
 // Said returns the last lines that the gateway wrote.
 func (t *Target) Said() string { return t.process.said() }
 

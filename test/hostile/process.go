@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -26,6 +27,7 @@ const (
 type process struct {
 	cmd               *exec.Cmd
 	http, grpc, admin string
+	config            string // the file
 	ended             chan struct{}
 
 	mu   sync.Mutex
@@ -40,7 +42,11 @@ func startGateway(binary, dir string, a Attack, backend string) (*process, error
 		return nil, err
 	}
 	const free = "127.0.0.1:0"
-	cmd := exec.Command(binary, "serve", "--config", path, "--http", free, "--grpc", free, "--admin", free) //nolint:gosec,noctx // the binary under test, ended by stop
+	command := []string{binary, "serve", "--config", path, "--http", free, "--grpc", free, "--admin", free}
+	if a.Files > 0 {
+		command = append([]string{"/bin/sh", "-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(a.Files)}, command...)
+	}
+	cmd := exec.Command(command[0], command[1:]...) //nolint:gosec,noctx // the binary under test, ended by stop
 	cmd.Env = append(os.Environ(), a.Env...)
 	if a.MemoryLimit > 0 {
 		cmd.Env = append(cmd.Env, fmt.Sprintf("GOMEMLIMIT=%d", a.MemoryLimit))
@@ -56,7 +62,7 @@ func startGateway(binary, dir string, a Attack, backend string) (*process, error
 		_ = out.Close()
 		return nil, err
 	}
-	p := &process{cmd: cmd, ended: make(chan struct{})}
+	p := &process{cmd: cmd, config: path, ended: make(chan struct{})}
 	serving := make(chan struct{})
 	go p.follow(out, serving)
 	late := time.NewTimer(startLimit)
