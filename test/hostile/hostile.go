@@ -19,6 +19,7 @@
 package hostile
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -53,6 +54,8 @@ type Attack struct {
 	Policies map[string]string
 	// Config is more of the configuration, such as "limits: {...}".
 	Config string
+	// Log are settings of the log, in the place of "access: false".
+	Log string
 	// MemoryLimit is the gateway's GOMEMLIMIT, in bytes; 0 sets none.
 	MemoryLimit int64
 	// Env is more of the gateway's environment.
@@ -98,7 +101,7 @@ func (a Attack) configuration(backend string) string {
 		}
 		fmt.Fprintf(&b, "  - {select: %s.%s, upstream: things, policy: {%s}}\n", Service, rpc, policy)
 	}
-	b.WriteString("log: {format: json, access: false}\n" + a.Config + "\n")
+	fmt.Fprintf(&b, "log: {format: json, %s}\n%s\n", cmp.Or(a.Log, "access: false"), a.Config)
 	return b.String()
 }
 

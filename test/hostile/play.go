@@ -52,6 +52,12 @@ func (t *Target) Config() string { return t.process.config }
 // Said returns the last lines that the gateway wrote.
 func (t *Target) Said() string { return t.process.said() }
 
+// Logged is how many bytes the gateway has written to its log.
+func (t *Target) Logged() int64 { return t.process.wrote.Load() }
+
+// StopReading has nobody read the gateway's log until the gateway has ended.
+func (t *Target) StopReading() { t.process.asleep.Store(true) }
+
 func (t *Target) end() {
 	for i := len(t.ends) - 1; i >= 0; i-- {
 		t.ends[i]()

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -29,6 +30,10 @@ type process struct {
 	http, grpc, admin string
 	config            string // the file
 	ended             chan struct{}
+
+	asleep atomic.Bool   // nobody reads what it writes until it has ended
+	awake  chan struct{} // closed then
+	wrote  atomic.Int64  // bytes that were read
 
 	mu   sync.Mutex
 	tail []string // the last lines that it wrote
@@ -62,7 +67,7 @@ func startGateway(binary, dir string, a Attack, backend string) (*process, error
 		_ = out.Close()
 		return nil, err
 	}
-	p := &process{cmd: cmd, config: path, ended: make(chan struct{})}
+	p := &process{cmd: cmd, config: path, ended: make(chan struct{}), awake: make(chan struct{})}
 	serving := make(chan struct{})
 	go p.follow(out, serving)
 	late := time.NewTimer(startLimit)
@@ -89,6 +94,10 @@ func (p *process) follow(out io.ReadCloser, serving chan<- struct{}) {
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 1<<20)
 	for served := false; lines.Scan(); {
+		if p.asleep.Load() {
+			<-p.awake
+		}
+		p.wrote.Add(int64(len(lines.Bytes()) + 1))
 		p.mu.Lock()
 		if p.tail = append(p.tail, lines.Text()); len(p.tail) > tailLines {
 			p.tail = p.tail[1:]
@@ -114,9 +123,19 @@ func (p *process) said() string {
 func (p *process) stop() error {
 	err := p.cmd.Process.Signal(syscall.SIGTERM)
 	kill := time.AfterFunc(stopLimit, func() { _ = p.cmd.Process.Kill() })
-	<-p.ended
-	kill.Stop()
-	state := p.cmd.Wait()
+	var state error
+	if p.asleep.Load() {
+		state = p.cmd.Wait()
+		close(p.awake)
+		if !kill.Stop() {
+			err = errors.Join(err, fmt.Errorf("SIGTERM did not end it within %v", stopLimit))
+		}
+		<-p.ended
+	} else {
+		<-p.ended
+		kill.Stop()
+		state = p.cmd.Wait()
+	}
 	if err != nil {
 		return fmt.Errorf("the gateway ended during the attack: %w; it wrote:\n%s", state, p.said())
 	}
