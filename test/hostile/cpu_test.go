@@ -13,44 +13,80 @@ import (
 const promiseCPU = "No body costs more than ten times what a benign one of its size costs"
 
 func cpuAttacks() []hostile.Attack {
-	return []hostile.Attack{{
-		Name: "a body of subnormal numbers", Door: hostile.REST1, Promise: promiseCPU, CPU: 10,
-		Benign: post(func() []byte { return listOf("numbers", "3.14159", bodySize) }),
-		Play:   post(func() []byte { return listOf("numbers", "1e-320", bodySize) }),
-	}, {
-		Name: "the name of a type of a quarter million parts", Door: hostile.REST1, Promise: promiseCPU, CPU: 10,
-		Benign: post(func() []byte { return listOf("numbers", "3.14159", hostile.MiB/2) }),
-		Play: post(func() []byte {
-			return []byte(`{"any":{"@type":"` + strings.Repeat("a.", hostile.MiB/4) + `a"}}`)
-		}),
-	}}
+	return []hostile.Attack{
+		dear("a body of subnormal numbers", listOf("numbers", "1e-320", bodySize)),
+		dear("a body of numbers with long mantissas", listOf("numbers", "22250738585072011360574097967091319759348e-348", bodySize)),
+		dear("a body of nested values", listOf("struct\":{\"a", strings.Repeat("[", 90)+strings.Repeat("]", 90), bodySize)),
+		dear("the name of a type of a quarter million parts", []byte(`{"any":{"@type":"`+strings.Repeat("a.", hostile.MiB/4)+`a"}}`)),
+		matched("a regular expression over one long string", `!request.payload.matches("(a|aa)+b$")`, []byte(`{"payload":"`+strings.Repeat("a", bodySize)+`"}`)),
+		matched("a regular expression for each of a million items", `request.items.exists(i, i.word.matches("(a|b)+c"))`, listOf("items", `{}`, bodySize)),
+		late(),
+	}
+}
+
+// dear sends a body that is made to cost much.
+func dear(name string, body []byte) hostile.Attack {
+	return hostile.Attack{
+		Name: name, Door: hostile.REST1, Promise: promiseCPU, CPU: 10,
+		Benign: post(listOf("numbers", "3.14159", len(body))), Play: post(body),
+	}
+}
+
+// matched has a condition look at a body that is made to cost much.
+func matched(name, condition string, body []byte) hostile.Attack {
+	a := dear(name, body)
+	a.Policies, a.Config = looksInto(condition), someIssuer
+	return a
+}
+
+// late sends a body that takes longer than its call may, with a mistake at its end
+// that nobody should come to.
+func late() hostile.Attack {
+	body := append(listOf("struct\":{\"a", strings.Repeat("[", 90)+strings.Repeat("]", 90), bodySize), 'x')
+	return hostile.Attack{
+		Name: "a body that takes longer than its call may", Door: hostile.REST1, Promise: "The work on a body ends with its call",
+		Policy: "auth: {public: true}, timeout: 20ms",
+		Play: func(t *hostile.Target) error {
+			status, err := sendREST(t, body)
+			if err == nil && status != http.StatusGatewayTimeout && status != http.StatusRequestTimeout {
+				return fmt.Errorf("answered %d, want 504: the body was read to its end", status)
+			}
+			return err
+		},
+	}
 }
 
 // bodySize is just below the largest body taken.
 const bodySize = 4<<20 - 1<<10
 
 // listOf is a JSON object with one member, a list of the item again and again, of
-// about so many bytes.
+// about so many bytes. A member may open objects, as in `a":{"b`.
 func listOf(member, item string, size int) []byte {
-	n := size / (len(item) + 1)
-	return []byte(fmt.Sprintf(`{%q:[%s%s]}`, member, strings.Repeat(item+",", n-1), item))
+	n := max(size/(len(item)+1), 1)
+	return fmt.Appendf(nil, `{"%s":[%s%s]}%s`, member, strings.Repeat(item+",", n-1), item, strings.Repeat("}", strings.Count(member, "{")))
 }
 
 // post sends a body to Once and reads the answer, whatever it is.
-func post(body func() []byte) func(*hostile.Target) error {
+func post(body []byte) func(*hostile.Target) error {
 	return func(t *hostile.Target) error {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+t.HTTP+"/v1/things", bytes.NewReader(body()))
-		if err != nil {
-			return err
-		}
-		r.Header.Set("Content-Type", "application/json")
-		web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-		answer, err := web.Do(r)
-		if err != nil {
-			return err
-		}
-		defer answer.Body.Close()
-		_, err = io.Copy(io.Discard, answer.Body)
+		_, err := sendREST(t, body)
 		return err
 	}
+}
+
+// sendREST sends a body to Once, over a connection of its own, and returns the status.
+func sendREST(t *hostile.Target, body []byte) (int, error) {
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+t.HTTP+"/v1/things", bytes.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := web.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	defer answer.Body.Close()
+	_, err = io.Copy(io.Discard, answer.Body)
+	return answer.StatusCode, err
 }
