@@ -162,8 +162,13 @@ func (v *views) json(m *view.Message) (any, error) {
 	}
 }
 
-// typeOf finds the type of what an Any holds.
+// typeOf finds the type of what an Any holds. A long name is none: it is looked up with
+// each of its parts left out, which would take seconds for what a client may send.
 func (v *views) typeOf(name protoreflect.FullName) *view.Type {
+	const longest = 512
+	if len(name) > longest {
+		return nil
+	}
 	d, err := v.files.FindDescriptorByName(name)
 	if err != nil {
 		d, err = protoregistry.GlobalFiles.FindDescriptorByName(name)

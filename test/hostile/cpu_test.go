@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"github.com/gatehouse-dev/gatehouse/test/hostile"
 )
 
@@ -20,7 +22,35 @@ func cpuAttacks() []hostile.Attack {
 		dear("the name of a type of a quarter million parts", []byte(`{"any":{"@type":"`+strings.Repeat("a.", hostile.MiB/4)+`a"}}`)),
 		matched("a regular expression over one long string", `!request.payload.matches("(a|aa)+b$")`, []byte(`{"payload":"`+strings.Repeat("a", bodySize)+`"}`)),
 		matched("a regular expression for each of a million items", `request.items.exists(i, i.word.matches("(a|b)+c"))`, listOf("items", `{}`, bodySize)),
+		hidden(),
 		late(),
+	}
+}
+
+// hidden sends the long name of a type natively, where nobody but a condition looks at
+// it.
+func hidden() hostile.Attack {
+	const value, words = 15, 18
+	call := func(message []byte) func(*hostile.Target) error {
+		return func(t *hostile.Target) error {
+			conn, err := t.Dial(hostile.Native, hostile.H2{})
+			if err != nil {
+				return err
+			}
+			s, err := conn.Call(hostile.GRPCHeader("Once"), hostile.Framed(message))
+			if err != nil {
+				return err
+			}
+			_, err = s.Wait()
+			return err
+		}
+	}
+	name := strings.Repeat("a.", hostile.MiB/2) + "a"
+	return hostile.Attack{
+		Name: "the name of a type of half a million parts, which a condition looks into", Door: hostile.Native, Promise: promiseCPU, CPU: 10,
+		Policies: looksInto(`dyn(request.any) == 7`), Config: someIssuer,
+		Benign: call(hostile.Repeat(words, []byte("a word or two"), len(name)/15)),
+		Play:   call(hostile.Repeat(value, protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), name), 1)),
 	}
 }
 
