@@ -171,6 +171,21 @@ func TestCheckPrint(t *testing.T) {
 	}
 }
 
+// TestCheckPrintsKeys: who keeps answers is told by what they are told apart.
+func TestCheckPrintsKeys(t *testing.T) {
+	file := write(t, strings.NewReplacer("shop.pricing.v1.*", "shop.pricing.v1.PricingService.GetPrice",
+		"timeout: 2s,", "timeout: 2s, fallback: {last_good: 1m}, cache: {ttl: 1m, vary: ''},").Replace(good))
+	code, stdout, stderr := run(t, "check", "--print", "--config", file)
+	for _, want := range []string{
+		"#   key of cache: RPC, request, upstream, host, scheme\n",
+		"#   key of fallback.last_good: RPC, request, upstream, host, scheme, caller\n",
+	} {
+		if code != 0 || !strings.Contains(stdout, want) {
+			t.Errorf("got %d, without %q: %s\n%s", code, want, stderr, stdout)
+		}
+	}
+}
+
 // config is what is printed without the comments, which name positions.
 func config(printed string) string {
 	before, _, _ := strings.Cut(printed, "\n# ")

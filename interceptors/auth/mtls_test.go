@@ -91,6 +91,27 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
+// TestCertificatesWithoutASubject: two clients whose certificates name nobody are not
+// one caller.
+func TestCertificatesWithoutASubject(t *testing.T) {
+	a := newAuth(t, auth.Options{}, &policyv1.Authenticator{Name: "mtls", Kind: &policyv1.Authenticator_Mtls{Mtls: &policyv1.Mtls{Names: []string{"x"}}}})
+	g := newGate(t, a, accept("mtls"), auth.Rule{})
+	seen := map[call.Identity]bool{}
+	for _, raw := range []string{"one", "another", "one"} {
+		leaf := &x509.Certificate{Raw: []byte(raw), DNSNames: []string{"x"}, NotAfter: time.Now().Add(time.Hour)}
+		c := verified(leaf)
+		wantCode(t, raw, g.doAs(t.Context(), c), codes.OK)
+		who, known := c.Caller().Identity()
+		if !known || !who.ByCredential || c.Caller().ID != "" {
+			t.Errorf("%s: %+v, known %v", raw, who, known)
+		}
+		seen[who] = true
+	}
+	if len(seen) != 2 {
+		t.Errorf("%d callers, want one for each certificate", len(seen))
+	}
+}
+
 // TestCertificateEndsWithTheConnectionOpen: TLS looked at the dates only once.
 func TestCertificateEndsWithTheConnectionOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
