@@ -101,8 +101,14 @@ func parseElements(d *json.Decoder, depth int) (any, error) {
 }
 
 // parseNumber refuses integers that would become another: an identity must not
-// be rounded to its neighbour's.
+// be rounded to its neighbour's. It refuses numbers, too, that are longer, larger or
+// smaller than a token needs: anybody may send a token, and strconv takes up to 15 µs
+// for such a number.
 func parseNumber(n json.Number) (any, error) {
+	const longest, exponentDigits = 40, 2
+	if i := strings.IndexAny(n.String(), "eE"); len(n) > longest || i >= 0 && len(strings.TrimLeft(n.String()[i+1:], "+-0")) > exponentDigits {
+		return nil, fmt.Errorf("the number %.40s is out of range: it may have %d characters, and an exponent of %d digits", n, longest, exponentDigits)
+	}
 	f, err := n.Float64()
 	if err != nil {
 		return nil, fmt.Errorf("the number %s is too large", n)

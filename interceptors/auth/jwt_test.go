@@ -2,10 +2,12 @@ package auth_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,6 +95,9 @@ func TestWhatTokensTell(t *testing.T) {
 		{"required claim missing", map[string]any{}, codes.Unauthenticated, "", nil},
 		{"required claim null", map[string]any{"tenant": map[string]any{"id": nil}}, codes.Unauthenticated, "", nil},
 		{"required claim elsewhere", map[string]any{"tenant": "t"}, codes.Unauthenticated, "", nil},
+		{"numbers", map[string]any{"tenant": map[string]any{"id": "t"}, "n": json.RawMessage(`[1e21,-2.5E-09,3.141592653589793238462643383]`)}, codes.OK, "alice", []string{"read", "write"}},
+		{"a number that is slow to read", map[string]any{"tenant": map[string]any{"id": "t"}, "n": json.RawMessage(`1e-320`)}, codes.Unauthenticated, "", nil},
+		{"a long number", map[string]any{"tenant": map[string]any{"id": "t"}, "n": json.RawMessage(`0.` + strings.Repeat("1", 39))}, codes.Unauthenticated, "", nil},
 		{"name with a dot", map[string]any{"tenant.id": "t"}, codes.OK, "alice", []string{"read", "write"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

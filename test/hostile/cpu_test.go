@@ -2,6 +2,7 @@ package hostile_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,7 +24,39 @@ func cpuAttacks() []hostile.Attack {
 		matched("a regular expression over one long string", `!request.payload.matches("(a|aa)+b$")`, []byte(`{"payload":"`+strings.Repeat("a", bodySize)+`"}`)),
 		matched("a regular expression for each of a million items", `request.items.exists(i, i.word.matches("(a|b)+c"))`, listOf("items", `{}`, bodySize)),
 		hidden(),
+		tokens(),
 		late(),
+	}
+}
+
+// tokens sends tokens that nobody signed, full of numbers.
+func tokens() hostile.Attack {
+	const calls, size = 40, 11_500
+	get := func(claims string) func(*hostile.Target) error {
+		part := base64.RawURLEncoding.EncodeToString
+		token := part([]byte(`{"alg":"ES256","kid":"a"}`)) + "." + part([]byte(claims)) + "." + part(make([]byte, 64))
+		return func(t *hostile.Target) error {
+			conn, err := t.Dial(hostile.REST2, hostile.H2{})
+			if err != nil {
+				return err
+			}
+			return each(calls, func(int) error {
+				s, err := conn.Open(hostile.RESTHeader("POST", "/v1/things", "authorization", "Bearer "+token), true)
+				if err != nil {
+					return err
+				}
+				_, err = s.Wait()
+				return err
+			})
+		}
+	}
+	claims := func(item string) string {
+		return `{"iss":"https://other.example.com","list":[` + strings.Repeat(item+",", size/(len(item)+1)) + item + `]}`
+	}
+	return hostile.Attack{
+		Name: "40 tokens of subnormal numbers that nobody signed", Door: hostile.REST2, Promise: promiseCPU, CPU: 10,
+		Policies: looksInto(`caller.id != "eve"`), Config: someIssuer,
+		Benign: get(claims(`3.14159`)), Play: get(claims(`1e-320`)),
 	}
 }
 
