@@ -41,7 +41,7 @@ func replaceable(ctx context.Context, serve func(context.Context, server.Sockets
 		if err := begin(ctx, given, g.Log(), srv); err != nil {
 			return err
 		}
-		return (&incumbent{self, asked, g, g.Log()}).serve(ctx, srv)
+		return (&incumbent{self, given, asked, g, g.Log()}).serve(ctx, srv)
 	})
 	if err != nil {
 		given.Failed(err)
@@ -89,6 +89,7 @@ func tell(log *slog.Logger, state ...string) {
 // incumbent is a gateway that can be replaced.
 type incumbent struct {
 	program handover.Program
+	given   *handover.Inheritance
 	asked   <-chan os.Signal
 	gateway *gateway.Gateway
 	log     *slog.Logger
@@ -119,6 +120,7 @@ func (i *incumbent) serve(ctx context.Context, srv *server.Server) error {
 			return <-ended
 		}
 		leave(server.ErrHandedOver)
+		i.given.Left()
 		if again, err := i.standBy(ctx, next, ended); !again {
 			return err
 		}

@@ -260,6 +260,18 @@ func TestTakeBack(t *testing.T) {
 	}
 }
 
+// TestLeft: a successor that has been replaced itself may end in any way.
+func TestLeft(t *testing.T) {
+	t.Parallel()
+	next, err := program("leaving").Replace(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-next.Ended; err != nil {
+		t.Errorf("ended with %v", err)
+	}
+}
+
 // TestAskedToEnd: who ends a successor does not want its predecessor back.
 func TestAskedToEnd(t *testing.T) {
 	t.Parallel()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"time"
 )
 
 // The link between a gateway and the one that is to replace it is a unix socket
@@ -25,12 +26,17 @@ import (
 // From "go" on the new one accepts connections, and the old one accepts none. Before
 // "go" the new one has accepted none and may be killed. Either may end at any time:
 // if the old one does, the new one needs no answer; if the new one does, the old one
-// takes its sockets back, see [Successor].
+// takes its sockets back, see [Successor], unless the new one has said before
+//
+//	left
+//
+// since it has been replaced itself.
 const (
 	lineReady  = "ready "
 	lineFailed = "failed: "
 	lineGo     = "go"
 	lineNo     = "no"
+	lineLeft   = "left"
 )
 
 // maxLine bounds a line, an error with its text above all.
@@ -75,20 +81,40 @@ func (i *Inheritance) Ready(ctx context.Context) error {
 		return nil
 	}
 	i.told = true
-	defer func() {
-		_ = i.link.Close()
-		<-i.link.heard
-	}()
 	_, _ = io.WriteString(i.link, lineReady+strings.Join(i.taken, ",")+"\n") // if it cannot be heard, there is no answer
 	select {
 	case <-ctx.Done():
+		i.closeLink()
 		return context.Cause(ctx)
 	case <-i.link.heard:
 	}
 	if i.link.answer == lineNo {
+		i.closeLink()
 		return errNotWanted
 	}
 	return nil
+}
+
+// Left says that another process has taken over from this one, so that the gateway
+// before, if it is still there, needs not serve again when this one ends.
+func (i *Inheritance) Left() {
+	if i == nil || i.link == nil {
+		return
+	}
+	_, _ = io.WriteString(i.link, lineLeft+"\n") // nobody may be there any more
+	i.closeLink()
+}
+
+func (i *Inheritance) closeLink() {
+	_ = i.link.Close()
+	<-i.link.heard
+}
+
+// hasLeft reports whether a process that has ended had been replaced itself.
+func hasLeft(near *net.UnixConn) bool {
+	_ = near.SetReadDeadline(time.Time{})
+	line, err := readLine(near)
+	return err == nil && line == lineLeft
 }
 
 // Failed says that the process will not serve, and why. After Ready it says
@@ -100,8 +126,7 @@ func (i *Inheritance) Failed(why error) {
 	i.told = true
 	text := strings.ReplaceAll(why.Error(), "\n", "; ")
 	_, _ = io.WriteString(i.link, lineFailed+text[:min(len(text), maxLine-len(lineFailed)-1)]+"\n") // stderr has it too
-	_ = i.link.Close()
-	<-i.link.heard
+	i.closeLink()
 }
 
 func readLine(r io.Reader) (string, error) {

@@ -74,7 +74,7 @@ type Socket struct {
 type Successor struct {
 	PID int
 	// Ended gives how it ended, should it do so before this process does; nil if it
-	// was asked to, by SIGTERM or SIGINT.
+	// was asked to, by SIGTERM or SIGINT, or was replaced itself.
 	Ended <-chan error
 	// Sockets are copies of those that it has taken. They keep what connects from
 	// being lost.
@@ -145,13 +145,13 @@ func (p *Program) Replace(ctx context.Context, sockets []Socket) (*Successor, er
 	if err != nil {
 		return nil, fmt.Errorf("a connection to the new gateway: %w", err)
 	}
-	defer func() { _ = near.Close() }()
 	cmd, err := p.command(sockets, far)
 	if err == nil {
 		err = cmd.Start()
 	}
 	_ = far.Close()
 	if err != nil {
+		_ = near.Close()
 		return nil, fmt.Errorf("the new gateway cannot be started: %w", err)
 	}
 	ended := make(chan error, 1)
@@ -174,7 +174,16 @@ func (p *Program) Replace(ctx context.Context, sockets []Socket) (*Successor, er
 		_ = Notify(MainPID(os.Getpid()))
 		return nil, refuse(cmd, near, ended, err)
 	}
-	return &Successor{PID: cmd.Process.Pid, Ended: ended, Sockets: kept}, nil
+	unexpected := make(chan error, 1)
+	go func() {
+		defer func() { _ = near.Close() }()
+		err := <-ended
+		if err != nil && hasLeft(near) {
+			err = nil
+		}
+		unexpected <- err
+	}()
+	return &Successor{PID: cmd.Process.Pid, Ended: unexpected, Sockets: kept}, nil
 }
 
 // command passes the sockets, and the link behind them.

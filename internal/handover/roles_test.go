@@ -28,6 +28,7 @@ var roles = map[string]func() int{
 	"talkative": talkative,
 	"giver":     give,
 	"heir":      inheritAlone,
+	"leaving":   leave,
 }
 
 // serveOnce takes what it is given, at the addresses that HTTP_ADDRESS and
@@ -89,6 +90,17 @@ func failing() int {
 	}
 	given.Failed(errors.New("gatehouse.yaml:1:1: a mistake\nand another"))
 	return 1
+}
+
+// leave is replaced, and killed after that.
+func leave() int {
+	given, err := handover.Inherit()
+	if err != nil || given.Ready(context.Background()) != nil {
+		return 9
+	}
+	given.Left()
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {}
 }
 
 // give hands the socket at descriptor 3 over to an heir, which kills it.

@@ -35,6 +35,7 @@ func TestKilledWhileHandingOver(t *testing.T) {
 	b := newUpgradeBackend(t)
 	programs := buildUpgradePrograms(t)
 	g := startUpgradable(t, programs[0], b.address)
+	g.kills = true
 	load := startUpgradeLoad(t, g, rate, 0)
 	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
 	count := map[string]int{}
