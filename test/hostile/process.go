@@ -121,7 +121,14 @@ func (p *process) said() string {
 
 // stop ends the gateway. It fails if the gateway had ended by itself.
 func (p *process) stop() error {
-	err := p.cmd.Process.Signal(syscall.SIGTERM)
+	var err error
+	alone := false // it ended without being asked
+	select {
+	case <-p.ended:
+		alone = true
+	default:
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	}
 	kill := time.AfterFunc(stopLimit, func() { _ = p.cmd.Process.Kill() })
 	var state error
 	if p.asleep.Load() {
@@ -136,11 +143,11 @@ func (p *process) stop() error {
 		kill.Stop()
 		state = p.cmd.Wait()
 	}
-	if err != nil {
+	if alone {
 		return fmt.Errorf("the gateway ended during the attack: %w; it wrote:\n%s", state, p.said())
 	}
 	if said := p.said(); strings.Contains(said, "fatal error:") || strings.Contains(said, "panic:") {
 		return fmt.Errorf("the gateway ended badly; it wrote:\n%s", said)
 	}
-	return nil
+	return err
 }
