@@ -1,6 +1,8 @@
 package call
 
 import (
+	"context"
+
 	"crypto/sha256"
 	"encoding/hex"
 
@@ -154,18 +156,19 @@ type Decoder interface {
 }
 
 // Decoded is the request message in a form that a policy can look into. d makes it
-// of the wire bytes, at most once for a call, whoever asks first.
-func (c *Call) Decoded(d Decoder) (proto.Message, error) {
-	c.decoding.Do(func() { c.decoded.msg, c.decoded.err = c.look(d) })
+// of the wire bytes, at most once for a call, whoever asks first. ctx is the call's: it
+// ends the wait for memory.
+func (c *Call) Decoded(ctx context.Context, d Decoder) (proto.Message, error) {
+	c.decoding.Do(func() { c.decoded.msg, c.decoded.err = c.look(ctx, d) })
 	return c.decoded.msg, c.decoded.err
 }
 
-func (c *Call) look(d Decoder) (proto.Message, error) {
+func (c *Call) look(ctx context.Context, d Decoder) (proto.Message, error) {
 	msg, err := c.Request()
 	if err != nil {
 		return nil, err
 	}
-	if err := c.hold(msg.Len()); err != nil {
+	if err := c.hold(ctx, msg.Len()); err != nil {
 		return nil, err
 	}
 	wire := msg.text()
@@ -173,22 +176,15 @@ func (c *Call) look(d Decoder) (proto.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.hold(size - len(wire)); err != nil {
+	if err := c.hold(ctx, size-len(wire)); err != nil {
 		return nil, err
 	}
 	return d.View(wire), nil
 }
 
-// HoldBy has hold asked before the call takes memory for a view of its request,
-// each time for so many bytes more, which the call then holds until it ends. An
-// error of hold is that of the call.
-func (c *Call) HoldBy(hold func(bytes int) error) { c.holds = hold }
-
-func (c *Call) hold(bytes int) error {
-	if c.holds == nil {
-		return nil
-	}
-	return c.holds(bytes)
+// hold has room for n bytes more, which the call holds until it ends.
+func (c *Call) hold(ctx context.Context, n int) error {
+	return MemoryError(c.Memory.ReserveAnswer(ctx, int64(n)))
 }
 
 // carries says where a call's request is.

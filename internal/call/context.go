@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc/metadata"
+
+	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
 
 // Protocol is what a client spoke.
@@ -47,6 +49,8 @@ type Call struct {
 
 	Table *Table // that serves the call; nil outside of a gateway
 
+	Memory memory.Share // what the call holds of its client's memory, until Finish
+
 	Sent metadata.MD // what the client sent, as an edge passes it on; nil inside the process. Read only.
 
 	In  Counter // what the client sent
@@ -61,7 +65,6 @@ type Call struct {
 	request  func() (*Message, error) // nil where requests are a stream
 	decoding sync.Once
 	decoded  decoded
-	holds    func(bytes int) error // see HoldBy; nil: nothing counts
 	// debatable tells that a request was checked which some backends cannot read.
 	debatable atomic.Bool
 
@@ -150,9 +153,13 @@ func (c *Call) After(f func(error)) {
 // when the answer has been written, and after a panic; only the first call counts.
 func (c *Call) Finish(err error) {
 	c.mu.Lock()
-	after := c.after
+	after, again := c.after, c.finished
 	c.after, c.finished = nil, true
 	c.mu.Unlock()
+	if again {
+		return
+	}
+	defer c.Memory.Close()
 	tell(after, err)
 }
 

@@ -21,7 +21,7 @@ import (
 //
 // The context of down must carry the outgoing metadata. The messages that down
 // receives and sends are always *[Message]: RecvMsg leaves the caller as an
-// owner, SendMsg borrows.
+// owner, SendMsg borrows, and may free the only answer of a call.
 //
 // A panic on either half is an outcome too: the chain's own recovery stands
 // below this, and grpc-go has none.
@@ -242,6 +242,7 @@ func (s *stream) download() error {
 			return err
 		}
 		s.idle.touch()
+		n := msg.Len()
 		err = s.down.SendMsg(&msg)
 		msg.Free()
 		if err != nil {
@@ -249,6 +250,9 @@ func (s *stream) download() error {
 		}
 		if !s.method.Stream.ServerStreams {
 			return nil // grpc-go has checked that nothing follows
+		}
+		if c := From(s.down.Context()); c != nil {
+			c.Memory.Release(int64(n)) // which the last link held
 		}
 	}
 }

@@ -15,15 +15,17 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
 
 // arrival is what a request says of itself and of the way it came, as sent.
 type arrival struct {
-	remote    string               // address of the connection
-	tls       *tls.ConnectionState // of the connection; nil in the clear
-	host      string               // that the request names
-	userAgent string
-	requestID string
+	remote     string               // address of the connection
+	tls        *tls.ConnectionState // of the connection; nil in the clear
+	connection *memory.Connection   // nil where nothing is accounted for
+	host       string               // that the request names
+	userAgent  string
+	requestID  string
 
 	hops, hosts, protos []string // X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto
 }
@@ -31,7 +33,7 @@ type arrival struct {
 func arrivalOf(r *http.Request) *arrival {
 	h := r.Header
 	return &arrival{
-		remote: r.RemoteAddr, tls: r.TLS, host: r.Host, userAgent: first(h["User-Agent"]), requestID: first(h["X-Request-Id"]),
+		remote: r.RemoteAddr, tls: r.TLS, connection: memory.From(r.Context()), host: r.Host, userAgent: first(h["User-Agent"]), requestID: first(h["X-Request-Id"]),
 		hops: h["X-Forwarded-For"], hosts: h["X-Forwarded-Host"], protos: h["X-Forwarded-Proto"],
 	}
 }
@@ -54,6 +56,19 @@ func (s *Settings) begin(c *call.Call, p call.Protocol, l lineage, a *arrival) {
 	c.UserAgent = a.userAgent
 	c.RequestID = s.requestID(a.requestID)
 	c.TraceID = l.traceID()
+	s.openShare(c, a)
+}
+
+// openShare has the call count with its client: that of the connection, or, where a
+// trusted proxy has many on one connection, the one that it tells of.
+func (s *Settings) openShare(c *call.Call, a *arrival) {
+	switch {
+	case a.connection == nil:
+	case len(a.hops) > 0 && c.Peer != a.remote:
+		c.Memory.Open(s.Memory.Behind(c.Peer))
+	default:
+		c.Memory.Open(a.connection.Client, nil)
+	}
 }
 
 const schemeHTTP, schemeHTTPS = "http", "https"

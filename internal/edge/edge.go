@@ -13,6 +13,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
+	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
 
 // Table is all that the edges serve: the RPCs, and how HTTP shows them. It is
@@ -85,9 +86,13 @@ type Settings struct {
 	MaxMessage int64
 	// MaxHeaders bounds the number of header fields of a request.
 	MaxHeaders int
-	// Stall ends a request of which nothing comes, and an answer of which
-	// nothing is taken, for so long.
+	// Stall ends a request of which nothing comes for so long.
 	Stall time.Duration
+	// WriteTimeout ends an answer of which a client takes less than 64 KiB in this
+	// time.
+	WriteTimeout time.Duration
+	// Memory is what clients hold together.
+	Memory *memory.Process
 	// Proxies are the networks whose X-Forwarded-For, X-Forwarded-Host and
 	// X-Forwarded-Proto are believed.
 	Proxies []netip.Prefix

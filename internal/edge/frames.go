@@ -49,6 +49,9 @@ type frameReader struct {
 	buf   []byte
 	begin int // of what has not been handed out
 	eof   bool
+	// reserve has room for the longest value. It is called for one that is longer than
+	// unknownLength, before more of it is read.
+	reserve func() error
 }
 
 // next returns the next value, which is good until the following call, or
@@ -96,8 +99,16 @@ func (f *frameReader) bounded(end int) ([]byte, error) {
 func (f *frameReader) fill() error {
 	f.buf = append(f.buf[:0], f.buf[f.begin:]...)
 	f.begin = 0
-	if cap(f.buf)-len(f.buf) < minRead {
+	switch {
+	case cap(f.buf)-len(f.buf) < minRead:
+		if len(f.buf) >= unknownLength {
+			if err := f.reserve(); err != nil {
+				return err
+			}
+		}
 		f.buf = append(make([]byte, 0, 2*cap(f.buf)+minRead), f.buf...)
+	case cap(f.buf) > 2*unknownLength+minRead && len(f.buf) < minRead: // a long value has gone
+		f.buf = append(make([]byte, 0, unknownLength), f.buf...)
 	}
 	n, err := f.src.Read(f.buf[len(f.buf):cap(f.buf)])
 	f.buf = f.buf[:len(f.buf)+n]

@@ -3,7 +3,6 @@ package edge
 import (
 	"context"
 	"crypto/tls"
-	"io"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -13,6 +12,7 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
 
 // GRPC returns the handler of all methods of a grpc.Server:
@@ -34,12 +34,14 @@ func (e *native) serve(ss grpc.ServerStream) (err error) {
 	in, _ := metadata.FromIncomingContext(ss.Context())
 	name, _ := grpc.MethodFromServerStream(ss)
 	remote := remoteOf(ss.Context())
-	c := new(call.Call)
+	x := new(nativeExchange)
+	c, s := &x.call, &x.stream
 	l := e.beginNative(c, ss, in, remote)
 	table := Enter(e.Table)
 	defer table.Leave()
 	c.Table = table.Table
-	s := &nativeStream{ServerStream: ss, call: c, lineage: l}
+	s.ServerStream, s.call, s.lineage = ss, c, l
+	s.bound(e.Settings)
 	defer func() { c.Finish(err) }()
 	defer call.Rescue(&err)
 	err = e.carry(table, s, in, name, remote)
@@ -50,8 +52,9 @@ func (e *native) serve(ss grpc.ServerStream) (err error) {
 // beginNative is begin for a call that came through grpc-go.
 func (s *Settings) beginNative(c *call.Call, ss grpc.ServerStream, in metadata.MD, remote string) lineage {
 	l := lineageOf(in["traceparent"], in["tracestate"])
+	connection, _ := connectionOf(ss.Context())
 	s.begin(c, call.GRPC, l, &arrival{
-		remote: remote, tls: tlsOf(ss.Context()), host: first(in[":authority"]),
+		remote: remote, tls: tlsOf(ss.Context()), connection: connection, host: first(in[":authority"]),
 		userAgent: first(in["user-agent"]), requestID: first(in["x-request-id"]),
 		hops: in["x-forwarded-for"], hosts: in["x-forwarded-host"], protos: in["x-forwarded-proto"],
 	})
@@ -62,9 +65,13 @@ func (s *Settings) beginNative(c *call.Call, ss grpc.ServerStream, in metadata.M
 func (e *native) carry(table *Table, s *nativeStream, in metadata.MD, name, remote string) error {
 	ctx := call.With(s.lineage.remote(s.ServerStream.Context()), s.call)
 	m, err := e.admit(table, s.call, in, name)
+	if err == nil {
+		err = call.MemoryError(e.Memory.Admit())
+	}
 	if err != nil {
 		return table.Refuse(ctx, err)
 	}
+	s.in.release, s.out.stream = m.Stream.ClientStreams, m.Stream.ServerStreams
 	s.call.Method, s.call.Upstream = m.Name, m.Upstream
 	if s.version = table.VersionOf[name]; s.version != nil {
 		s.call.AddHeader(s.version.API.Header, s.version.Name)
@@ -125,11 +132,26 @@ func tlsOf(ctx context.Context) *tls.ConnectionState {
 	if !ok {
 		return nil
 	}
-	info, ok := p.AuthInfo.(credentials.TLSInfo)
+	auth := p.AuthInfo
+	if over, ok := auth.(interface{ Unwrap() credentials.AuthInfo }); ok {
+		auth = over.Unwrap()
+	}
+	info, ok := auth.(credentials.TLSInfo)
 	if !ok {
 		return nil
 	}
 	return &info.State
+}
+
+// connectionOf is the client's connection, as package server tells it: beside TLS's
+// state on the port of gRPC's own, in the context behind net/http.
+func connectionOf(ctx context.Context) (c *memory.Connection, queues bool) {
+	if p, ok := peer.FromContext(ctx); ok {
+		if known, ok := p.AuthInfo.(interface{ Connection() *memory.Connection }); ok {
+			return known.Connection(), true
+		}
+	}
+	return memory.From(ctx), false
 }
 
 func remoteOf(ctx context.Context) string {
@@ -137,6 +159,12 @@ func remoteOf(ctx context.Context) string {
 		return p.Addr.String()
 	}
 	return ""
+}
+
+// nativeExchange is all that one call needs, in one allocation.
+type nativeExchange struct {
+	call   call.Call
+	stream nativeStream
 }
 
 // nativeStream counts what passes and carries the outgoing metadata.
@@ -147,7 +175,19 @@ type nativeStream struct {
 	lineage lineage
 	version *Version // that the RPC belongs to; nil is none
 	said    bool     // the gateway's own headers went out
+	in      receiver
+	out     sender
 	arrival requestTimer
+}
+
+// bound has the stream hold no more for its client than it may.
+func (s *nativeStream) bound(e *Settings) {
+	ctx := s.ServerStream.Context()
+	s.in.frames, s.in.body, s.in.limit, s.out.timeout = framesOf(s.ServerStream), bodyOf(ctx), int(e.MaxMessage), e.WriteTimeout
+	s.in.body.claim()
+	if connection, queues := connectionOf(ctx); queues {
+		s.out.connection = connection
+	}
 }
 
 // SetHeader keeps the backend's headers.
@@ -180,6 +220,14 @@ func (s *nativeStream) own() metadata.MD {
 	return s.call.Header()
 }
 
+// sendOwn has the gateway's own headers go before the first message.
+func (s *nativeStream) sendOwn() error {
+	if md := s.own(); len(md) > 0 {
+		return s.ServerStream.SetHeader(md)
+	}
+	return nil
+}
+
 // finish has the gateway's own headers go into the trailer of an answer that had
 // no other place for them.
 func (s *nativeStream) finish() {
@@ -190,33 +238,38 @@ func (s *nativeStream) finish() {
 
 func (s *nativeStream) Context() context.Context { return s.ctx }
 
+// RecvMsg reads a message of the client's.
 func (s *nativeStream) RecvMsg(m any) error {
+	msg := m.(*call.Message) //nolint:forcetypeassert // call.Forward's promise
 	s.arrival.begin(s)
-	err := s.ServerStream.RecvMsg(m)
-	if err != nil && s.arrival.end() {
-		s.said = true // by endLate
-		return s.arrival.late()
+	if err := s.in.receive(s.ctx, &s.call.Memory, msg); err != nil {
+		if s.arrival.end() {
+			s.said = true // by endLate
+			return s.arrival.late()
+		}
+		return err
 	}
-	switch msg, ok := m.(*call.Message); {
-	case err == io.EOF:
-	case err != nil:
-		// grpc-go has sent this status by now. It is the client's mistake, or
-		// the client is gone.
-		return call.RefuseStatus(call.Client, call.StatusOf(err))
-	case ok:
-		s.call.In.Add(msg.Len())
-	}
-	return err
+	s.call.In.Add(msg.Len())
+	return nil
 }
 
+// SendMsg sends a message, and waits for a client that takes none.
 func (s *nativeStream) SendMsg(m any) error {
-	if msg, ok := m.(*call.Message); ok {
-		s.call.Out.Add(msg.Len())
+	msg := m.(*call.Message) //nolint:forcetypeassert // call.Forward's promise
+	s.call.Out.Add(msg.Len())
+	if err := s.sendOwn(); err != nil {
+		return err
 	}
-	if md := s.own(); len(md) > 0 {
-		if err := s.ServerStream.SetHeader(md); err != nil {
-			return err
-		}
+	var err error
+	if msg.Data, err = s.out.prepare(s.ctx, &s.call.Memory, msg.Data); err != nil {
+		return err
 	}
-	return s.ServerStream.SendMsg(m)
+	if err := s.ServerStream.SendMsg(msg); err != nil {
+		return err
+	}
+	if s.out.stream {
+		return nil
+	}
+	msg.Free() // what grpc-go has sent is needed no more
+	return s.out.finish(s.ctx, &s.call.Memory)
 }

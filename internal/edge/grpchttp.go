@@ -8,6 +8,9 @@ import (
 // serveGRPC serves gRPC behind net/http.
 func (s *Settings) serveGRPC(grpc http.Handler, w http.ResponseWriter, r *http.Request) {
 	t := &grpcWriter{ResponseWriter: w, settings: s}
+	body := newDemandedBody(r.Body)
+	r = r.WithContext(withBody(r.Context(), body))
+	r.Body = body
 	grpc.ServeHTTP(t, r)
 	t.end()
 	s.boundWriting(w) // net/http writes the rest
@@ -22,6 +25,7 @@ type grpcWriter struct {
 	settings *Settings
 	begun    bool
 	bound    bool // in writing, until the next Flush
+	written  int  // since the client had time for more
 }
 
 func (w *grpcWriter) WriteHeader(code int) {
@@ -31,8 +35,8 @@ func (w *grpcWriter) WriteHeader(code int) {
 
 func (w *grpcWriter) Write(p []byte) (int, error) {
 	w.begin()
-	if !w.bound {
-		w.bound = true
+	if w.written += len(p); !w.bound || w.written > chunk {
+		w.bound, w.written = true, 0
 		w.settings.boundWriting(w.ResponseWriter)
 	}
 	return w.ResponseWriter.Write(p)

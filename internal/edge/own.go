@@ -35,7 +35,7 @@ func (s *Settings) serveOwn(ss grpc.ServerStream, name string, serve func(grpc.S
 type ownStream struct{ nativeStream }
 
 func (s *ownStream) RecvMsg(m any) error {
-	err := s.nativeStream.RecvMsg(m)
+	err := s.ServerStream.RecvMsg(m)
 	if msg, ok := m.(proto.Message); ok && err == nil {
 		s.call.In.Add(proto.Size(msg))
 	}
@@ -46,5 +46,8 @@ func (s *ownStream) SendMsg(m any) error {
 	if msg, ok := m.(proto.Message); ok {
 		s.call.Out.Add(proto.Size(msg))
 	}
-	return s.nativeStream.SendMsg(m)
+	if err := s.sendOwn(); err != nil {
+		return err
+	}
+	return s.ServerStream.SendMsg(m)
 }

@@ -10,17 +10,22 @@ import (
 // and one of HTTP/1 may send requests without end and read no answer. What
 // net/http writes after the handler has returned is bound as well.
 func (s *Settings) boundWriting(w http.ResponseWriter) {
-	if s.Stall > 0 {
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.Stall)) // not every writer can
+	if s.WriteTimeout > 0 {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.WriteTimeout)) // not every writer can
 	}
 }
 
 // liftWriting ends what boundWriting began. A stream needs it after each
 // message: over HTTP/2 the time would end it though nothing is left to write.
 func (s *Settings) liftWriting(w http.ResponseWriter) {
-	if s.Stall > 0 {
+	if s.WriteTimeout > 0 {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	}
+}
+
+// endWriting has what is written at that time fail.
+func (s *Settings) endWriting(w http.ResponseWriter) func() {
+	return func() { _ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) }
 }
 
 // endAfterFraming ends the connection after a request whose end two parties may
@@ -40,7 +45,7 @@ func endAfterFraming(w http.ResponseWriter, r *http.Request) {
 // wait for it without end. That is half of the time, so that the answer, whose
 // time runs already, has the other half.
 func (s *Settings) boundUnread(w http.ResponseWriter, r *http.Request) {
-	if s.Stall > 0 && r.ContentLength != 0 {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.Stall / 2)) // not every writer can
+	if s.WriteTimeout > 0 && r.ContentLength != 0 {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.WriteTimeout / 2)) // not every writer can
 	}
 }

@@ -111,6 +111,9 @@ func (e *rest) admit(s *restStream, m *match) error {
 	if err := e.checkShape(r); err != nil {
 		return err
 	}
+	if err := e.Memory.Admit(); err != nil {
+		return call.MemoryError(err)
+	}
 	if err := s.routeTo(m); err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/memory"
 	"github.com/gatehouse-dev/gatehouse/internal/transcode"
 )
 
@@ -32,12 +33,14 @@ type restStream struct {
 	vars     []string
 
 	received bool   // the one request has been read
+	reserved int64  // of the call's memory, for the request
 	asked    bool   // a request was good and went on
 	upload   pieces // of a stream of requests
 
 	uploading sync.Mutex  // held while a goroutine reads the body
 	over      atomic.Bool // no further read may begin
 
+	taking    memory.Taking // of an answer
 	header    metadata.MD
 	trailer   metadata.MD
 	committed bool // the status line is out
@@ -101,8 +104,11 @@ func (s *restStream) RecvMsg(m any) error {
 	if err != nil {
 		return err
 	}
-	defer putScratch(body)
-	return s.translate(m.(*call.Message), *body) //nolint:forcetypeassert // call.Forward's promise
+	msg := m.(*call.Message) //nolint:forcetypeassert // call.Forward's promise
+	err = s.translate(msg, *body)
+	putScratch(body)
+	s.freeBody(msg.Len())
+	return err
 }
 
 // recvNoBody takes a request of a binding without body. One byte of it is
@@ -159,36 +165,52 @@ const wireRoom = 256
 // SendMsg makes JSON of an answer and writes it.
 func (s *restStream) SendMsg(m any) error {
 	msg := m.(*call.Message) //nolint:forcetypeassert // call.Forward's promise
-	wire := msg.Data.MaterializeToBuffer(mem.DefaultBufferPool())
-	defer wire.Free()
-	out := getScratch(len(wire.ReadOnlyData()) * 2)
-	defer putScratch(out)
+	out, held, err := s.roomFor(msg.Len())
+	if err != nil {
+		return err
+	}
+	defer func() { s.freeScratch(out, held) }()
 	stream := s.route.Method.Stream.ServerStreams
 	wrap := stream && s.table.WrapStreams
 	if wrap {
 		*out = append(*out, `{"result":`...)
 	}
 	begin := len(*out)
-	b, contentType, raw, err := s.route.View.AppendResponse(*out, wire.ReadOnlyData(), s)
-	if isOver(err) {
+	contentType, raw, err := s.appendAnswer(out, msg)
+	if err != nil {
 		return err
 	}
-	if err != nil {
-		return call.Refuse(call.Upstream, codes.Internal,
-			"upstream %q gave an answer that is not valid: %v", s.call.ServedBy(), err)
-	}
-	*out = b
+	held = s.account(held, cap(*out))
 	if !stream {
-		return s.writeWhole(b, contentType)
+		return s.writeWhole(*out, contentType)
 	}
 	if raw {
-		return s.writePart(b[begin:], contentType)
+		return s.writePart((*out)[begin:], contentType)
 	}
 	if wrap {
 		*out = append(*out, '}')
 	}
 	*out = append(*out, '\n')
 	return s.writePart(*out, s.streamType())
+}
+
+// appendAnswer appends what HTTP shows of an answer. Of the only answer the wire
+// bytes are given up then: the client may take long to read what they became.
+func (s *restStream) appendAnswer(out *[]byte, msg *call.Message) (contentType string, raw bool, err error) {
+	wire := msg.Data.MaterializeToBuffer(mem.DefaultBufferPool())
+	defer wire.Free()
+	if !s.route.Method.Stream.ServerStreams {
+		msg.Free()
+	}
+	*out, contentType, raw, err = s.route.View.AppendResponse(*out, wire.ReadOnlyData(), s)
+	if isOver(err) {
+		return "", false, err
+	}
+	if err != nil {
+		return "", false, call.Refuse(call.Upstream, codes.Internal,
+			"upstream %q gave an answer that is not valid: %v", s.call.ServedBy(), err)
+	}
+	return contentType, raw, nil
 }
 
 // streamType is the media type of a stream that does not say its own.
@@ -234,6 +256,21 @@ func (s *restStream) writePart(b []byte, contentType string) error {
 
 func (s *restStream) write(b []byte) error {
 	s.call.Out.Add(len(b))
+	if len(b) > chunk {
+		s.taking.Begin(&s.call.Memory, s.settings.endWriting(s.w))
+		defer s.taking.Done()
+	}
+	for len(b) > chunk {
+		if err := s.writeChunk(b[:chunk]); err != nil {
+			return err
+		}
+		b = b[chunk:]
+		s.settings.boundWriting(s.w)
+	}
+	return s.writeChunk(b)
+}
+
+func (s *restStream) writeChunk(b []byte) error {
 	if _, err := s.w.Write(b); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
 		return s.gone(err)
 	}

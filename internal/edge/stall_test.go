@@ -18,7 +18,7 @@ import (
 
 // impatient ends what stalls soon.
 func impatient(c *configv1.Config) {
-	c.Limits = &configv1.Limits{StreamIdleTimeout: durationpb.New(100 * time.Millisecond)}
+	c.Limits = &configv1.Limits{StreamIdleTimeout: durationpb.New(100 * time.Millisecond), WriteTimeout: durationpb.New(100 * time.Millisecond)}
 }
 
 // TestStalledRequest announces a body and keeps it back.
@@ -45,7 +45,7 @@ func TestStalledRequest(t *testing.T) {
 func TestStalledRefusal(t *testing.T) {
 	t.Parallel()
 	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, nil), func(c *configv1.Config) {
-		c.Limits = &configv1.Limits{StreamIdleTimeout: durationpb.New(2 * time.Second)} // half of it is for the answer, on a busy machine too
+		c.Limits = &configv1.Limits{WriteTimeout: durationpb.New(2 * time.Second)} // half of it is for the answer, on a busy machine too
 	}))
 	for _, tc := range []struct{ name, request, want string }{
 		{"unknown path", "POST /nothing HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n", "HTTP/1.1 404 "},

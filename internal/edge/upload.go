@@ -1,10 +1,12 @@
 package edge
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -38,10 +40,101 @@ func putScratch(b *[]byte) {
 // receiveBody reads the one request's body. A client that stalls is not waited
 // for.
 func (s *restStream) receiveBody() (*[]byte, error) {
+	if n := s.r.ContentLength; n > 0 {
+		if err := s.reserveBody(n); err != nil {
+			return nil, err
+		}
+	}
 	done := s.boundReading()
-	body, err := readBody(s.r, s.settings.MaxBody)
+	body, err := s.readBody()
 	done(err)
-	return body, err
+	if err != nil {
+		return nil, err
+	}
+	if err := s.reserveBody(int64(len(*body))); err != nil {
+		putScratch(body)
+		return nil, err
+	}
+	return body, nil
+}
+
+// unknownLength is how much of a body without a length is read before there must be
+// room for the longest. Nothing is reserved until then: two calls that each had a
+// part of the room would wait for each other.
+const unknownLength = 64 << 10
+
+// reserveBody has room for a body of n bytes and the message that it becomes.
+func (s *restStream) reserveBody(n int64) error {
+	room := n + s.translated(n) - s.reserved
+	if room <= 0 {
+		return nil
+	}
+	ctx := s.ctx
+	if limit := s.route.Method.RequestWithin; limit > 0 && !s.call.Memory.HasRoom(room) { // it is going to wait
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	if err := s.call.Memory.Reserve(ctx, room); err != nil {
+		return call.MemoryError(err)
+	}
+	s.reserved += room
+	return nil
+}
+
+// wireMost is how many bytes of a message one byte of JSON can become: a zero in a
+// Struct becomes eleven.
+const wireMost = 11
+
+// translated is how many bytes a body of n bytes becomes at most.
+func (s *restStream) translated(n int64) int64 {
+	switch limit := s.settings.MaxMessage; {
+	case s.route.RawBody:
+		return n
+	case limit > 0:
+		return min(limit, n*wireMost)
+	default:
+		return n * wireMost
+	}
+}
+
+// freeBody gives up what a body took that has become a message of n wire bytes,
+// which is held to the end of the call.
+func (s *restStream) freeBody(n int) {
+	s.call.Memory.Hold(int64(n) - s.reserved) // where a short body has become a long message
+	s.call.Memory.Release(s.reserved - int64(n))
+	s.reserved = int64(n)
+}
+
+// roomFor has a buffer for what an answer of n wire bytes becomes.
+func (s *restStream) roomFor(n int) (out *[]byte, held int64, err error) {
+	room := 2 * n
+	if n > largeAnswer {
+		room = n + n/4
+	}
+	held = int64(room)
+	if err := s.call.Memory.ReserveAnswer(s.ctx, held); err != nil {
+		return nil, 0, call.MemoryError(err)
+	}
+	return getScratch(room), held, nil
+}
+
+// largeAnswer is the size of answers that get less room at first: those that are
+// mostly text do not grow by much.
+const largeAnswer = 1 << 20
+
+// account notes that a buffer has grown to n bytes.
+func (s *restStream) account(held int64, n int) int64 {
+	if n := int64(n); n > held {
+		s.call.Memory.Hold(n - held)
+		return n
+	}
+	return held
+}
+
+func (s *restStream) freeScratch(out *[]byte, held int64) {
+	putScratch(out)
+	s.call.Memory.Release(held)
 }
 
 // boundReading sets a time by which the body must have come: within the client's
@@ -68,7 +161,8 @@ func (s *restStream) boundReading() func(error) {
 
 // readBody reads a body of at most limit bytes. The buffer grows with what has
 // come, not with what was announced.
-func readBody(r *http.Request, limit int64) (*[]byte, error) {
+func (s *restStream) readBody() (*[]byte, error) {
+	r, limit := s.r, s.settings.MaxBody
 	room := int64(minRead)
 	if r.ContentLength >= 0 {
 		room = min(r.ContentLength+1, trustedLength) // one more, to see the end
@@ -83,6 +177,11 @@ func readBody(r *http.Request, limit int64) (*[]byte, error) {
 		if int64(len(*buf)) > limit {
 			putScratch(buf)
 			return nil, tooLarge(limit)
+		}
+		if err == nil && len(*buf) >= unknownLength && r.ContentLength < 0 && s.reserved == 0 {
+			if err = s.reserveBody(limit); err == nil { // all the room that it may need
+				*buf = slices.Grow(*buf, int(limit)+1-len(*buf))
+			}
 		}
 		if err == io.EOF {
 			return buf, nil
@@ -101,6 +200,9 @@ const (
 
 // brokenBody says that the body did not arrive whole.
 func brokenBody(err error) error {
+	if _, ok := errors.AsType[*call.Error](err); ok {
+		return err
+	}
 	if tooBig, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge(tooBig.Limit)
 	}
@@ -126,15 +228,25 @@ func (s *restStream) recvPiece(m *call.Message) error {
 	if s.over.Load() { // asked last: endUpload sets a time that must not be lifted
 		return call.Refuse(call.Client, codes.Canceled, "the call is over")
 	}
+	s.freeBody(0) // of the last message, which has gone up
 	piece, err := s.upload.next()
 	if err != nil {
 		return err
 	}
+	return s.translatePiece(m, piece)
+}
+
+// translatePiece is translate for a message of many.
+func (s *restStream) translatePiece(m *call.Message, piece []byte) error {
+	if err := s.reserveBody(int64(len(piece))); err != nil {
+		return err
+	}
+	defer func() { s.freeBody(m.Len()) }()
 	return s.translate(m, piece)
 }
 
 func (s *restStream) beginUpload() {
-	s.upload = &frameReader{src: s.r.Body, limit: int(s.settings.MaxBody)}
+	s.upload = &frameReader{src: s.r.Body, limit: int(s.settings.MaxBody), reserve: func() error { return s.reserveBody(s.settings.MaxBody) }}
 	if s.route.RawBody {
 		s.upload = &rawReader{src: s.r.Body, most: s.rawMost()}
 	}

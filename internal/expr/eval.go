@@ -128,7 +128,7 @@ func (p *Program) eval(ctx context.Context, key bool) (ref.Val, error) {
 		vars.call = new(call.Call)
 	}
 	if p.NeedsRequest() { // here, so that a bad request is told as what it is
-		if vars.request, vars.err = vars.call.Decoded(p.env); vars.err != nil {
+		if vars.request, vars.err = vars.call.Decoded(ctx, p.env); vars.err != nil {
 			return nil, vars.err
 		}
 	}

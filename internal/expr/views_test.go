@@ -2,7 +2,6 @@ package expr_test
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +25,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/calltest"
 	"github.com/gatehouse-dev/gatehouse/internal/expr"
+	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
 
 // ask is an RPC whose request has a field of each form that CEL shows in its own way.
@@ -257,28 +257,27 @@ func TestALoopEndsWithTheCall(t *testing.T) {
 func TestAViewIsReservedBeforeItIsMade(t *testing.T) {
 	method := ask(t)
 	wire := strings.Repeat("\x5a\x00", 1_000)
-	full := errors.New("full")
 	for _, tc := range []struct {
 		name string
-		most int
-		want error
-	}{{"enough", 40*len(wire) + 64<<10, nil}, {"not even the bytes", len(wire) - 1, full}, {"not what is made of them", len(wire) + 100, full}} {
+		most int // of the process
+		want codes.Code
+	}{{"enough", 2 * (40*len(wire) + 64<<10), codes.OK}, {"not even the bytes", len(wire) / 2, codes.Unavailable}, {"not what is made of them", len(wire) + 100, codes.Unavailable}} {
 		t.Run(tc.name, func(t *testing.T) {
-			held := 0
+			process := memory.New(memory.Limits{Process: int64(tc.most)})
+			var c *call.Call
 			in := func(ctx context.Context) context.Context {
-				call.From(ctx).HoldBy(func(bytes int) error {
-					if held += bytes; held > tc.most {
-						return full
-					}
-					return nil
-				})
+				c = call.From(ctx)
+				c.Memory.Open(process.NewClient(), nil)
 				return ctx
 			}
-			if got, err := evaluate(t, method, `request.items.size() == 1000`, wire, in); !errors.Is(err, tc.want) || got != (tc.want == nil) {
+			if got, err := evaluate(t, method, `request.items.size() == 1000`, wire, in); call.CodeOf(err) != tc.want || got != (tc.want == codes.OK) {
 				t.Errorf("%v, %v, want %v", got, err, tc.want)
 			}
-			if tc.want == nil && held < len(wire) {
+			if held := c.Memory.Held(); tc.want == codes.OK && held < int64(len(wire)) {
 				t.Errorf("%d bytes held, less than those of the message", held)
+			}
+			if c.Finish(nil); process.Held() != 0 {
+				t.Errorf("%d bytes held after the call", process.Held())
 			}
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/logging"
+	"github.com/gatehouse-dev/gatehouse/internal/memory"
 	"github.com/gatehouse-dev/gatehouse/internal/server"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
@@ -64,6 +66,7 @@ type Gateway struct {
 	current    edge.Current
 	listeners  [3]server.Listener // HTTP, gRPC, admin
 	sockets    server.Sockets     // nil: none
+	memory     *memory.Process    // what clients hold
 	openAPI    []byte             // where the configuration names no file
 	lines      *logging.Log       // nil: written by Options.Log
 	reload     reload
@@ -116,7 +119,8 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g := &Gateway{version: o.Version, registry: prometheus.NewRegistry(), openAPI: o.OpenAPI, sockets: o.Sockets, retired: map[*lease]bool{}}
 	g.collectors = &collectors{Registerer: g.registry}
 	g.dropped, g.unreadable, g.refused = newDroppedHeaders(), newUnreadableRequests(), newRefusedConnections()
-	g.registry.MustRegister(g.dropped.total, g.unreadable.total, g.refused, promcollectors.NewGoCollector(), promcollectors.NewProcessCollector(promcollectors.ProcessCollectorOpts{}), upstreamMetrics{g})
+	g.memory = newMemory(o.Config.Config.GetLimits())
+	g.registry.MustRegister(g.dropped.total, g.unreadable.total, g.refused, memoryMetrics{g.memory}, promcollectors.NewGoCollector(), promcollectors.NewProcessCollector(promcollectors.ProcessCollectorOpts{}), upstreamMetrics{g})
 	var err error
 	if g.parts, g.lines, err = newParts(o, g.registry); err != nil {
 		return nil, err
@@ -143,6 +147,7 @@ func (g *Gateway) begin(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	_, err = g.attempt(ctx, AtStart, func() (*config.File, error) { return o.Config, nil })
+	debug.FreeOSMemory() // building leaves much garbage, by which the collector would measure
 	return err
 }
 

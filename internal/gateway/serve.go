@@ -25,7 +25,7 @@ func (g *Gateway) ListenOn(sockets server.Sockets) (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings.Dropped = g.dropped.count
+	settings.Dropped, settings.Memory = g.dropped.count, g.memory
 	health := newGRPCHealth()
 	own := health.rpcs()
 	if !g.Config().Config.GetReflection().GetDisabled() {
@@ -38,12 +38,13 @@ func (g *Gateway) ListenOn(sockets server.Sockets) (*server.Server, error) {
 			Timeout: g.Config().Config.GetDrain().GetTimeout().AsDuration(),
 		},
 		Log: g.parts.log, Unreadable: g.unreadable.count,
+		Memory:  g.memory,
 		NewGRPC: func(opts ...grpc.ServerOption) *grpc.Server { return g.newGRPC(settings, own, opts) },
 		Refused: func(listener string) { g.refused.WithLabelValues(listener).Inc() },
 		OnStop:  g.stopWaiting, OnDrain: health.drain, OnDrained: g.FlushLog, Sockets: sockets,
 		NewHTTP: edge.Handler(settings),
 		Admin: &server.Admin{
-			Metrics: g.registry, Health: g.health,
+			Metrics: g.registry, Health: g.health, Full: g.memory.Full,
 			Routes: func() any { return g.Routes() }, Breakers: func() any { return g.Breakers() },
 			OpenAPI: func() []byte { return g.served().openAPI },
 			Config:  func() any { return g.Status() }, Contract: g.Contract,

@@ -163,13 +163,14 @@ func (b *builder) errors() (*edge.Errors, error) {
 func settings(tables *edge.Current, conf *configv1.Config) (*edge.Settings, error) {
 	limits := conf.GetLimits()
 	s := &edge.Settings{
-		Table:      tables,
-		MaxBody:    limits.GetMaxBodyBytes(),
-		MaxMessage: limits.GetMaxMessageBytes(),
-		MaxHeaders: int(limits.GetMaxHeaders()),
-		Stall:      limits.GetStreamIdleTimeout().AsDuration(),
-		Hosts:      call.ParseHosts(conf.GetListeners().GetHttp().GetHosts()),
-		RequestID:  newRequestID,
+		Table:        tables,
+		MaxBody:      limits.GetMaxBodyBytes(),
+		MaxMessage:   limits.GetMaxMessageBytes(),
+		MaxHeaders:   int(limits.GetMaxHeaders()),
+		Stall:        limits.GetStreamIdleTimeout().AsDuration(),
+		WriteTimeout: limits.GetWriteTimeout().AsDuration(),
+		Hosts:        call.ParseHosts(conf.GetListeners().GetHttp().GetHosts()),
+		RequestID:    newRequestID,
 	}
 	for _, cidr := range conf.GetListeners().GetHttp().GetTrustedProxies() {
 		p, err := config.ParseNetwork(cidr)

@@ -36,6 +36,7 @@ type Health struct {
 type Admin struct {
 	Metrics  prometheus.Gatherer
 	Health   func() []Health
+	Full     func() bool   // new calls are refused, since clients hold too much; nil: never
 	Routes   func() any    // what `gatehouse routes --output json` prints
 	Breakers func() any    // the state of circuit breakers
 	OpenAPI  func() []byte // nil: none
@@ -81,20 +82,21 @@ func (a *Admin) Handler(ready func() bool) http.Handler {
 	return a.guarded(mux)
 }
 
-// readyz is 200 if new calls are welcome and every upstream that is needed is
-// there, else 503. The body tells which are not: those that are missing make the
-// gateway unready, those that it does without do not. Nor do those that are silent:
-// other gateways would call the same replicas, and only a call can tell that one
-// answers again.
+// readyz is 200 if new calls are welcome, there is memory for them, and every
+// upstream that is needed is there, else 503. The body tells which are not: those
+// that are missing make the gateway unready, those that it does without do not. Nor
+// do those that are silent: other gateways would call the same replicas, and only a
+// call can tell that one answers again.
 func (a *Admin) readyz(w http.ResponseWriter, welcome bool) {
 	answer := struct {
 		Ready     bool     `json:"ready"`
 		Draining  bool     `json:"draining,omitempty"`
+		Full      bool     `json:"short_of_memory,omitempty"`
 		Missing   []string `json:"missing,omitempty"`
 		Without   []string `json:"without,omitempty"`
 		Silent    []string `json:"silent,omitempty"`
 		Upstreams []Health `json:"upstreams"`
-	}{Draining: !welcome, Upstreams: a.Health()}
+	}{Draining: !welcome, Full: a.Full != nil && a.Full(), Upstreams: a.Health()}
 	for _, h := range answer.Upstreams {
 		if h.SilentSince != nil {
 			answer.Silent = append(answer.Silent, h.Upstream)
@@ -107,7 +109,7 @@ func (a *Admin) readyz(w http.ResponseWriter, welcome bool) {
 			answer.Without = append(answer.Without, h.Upstream)
 		}
 	}
-	answer.Ready = welcome && len(answer.Missing) == 0
+	answer.Ready = welcome && !answer.Full && len(answer.Missing) == 0
 	status := http.StatusOK
 	if !answer.Ready {
 		status = http.StatusServiceUnavailable

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
 
 // stage is how far a connection is.
@@ -24,18 +26,25 @@ const (
 )
 
 // conns counts the connections of one listener by stage.
-type conns struct{ at [stages]atomic.Int64 }
+type conns struct {
+	at     [stages]atomic.Int64
+	memory *memory.Process
+}
 
 func (t *conns) add(c *net.TCPConn) *conn {
 	t.at[fresh].Add(1)
-	return &conn{TCPConn: c, all: t}
+	known := &conn{TCPConn: c, all: t}
+	known.memory.Client = t.memory.NewClient()
+	known.memory.End = func() { _ = c.Close() } // it is of no use any more
+	return known
 }
 
 // conn is a connection that knows its stage. It is the net.TCPConn in all else.
 type conn struct {
 	*net.TCPConn
-	all   *conns
-	stage atomic.Int32
+	all    *conns
+	stage  atomic.Int32
+	memory memory.Connection
 
 	unread atomic.Bool            // something came that no handler has seen
 	said   atomic.Pointer[string] // what net/http itself answered to it
@@ -77,7 +86,7 @@ type connKey struct{}
 // withConn hands the connection to the requests on it.
 func withConn(ctx context.Context, c net.Conn) context.Context {
 	if known := unwrap(c); known != nil {
-		return context.WithValue(ctx, connKey{}, known)
+		return memory.With(context.WithValue(ctx, connKey{}, known), &known.memory)
 	}
 	return ctx
 }

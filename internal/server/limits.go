@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 )
 
@@ -44,7 +45,7 @@ func (s *Server) httpServer(l Listener, h http.Handler) *http.Server {
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          int(o.Limits.Streams),
 			MaxReadFrameSize:              frameBytes,
-			MaxReceiveBufferPerConnection: connWindow,
+			MaxReceiveBufferPerConnection: connWindow + int(o.Limits.Streams)*streamWindow,
 			MaxReceiveBufferPerStream:     streamWindow,
 		},
 		// A handshake that failed is not the operator's trouble.
@@ -75,8 +76,9 @@ func grpcOptions(o *Options) []grpc.ServerOption {
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingMin, PermitWithoutStream: true}),
 	)
+	creds := insecure.NewCredentials()
 	if o.GRPC.TLS != nil {
-		opts = append(opts, grpc.Creds(credentials.NewTLS(o.GRPC.TLS)))
+		creds = credentials.NewTLS(o.GRPC.TLS)
 	}
-	return opts
+	return append(opts, grpc.Creds(knowing{creds}))
 }

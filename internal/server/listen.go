@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync/atomic"
 	"syscall"
+
+	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
 
 // Sockets are listeners that were opened by somebody else.
@@ -30,6 +32,9 @@ type listener struct {
 // Listen opens all listeners, or none: an address that is taken is an error
 // that names the flag which changes it.
 func Listen(o Options) (*Server, error) {
+	if o.Memory == nil {
+		o.Memory = new(memory.Process)
+	}
 	s := &Server{options: o, open: map[string]*listener{}}
 	if err := s.listen(); err != nil {
 		s.closeListeners()
@@ -52,7 +57,7 @@ func (s *Server) listen() error {
 		if !ok {
 			return errors.Join(fmt.Errorf("%s listener: is on %s: want TCP", l.Name, open.Addr()), open.Close())
 		}
-		s.open[l.Name] = &listener{TCPListener: tcp, room: newRoom(l.Name, &s.options), ended: make(chan struct{})}
+		s.open[l.Name] = &listener{TCPListener: tcp, room: newRoom(l.Name, &s.options), ended: make(chan struct{}), conns: conns{memory: s.options.Memory}}
 	}
 	if s.options.Sockets == nil {
 		return nil

@@ -24,7 +24,7 @@ func TestReadyWhileSilent(t *testing.T) {
 		}
 	}}
 	w := httptest.NewRecorder()
-	admin.Handler(func() bool { return true }).ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil))
+	admin.Handler(func() bool { return true }).ServeHTTP(w, httptest.NewRequest("GET", "http://localhost/readyz", nil))
 	var got struct {
 		Ready     bool
 		Silent    []string

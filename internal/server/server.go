@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+
+	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
 
 // Listener is one address to listen on. A zero Address means not to.
@@ -52,6 +54,8 @@ type Options struct {
 	NewHTTP func(grpc http.Handler) http.Handler
 	// Admin is what the admin listener shows.
 	Admin *Admin
+	// Memory accounts for what connections hold; nil bounds nothing.
+	Memory *memory.Process
 	// Sockets gives listeners that are open already; nil has none.
 	Sockets Sockets
 	// Unreadable, if set, counts a request that no handler saw: net/http refused it

@@ -55,6 +55,7 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 	reach := call.ReachOf(opts)
 	reach.Begin()
 	x := &exchange{Context: ctx, conn: c, method: method}
+	x.ask()
 	err := x.invoke(args, reply, opts)
 	switch {
 	case err == nil:
@@ -74,9 +75,9 @@ func (x *exchange) invoke(args, reply any, opts []grpc.CallOption) error {
 	if err := up.SendMsg(args); err != nil {
 		return x.end(up, err)
 	}
-	if err := x.receiveOne(up, reply); err != nil {
+	if err := x.receiveWithRoom(up, reply); err != nil {
 		told := x.end(up, err)
-		if err == errMany || err == errFormat { // grpc-go still waits for the end of the stream
+		if err == errMany || err == errFormat || isOwn(err) { // grpc-go still waits for the end of the stream
 			_ = up.SendMsg(nil) // one more than there may be: this ends it
 		}
 		return told
@@ -122,6 +123,9 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	}
 	ctx, end := c.age.begin(ctx)
 	x := &exchange{Context: ctx, conn: c}
+	if !desc.ServerStreams {
+		x.ask()
+	}
 	shape := &oneRequest
 	var requests *call.Shape
 	if desc.ClientStreams {
@@ -152,6 +156,7 @@ type clientStream struct {
 	// there is one request or the shape is not known.
 	requests *call.Shape
 	one      bool // there is one answer, and it ends the stream
+	sizes    sizes
 }
 
 // SendMsg sends a request, and notes first whether a backend can read it.
@@ -163,12 +168,12 @@ func (s *clientStream) SendMsg(m any) error {
 func (s *clientStream) RecvMsg(m any) error {
 	if s.one {
 		defer s.end()
-		if err := s.exchange.receiveOne(s.ClientStream, m); err != nil {
+		if err := s.exchange.receiveWithRoom(s.ClientStream, m); err != nil {
 			return s.exchange.ended(s.ClientStream, err)
 		}
 		return nil
 	}
-	err := s.exchange.receive(s.ClientStream, m)
+	err := s.exchange.receiveMany(s.ClientStream, &s.sizes, m)
 	if err == nil {
 		return nil
 	}

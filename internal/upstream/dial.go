@@ -23,7 +23,7 @@ const maxRetryDelay = 2 * time.Second
 // waits here for a client that is slow to read, and let one stream have 80 MB a
 // second over a round trip of 12 ms.
 const (
-	streamWindow = 1 << 20
+	streamWindow = 64 << 10
 	connWindow   = 4 << 20
 )
 

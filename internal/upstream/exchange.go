@@ -23,6 +23,8 @@ type exchange struct {
 	// sentUnreadable tells that a request was found to be one that no backend can read.
 	sentUnreadable atomic.Bool
 
+	answers chan struct{} // told when an answer has begun to come; nil if nobody waits for it
+
 	began atomic.Int64 // when the request's headers went out, else when the attempt began; nanoseconds of the Unix epoch
 }
 
@@ -97,6 +99,7 @@ func (observer) HandleRPC(ctx context.Context, s stats.RPCStats) {
 	case *stats.InHeader:
 		x.conn.quiet.heard()
 		x.note(headersCame)
+		x.beginning()
 		if !isProto(s.Header["content-type"]) {
 			x.note(foreign)
 		}
@@ -105,6 +108,9 @@ func (observer) HandleRPC(ctx context.Context, s stats.RPCStats) {
 	case *stats.InTrailer:
 		x.conn.quiet.heard()
 		x.note(trailersCame)
+		x.beginning()
+	case *stats.End:
+		x.beginning()
 	}
 }
 

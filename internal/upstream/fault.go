@@ -27,6 +27,8 @@ var (
 // the call.
 func (x *exchange) end(up grpc.ClientStream, err error) error {
 	switch {
+	case isOwn(err): // there was no room for the answer
+		return err
 	case x.answered(err) && saidSo(up, err):
 		return x.said(err)
 	case !x.has(sent):
@@ -44,6 +46,12 @@ func (x *exchange) end(up grpc.ClientStream, err error) error {
 	default:
 		return x.broken(err)
 	}
+}
+
+// isOwn reports whether the gateway itself refused the call.
+func isOwn(err error) bool {
+	_, ok := errors.AsType[*call.Error](err)
+	return ok
 }
 
 // outcome is what the end of an attempt says of the replica that had it.

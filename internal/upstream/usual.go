@@ -10,7 +10,11 @@ import (
 // usual is how long good answers of a unary RPC take at most, as a rule, in
 // nanoseconds: it jumps to the longest and comes down by a small part for each
 // that is shorter. It is 0 until there is one.
-type usual struct{ nanoseconds atomic.Int64 }
+type usual struct {
+	nanoseconds atomic.Int64
+	// gap is how long answers come behind their headers on average, in nanoseconds.
+	gap atomic.Int64
+}
 
 // slowness is how many shorter answers in a row take usual down to about a third.
 const slowness = 256

@@ -18,7 +18,7 @@ var tight = []string{"GOGC=25"}
 // for, with [tight]: Go lets the heap grow by a quarter until it collects, and the
 // process takes some for itself: stacks, the buffers of transports, what was read
 // and not collected yet.
-func holding(bytes int64) int64 { return bytes*5/4 + 16*hostile.MiB }
+func holding(bytes int64) int64 { return bytes*5/4 + 32*hostile.MiB }
 
 const connectionLimit = 16 * hostile.MiB
 

@@ -21,9 +21,6 @@ func uploadAttacks() []hostile.Attack {
 		all = append(all, uploads(door))
 	}
 	all = append(all, tinyFrames(hostile.Native), tinyFrames(hostile.GRPC))
-	for i := range all {
-		all[i].Known = "what a connection uploads is not bounded yet"
-	}
 	return append(all, tinyFrames(hostile.REST2), endless(hostile.Native), endless(hostile.GRPC))
 }
 

@@ -1,0 +1,197 @@
+package edge
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/memory"
+)
+
+// frames are the messages of a call as grpc-go's transport has them. grpc-go reads
+// a message whole and decompresses it before anybody learns its size, and a hundred
+// calls may do so at once. These methods of its transport's streams read the size
+// first. They are exported, but of an internal type.
+type frames interface {
+	ReadMessageHeader(header []byte) error
+	Read(n int) (mem.BufferSlice, error)
+	RecvCompress() string
+}
+
+// framesOf are the messages that come on ss, nil if grpc-go has changed.
+func framesOf(ss grpc.ServerStream) frames {
+	f, _ := grpc.ServerTransportStreamFromContext(ss.Context()).(frames)
+	return f
+}
+
+const (
+	frameHeader = 5 // a flag and four bytes of length (gRPC over HTTP/2, "Length-Prefixed-Message")
+	// gzipMost is how many times its size a message can grow at most (RFC 1951).
+	gzipMost = 1032
+)
+
+// receiver reads the messages of one call, and has room for each before it reads it.
+type receiver struct {
+	frames  frames
+	body    *demandedBody // behind net/http; else nil
+	limit   int           // of one message, in bytes
+	header  [frameHeader]byte
+	release bool // messages are given up one by one: the requests are a stream
+}
+
+// receive reads the next message.
+func (r *receiver) receive(ctx context.Context, share *memory.Share, m *call.Message) error {
+	r.body.demand(frameHeader)
+	if err := r.frames.ReadMessageHeader(r.header[:]); err != nil {
+		return received(err)
+	}
+	n := int(binary.BigEndian.Uint32(r.header[1:]))
+	if n > r.limit {
+		return r.tooLarge(n)
+	}
+	compressor, err := r.compressor()
+	if err != nil {
+		return err
+	}
+	room := n
+	if compressor != nil {
+		room = min(r.limit, n*gzipMost) + n
+	}
+	if err := share.Reserve(ctx, int64(room)); err != nil {
+		return call.MemoryError(err)
+	}
+	data, err := r.read(n)
+	if err == nil && compressor != nil {
+		data, err = r.decompress(compressor, data)
+	}
+	if err != nil {
+		share.Release(int64(room))
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return received(err)
+	}
+	return r.keep(share, m, data, room)
+}
+
+// read reads the n bytes of a message.
+func (r *receiver) read(n int) (mem.BufferSlice, error) {
+	data, small, err := r.readPart(min(n, firstPart))
+	for n -= data.Len(); n > 0 && err == nil; {
+		most := largePart
+		if small {
+			most = smallPart
+		}
+		var next mem.BufferSlice
+		next, small, err = r.readPart(min(n, most))
+		data = append(data, next...)
+		n -= next.Len()
+	}
+	if err != nil {
+		data.Free()
+		return nil, err
+	}
+	return data, nil
+}
+
+// readPart reads n bytes. They come in the pieces in which the client has sent them,
+// each of which costs more than a byte: very small ones are put together.
+func (r *receiver) readPart(n int) (data mem.BufferSlice, small bool, err error) {
+	r.body.demand(n)
+	if data, err = r.frames.Read(n); err != nil {
+		return nil, false, err
+	}
+	if len(data) <= smallPieces || n/len(data) >= smallPiece {
+		return data, false, nil
+	}
+	defer data.Free()
+	return mem.BufferSlice{data.MaterializeToBuffer(mem.DefaultBufferPool())}, true, nil
+}
+
+const (
+	// A message is read in parts, so that small pieces are put together before there
+	// are many. The parts are large where the pieces are not small: the client may
+	// send as much ahead.
+	firstPart, smallPart, largePart = 64 << 10, 16 << 10, 256 << 10
+	// smallPiece is the size below which more than smallPieces of them are.
+	smallPiece, smallPieces = 256, 4
+)
+
+// keep makes a message of data, for which room was reserved.
+func (r *receiver) keep(share *memory.Share, m *call.Message, data mem.BufferSlice, room int) error {
+	n := data.Len()
+	share.Release(int64(room - n)) // n is not more
+	if r.release && n > 0 {
+		data = append(data, memory.NewBarrier(func() { share.Release(int64(n)) }))
+	}
+	m.Free()
+	m.Data = data
+	return nil
+}
+
+// compressor is what the next message is compressed with, nil for nothing. grpc-go
+// has refused calls whose compression it does not know.
+func (r *receiver) compressor() (encoding.Compressor, error) {
+	switch name := r.frames.RecvCompress(); {
+	case r.header[0] == 0:
+		return nil, nil
+	case r.header[0] > 1:
+		return nil, call.Refuse(call.Client, codes.Internal, "the message begins with the flag %d: want 0, or 1 for a compressed one", r.header[0])
+	case name == "" || name == encoding.Identity:
+		return nil, call.Refuse(call.Client, codes.Internal, "the message is compressed, and the call names no grpc-encoding")
+	default:
+		return encoding.GetCompressor(name), nil
+	}
+}
+
+// decompress gives data up.
+func (r *receiver) decompress(c encoding.Compressor, data mem.BufferSlice) (mem.BufferSlice, error) {
+	defer data.Free()
+	compressed := data.Reader()
+	defer func() { _ = compressed.Close() }() // it has no errors
+	plain, err := c.Decompress(compressed)
+	if err != nil {
+		return nil, call.Refuse(call.Client, codes.Internal, "the message cannot be decompressed by %s", c.Name()).Because(err)
+	}
+	out, err := mem.ReadAll(io.LimitReader(plain, int64(r.limit)+1), mem.DefaultBufferPool())
+	if err != nil {
+		out.Free()
+		return nil, call.Refuse(call.Client, codes.Internal, "the message cannot be decompressed by %s", c.Name()).Because(err)
+	}
+	if n := out.Len(); n > r.limit {
+		out.Free()
+		return nil, r.tooLarge(n)
+	}
+	return out, nil
+}
+
+func (r *receiver) tooLarge(n int) error {
+	return call.Refuse(call.Client, codes.ResourceExhausted, "the message is larger than %d bytes, which are taken at most", r.limit).
+		Because(fmt.Errorf("it has %d, or more", n))
+}
+
+// received is how the client's half of a call ended.
+func received(err error) error {
+	switch {
+	case err == nil || err == io.EOF:
+		return err
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return call.Refuse(call.Client, codes.Internal, "the request ended within a message")
+	}
+	if _, ok := errors.AsType[*call.Error](err); ok {
+		return err
+	}
+	if _, ok := status.FromError(err); !ok { // the connection is gone
+		return call.Refuse(call.Client, codes.Canceled, "the client went away").Because(err)
+	}
+	return call.RefuseStatus(call.Client, call.StatusOf(err))
+}

@@ -1,0 +1,92 @@
+// Package memory accounts for the bytes that the gateway holds for its clients:
+// requests that are being read, messages that are decoded, answers that are not
+// taken yet. What one client holds is bounded, and so is what all of them hold
+// together.
+//
+// A [Process] has the bound of all clients. A [Client] is one connection, or, behind
+// a trusted proxy, one client of that proxy. A [Share] is what one call holds.
+package memory
+
+import (
+	"container/list"
+	"errors"
+	"sync"
+	"sync/atomic"
+)
+
+// ErrFull says that the process holds as much for clients as it may.
+var ErrFull = errors.New("the gateway holds as much for clients as its memory allows")
+
+// Limits are in bytes. Zero is no limit.
+type Limits struct {
+	Client  int64 // of one client
+	Process int64 // of all clients together
+}
+
+// Process is what all clients hold together. The zero value has no limits. It is
+// safe for concurrent use.
+type Process struct {
+	limits  Limits
+	held    atomic.Int64
+	refused atomic.Int64
+	ended   atomic.Int64
+
+	mu     sync.Mutex
+	takers list.List // of *Taking, the slowest first
+	behind map[string]*proxied
+}
+
+// New returns a process that holds nothing yet.
+func New(l Limits) *Process { return &Process{limits: l} }
+
+// Held is how many bytes the clients hold together.
+func (p *Process) Held() int64 { return p.held.Load() }
+
+// Limit is how many bytes they may hold together, 0 for no limit.
+func (p *Process) Limit() int64 { return p.limits.Process }
+
+// Refused is how often something was refused because the process was full.
+func (p *Process) Refused() int64 { return p.refused.Load() }
+
+// Ended is how many readers were ended to make room.
+func (p *Process) Ended() int64 { return p.ended.Load() }
+
+const (
+	// spare is the part of the limit that is kept for what is small: whoever asks for
+	// much is refused first.
+	spare = 0.2
+	// much is how many bytes are much.
+	much = 64 << 10
+)
+
+// crowded is how much may be held until the spare part is all there is.
+func (p *Process) crowded() int64 { return int64((1 - spare) * float64(p.limits.Process)) }
+
+// Full reports whether new calls are to be refused.
+func (p *Process) Full() bool { return p.limits.Process > 0 && p.held.Load() > p.limits.Process }
+
+// Admit refuses a new call with ErrFull when the process is full, and ends the
+// slowest readers then.
+func (p *Process) Admit() error {
+	if p == nil || !p.Full() {
+		return nil
+	}
+	p.relieve()
+	p.refused.Add(1)
+	return ErrFull
+}
+
+// take adds n bytes, or refuses with ErrFull.
+func (p *Process) take(n int64) error {
+	held := p.held.Add(n)
+	if p.limits.Process <= 0 || held <= p.crowded() {
+		return nil
+	}
+	p.relieve()
+	if n <= much && held <= p.limits.Process {
+		return nil
+	}
+	p.held.Add(-n)
+	p.refused.Add(1)
+	return ErrFull
+}

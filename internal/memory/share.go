@@ -1,0 +1,150 @@
+package memory
+
+import (
+	"container/list"
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// Share is what one call holds. The zero value accounts for nothing, and so does a
+// share of no client. It is safe for concurrent use.
+type Share struct {
+	client *Client
+	held   atomic.Int64
+	asking atomic.Int64 // attempts whose answers are awaited or held
+	leave  func()
+}
+
+// Open begins the share of a call of c. leave, if not nil, is called by Close.
+func (s *Share) Open(c *Client, leave func()) { s.client, s.leave = c, leave }
+
+// Client is whose share it is, nil for none.
+func (s *Share) Client() *Client { return s.client }
+
+// Held is how many bytes the call holds.
+func (s *Share) Held() int64 { return s.held.Load() }
+
+// Reserve waits until the client may hold n bytes more for the call, which it does
+// from then on. It returns the cause of the end of ctx if that comes before, and
+// ErrFull where the process is full. What is reserved is given up by Release, or all
+// at once by Close.
+func (s *Share) Reserve(ctx context.Context, n int64) error { return s.take(ctx, n, false) }
+
+// HasRoom reports whether Reserve would not wait now.
+func (s *Share) HasRoom(n int64) bool {
+	c := s.client
+	return c == nil || n <= small || c.limit <= 0 || c.queued.Load() == 0 && (c.held.Load() == 0 || c.held.Load()+n <= c.limit)
+}
+
+// ReserveAnswer is Reserve for an answer of the upstream, which goes before requests.
+func (s *Share) ReserveAnswer(ctx context.Context, n int64) error { return s.take(ctx, n, true) }
+
+func (s *Share) take(ctx context.Context, n int64, answer bool) error {
+	if s.client == nil || n <= 0 {
+		return nil
+	}
+	if err := s.client.take(ctx, s, n, answer); err != nil {
+		return err
+	}
+	if err := s.client.process.take(n); err != nil {
+		s.client.give(n)
+		return err
+	}
+	s.held.Add(n)
+	return nil
+}
+
+// Hold adds n bytes that the call holds already, whatever the limits are.
+func (s *Share) Hold(n int64) {
+	if s.client == nil || n <= 0 {
+		return
+	}
+	s.held.Add(n)
+	s.client.held.Add(n)
+	s.client.process.held.Add(n)
+}
+
+// Release gives n bytes up, or all that the call holds if that is less.
+func (s *Share) Release(n int64) {
+	if n = s.drop(n); n > 0 {
+		s.client.give(n)
+	}
+}
+
+// drop is Release but for the client's part, and returns how much that is.
+func (s *Share) drop(n int64) int64 {
+	for s.client != nil && n > 0 {
+		held := s.held.Load()
+		if n = min(n, held); s.held.CompareAndSwap(held, held-n) {
+			s.client.process.held.Add(-n)
+			return n
+		}
+	}
+	return 0
+}
+
+// Close gives up all that the call holds. Nothing may be reserved afterwards.
+func (s *Share) Close() {
+	if s.client == nil {
+		return
+	}
+	s.Release(s.held.Load())
+	s.client.asking.Add(-s.asking.Swap(0))
+	s.client.close(s)
+	if s.leave != nil {
+		s.leave()
+	}
+}
+
+// Ask notes that an upstream is asked for an answer of at most size bytes, and
+// reports whether Expect must be called before that is received: else the answers
+// that the client awaits could be more together than it may hold.
+func (s *Share) Ask(size int64) bool {
+	if s.client == nil || s.client.limit <= 0 {
+		return false
+	}
+	s.asking.Add(size)
+	return s.client.asking.Add(size) > s.client.limit
+}
+
+// Expect waits until there is room for an answer of at most size bytes, of which
+// the beginning has come. The caller calls Came next.
+func (s *Share) Expect(ctx context.Context, e *Expectation, size int64) error {
+	if s.client == nil {
+		return nil
+	}
+	if err := s.ReserveAnswer(ctx, size); err != nil {
+		return err
+	}
+	e.share, e.size, e.since = s, size, time.Now()
+	c := s.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e.place = c.expected.PushBack(e)
+	return nil
+}
+
+// Expectation is room for an answer. The zero value is ready, for one answer.
+type Expectation struct {
+	share *Share
+	size  int64 // guarded by the client's mu
+	since time.Time
+	place *list.Element
+}
+
+// Came notes that the answer has come, of so many bytes, or that none will. They are
+// held from then on.
+func (s *Share) Came(e *Expectation, size int64) {
+	s.Hold(size)
+	if e.share == nil {
+		return
+	}
+	c := s.client
+	c.mu.Lock()
+	kept := e.size
+	e.size = 0
+	c.expected.Remove(e.place)
+	c.mu.Unlock()
+	s.Release(kept)
+}

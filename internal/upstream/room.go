@@ -1,0 +1,125 @@
+package upstream
+
+import (
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/memory"
+)
+
+// A client may ask for many large answers at once and take none of them, and
+// grpc-go tells nobody how large an answer is before all of it is here. So an answer
+// is left at the backend, but for the window of its stream, until there is room for
+// the largest that there may be. A client that awaits few answers has the room at
+// once, and so has one whose answers come soon after they have begun.
+
+// ask prepares the exchange for the answer of a unary call.
+func (x *exchange) ask() {
+	if c := call.From(x); c != nil && c.Memory.Ask(int64(x.conn.maxReceive)) {
+		x.answers = make(chan struct{}, 1)
+	}
+}
+
+// beginning notes that an answer has begun to come, or that there is none.
+func (x *exchange) beginning() {
+	select {
+	case x.answers <- struct{}{}:
+	default: // nobody waits, or it is known
+	}
+}
+
+// receiveWithRoom is receiveOne when there is room for the answer.
+func (x *exchange) receiveWithRoom(up grpc.ClientStream, reply any) error {
+	if x.answers == nil {
+		return x.receiveHeld(up, 0, reply, x.receiveOne)
+	}
+	select {
+	case <-x.answers:
+	case <-x.Done():
+	}
+	room := int64(x.conn.maxReceive)
+	if x.conn.usualOf(x.method).headersEarly() {
+		room = 0
+	}
+	return x.receiveHeld(up, room, reply, x.receiveTimed)
+}
+
+// receiveTimed is receiveOne, and learns how long a small answer takes.
+func (x *exchange) receiveTimed(up grpc.ClientStream, reply any) error {
+	began := time.Now()
+	err := x.receiveOne(up, reply)
+	if msg, ok := reply.(*call.Message); ok && err == nil && msg.Len() <= streamWindow {
+		x.conn.usualOf(x.method).learnGap(time.Since(began))
+	}
+	return err
+}
+
+// early is how long small answers may come behind their headers, on average, until
+// room is kept for none any more: that of calls that wait would be kept from others.
+const early = 50 * time.Millisecond
+
+// gapWeight is how many answers make the average.
+const gapWeight = 8
+
+func (u *usual) learnGap(took time.Duration) {
+	old := u.gap.Load()
+	u.gap.Store(old + (int64(took)-old)/gapWeight) // one that is lost in a race does no harm
+}
+
+// headersEarly reports whether the backend sends headers long before the answer.
+func (u *usual) headersEarly() bool { return u.gap.Load() > int64(early) }
+
+// Streams may wait for their next answer for long, and those of most are small. So
+// room is kept for one where those before were large.
+const largeInStream = streamWindow
+
+// sizes is how large the answers of a stream have been lately, in bytes: it comes
+// down with each smaller one.
+type sizes struct{ lately atomic.Int64 }
+
+// fading is the part by which it comes down.
+const fading = 16
+
+func (s *sizes) note(n int) {
+	old := s.lately.Load()
+	s.lately.Store(max(int64(n), old-old/fading)) // one that is lost in a race does no harm
+}
+
+// receiveMany is receive for one answer of many.
+func (x *exchange) receiveMany(up grpc.ClientStream, s *sizes, reply any) error {
+	room := s.lately.Load()
+	if room <= largeInStream {
+		room = 0
+	}
+	err := x.receiveHeld(up, room, reply, x.receive)
+	if msg, ok := reply.(*call.Message); ok && err == nil {
+		s.note(msg.Len())
+	}
+	return err
+}
+
+// receiveHeld receives an answer, which the call holds then, when there is room
+// bytes of room for it.
+func (x *exchange) receiveHeld(up grpc.ClientStream, room int64, reply any, receive func(grpc.ClientStream, any) error) error {
+	c := call.From(x)
+	msg, ok := reply.(*call.Message)
+	if c == nil || !ok {
+		return receive(up, reply)
+	}
+	var e memory.Expectation
+	if room > 0 {
+		if err := c.Memory.Expect(x, &e, room); err != nil {
+			return call.MemoryError(err)
+		}
+	}
+	err := receive(up, reply)
+	if err != nil {
+		c.Memory.Came(&e, 0)
+		return err
+	}
+	c.Memory.Came(&e, int64(msg.Len()))
+	return nil
+}
