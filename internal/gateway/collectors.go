@@ -65,6 +65,9 @@ func (n names) add(label, value string) {
 // namesOf are those of a table that was built, or was about to be.
 func namesOf(b *builder) names {
 	n := names{}
+	for _, own := range ownRPCs() {
+		n.add("method", own)
+	}
 	for _, p := range b.policies {
 		n.add("method", p.Method)
 		for i, limit := range p.Effective.Policy.GetRateLimit() {

@@ -55,12 +55,21 @@ func (p *parts) own() []*call.Method {
 		}
 		methods = append(methods, &call.Method{Name: name, Conn: interceptors.Chain(call.Refuser{}, list...)})
 	}
-	for _, r := range new(grpcHealth).rpcs() {
-		name := r.method()
+	for _, name := range healthRPCs() {
 		methods = append(methods, &call.Method{Name: name, Conn: interceptors.Chain(call.Refuser{}, p.metrics.For(name))})
 	}
 	return methods
 }
+
+func healthRPCs() (names []string) {
+	for _, r := range new(grpcHealth).rpcs() {
+		names = append(names, r.method())
+	}
+	return names
+}
+
+// ownRPCs are the names of those that the gateway serves itself.
+func ownRPCs() []string { return append(healthRPCs(), reflection.Versions[:]...) }
 
 // places bound the streams of an RPC at once: all together, and those of each
 // client. They are safe for concurrent use.
