@@ -156,9 +156,9 @@ func TestAnswersOfUpstreamsAreKeptApart(t *testing.T) {
 				}
 				return nil
 			}
-			f := (&fork{shop: &shopBackend{fail: downAfter}, canary: &shopBackend{fail: downAfter}}).start(t, only(getShelf), routes(beta()),
-				func(c *configv1.Config) { policy(c.GetExpose()[0].GetPolicy()) })
-			for _, d := range doors() {
+			for _, d := range doors() { // each with a host of its own, which is in the key
+				f := (&fork{shop: &shopBackend{fail: downAfter}, canary: &shopBackend{fail: downAfter}}).start(t, only(getShelf), routes(beta()),
+					func(c *configv1.Config) { policy(c.GetExpose()[0].GetPolicy()) })
 				s := f.at(t, d, getShelf)
 				for range 2 {
 					wantServed(t, s.want(t, codes.OK), "shop")
