@@ -16,7 +16,9 @@ import (
 const (
 	streamWindow = 64 << 10
 	connWindow   = 1 << 20
-	frameBytes   = 16 << 10
+	// connWindowMost is half of what HTTP/2 allows (RFC 9113, section 6.9.1).
+	connWindowMost = 1 << 30
+	frameBytes     = 16 << 10
 )
 
 // A client may ping as often as this; one that has gone is noticed after
@@ -45,7 +47,7 @@ func (s *Server) httpServer(l Listener, h http.Handler) *http.Server {
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          int(o.Limits.Streams),
 			MaxReadFrameSize:              frameBytes,
-			MaxReceiveBufferPerConnection: connWindow + int(o.Limits.Streams)*streamWindow,
+			MaxReceiveBufferPerConnection: min(connWindow+int(o.Limits.Streams)*streamWindow, connWindowMost),
 			MaxReceiveBufferPerStream:     streamWindow,
 		},
 		// A handshake that failed is not the operator's trouble.
