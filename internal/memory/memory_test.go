@@ -3,8 +3,13 @@ package memory_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/mem"
 
 	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
@@ -58,5 +63,102 @@ func TestWaitingEndsWithTheCall(t *testing.T) {
 	first.Close()
 	if err := third.Reserve(t.Context(), 8*mib); err != nil || c.Held() != 8*mib {
 		t.Errorf("%v, %d bytes held", err, c.Held())
+	}
+}
+
+// TestTheProcessRefusesMuchFirst keeps the last fifth for what is small, and ends
+// the slowest reader.
+func TestTheProcessRefusesMuchFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := memory.New(memory.Limits{Process: 10 * mib})
+		open := func() *memory.Share {
+			s := new(memory.Share)
+			s.Open(p.NewClient(), nil)
+			return s
+		}
+		reader, other := open(), open()
+		if err := errors.Join(reader.Reserve(t.Context(), 5*mib), other.Reserve(t.Context(), 3*mib)); err != nil {
+			t.Fatal(err)
+		}
+		var ended []string
+		var first, second memory.Taking
+		first.Begin(reader, func() { ended = append(ended, "first") })
+		second.Begin(other, func() { ended = append(ended, "second") })
+		if err := open().Reserve(t.Context(), mib); !errors.Is(err, memory.ErrFull) || len(ended) != 0 {
+			t.Errorf("%v, ended %v, want it full, and no reader ended that has just begun", err, ended)
+		}
+		if err := open().Reserve(t.Context(), 1000); err != nil || p.Admit() != nil {
+			t.Errorf("%v: what is small has room", err)
+		}
+		time.Sleep(2 * time.Second)
+		if err := open().Reserve(t.Context(), mib); !errors.Is(err, memory.ErrFull) || !slices.Equal(ended, []string{"first"}) {
+			t.Errorf("%v, ended %v, want the first that began, which is enough", err, ended)
+		}
+		first.Done()
+		reader.Close()
+		second.Done()
+		if err := open().Reserve(t.Context(), mib); err != nil || p.Refused() != 2 || p.Ended() != 1 {
+			t.Errorf("%v, %d refused, %d ended", err, p.Refused(), p.Ended())
+		}
+	})
+}
+
+// TestAnAnswerThatIsLateKeepsNoRoom leaves the room to a call that waits.
+func TestAnAnswerThatIsLateKeepsNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := memory.New(memory.Limits{Client: 8 * mib}).NewClient()
+		var late, next memory.Share
+		late.Open(c, nil)
+		next.Open(c, nil)
+		if late.Ask(8*mib) || !next.Ask(8*mib) {
+			t.Error("the first answer has room, the second must wait")
+		}
+		var awaited memory.Expectation
+		if err := errors.Join(late.Expect(t.Context(), &awaited, 8*mib), next.Reserve(t.Context(), 8*mib)); err != nil {
+			t.Fatal(err)
+		}
+		late.Came(&awaited, mib)
+		if got := c.Held(); got != 9*mib {
+			t.Errorf("%d bytes held, want those of both", got)
+		}
+		late.Close()
+		next.Close()
+		if c.Held() != 0 || late.Ask(8*mib) {
+			t.Errorf("%d bytes held after all", c.Held())
+		}
+	})
+}
+
+// TestClientsBehindAProxy are one while they have calls.
+func TestClientsBehindAProxy(t *testing.T) {
+	p := new(memory.Process)
+	a, leaveA := p.Behind("192.0.2.1")
+	b, leaveB := p.Behind("192.0.2.1")
+	c, leaveC := p.Behind("192.0.2.2")
+	if a != b || a == c {
+		t.Error("want one client for each address")
+	}
+	leaveA()
+	leaveB()
+	leaveC()
+	if again, leave := p.Behind("192.0.2.1"); again == a {
+		t.Error("a client without calls was kept")
+	} else {
+		leave()
+	}
+}
+
+// TestBarrier is told when the last has given the message up.
+func TestBarrier(t *testing.T) {
+	freed := 0
+	b := memory.NewBarrier(func() { freed++ })
+	data := mem.BufferSlice{mem.SliceBuffer("abc"), b}
+	reader := data.Reader() // as grpc-go's transports read
+	data.Free()
+	if n, err := reader.Discard(3); n != 3 || err != nil || freed != 0 {
+		t.Errorf("%d, %v, freed %d times, want none before the end", n, err, freed)
+	}
+	if _ = reader.Close(); freed != 1 {
+		t.Errorf("freed %d times", freed)
 	}
 }
