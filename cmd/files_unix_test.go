@@ -21,9 +21,9 @@ import (
 // not end, or never begins, is refused by name, and does not keep the gateway from
 // the next reload or from its end.
 func TestReloadOfNoFile(t *testing.T) {
-	mine := make(chan os.Signal, 1) // so that no signal ends the test before the gateway waits for it
-	signal.Notify(mine, syscall.SIGHUP)
-	defer signal.Stop(mine)
+	// For good, so that no signal ends the process that comes before the gateway waits
+	// for it, or when it does no more.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	config := "reload: {disabled: true}\n" + good
 	file := write(t, config)
 	ctx, stop := context.WithCancel(t.Context())

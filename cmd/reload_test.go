@@ -15,9 +15,9 @@ import (
 
 // TestHangup: SIGHUP has a gateway that serves take what changed, with its flags.
 func TestHangup(t *testing.T) {
-	mine := make(chan os.Signal, 1) // so that no signal ends the test before the gateway waits for it
-	signal.Notify(mine, syscall.SIGHUP)
-	defer signal.Stop(mine)
+	// For good, so that no signal ends the process that comes before the gateway waits
+	// for it, or when it does no more.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	config := "reload: {disabled: true}\n" + strings.Replace(good, `http: {address: "127.0.0.1:0"}`, `http: {address: "127.0.0.1:1"}`, 1)
 	file := write(t, config)
 	ctx, stop := context.WithCancel(t.Context())
