@@ -38,7 +38,8 @@ func (x *exchange) receiveWithRoom(up grpc.ClientStream, reply any) error {
 	}
 	select {
 	case <-x.answers:
-	case <-x.Done():
+	case <-x.Done(): // no answer comes any more, and grpc-go says how that was
+		return x.receiveHeld(up, 0, reply, x.receiveOne)
 	}
 	room := int64(x.conn.maxReceive)
 	if x.conn.usualOf(x.method).headersEarly() {

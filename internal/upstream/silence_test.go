@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/memory"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
 
@@ -70,6 +71,42 @@ func TestSilence(t *testing.T) {
 		silent(false, "after two calls")
 		limited(t, up, 10*time.Second)
 		silent(true, "after three calls")
+	})
+}
+
+// TestSilenceForFullClient: that an upstream answers nothing is no fault of a client
+// that holds as much as it may.
+func TestSilenceForFullClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all, _, dialer := bubble(t, "a:1")
+		o := options(all)
+		o.Dial, o.MaxReceive = []grpc.DialOption{dialer}, 1<<20
+		up := dial(t, o)
+		defer up.Close()
+		wait(t, up, 1)
+		all[0].mute.Store(true)
+		client := memory.New(memory.Limits{Client: 1 << 20}).NewClient()
+		var others memory.Share
+		others.Open(client, nil)
+		defer others.Close()
+		others.Ask(2 << 20)
+		if err := others.Reserve(t.Context(), 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			c := new(call.Call)
+			c.Memory.Open(client, nil)
+			ctx, cancel := context.WithTimeout(call.WithTimeLimit(call.With(t.Context(), c), 10*time.Second), 10*time.Second)
+			err := up.Conn().Invoke(ctx, unary, new(call.Message), new(call.Message))
+			if got := call.OutcomeOf(ctx, err); got != call.Failed {
+				t.Errorf("the outcome is %v after %v, want a failure of the upstream", got, err)
+			}
+			cancel()
+			c.Finish(err)
+		}
+		if up.Status().SilentSince.IsZero() {
+			t.Error("the upstream is not silent")
+		}
 	})
 }
 
