@@ -131,7 +131,7 @@ func enter(ctx context.Context, m *Method) (context.Context, *Call) {
 		c.Peer, c.Host, c.Scheme, c.UserAgent, c.TLS = outer.Peer, outer.Host, outer.Scheme, outer.UserAgent, outer.TLS
 		c.RequestID, c.TraceID = outer.RequestID, outer.TraceID
 		c.Table = outer.Table
-		c.Memory.Open(outer.Memory.Client(), nil)
+		c.Memory.OpenWithin(&outer.Memory)
 	}
 	return With(ctx, c), c
 }

@@ -162,3 +162,46 @@ func TestBarrier(t *testing.T) {
 		t.Errorf("freed %d times", freed)
 	}
 }
+
+// TestPartsLeaveTheirAnswers has the parts of a call hold answers, which the call
+// itself holds when they have ended, until its own end.
+func TestPartsLeaveTheirAnswers(t *testing.T) {
+	p := memory.New(memory.Limits{Client: 8 * mib})
+	c := p.NewClient()
+	var whole memory.Share
+	whole.Open(c, nil)
+	for n := range 4 { // more than there is room for: one goes beyond it
+		var part memory.Share
+		part.OpenWithin(&whole)
+		if err := part.ReserveAnswer(t.Context(), 4*mib); err != nil {
+			t.Fatal(err)
+		}
+		part.Close()
+		if want := int64(n+1) * 4 * mib; whole.Held() != want || c.Held() != want || p.Held() != want {
+			t.Errorf("the call holds %d bytes, its client %d, all %d; want %d", whole.Held(), c.Held(), p.Held(), want)
+		}
+	}
+	whole.Close()
+	if c.Held() != 0 || p.Held() != 0 {
+		t.Errorf("%d and %d bytes are left", c.Held(), p.Held())
+	}
+}
+
+// TestNothingIsHeldAfterTheEnd is a goroutine that outlives its call.
+func TestNothingIsHeldAfterTheEnd(t *testing.T) {
+	p := memory.New(memory.Limits{Client: 8 * mib})
+	c := p.NewClient()
+	var s, part memory.Share
+	s.Open(c, nil)
+	part.OpenWithin(&s)
+	s.Close()
+	part.Hold(mib)
+	part.Close()
+	s.Hold(mib)
+	if err := s.Reserve(t.Context(), mib); err != nil {
+		t.Error(err)
+	}
+	if c.Held() != 0 || p.Held() != 0 {
+		t.Errorf("%d and %d bytes are left", c.Held(), p.Held())
+	}
+}

@@ -11,16 +11,19 @@ import (
 // share of no client. It is safe for concurrent use.
 type Share struct {
 	client *Client
+	outer  *Share // of the call that this one is a part of; nil for none
 	held   atomic.Int64
 	asking atomic.Int64 // attempts whose answers are awaited or held
 	leave  func()
+	closed atomic.Bool
 }
 
 // Open begins the share of a call of c. leave, if not nil, is called by Close.
 func (s *Share) Open(c *Client, leave func()) { s.client, s.leave = c, leave }
 
-// Client is whose share it is, nil for none.
-func (s *Share) Client() *Client { return s.client }
+// OpenWithin begins the share of a call that is a part of another. What it holds at
+// its end the other one holds from then on, for that has its answer.
+func (s *Share) OpenWithin(outer *Share) { s.client, s.outer = outer.client, outer }
 
 // Held is how many bytes the call holds.
 func (s *Share) Held() int64 { return s.held.Load() }
@@ -51,8 +54,17 @@ func (s *Share) take(ctx context.Context, n int64, answer bool) error {
 		s.client.give(n)
 		return err
 	}
-	s.held.Add(n)
+	s.add(n)
 	return nil
+}
+
+// add notes n bytes of which client and process know. A goroutine that outlives its
+// call may come after Close: it gets nothing to keep.
+func (s *Share) add(n int64) {
+	s.held.Add(n)
+	if s.closed.Load() {
+		s.Release(n)
+	}
 }
 
 // Hold adds n bytes that the call holds already, whatever the limits are.
@@ -60,9 +72,9 @@ func (s *Share) Hold(n int64) {
 	if s.client == nil || n <= 0 {
 		return
 	}
-	s.held.Add(n)
 	s.client.held.Add(n)
 	s.client.process.held.Add(n)
+	s.add(n)
 }
 
 // Release gives n bytes up, or all that the call holds if that is less.
@@ -84,14 +96,20 @@ func (s *Share) drop(n int64) int64 {
 	return 0
 }
 
-// Close gives up all that the call holds. Nothing may be reserved afterwards.
+// Close gives up all that the call holds, or leaves it to the call that this one is
+// a part of. What is reserved afterwards is given up at once.
 func (s *Share) Close() {
 	if s.client == nil {
 		return
 	}
-	s.Release(s.held.Load())
-	s.client.asking.Add(-s.asking.Swap(0))
+	s.closed.Store(true)
+	if s.outer != nil {
+		s.outer.add(s.held.Swap(0))
+	} else {
+		s.Release(s.held.Load())
+	}
 	s.client.close(s)
+	s.client.asking.Add(-s.asking.Swap(0))
 	if s.leave != nil {
 		s.leave()
 	}
