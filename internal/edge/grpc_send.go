@@ -34,6 +34,9 @@ const (
 	burst, burstBytes = 32, 32 << 10
 	// bursts is how many barriers of a stream may wait.
 	bursts = 2
+	// queueRoom is how many bytes of a stream wait in grpc-go until it has the sender
+	// wait, without a time and unseen: a stream's next message waits here before.
+	queueRoom = 64 << 10
 )
 
 // sender sends the answers of one gRPC call.
@@ -42,8 +45,9 @@ type sender struct {
 	timeout    time.Duration      // for a chunk; 0 is none
 	stream     bool               // there are many answers
 
-	messages, bytes int // since the last barrier
-	waiting         atomic.Int64
+	messages, bytes int           // since the last barrier
+	waiting         atomic.Int64  // barriers
+	untaken         atomic.Int64  // bytes before them
 	freed           chan struct{} // told of each barrier; nil until there is one
 	taking          memory.Taking
 }
@@ -56,11 +60,11 @@ func (s *sender) prepare(ctx context.Context, share *memory.Share, data mem.Buff
 		return data, nil
 	}
 	if s.stream {
-		if err := s.wait(ctx, share, bursts-1); err != nil {
+		if err := s.wait(ctx, share, bursts-1, queueRoom-int64(s.bytes)-1); err != nil {
 			return data, err
 		}
 		s.messages++
-		if s.bytes += n; s.messages < burst && s.bytes < burstBytes {
+		if s.bytes += frameHeader + n; s.messages < burst && s.bytes < burstBytes {
 			return data, nil
 		}
 		n, s.messages, s.bytes = s.bytes, 0, 0
@@ -77,6 +81,12 @@ func (s *sender) withBarriers(data mem.BufferSlice, n int) mem.BufferSlice {
 	out := make(mem.BufferSlice, 0, len(data)+1+n/chunk)
 	part := 0
 	for _, b := range data {
+		for b.Len() > chunk { // one that was made here, or is kept
+			out = append(out, b.Slice(0, chunk), s.barrier(part+chunk))
+			rest := b.Slice(chunk, b.Len())
+			b.Free()
+			b, n, part = rest, n-part-chunk, 0
+		}
 		out = append(out, b)
 		if part += b.Len(); part >= chunk && part < n {
 			out = append(out, s.barrier(part))
@@ -93,9 +103,11 @@ func (s *sender) barrier(n int) *memory.Barrier {
 		untaken = &s.connection.Untaken
 	}
 	s.waiting.Add(1)
+	s.untaken.Add(int64(n))
 	untaken.Add(int64(n))
 	return memory.NewBarrier(func() {
 		untaken.Add(-int64(n))
+		s.untaken.Add(-int64(n))
 		s.waiting.Add(-1)
 		select {
 		case s.freed <- struct{}{}:
@@ -110,19 +122,19 @@ func (s *sender) finish(ctx context.Context, share *memory.Share) error {
 	if s.freed == nil || s.connection != nil && s.connection.Untaken.Load() <= untakenMost {
 		return nil
 	}
-	return s.wait(ctx, share, 0)
+	return s.wait(ctx, share, 0, 0)
 }
 
-// wait waits until at most most barriers are left.
-func (s *sender) wait(ctx context.Context, share *memory.Share, most int64) error {
-	if s.waiting.Load() <= most {
+// wait waits until at most so many barriers are left, and so many bytes.
+func (s *sender) wait(ctx context.Context, share *memory.Share, barriers, bytes int64) error {
+	if s.waiting.Load() <= barriers && s.untaken.Load() <= bytes {
 		return nil
 	}
 	s.taking.Begin(share, s.end)
 	defer s.taking.Done()
 	timer := time.NewTimer(cmp.Or(s.timeout, math.MaxInt64))
 	defer timer.Stop()
-	for s.waiting.Load() > most {
+	for s.waiting.Load() > barriers || s.untaken.Load() > bytes {
 		select {
 		case <-s.freed:
 			timer.Reset(cmp.Or(s.timeout, math.MaxInt64))

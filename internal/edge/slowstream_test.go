@@ -1,0 +1,51 @@
+package edge_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	inventoryv1 "github.com/gatehouse-dev/gatehouse/gen/shop/inventory/v1"
+	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+)
+
+// TestUntakenStream: a stream of which a client takes nothing is ended, whatever the
+// size of its messages is.
+func TestUntakenStream(t *testing.T) {
+	t.Parallel()
+	for name, size := range map[string]int{"small": 1 << 10, "of 31 KiB": 31 << 10, "of 65 KiB": 65 << 10, "large": 300 << 10} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ended := make(chan struct{})
+			backend := watching(t, func(ctx context.Context, send sendStock) error {
+				defer close(ended)
+				for {
+					if err := send(&inventoryv1.WatchStockResponse{Name: strings.Repeat("x", size)}); err != nil {
+						return err
+					}
+				}
+			})
+			g := gatewaytest.Start(t, gatewaytest.Config(backend, func(c *configv1.Config) {
+				c.Limits = &configv1.Limits{WriteTimeout: durationpb.New(100 * time.Millisecond)}
+			}))
+			stream, err := inventoryv1.NewInventoryServiceClient(gatewaytest.Dial(t, g.GRPC, nil)).
+				WatchStock(t.Context(), &inventoryv1.WatchStockRequest{Name: "warehouses/w/stock/s"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			<-ended // and only then look
+			for err == nil {
+				_, err = stream.Recv()
+			}
+			if status.Code(err) != codes.Unavailable {
+				t.Errorf("the stream ended by %v, want the end of its connection", err)
+			}
+		})
+	}
+}
