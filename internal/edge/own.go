@@ -2,6 +2,7 @@ package edge
 
 import (
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
@@ -24,6 +25,8 @@ func (s *Settings) serveOwn(ss grpc.ServerStream, name string, serve func(grpc.S
 	defer table.Leave()
 	c.Table = table.Table
 	own := &ownStream{nativeStream{ServerStream: ss, call: c, lineage: l, ctx: call.With(l.remote(ss.Context()), c)}}
+	own.bound(s)
+	own.in.limit, own.in.release = min(own.in.limit, ownRequest), true
 	ss.SetTrailer(metadata.MD{"x-request-id": {c.RequestID}})
 	table.Observe(own.ctx, name)
 	defer func() { c.Finish(err) }()
@@ -31,15 +34,24 @@ func (s *Settings) serveOwn(ss grpc.ServerStream, name string, serve func(grpc.S
 	return serve(own)
 }
 
+// ownRequest is how many bytes a request to the gateway itself has at most. They ask
+// by names; anybody may send them, and as many at once as a connection has streams.
+const ownRequest = 64 << 10
+
 // ownStream counts messages that are not wire bytes.
 type ownStream struct{ nativeStream }
 
 func (s *ownStream) RecvMsg(m any) error {
-	err := s.ServerStream.RecvMsg(m)
-	if msg, ok := m.(proto.Message); ok && err == nil {
-		s.call.In.Add(proto.Size(msg))
+	var msg call.Message
+	if err := s.in.receive(s.ctx, &s.call.Memory, &msg); err != nil {
+		return err
 	}
-	return err
+	defer msg.Free()
+	s.call.In.Add(msg.Len())
+	if err := (call.Codec{}).Unmarshal(msg.Data, m); err != nil {
+		return call.Refuse(call.Client, codes.InvalidArgument, "the request is not a message of its type: its bytes cannot be read as one").Because(err)
+	}
+	return nil
 }
 
 func (s *ownStream) SendMsg(m any) error {

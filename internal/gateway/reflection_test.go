@@ -289,6 +289,12 @@ func TestHealthIsBoundedAndCounted(t *testing.T) {
 	if _, err := client.Check(t.Context(), &healthv1.HealthCheckRequest{Service: "x"}); status.Code(err) != codes.NotFound {
 		t.Errorf("Check of an unknown service: %v", err)
 	}
+	for _, door := range []string{g.GRPC, g.HTTP} {
+		large := &healthv1.HealthCheckRequest{Service: strings.Repeat("x", 100<<10)}
+		if _, err := healthv1.NewHealthClient(gatewaytest.Dial(t, door, nil)).Check(t.Context(), large); status.Code(err) != codes.ResourceExhausted {
+			t.Errorf("a request of 100 KiB: got %v, want RESOURCE_EXHAUSTED", err)
+		}
+	}
 	watch := func(client healthv1.HealthClient, service string) error {
 		stream, err := client.Watch(t.Context(), &healthv1.HealthCheckRequest{Service: service})
 		if err != nil {

@@ -3,6 +3,7 @@ package hostile_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gatehouse-dev/gatehouse/test/hostile"
@@ -20,6 +21,7 @@ func uploadAttacks() []hostile.Attack {
 	for _, door := range []string{hostile.Native, hostile.GRPC, hostile.REST2} {
 		all = append(all, uploads(door))
 	}
+	all = append(all, unfinished(hostile.Native), unfinished(hostile.GRPC))
 	all = append(all, tinyFrames(hostile.Native), tinyFrames(hostile.GRPC))
 	return append(all, tinyFrames(hostile.REST2), endless(hostile.Native), endless(hostile.GRPC))
 }
@@ -48,6 +50,33 @@ func gzipped(door string) hostile.Attack {
 				return err
 			}
 			return reached(t, "Update", 90)
+		},
+	}
+}
+
+// unfinished sends a hundred health checks of 4 MiB each, all but their last bytes.
+func unfinished(door string) hostile.Attack {
+	return hostile.Attack{
+		Name: "100 health checks of 4 MB that do not end", Door: door, Promise: promiseConnection,
+		Env: tight, Memory: holding(connectionLimit), Innocent: mostInnocents,
+		Play: func(t *hostile.Target) error {
+			conn, err := t.Dial(door, hostile.H2{})
+			if err != nil {
+				return err
+			}
+			header := hostile.GRPCHeader("")
+			header[slices.Index(header, ":path")+1] = "/grpc.health.v1.Health/Check"
+			body := hostile.Framed(bytes.Repeat([]byte{0x0a, 0}, uploadSize/2)) // no service, very often
+			return tryTo(t, func() error {
+				return each(100, func(int) error {
+					s, err := conn.Open(header, false)
+					if err != nil {
+						return err
+					}
+					_ = s.Send(body[:len(body)-1], false) // the gateway may end it
+					return nil
+				})
+			})
 		},
 	}
 }
