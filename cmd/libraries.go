@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log"
+	"log" //nolint:depguard // only to take what libraries write there
 	"log/slog"
 	"os"
 	"strconv"
@@ -83,7 +83,7 @@ func (l *grpcLog) fatal(text string) {
 		g.FlushLog()
 	}
 	within(func() { fmt.Fprint(l.stderr, "gatehouse: grpc: ", text, "\n") })
-	os.Exit(1) //nolint:revive // what the interface asks for
+	os.Exit(1) // what the interface asks for
 }
 
 // Fatal ends the process.

@@ -54,7 +54,8 @@ func (p *policy) write(ctx context.Context, c *call.Call, err error) {
 	}
 	room := rooms.Get().(*[23]slog.Attr) //nolint:forcetypeassert // the pool holds nothing else
 	now := time.Now()
-	attrs := append(room[:0],
+	attrs := room[:0]
+	attrs = append(attrs,
 		slog.String("method", c.Method),
 		slog.String("protocol", c.Protocol.String()),
 		slog.String("status", call.CodeName(call.CodeOf(err))),

@@ -197,9 +197,9 @@ func (m *memory) state() memoryState {
 // byExpiry is a heap: the entry that expires first is the first.
 type byExpiry []*entry
 
-func (h byExpiry) Len() int           { return len(h) }
-func (h byExpiry) Less(i, j int) bool { return h[i].expires.Before(h[j].expires) }
-func (h byExpiry) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *byExpiry) Len() int           { return len(*h) }
+func (h *byExpiry) Less(i, j int) bool { return (*h)[i].expires.Before((*h)[j].expires) }
+func (h *byExpiry) Swap(i, j int)      { (*h)[i], (*h)[j] = (*h)[j], (*h)[i] }
 
 // Push adds an entry at the end.
 func (h *byExpiry) Push(x any) {

@@ -36,7 +36,7 @@ func ask(t testing.TB) protoreflect.MethodDescriptor {
 		if message == "" {
 			f.Type = descriptorpb.FieldDescriptorProto_TYPE_STRING.Enum()
 		} else {
-			f.TypeName = proto.String("." + message)
+			f.TypeName = new("." + message)
 		}
 		if repeated {
 			f.Label = descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum()
@@ -48,13 +48,13 @@ func ask(t testing.TB) protoreflect.MethodDescriptor {
 	other := field(14, "note", "", false)
 	other.OneofIndex = proto.Int32(0)
 	file := &descriptorpb.FileDescriptorProto{
-		Name: proto.String("ask.proto"), Package: proto.String("ask"), Syntax: proto.String("proto3"),
+		Name: new("ask.proto"), Package: new("ask"), Syntax: new("proto3"),
 		Dependency: []string{"google/protobuf/struct.proto", "google/protobuf/any.proto", "google/protobuf/timestamp.proto", "google/protobuf/duration.proto", "google/protobuf/wrappers.proto"},
 		MessageType: []*descriptorpb.DescriptorProto{{
-			Name: proto.String("Ask"), OneofDecl: []*descriptorpb.OneofDescriptorProto{{Name: proto.String("what")}},
+			Name: new("Ask"), OneofDecl: []*descriptorpb.OneofDescriptorProto{{Name: new("what")}},
 			NestedType: []*descriptorpb.DescriptorProto{
-				{Name: proto.String("ValuesEntry"), Options: &descriptorpb.MessageOptions{MapEntry: proto.Bool(true)}, Field: []*descriptorpb.FieldDescriptorProto{field(1, "key", "", false), field(2, "value", "google.protobuf.Value", false)}},
-				{Name: proto.String("AsksEntry"), Options: &descriptorpb.MessageOptions{MapEntry: proto.Bool(true)}, Field: []*descriptorpb.FieldDescriptorProto{field(1, "key", "", false), field(2, "value", "ask.Ask", false)}},
+				{Name: new("ValuesEntry"), Options: &descriptorpb.MessageOptions{MapEntry: new(true)}, Field: []*descriptorpb.FieldDescriptorProto{field(1, "key", "", false), field(2, "value", "google.protobuf.Value", false)}},
+				{Name: new("AsksEntry"), Options: &descriptorpb.MessageOptions{MapEntry: new(true)}, Field: []*descriptorpb.FieldDescriptorProto{field(1, "key", "", false), field(2, "value", "ask.Ask", false)}},
 			},
 			Field: []*descriptorpb.FieldDescriptorProto{
 				field(1, "name", "", false), field(2, "meta", "google.protobuf.Struct", false), field(3, "value", "google.protobuf.Value", false),
@@ -63,8 +63,8 @@ func ask(t testing.TB) protoreflect.MethodDescriptor {
 				field(10, "many", "google.protobuf.Value", true), field(11, "items", "ask.Ask", true), field(12, "next", "ask.Ask", false), big, other, field(15, "asks", "ask.Ask.AsksEntry", true),
 			},
 		}},
-		Service: []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("Asks"), Method: []*descriptorpb.MethodDescriptorProto{{
-			Name: proto.String("Ask"), InputType: proto.String(".ask.Ask"), OutputType: proto.String(".ask.Ask"),
+		Service: []*descriptorpb.ServiceDescriptorProto{{Name: new("Asks"), Method: []*descriptorpb.MethodDescriptorProto{{
+			Name: new("Ask"), InputType: new(".ask.Ask"), OutputType: new(".ask.Ask"),
 		}}}},
 	}
 	fd, err := protodesc.NewFile(file, protoregistry.GlobalFiles)

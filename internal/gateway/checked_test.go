@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
@@ -130,7 +129,7 @@ func TestBrokenRequestsEndAtTheEdge(t *testing.T) {
 // pass unread. What the backend says of them is still held against nobody.
 func TestUncheckedRequests(t *testing.T) {
 	t.Parallel()
-	off := func(c *configv1.Config) { c.GetExpose()[0].GetPolicy().CheckRequests = proto.Bool(false) }
+	off := func(c *configv1.Config) { c.GetExpose()[0].GetPolicy().CheckRequests = new(false) }
 	nothing := func(*configv1.Config) {}
 	for name, change := range counting() {
 		t.Run(name+" without", func(t *testing.T) {
@@ -150,7 +149,7 @@ func TestUncheckedRequests(t *testing.T) {
 	}
 	t.Run("nothing counts", func(t *testing.T) {
 		t.Parallel()
-		on := func(c *configv1.Config) { c.GetExpose()[0].GetPolicy().CheckRequests = proto.Bool(true) }
+		on := func(c *configv1.Config) { c.GetExpose()[0].GetPolicy().CheckRequests = new(true) }
 		for want, change := range map[codes.Code]gatewaytest.Change{codes.Internal: nothing, codes.InvalidArgument: on} {
 			g := gatewaytest.Start(t, gatewaytest.Config(echoing(t, func(string) {}), change))
 			for door, cc := range rawDoors(t, g) {

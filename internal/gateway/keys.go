@@ -88,7 +88,7 @@ func (f *facts) step(e *exposed) {
 	policy, of := e.effective.Policy, string(e.method.FullName())
 	f.forwarded(of, policy.GetAuth())
 	f.routes(e, policy.GetAuth())
-	if kept := policy.GetCache(); on(kept) && !(kept.Vary != nil && cache.IsEverybody(kept.GetVary())) {
+	if kept := policy.GetCache(); on(kept) && (kept.Vary == nil || !cache.IsEverybody(kept.GetVary())) {
 		if why := "cache of " + of; kept.GetVary() == "" {
 			f.add(why, answers.Fact{Kind: answers.Caller})
 		} else {

@@ -35,7 +35,7 @@ type asker struct {
 	grpc.ClientStream
 }
 
-func askReflection(t *testing.T, ctx context.Context, cc *grpc.ClientConn, version string) asker { //nolint:revive // the test first
+func askReflection(t *testing.T, ctx context.Context, cc *grpc.ClientConn, version string) asker {
 	t.Helper()
 	stream, err := cc.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, version)
 	if err != nil {
@@ -136,7 +136,7 @@ func TestReflectionShowsWhatIsExposed(t *testing.T) {
 	})
 	g := gatewaytest.Start(t, gatewaytest.Config(backend, func(c *configv1.Config) {
 		c.Expose[0].Select = "shop.catalog.v1.CatalogService.GetProduct"
-		second := proto.CloneOf(c.Expose[0])
+		second := proto.CloneOf(c.GetExpose()[0])
 		second.Select = "shop.reviews.v1.ReviewsService.*"
 		c.Expose = append(c.Expose, second)
 	}))
@@ -161,7 +161,7 @@ func TestReflectionShowsWhatIsExposed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := d.(protoreflect.MethodDescriptor) //nolint:forcetypeassert // or the test fails
+		m := d.(protoreflect.MethodDescriptor)
 		if original := (&catalogv1.Product{}).ProtoReflect().Descriptor(); m.Output().Fields().Len() != original.Fields().Len() {
 			t.Errorf("Product has %d fields, want %d", m.Output().Fields().Len(), original.Fields().Len())
 		}

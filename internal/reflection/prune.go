@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -197,7 +196,7 @@ func (p *pruner) set() (*descriptorpb.FileDescriptorSet, error) {
 func (p *pruner) write(f *prunedFile) *descriptorpb.FileDescriptorProto {
 	whole := protodesc.ToFileDescriptorProto(f.desc)
 	out := &descriptorpb.FileDescriptorProto{
-		Name: whole.Name, Package: whole.Package, Syntax: whole.Syntax, Edition: whole.Edition, Options: whole.Options,
+		Name: whole.Name, Package: whole.Package, Syntax: whole.Syntax, Edition: whole.Edition, Options: whole.GetOptions(),
 	}
 	for _, m := range byIndex(f.messages) {
 		out.MessageType = append(out.MessageType, m.write())
@@ -205,10 +204,8 @@ func (p *pruner) write(f *prunedFile) *descriptorpb.FileDescriptorProto {
 	out.EnumType, out.Extension = f.write()
 	for _, name := range slices.Sorted(maps.Keys(f.services)) {
 		methods := f.services[name]
-		service := &descriptorpb.ServiceDescriptorProto{
-			Name:    proto.String(string(name.Name())),
-			Options: protodesc.ToServiceDescriptorProto(p.known[name].(protoreflect.ServiceDescriptor)).Options, //nolint:forcetypeassert // prune puts it there
-		}
+		all := protodesc.ToServiceDescriptorProto(p.known[name].(protoreflect.ServiceDescriptor)) //nolint:forcetypeassert // prune puts it there
+		service := &descriptorpb.ServiceDescriptorProto{Name: all.Name, Options: all.GetOptions()}
 		slices.SortFunc(methods, func(a, b protoreflect.MethodDescriptor) int { return cmp.Compare(a.Index(), b.Index()) })
 		for _, m := range methods {
 			service.Method = append(service.Method, protodesc.ToMethodDescriptorProto(m))
@@ -241,11 +238,11 @@ func byIndex(list []*prunedMessage) []*prunedMessage {
 }
 
 func (m *prunedMessage) write() *descriptorpb.DescriptorProto {
-	out := &descriptorpb.DescriptorProto{Name: proto.String(string(m.desc.Name()))}
+	out := &descriptorpb.DescriptorProto{Name: new(string(m.desc.Name()))}
 	if m.reached {
 		out = protodesc.ToDescriptorProto(m.desc)
 		out.NestedType = nil
-		for _, r := range out.ExtensionRange {
+		for _, r := range out.GetExtensionRange() {
 			r.Options = nil // they may name extensions that are not shown
 		}
 	}

@@ -178,7 +178,7 @@ func (c *Contract) answer(question *reflectionv1.ServerReflectionRequest, sent m
 		for number := range c.numbers[protoreflect.FullName(q.AllExtensionNumbersOfType)] {
 			list.ExtensionNumber = append(list.ExtensionNumber, number)
 		}
-		slices.SortFunc(list.ExtensionNumber, cmp.Compare[int32])
+		slices.SortFunc(list.GetExtensionNumber(), cmp.Compare[int32])
 		return &reflectionv1.ServerReflectionResponse{MessageResponse: &reflectionv1.ServerReflectionResponse_AllExtensionNumbersResponse{AllExtensionNumbersResponse: list}}
 	default:
 		return refusal(codes.InvalidArgument, "the question asks for nothing that is known here")

@@ -55,7 +55,7 @@ func files(t *testing.T, text string) *protoregistry.Files {
 	for _, f := range set.GetFile() {
 		for _, s := range f.GetService() {
 			for _, m := range s.GetMethod() {
-				if m.Options == nil {
+				if m.GetOptions() == nil {
 					m.Options = new(descriptorpb.MethodOptions)
 				}
 				m.GetOptions().ProtoReflect().SetUnknown([]byte{0xfa, 0xff, 0x01, 0x02, 'n', 'o'})
@@ -77,7 +77,7 @@ func upstream(t *testing.T, name string, all *protoregistry.Files, methods ...pr
 		if err != nil {
 			t.Fatal(err)
 		}
-		u.Methods = append(u.Methods, d.(protoreflect.MethodDescriptor)) //nolint:forcetypeassert // or the test fails
+		u.Methods = append(u.Methods, d.(protoreflect.MethodDescriptor))
 	}
 	all.RangeFiles(func(f protoreflect.FileDescriptor) bool {
 		for i := range f.Extensions().Len() {
@@ -154,7 +154,7 @@ func TestPruned(t *testing.T) {
 		return true
 	})
 	d, err := c.Files().FindDescriptorByName("a.S.Shown")
-	if err != nil || !d.Options().(*descriptorpb.MethodOptions).GetDeprecated() { //nolint:forcetypeassert // of a method
+	if err != nil || !d.Options().(*descriptorpb.MethodOptions).GetDeprecated() {
 		t.Errorf("deprecated is lost: %v", err)
 	}
 }

@@ -63,7 +63,7 @@ func (a *Admin) guarded(h http.Handler) http.Handler {
 		w.Header()["X-Content-Type-Options"] = []string{"nosniff"}
 		w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
 		w.WriteHeader(http.StatusMisdirectedRequest)
-		_, _ = fmt.Fprintf(w, "%q is no name of the admin listener: use its address or localhost, or add the name to listeners.admin.hosts\n", r.Host)
+		_, _ = fmt.Fprintf(w, "%q is no name of the admin listener: use its address or localhost, or add the name to listeners.admin.hosts\n", r.Host) //nolint:gosec // quoted, and plain text that no browser takes for a page
 	})
 }
 

@@ -109,7 +109,7 @@ func (m *meter) record() error {
 		}
 		f = m.message.field(num)
 	}
-	if f != nil && typ != f.typ && !(f.packs && typ == protowire.BytesType) {
+	if f != nil && typ != f.typ && (!f.packs || typ != protowire.BytesType) {
 		f = nil // as if it were not known
 	}
 	if f != nil && m.kept {

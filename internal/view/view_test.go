@@ -27,29 +27,29 @@ type contract struct {
 
 func (c *contract) add(to *descriptorpb.DescriptorProto, name string, kind descriptorpb.FieldDescriptorProto_Type, list bool) *descriptorpb.FieldDescriptorProto {
 	c.num++
-	f := &descriptorpb.FieldDescriptorProto{Name: proto.String(name), Number: proto.Int32(c.num), Type: kind.Enum(), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()}
+	f := &descriptorpb.FieldDescriptorProto{Name: new(name), Number: proto.Int32(c.num), Type: kind.Enum(), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()}
 	if list {
 		f.Label = descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum()
 	}
 	switch kind {
 	case descriptorpb.FieldDescriptorProto_TYPE_MESSAGE:
-		f.TypeName = proto.String(".t.All")
+		f.TypeName = new(".t.All")
 	case descriptorpb.FieldDescriptorProto_TYPE_GROUP: // has a message of its own, by whose name it goes
 		group := proto.CloneOf(c.small)
-		group.Name = proto.String("G" + name)
-		f.Name, f.TypeName = proto.String(strings.ToLower(group.GetName())), proto.String(".t.All."+group.GetName())
+		group.Name = new("G" + name)
+		f.Name, f.TypeName = new(strings.ToLower(group.GetName())), new(".t.All."+group.GetName())
 		c.all.NestedType = append(c.all.NestedType, group)
 	case descriptorpb.FieldDescriptorProto_TYPE_ENUM:
-		f.TypeName = proto.String(".t.E")
+		f.TypeName = new(".t.E")
 	}
 	to.Field = append(to.Field, f)
 	return f
 }
 
 func (c *contract) addMap(kind descriptorpb.FieldDescriptorProto_Type) {
-	entry := &descriptorpb.DescriptorProto{Name: proto.String(fmt.Sprintf("Map%dEntry", kind)), Options: &descriptorpb.MessageOptions{MapEntry: proto.Bool(true)}}
+	entry := &descriptorpb.DescriptorProto{Name: new(fmt.Sprintf("Map%dEntry", kind)), Options: &descriptorpb.MessageOptions{MapEntry: new(true)}}
 	m := c.add(c.all, fmt.Sprintf("map%d", kind), descriptorpb.FieldDescriptorProto_TYPE_MESSAGE, true)
-	m.TypeName = proto.String(".t.All." + entry.GetName())
+	m.TypeName = new(".t.All." + entry.GetName())
 	last := c.num
 	c.num = 0
 	c.add(entry, "key", keyOf(kind), false)
@@ -64,10 +64,10 @@ func (c *contract) addMap(kind descriptorpb.FieldDescriptorProto_Type) {
 func everything(t testing.TB, syntax string) protoreflect.MessageDescriptor {
 	t.Helper()
 	c := &contract{
-		all: &descriptorpb.DescriptorProto{Name: proto.String("All"), OneofDecl: []*descriptorpb.OneofDescriptorProto{{Name: proto.String("one")}}},
-		small: &descriptorpb.DescriptorProto{Name: proto.String("Small"), Field: []*descriptorpb.FieldDescriptorProto{
-			{Name: proto.String("n"), Number: proto.Int32(1), Type: descriptorpb.FieldDescriptorProto_TYPE_INT32.Enum(), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()},
-			{Name: proto.String("s"), Number: proto.Int32(2), Type: descriptorpb.FieldDescriptorProto_TYPE_STRING.Enum(), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()},
+		all: &descriptorpb.DescriptorProto{Name: new("All"), OneofDecl: []*descriptorpb.OneofDescriptorProto{{Name: new("one")}}},
+		small: &descriptorpb.DescriptorProto{Name: new("Small"), Field: []*descriptorpb.FieldDescriptorProto{
+			{Name: new("n"), Number: proto.Int32(1), Type: descriptorpb.FieldDescriptorProto_TYPE_INT32.Enum(), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()},
+			{Name: new("s"), Number: proto.Int32(2), Type: descriptorpb.FieldDescriptorProto_TYPE_STRING.Enum(), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()},
 		}},
 	}
 	for _, form := range []string{"oneof", "one", "list", "map"} { // a oneof's members must be side by side
@@ -87,12 +87,12 @@ func everything(t testing.TB, syntax string) protoreflect.MessageDescriptor {
 	}
 	if syntax == "proto3" {
 		maybe := c.add(c.all, "maybe", descriptorpb.FieldDescriptorProto_TYPE_INT64, false)
-		maybe.Proto3Optional, maybe.OneofIndex = proto.Bool(true), proto.Int32(1)
-		c.all.OneofDecl = append(c.all.OneofDecl, &descriptorpb.OneofDescriptorProto{Name: proto.String("_maybe")})
+		maybe.Proto3Optional, maybe.OneofIndex = new(true), proto.Int32(1)
+		c.all.OneofDecl = append(c.all.OneofDecl, &descriptorpb.OneofDescriptorProto{Name: new("_maybe")})
 	}
 	fd, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
-		Name: proto.String("t.proto"), Package: proto.String("t"), Syntax: proto.String(syntax), MessageType: []*descriptorpb.DescriptorProto{c.all},
-		EnumType: []*descriptorpb.EnumDescriptorProto{{Name: proto.String("E"), Value: []*descriptorpb.EnumValueDescriptorProto{{Name: proto.String("ZERO"), Number: proto.Int32(0)}}}},
+		Name: new("t.proto"), Package: new("t"), Syntax: new(syntax), MessageType: []*descriptorpb.DescriptorProto{c.all},
+		EnumType: []*descriptorpb.EnumDescriptorProto{{Name: new("E"), Value: []*descriptorpb.EnumValueDescriptorProto{{Name: new("ZERO"), Number: proto.Int32(0)}}}},
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
