@@ -263,8 +263,7 @@ func (s *Stream) Begun() error {
 func (c *Conn) read() {
 	for {
 		f, err := c.framer.ReadFrame()
-		var stream http2.StreamError
-		if errors.As(err, &stream) {
+		if _, only := errors.AsType[http2.StreamError](err); only {
 			continue
 		}
 		if err == nil {

@@ -21,11 +21,12 @@ func (t *Target) Slow() (net.Conn, error) {
 
 // Request writes a request of HTTP/1.1. More are further lines of the header.
 func Request(to io.Writer, verb, path string, body []byte, more ...string) error {
-	header := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: gatehouse\r\nContent-Length: %d\r\n", verb, path, len(body))
+	request := fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: gatehouse\r\nContent-Length: %d\r\n", verb, path, len(body))
 	for _, line := range more {
-		header += line + "\r\n"
+		request = append(request, line+"\r\n"...)
 	}
-	_, err := to.Write(append([]byte(header+"\r\n"), body...))
+	request = append(request, "\r\n"...)
+	_, err := to.Write(append(request, body...))
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -59,8 +60,8 @@ func (t *Target) Logged() int64 { return t.process.wrote.Load() }
 func (t *Target) StopReading() { t.process.asleep.Store(true) }
 
 func (t *Target) end() {
-	for i := len(t.ends) - 1; i >= 0; i-- {
-		t.ends[i]()
+	for _, end := range slices.Backward(t.ends) {
+		end()
 	}
 	t.ends = nil
 }

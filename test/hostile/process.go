@@ -51,7 +51,7 @@ func startGateway(binary, dir string, a Attack, backend string) (*process, error
 	if a.Files > 0 {
 		command = append([]string{"/bin/sh", "-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(a.Files)}, command...)
 	}
-	cmd := exec.Command(command[0], command[1:]...) //nolint:gosec,noctx // the binary under test, ended by stop
+	cmd := exec.Command(command[0], command[1:]...) //nolint:noctx // the binary under test, ended by stop
 	cmd.Env = append(os.Environ(), a.Env...)
 	if a.MemoryLimit > 0 {
 		cmd.Env = append(cmd.Env, fmt.Sprintf("GOMEMLIMIT=%d", a.MemoryLimit))
