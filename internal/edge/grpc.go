@@ -183,8 +183,13 @@ type nativeStream struct {
 // bound has the stream hold no more for its client than it may.
 func (s *nativeStream) bound(e *Settings) {
 	ctx := s.ServerStream.Context()
-	s.in.frames, s.in.body, s.in.limit, s.out.timeout = framesOf(s.ServerStream), bodyOf(ctx), int(e.MaxMessage), e.WriteTimeout
+	s.in.frames, s.in.body, s.in.limit = framesOf(s.ServerStream), bodyOf(ctx), int(e.MaxMessage)
 	s.in.body.claim()
+	if s.in.body != nil { // a grpcWriter bounds each chunk, and grpc-go frees none before the last
+		s.out.abort = s.in.body.endAnswer
+		return
+	}
+	s.out.timeout = e.WriteTimeout
 	if connection, queues := connectionOf(ctx); queues {
 		s.out.connection = connection
 	}

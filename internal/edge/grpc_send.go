@@ -42,7 +42,8 @@ const (
 // sender sends the answers of one gRPC call.
 type sender struct {
 	connection *memory.Connection // nil: the transport has no queue
-	timeout    time.Duration      // for a chunk; 0 is none
+	timeout    time.Duration      // for a chunk; 0 is none, as where whoever writes has one
+	abort      func()             // ends the answer where there is no connection to end
 	stream     bool               // there are many answers
 
 	messages, bytes int           // since the last barrier
@@ -151,7 +152,10 @@ func (s *sender) wait(ctx context.Context, share *memory.Share, barriers, bytes 
 
 // end closes the connection: grpc-go has no other way to forget what waits there.
 func (s *sender) end() {
-	if s.connection != nil {
+	switch {
+	case s.connection != nil:
 		s.connection.End()
+	case s.abort != nil:
+		s.abort()
 	}
 }

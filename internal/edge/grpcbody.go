@@ -10,10 +10,10 @@ import (
 // body to its end whether anybody wants it or not, and holds 16 KiB for each read,
 // even if that brought one byte. So it gets what the receiver of messages has
 // demanded, in as few reads as that takes, and waits for the next demand. Until a
-// receiver has claimed it, it is like any other: the services that grpc-go serves
-// itself have none.
+// receiver has claimed it, it is like any other.
 type demandedBody struct {
-	body io.ReadCloser
+	body      io.ReadCloser
+	endAnswer func() // has the writing of the answer fail
 
 	mu      sync.Mutex
 	change  sync.Cond
@@ -22,8 +22,8 @@ type demandedBody struct {
 	closed  bool
 }
 
-func newDemandedBody(body io.ReadCloser) *demandedBody {
-	b := &demandedBody{body: body}
+func newDemandedBody(body io.ReadCloser, endAnswer func()) *demandedBody {
+	b := &demandedBody{body: body, endAnswer: endAnswer}
 	b.change.L = &b.mu
 	return b
 }
