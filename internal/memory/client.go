@@ -50,7 +50,7 @@ func (c *Client) take(ctx context.Context, s *Share, n int64, answer bool) error
 	if c.fits(n, c.queued.Load() > 0) {
 		return nil
 	}
-	w := &waiter{share: s, n: n, answer: answer, ready: make(chan struct{})}
+	w := &waiter{share: s.root(), n: n, answer: answer, ready: make(chan struct{})}
 	c.line(w)
 	late := time.NewTicker(soon)
 	defer late.Stop()
@@ -83,15 +83,28 @@ func (c *Client) forgetLate() {
 		}
 		c.held.Add(-e.share.drop(e.size))
 		e.size = 0
+		if e.share.rests() && c.beyond.Load() == e.share {
+			c.beyond.Store(nil)
+		}
 	}
 	c.admit()
+}
+
+// little is the part of the limit beside which any call may go on: calls whose
+// messages are small never wait, so one that needs the whole room would wait for them
+// for ever.
+const little = 1.0 / 8
+
+// hasRoom reports whether n bytes more may be held beside those that are held.
+func (c *Client) hasRoom(held, n int64, others bool) bool {
+	return n <= small || c.limit <= 0 || held <= int64(little*float64(c.limit)) || !others && held+n <= c.limit
 }
 
 // fits adds n bytes if there is room.
 func (c *Client) fits(n int64, others bool) bool {
 	for {
 		held := c.held.Load()
-		if n > small && c.limit > 0 && held > 0 && (others || held+n > c.limit) {
+		if !c.hasRoom(held, n, others) {
 			return false
 		}
 		if c.held.CompareAndSwap(held, held+n) {
@@ -131,11 +144,27 @@ func (c *Client) admit() {
 			}
 			c.beyond.Store(w.share)
 			c.held.Add(w.n)
+			c.prefer(w.share)
 		}
+		i := slices.Index(c.queue, w)
 		close(w.ready)
-		c.queue = slices.Delete(c.queue, 0, 1)
+		c.queue = slices.Delete(c.queue, i, i+1)
 		c.queued.Store(int32(len(c.queue)))
 	}
+}
+
+// prefer has those of the call that may exceed the limit go first: the others wait
+// for it.
+func (c *Client) prefer(s *Share) {
+	slices.SortStableFunc(c.queue, func(a, b *waiter) int {
+		switch {
+		case a.share == s && b.share != s:
+			return -1
+		case a.share != s && b.share == s:
+			return 1
+		}
+		return 0
+	})
 }
 
 // leave takes w out of the queue. What it got in the same moment is given up.

@@ -25,6 +25,14 @@ func (s *Share) Open(c *Client, leave func()) { s.client, s.leave = c, leave }
 // its end the other one holds from then on, for that has its answer.
 func (s *Share) OpenWithin(outer *Share) { s.client, s.outer = outer.client, outer }
 
+// root is the share of the client's call, of which this one may be a part.
+func (s *Share) root() *Share {
+	for s.outer != nil {
+		s = s.outer
+	}
+	return s
+}
+
 // Held is how many bytes the call holds.
 func (s *Share) Held() int64 { return s.held.Load() }
 
@@ -37,7 +45,7 @@ func (s *Share) Reserve(ctx context.Context, n int64) error { return s.take(ctx,
 // HasRoom reports whether Reserve would not wait now.
 func (s *Share) HasRoom(n int64) bool {
 	c := s.client
-	return c == nil || n <= small || c.limit <= 0 || c.queued.Load() == 0 && (c.held.Load() == 0 || c.held.Load()+n <= c.limit)
+	return c == nil || c.hasRoom(c.held.Load(), n, c.queued.Load() > 0)
 }
 
 // ReserveAnswer is Reserve for an answer of the upstream, which goes before requests.
@@ -81,8 +89,15 @@ func (s *Share) Hold(n int64) {
 func (s *Share) Release(n int64) {
 	if n = s.drop(n); n > 0 {
 		s.client.give(n)
+		if s.rests() {
+			s.client.close(s)
+		}
 	}
 }
+
+// rests reports whether the call holds nothing, like a stream on which nothing moves:
+// no other need wait for its end. Of a part of a call it says nothing.
+func (s *Share) rests() bool { return s.outer == nil && s.held.Load() == 0 }
 
 // drop is Release but for the client's part, and returns how much that is.
 func (s *Share) drop(n int64) int64 {

@@ -19,6 +19,8 @@ const (
 	protoName = "thing.proto"
 	// Service is the service that each gateway under attack serves.
 	Service = "hostile.v1.Things"
+	// Pages is the service whose answers are composed.
+	Pages = "hostile.v1.Pages"
 )
 
 //go:embed thing.proto

@@ -96,7 +96,11 @@ func (t *Target) Dial(door string, how H2) (*Conn, error) {
 // GRPCHeader is the header of a gRPC call to one of the RPCs. More are further
 // fields: name, value, name, value.
 func GRPCHeader(rpc string, more ...string) []string {
-	return append([]string{":method", "POST", ":scheme", "http", ":path", "/" + Service + "/" + rpc, ":authority", "gatehouse", "content-type", "application/grpc", "te", "trailers"}, more...)
+	service := Service
+	if rpc == "Page" {
+		service = Pages
+	}
+	return append([]string{":method", "POST", ":scheme", "http", ":path", "/" + service + "/" + rpc, ":authority", "gatehouse", "content-type", "application/grpc", "te", "trailers"}, more...)
 }
 
 // RESTHeader is the header of an HTTP request.

@@ -54,6 +54,8 @@ type Attack struct {
 	Policies map[string]string
 	// Config is more of the configuration, such as "limits: {...}".
 	Config string
+	// Steps are those of which Page is composed, in YAML; "" leaves Page out.
+	Steps string
 	// Log are settings of the log, in the place of "access: false".
 	Log string
 	// MemoryLimit is the gateway's GOMEMLIMIT, in bytes; 0 sets none.
@@ -90,7 +92,14 @@ var rpcs = []string{"Get", "Update", "Once", "Watch", "Upload", "Chat"}
 
 func (a Attack) configuration(backend string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "upstreams:\n  - {name: things, addresses: [{address: %q}], schema: {image: thing.binpb}}\nexpose:\n", backend)
+	fmt.Fprintf(&b, "upstreams:\n  - {name: things, addresses: [{address: %q}], schema: {image: thing.binpb}}\n", backend)
+	if a.Steps != "" {
+		b.WriteString("  - {name: pages, composed: true, schema: {image: thing.binpb}}\n")
+	}
+	b.WriteString("expose:\n")
+	if a.Steps != "" {
+		b.WriteString("  - {select: " + Pages + ".Page, upstream: pages, policy: {auth: {public: true}}}\n")
+	}
 	for _, rpc := range rpcs {
 		policy := a.Policies[rpc]
 		if policy == "" {
@@ -100,6 +109,9 @@ func (a Attack) configuration(backend string) string {
 			policy = "auth: {public: true}"
 		}
 		fmt.Fprintf(&b, "  - {select: %s.%s, upstream: things, policy: {%s}}\n", Service, rpc, policy)
+	}
+	if a.Steps != "" {
+		fmt.Fprintf(&b, "compose:\n  - rpc: %s.Page\n    steps:\n%s\n", Pages, a.Steps)
 	}
 	fmt.Fprintf(&b, "log: {format: json, %s}\n%s\n", cmp.Or(a.Log, "access: false"), a.Config)
 	return b.String()
