@@ -261,7 +261,9 @@ func (s *nativeStream) RecvMsg(m any) error {
 // SendMsg sends a message, and waits for a client that takes none.
 func (s *nativeStream) SendMsg(m any) error {
 	msg := m.(*call.Message) //nolint:forcetypeassert // call.Forward's promise
-	s.call.Out.Add(msg.Len())
+	n := msg.Len()
+	s.call.Out.Add(n)
+	s.call.Memory.Hold(int64(n) - s.call.Memory.Held()) // of an answer that came from no upstream
 	if err := s.sendOwn(); err != nil {
 		return err
 	}

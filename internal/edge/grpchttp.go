@@ -8,7 +8,7 @@ import (
 // serveGRPC serves gRPC behind net/http.
 func (s *Settings) serveGRPC(grpc http.Handler, w http.ResponseWriter, r *http.Request) {
 	t := &grpcWriter{ResponseWriter: w, settings: s}
-	body := newDemandedBody(r.Body, s.endWriting(w))
+	body := newDemandedBody(r.Body, func() { s.endWriting(w) })
 	r = r.WithContext(withBody(r.Context(), body))
 	r.Body = body
 	grpc.ServeHTTP(t, r)

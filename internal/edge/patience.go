@@ -24,8 +24,8 @@ func (s *Settings) liftWriting(w http.ResponseWriter) {
 }
 
 // endWriting has what is written at that time fail.
-func (s *Settings) endWriting(w http.ResponseWriter) func() {
-	return func() { _ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) }
+func (s *Settings) endWriting(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) // not every writer can
 }
 
 // endAfterFraming ends the connection after a request whose end two parties may

@@ -41,6 +41,7 @@ type restStream struct {
 	over      atomic.Bool // no further read may begin
 
 	taking    memory.Taking // of an answer
+	cut       atomic.Bool   // the rest of it has no time: the gateway is short of memory
 	header    metadata.MD
 	trailer   metadata.MD
 	committed bool // the status line is out
@@ -257,7 +258,10 @@ func (s *restStream) writePart(b []byte, contentType string) error {
 func (s *restStream) write(b []byte) error {
 	s.call.Out.Add(len(b))
 	if len(b) > chunk {
-		s.taking.Begin(&s.call.Memory, s.settings.endWriting(s.w))
+		s.taking.Begin(&s.call.Memory, func() {
+			s.cut.Store(true)
+			s.settings.endWriting(s.w)
+		})
 		defer s.taking.Done()
 	}
 	for len(b) > chunk {
@@ -266,6 +270,9 @@ func (s *restStream) write(b []byte) error {
 		}
 		b = b[chunk:]
 		s.settings.boundWriting(s.w)
+		if s.cut.Load() { // there is no more time
+			s.settings.endWriting(s.w)
+		}
 	}
 	return s.writeChunk(b)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,5 +42,16 @@ func TestReadyWhileSilent(t *testing.T) {
 	}
 	if len(got.Upstreams) != 2 || got.Upstreams[0].Since == nil || !got.Upstreams[0].Since.Equal(since) || got.Upstreams[1].Since != nil {
 		t.Errorf("got %s", w.Body)
+	}
+}
+
+// TestNotReadyWhenFull: a gateway that refuses new calls for want of memory says so.
+func TestNotReadyWhenFull(t *testing.T) {
+	t.Parallel()
+	admin := &server.Admin{Metrics: prometheus.NewRegistry(), Health: func() []server.Health { return nil }, Full: func() bool { return true }}
+	w := httptest.NewRecorder()
+	admin.Handler(func() bool { return true }).ServeHTTP(w, httptest.NewRequest("GET", "http://localhost/readyz", nil))
+	if w.Code != 503 || !strings.Contains(w.Body.String(), `"short_of_memory": true`) {
+		t.Errorf("got %d %s", w.Code, w.Body)
 	}
 }

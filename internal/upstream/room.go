@@ -60,7 +60,7 @@ func (x *exchange) receiveTimed(up grpc.ClientStream, reply any) error {
 
 // early is how long small answers may come behind their headers, on average, until
 // room is kept for none any more: that of calls that wait would be kept from others.
-const early = 50 * time.Millisecond
+const early = 20 * time.Millisecond
 
 // gapWeight is how many answers make the average.
 const gapWeight = 8

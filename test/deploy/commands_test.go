@@ -177,7 +177,7 @@ func TestFiguresAreThoseOfTheCode(t *testing.T) {
 		"`answers.max_bytes`, by default 64 MiB":      {"docs/CONFIG.md", "| `max_bytes` | size, at least `65536`, at most `1099511627776` | `64MiB` |"},
 		"`idempotency_memory.max_bytes`, by default ": {"interceptors/idempotency/idempotency.go", "DefaultMaxBytes = 64 << 20"},
 		"60 MB for a million keys, which is the most": {"interceptors/ratelimit/ratelimit.go", "const DefaultMaxKeys = 1_000_000"},
-		"up to 1 MiB each (HTTP/2":                    {"internal/server/limits.go", "connWindow   = 1 << 20"},
+		"each, by default 16 MiB":                     {"internal/config/defaults.go", "MaxConnectionBytes:   proto.Int64(16 << 20)"},
 		"five seconds more for the last traces":       {"internal/gateway/state.go", "shutdownTime = 5 * time.Second"},
 		"`rate_limit` (default `open`)":               {"docs/CONFIG.md", "| `on_failure` | `open`, `closed` | `open` |"},
 		"`idempotency` (default `closed`)":            {"docs/CONFIG.md", "| `on_failure` | `open`, `closed` | `closed` |"},
