@@ -23,7 +23,7 @@ type exchange struct {
 	// sentUnreadable tells that a request was found to be one that no backend can read.
 	sentUnreadable atomic.Bool
 
-	answers chan struct{} // told when an answer has begun to come; nil if nobody waits for it
+	crowded bool // the client awaits many answers: this one must wait for room
 
 	began atomic.Int64 // when the request's headers went out, else when the attempt began; nanoseconds of the Unix epoch
 }
@@ -99,7 +99,6 @@ func (observer) HandleRPC(ctx context.Context, s stats.RPCStats) {
 	case *stats.InHeader:
 		x.conn.quiet.heard()
 		x.note(headersCame)
-		x.beginning()
 		if !isProto(s.Header["content-type"]) {
 			x.note(foreign)
 		}
@@ -108,9 +107,6 @@ func (observer) HandleRPC(ctx context.Context, s stats.RPCStats) {
 	case *stats.InTrailer:
 		x.conn.quiet.heard()
 		x.note(trailersCame)
-		x.beginning()
-	case *stats.End:
-		x.beginning()
 	}
 }
 

@@ -18,31 +18,19 @@ import (
 
 // ask prepares the exchange for the answer of a unary call.
 func (x *exchange) ask() {
-	if c := call.From(x); c != nil && c.Memory.Ask(int64(x.conn.maxReceive)) {
-		x.answers = make(chan struct{}, 1)
-	}
-}
-
-// beginning notes that an answer has begun to come, or that there is none.
-func (x *exchange) beginning() {
-	select {
-	case x.answers <- struct{}{}:
-	default: // nobody waits, or it is known
-	}
+	c := call.From(x)
+	x.crowded = c != nil && c.Memory.Ask(int64(x.conn.maxReceive))
 }
 
 // receiveWithRoom is receiveOne when there is room for the answer.
 func (x *exchange) receiveWithRoom(up grpc.ClientStream, reply any) error {
-	if x.answers == nil {
-		return x.receiveHeld(up, 0, reply, x.receiveOne)
-	}
-	select {
-	case <-x.answers:
-	case <-x.Done(): // no answer comes any more, and grpc-go says how that was
+	if !x.crowded {
 		return x.receiveHeld(up, 0, reply, x.receiveOne)
 	}
 	room := int64(x.conn.maxReceive)
-	if x.conn.usualOf(x.method).headersEarly() {
+	// It waits until an answer has begun to come. After an error none comes any more,
+	// and grpc-go says how that was.
+	if _, err := up.Header(); err != nil || x.over() || x.conn.usualOf(x.method).headersEarly() {
 		room = 0
 	}
 	return x.receiveHeld(up, room, reply, x.receiveTimed)

@@ -43,7 +43,8 @@ upstreams:
     max_receive_bytes: 16777216
 {{- end}}
 expose:
-  - {select: "*", upstream: reference, policy: {auth: {public: true}}}
+  # Backends are told of a timeout, which the suite must have set itself.
+  - {select: "*", upstream: reference, policy: {auth: {public: true}, timeout: 0s}}
 {{- if .ReceiveLimit}}
 limits: {max_message_bytes: {{.ReceiveLimit}}}
 {{- end}}
