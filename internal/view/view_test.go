@@ -27,7 +27,7 @@ type contract struct {
 
 func (c *contract) add(to *descriptorpb.DescriptorProto, name string, kind descriptorpb.FieldDescriptorProto_Type, list bool) *descriptorpb.FieldDescriptorProto {
 	c.num++
-	f := &descriptorpb.FieldDescriptorProto{Name: new(name), Number: proto.Int32(c.num), Type: kind.Enum(), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()}
+	f := &descriptorpb.FieldDescriptorProto{Name: new(name), Number: new(c.num), Type: kind.Enum(), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()}
 	if list {
 		f.Label = descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum()
 	}
