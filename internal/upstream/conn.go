@@ -156,7 +156,6 @@ type clientStream struct {
 	// there is one request or the shape is not known.
 	requests *call.Shape
 	one      bool // there is one answer, and it ends the stream
-	sizes    sizes
 }
 
 // SendMsg sends a request, and notes first whether a backend can read it.
@@ -173,7 +172,7 @@ func (s *clientStream) RecvMsg(m any) error {
 		}
 		return nil
 	}
-	err := s.exchange.receiveMany(s.ClientStream, &s.sizes, m)
+	err := s.exchange.receiveMany(s.ClientStream, m)
 	if err == nil {
 		return nil
 	}

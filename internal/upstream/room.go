@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -61,33 +60,10 @@ func (u *usual) learnGap(took time.Duration) {
 // headersEarly reports whether the backend sends headers long before the answer.
 func (u *usual) headersEarly() bool { return u.gap.Load() > int64(early) }
 
-// Streams may wait for their next answer for long, and those of most are small. So
-// room is kept for one where those before were large.
-const largeInStream = streamWindow
-
-// sizes is how large the answers of a stream have been lately, in bytes: it comes
-// down with each smaller one.
-type sizes struct{ lately atomic.Int64 }
-
-// fading is the part by which it comes down.
-const fading = 16
-
-func (s *sizes) note(n int) {
-	old := s.lately.Load()
-	s.lately.Store(max(int64(n), old-old/fading)) // one that is lost in a race does no harm
-}
-
-// receiveMany is receive for one answer of many.
-func (x *exchange) receiveMany(up grpc.ClientStream, s *sizes, reply any) error {
-	room := s.lately.Load()
-	if room <= largeInStream {
-		room = 0
-	}
-	err := x.receiveHeld(up, room, reply, x.receive)
-	if msg, ok := reply.(*call.Message); ok && err == nil {
-		s.note(msg.Len())
-	}
-	return err
+// receiveMany is receive for one answer of many. No room is kept before: a stream
+// may wait for its next answer for long, and grpc-go does not tell when that begins.
+func (x *exchange) receiveMany(up grpc.ClientStream, reply any) error {
+	return x.receiveHeld(up, 0, reply, x.receive)
 }
 
 // receiveHeld receives an answer, which the call holds then, when there is room
