@@ -49,9 +49,9 @@ type frameReader struct {
 	buf   []byte
 	begin int // of what has not been handed out
 	eof   bool
-	// reserve has room for the longest value. It is called for one that is longer than
+	// hold has memory for so many bytes. It is called for a value that is longer than
 	// unknownLength, before more of it is read.
-	reserve func() error
+	hold func(n int) error
 }
 
 // next returns the next value, which is good until the following call, or
@@ -102,7 +102,7 @@ func (f *frameReader) fill() error {
 	switch {
 	case cap(f.buf)-len(f.buf) < minRead:
 		if len(f.buf) >= unknownLength {
-			if err := f.reserve(); err != nil {
+			if err := f.hold(2 * cap(f.buf)); err != nil {
 				return err
 			}
 		}

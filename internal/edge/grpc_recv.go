@@ -66,33 +66,34 @@ func (r *receiver) receive(ctx context.Context, share *memory.Share, m *call.Mes
 	if compressor != nil {
 		room = min(r.limit, n*gzipMost) + n
 	}
-	if err := share.Reserve(ctx, int64(room)); err != nil {
+	if err := share.Promise(ctx, int64(room)); err != nil {
 		return call.MemoryError(err)
 	}
-	data, err := r.read(n)
+	data, err := r.read(share, n)
 	if err == nil && compressor != nil {
-		data, err = r.decompress(compressor, data)
+		data, err = r.decompress(share, compressor, data)
 	}
-	if err != nil {
-		share.Release(int64(room))
+	share.Forgo(int64(room))
+	if err != nil { // which ends the call, and with it what it holds
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
 		return received(err)
 	}
-	return r.keep(share, m, data, room)
+	r.keep(share, m, data)
+	return nil
 }
 
 // read reads the n bytes of a message.
-func (r *receiver) read(n int) (mem.BufferSlice, error) {
-	data, small, err := r.readPart(min(n, firstPart))
+func (r *receiver) read(share *memory.Share, n int) (mem.BufferSlice, error) {
+	data, small, err := r.readPart(share, min(n, firstPart))
 	for n -= data.Len(); n > 0 && err == nil; {
 		most := largePart
 		if small {
 			most = smallPart
 		}
 		var next mem.BufferSlice
-		next, small, err = r.readPart(min(n, most))
+		next, small, err = r.readPart(share, min(n, most))
 		data = append(data, next...)
 		n -= next.Len()
 	}
@@ -105,10 +106,14 @@ func (r *receiver) read(n int) (mem.BufferSlice, error) {
 
 // readPart reads n bytes. They come in the pieces in which the client has sent them,
 // each of which costs more than a byte: very small ones are put together.
-func (r *receiver) readPart(n int) (data mem.BufferSlice, small bool, err error) {
+func (r *receiver) readPart(share *memory.Share, n int) (data mem.BufferSlice, small bool, err error) {
 	r.body.demand(n)
 	if data, err = r.frames.Read(n); err != nil {
 		return nil, false, err
+	}
+	if err := share.Arrived(int64(n)); err != nil {
+		data.Free()
+		return nil, false, call.MemoryError(err)
 	}
 	if len(data) <= smallPieces || n/len(data) >= smallPiece {
 		return data, false, nil
@@ -126,16 +131,14 @@ const (
 	smallPiece, smallPieces = 256, 4
 )
 
-// keep makes a message of data, for which room was reserved.
-func (r *receiver) keep(share *memory.Share, m *call.Message, data mem.BufferSlice, room int) error {
+// keep makes a message of data, which the call holds.
+func (r *receiver) keep(share *memory.Share, m *call.Message, data mem.BufferSlice) {
 	n := data.Len()
-	share.Release(int64(room - n)) // n is not more
 	if r.release && n > 0 {
 		data = append(data, memory.NewBarrier(func() { share.Release(int64(n)) }))
 	}
 	m.Free()
 	m.Data = data
-	return nil
 }
 
 // compressor is what the next message is compressed with, nil for nothing. grpc-go
@@ -154,8 +157,21 @@ func (r *receiver) compressor() (encoding.Compressor, error) {
 }
 
 // decompress gives data up.
-func (r *receiver) decompress(c encoding.Compressor, data mem.BufferSlice) (mem.BufferSlice, error) {
+func (r *receiver) decompress(share *memory.Share, c encoding.Compressor, data mem.BufferSlice) (mem.BufferSlice, error) {
+	compressed, most := data.Len(), min(r.limit, data.Len()*gzipMost)
 	defer data.Free()
+	if err := share.Arrived(int64(most)); err != nil {
+		return nil, call.MemoryError(err)
+	}
+	out, err := r.expand(c, data)
+	if err == nil {
+		share.Release(int64(compressed + most - out.Len()))
+	}
+	return out, err
+}
+
+// expand returns what data decompresses to.
+func (r *receiver) expand(c encoding.Compressor, data mem.BufferSlice) (mem.BufferSlice, error) {
 	compressed := data.Reader()
 	defer func() { _ = compressed.Close() }() // it has no errors
 	plain, err := c.Decompress(compressed)

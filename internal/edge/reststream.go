@@ -33,7 +33,8 @@ type restStream struct {
 	vars     []string
 
 	received bool   // the one request has been read
-	reserved int64  // of the call's memory, for the request
+	reserved int64  // bytes that the call was promised for the request
+	holds    int64  // bytes that it holds for it
 	asked    bool   // a request was good and went on
 	upload   pieces // of a stream of requests
 

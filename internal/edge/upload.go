@@ -51,7 +51,7 @@ func (s *restStream) receiveBody() (*[]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.reserveBody(int64(len(*body))); err != nil {
+	if err := s.holdBody(len(*body)); err != nil {
 		putScratch(body)
 		return nil, err
 	}
@@ -75,11 +75,29 @@ func (s *restStream) reserveBody(n int64) error {
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	if err := s.call.Memory.Reserve(ctx, room); err != nil {
+	if err := s.call.Memory.Promise(ctx, room); err != nil {
 		return call.MemoryError(err)
 	}
 	s.reserved += room
 	return nil
+}
+
+// arrived notes that n bytes are held for the request by now.
+func (s *restStream) arrived(n int64) error {
+	if err := s.call.Memory.Arrived(n - s.holds); err != nil {
+		return call.MemoryError(err)
+	}
+	s.holds = max(n, s.holds)
+	return nil
+}
+
+// holdBody has memory for a body of n bytes that has come, and for the message that
+// it becomes.
+func (s *restStream) holdBody(n int) error {
+	if err := s.reserveBody(int64(n)); err != nil {
+		return err
+	}
+	return s.arrived(int64(n) + s.translated(int64(n)))
 }
 
 // wireMost is how many bytes of a message one byte of JSON can become: a zero in a
@@ -101,9 +119,10 @@ func (s *restStream) translated(n int64) int64 {
 // freeBody gives up what a body took that has become a message of n wire bytes,
 // which is held to the end of the call.
 func (s *restStream) freeBody(n int) {
-	s.call.Memory.Hold(int64(n) - s.reserved) // where a short body has become a long message
-	s.call.Memory.Release(s.reserved - int64(n))
-	s.reserved = int64(n)
+	s.call.Memory.Forgo(s.reserved)
+	s.call.Memory.Hold(int64(n) - s.holds) // where path and query have made it longer
+	s.call.Memory.Release(s.holds - int64(n))
+	s.reserved, s.holds = 0, int64(n)
 }
 
 // roomFor has a buffer for what an answer of n wire bytes becomes.
@@ -178,10 +197,8 @@ func (s *restStream) readBody() (*[]byte, error) {
 			putScratch(buf)
 			return nil, tooLarge(limit)
 		}
-		if err == nil && len(*buf) >= unknownLength && r.ContentLength < 0 && s.reserved == 0 {
-			if err = s.reserveBody(limit); err == nil { // all the room that it may need
-				*buf = slices.Grow(*buf, int(limit)+1-len(*buf))
-			}
+		if err == nil && int64(len(*buf)) >= s.holds+unknownLength {
+			err = s.holdPart(buf)
 		}
 		if err == io.EOF {
 			return buf, nil
@@ -191,6 +208,18 @@ func (s *restStream) readBody() (*[]byte, error) {
 			return nil, brokenBody(err)
 		}
 	}
+}
+
+// holdPart has memory for what has come of a long body. Of one without a length it
+// has room for the longest first, and all of the buffer that it may need.
+func (s *restStream) holdPart(buf *[]byte) error {
+	if limit := s.settings.MaxBody; s.reserved == 0 {
+		if err := s.reserveBody(limit); err != nil {
+			return err
+		}
+		*buf = slices.Grow(*buf, int(limit)+1-len(*buf))
+	}
+	return s.arrived(int64(len(*buf)))
 }
 
 const (
@@ -238,7 +267,7 @@ func (s *restStream) recvPiece(m *call.Message) error {
 
 // translatePiece is translate for a message of many.
 func (s *restStream) translatePiece(m *call.Message, piece []byte) error {
-	if err := s.reserveBody(int64(len(piece))); err != nil {
+	if err := s.holdBody(len(piece)); err != nil {
 		return err
 	}
 	defer func() { s.freeBody(m.Len()) }()
@@ -246,7 +275,7 @@ func (s *restStream) translatePiece(m *call.Message, piece []byte) error {
 }
 
 func (s *restStream) beginUpload() {
-	s.upload = &frameReader{src: s.r.Body, limit: int(s.settings.MaxBody), reserve: func() error { return s.reserveBody(s.settings.MaxBody) }}
+	s.upload = &frameReader{src: s.r.Body, limit: int(s.settings.MaxBody), hold: s.holdFrame}
 	if s.route.RawBody {
 		s.upload = &rawReader{src: s.r.Body, most: s.rawMost()}
 	}
@@ -255,6 +284,14 @@ func (s *restStream) beginUpload() {
 	rc := http.NewResponseController(s.w)
 	_ = rc.EnableFullDuplex()
 	_ = rc.SetReadDeadline(time.Time{}) // a stream may pause: it is bound by its messages
+}
+
+// holdFrame has memory for n bytes of a long message of a stream of requests.
+func (s *restStream) holdFrame(n int) error {
+	if err := s.reserveBody(s.settings.MaxBody); err != nil {
+		return err
+	}
+	return s.arrived(int64(n))
 }
 
 // rawMost is how many bytes of a raw body one message may have. There is room

@@ -205,3 +205,28 @@ func TestNothingIsHeldAfterTheEnd(t *testing.T) {
 		t.Errorf("%d and %d bytes are left", c.Held(), p.Held())
 	}
 }
+
+// TestAnnouncementsCostOthersNothing: what has not arrived counts with the client.
+func TestAnnouncementsCostOthersNothing(t *testing.T) {
+	p := memory.New(memory.Limits{Client: 8 * mib, Process: 10 * mib})
+	c := p.NewClient()
+	var s memory.Share
+	s.Open(c, nil)
+	if err := s.Promise(t.Context(), 4*mib); err != nil || c.Held() != 4*mib || p.Held() != 0 {
+		t.Errorf("%v, held %d and %d, want the client's alone", err, c.Held(), p.Held())
+	}
+	if err := s.Arrived(mib); err != nil || c.Held() != 4*mib || p.Held() != mib {
+		t.Errorf("%v, held %d and %d, want what has arrived to count with all", err, c.Held(), p.Held())
+	}
+	s.Forgo(8 * mib)
+	if c.Held() != mib || p.Held() != mib {
+		t.Errorf("held %d and %d, want what has arrived", c.Held(), p.Held())
+	}
+	if err := s.Promise(t.Context(), mib); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if c.Held() != 0 || p.Held() != 0 {
+		t.Errorf("%d and %d bytes are left", c.Held(), p.Held())
+	}
+}

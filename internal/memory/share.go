@@ -13,9 +13,12 @@ type Share struct {
 	client *Client
 	outer  *Share // of the call that this one is a part of; nil for none
 	held   atomic.Int64
-	asking atomic.Int64 // attempts whose answers are awaited or held
-	leave  func()
-	closed atomic.Bool
+	// promised is what the client may hold for it and does not yet: it counts with
+	// the client only.
+	promised atomic.Int64
+	asking   atomic.Int64 // attempts whose answers are awaited or held
+	leave    func()
+	closed   atomic.Bool
 }
 
 // Open begins the share of a call of c. leave, if not nil, is called by Close.
@@ -42,7 +45,56 @@ func (s *Share) Held() int64 { return s.held.Load() }
 // at once by Close.
 func (s *Share) Reserve(ctx context.Context, n int64) error { return s.take(ctx, n, false) }
 
-// HasRoom reports whether Reserve would not wait now.
+// Promise waits like Reserve for the room of a request whose length the client has
+// announced. The process counts what has arrived: an announcement costs a client
+// nothing, and must not keep memory from others.
+func (s *Share) Promise(ctx context.Context, n int64) error {
+	if s.client == nil || n <= 0 {
+		return nil
+	}
+	if err := s.client.take(ctx, s, n, false); err != nil {
+		return err
+	}
+	s.promised.Add(n)
+	if s.closed.Load() {
+		s.Forgo(n)
+	}
+	return nil
+}
+
+// Arrived notes that n bytes of what was promised are held, or refuses them with
+// ErrFull.
+func (s *Share) Arrived(n int64) error {
+	if s.client == nil || n <= 0 {
+		return nil
+	}
+	if err := s.client.process.take(n); err != nil {
+		return err
+	}
+	s.client.held.Add(n - s.takeBack(n)) // what is more than was promised
+	s.add(n)
+	return nil
+}
+
+// Forgo gives up n bytes that were promised, or all of them if that is less.
+func (s *Share) Forgo(n int64) {
+	if n = s.takeBack(n); n > 0 {
+		s.client.give(n)
+	}
+}
+
+// takeBack takes up to n bytes from what was promised, and returns how many.
+func (s *Share) takeBack(n int64) int64 {
+	for {
+		promised := s.promised.Load()
+		n = min(n, promised)
+		if n <= 0 || s.promised.CompareAndSwap(promised, promised-n) {
+			return max(n, 0)
+		}
+	}
+}
+
+// HasRoom reports whether Reserve and Promise would not wait now.
 func (s *Share) HasRoom(n int64) bool {
 	c := s.client
 	return c == nil || c.hasRoom(c.held.Load(), n, c.queued.Load() > 0)
@@ -97,7 +149,9 @@ func (s *Share) Release(n int64) {
 
 // rests reports whether the call holds nothing, like a stream on which nothing moves:
 // no other need wait for its end. Of a part of a call it says nothing.
-func (s *Share) rests() bool { return s.outer == nil && s.held.Load() == 0 }
+func (s *Share) rests() bool {
+	return s.outer == nil && s.held.Load() == 0 && s.promised.Load() == 0
+}
 
 // drop is Release but for the client's part, and returns how much that is.
 func (s *Share) drop(n int64) int64 {
@@ -118,6 +172,7 @@ func (s *Share) Close() {
 		return
 	}
 	s.closed.Store(true)
+	s.Forgo(s.promised.Load())
 	if s.outer != nil {
 		s.outer.add(s.held.Swap(0))
 	} else {

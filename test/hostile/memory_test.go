@@ -8,6 +8,7 @@ const (
 	promiseConnection = "One client connection holds at most 16 MiB"
 	promiseReader     = "A slow reader of a stream holds at most 256 KiB on HTTP/2 and 128 KiB on HTTP/1 beyond the message in flight"
 	promiseProcess    = "With a limit of 512 MiB no client ends the process"
+	promiseAnnounced  = "What a client announces and does not send keeps nothing from others"
 )
 
 // tight has the gateway collect its garbage early, so that the memory that it takes

@@ -2,6 +2,7 @@ package hostile_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,7 +22,7 @@ func uploadAttacks() []hostile.Attack {
 	for _, door := range []string{hostile.Native, hostile.GRPC, hostile.REST2} {
 		all = append(all, uploads(door))
 	}
-	all = append(all, unfinished(hostile.Native), unfinished(hostile.GRPC))
+	all = append(all, unfinished(hostile.Native), unfinished(hostile.GRPC), announced())
 	all = append(all, tinyFrames(hostile.Native), tinyFrames(hostile.GRPC))
 	return append(all, tinyFrames(hostile.REST2), endless(hostile.Native), endless(hostile.GRPC))
 }
@@ -50,6 +51,42 @@ func gzipped(door string) hostile.Attack {
 				return err
 			}
 			return reached(t, "Update", 90)
+		},
+	}
+}
+
+// announced has calls announce messages and send none of them, first large ones, then
+// ever smaller ones: together more than the gateway may hold for clients.
+func announced() hostile.Attack {
+	return hostile.Attack{
+		Name: "2,000 calls that announce 300 MB together and send 5 bytes each", Door: hostile.Native, Promise: promiseAnnounced,
+		MemoryLimit: memoryLimit, Innocent: mostInnocents,
+		Play: func(t *hostile.Target) error {
+			left := 0
+			var conn *hostile.Conn
+			for _, part := range []struct{ calls, perConnection, bytes int }{
+				{60, 2, uploadSize}, {800, 100, 60 << 10}, {400, 100, 4 << 10}, {400, 100, 256}, {400, 100, 16},
+			} {
+				for i := range part.calls {
+					if left == 0 || i == 0 {
+						var err error
+						if conn, err = t.Dial(hostile.Native, hostile.H2{}); err != nil {
+							return err
+						}
+						left = part.perConnection
+					}
+					left--
+					s, err := conn.Open(hostile.GRPCHeader("Update"), false)
+					if err != nil {
+						return err
+					}
+					header := binary.BigEndian.AppendUint32([]byte{0}, uint32(part.bytes))
+					if err := s.Send(header, false); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
 		},
 	}
 }
