@@ -66,7 +66,7 @@ func (e *native) carry(table *Table, s *nativeStream, in metadata.MD, name, remo
 	ctx := call.With(s.lineage.remote(s.ServerStream.Context()), s.call)
 	m, err := e.admit(table, s.call, in, name)
 	if err == nil {
-		err = call.MemoryError(e.Memory.Admit())
+		err = call.MemoryError(e.Memory.Admit(&s.call.Memory))
 	}
 	if err != nil {
 		return table.Refuse(ctx, err)

@@ -111,7 +111,7 @@ func (e *rest) admit(s *restStream, m *match) error {
 	if err := e.checkShape(r); err != nil {
 		return err
 	}
-	if err := e.Memory.Admit(); err != nil {
+	if err := e.Memory.Admit(&s.call.Memory); err != nil {
 		return call.MemoryError(err)
 	}
 	if err := s.routeTo(m); err != nil {

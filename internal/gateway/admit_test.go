@@ -252,7 +252,7 @@ func TestSilentCallsAreNotShedFor(t *testing.T) {
 }
 
 // TestSilentCallsEndInTime: the timeout of a call covers the reading of its request.
-// Who is late is told so, and no policy counts it.
+// A late client gets DEADLINE_EXCEEDED or 408, and no policy counts the call.
 func TestSilentCallsEndInTime(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []string{"timeout", "stream_idle_timeout"} {

@@ -16,8 +16,8 @@ const (
 	// usable is the part of what the process may have that it uses: the rest is for
 	// what Go's runtime does not count.
 	usable = 0.8
-	// forClients is the part of the memory that clients may fill. Go's collector lets
-	// as much garbage come together as there is in use.
+	// forClients is the part of the limit that clients may fill. The rest is for the
+	// gateway itself, its caches, and garbage that Go has not collected yet.
 	forClients = 0.4
 	// accounted is the part of a connection's memory that is accounted for byte by
 	// byte. The transports fill the other: they hold up to 64 KiB for each of a
@@ -37,6 +37,7 @@ func newMemory(l *configv1.Limits) *memory.Process {
 	return memory.New(memory.Limits{
 		Client:  int64(accounted * float64(l.GetMaxConnectionBytes())),
 		Process: int64(forClients * float64(limit)),
+		Heap:    limit,
 	})
 }
 

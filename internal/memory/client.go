@@ -15,6 +15,7 @@ type Client struct {
 	limit   int64 // 0: none
 	held    atomic.Int64
 	asking  atomic.Int64 // what upstreams may answer at most
+	calls   atomic.Int64 // that run
 	queued  atomic.Int32 // len(queue), for those without the lock
 
 	mu       sync.Mutex
@@ -132,9 +133,9 @@ func (c *Client) line(w *waiter) {
 	c.admit() // something may have been given up since
 }
 
-// admit lets those in the queue go on for whom there is room. One call whose
-// upstream has answered may go beyond the limit: else two calls could wait for each
-// other's room. The caller has the lock.
+// admit lets calls in the queue go on, in their order, as long as there is room. One
+// call whose upstream has answered may exceed the limit: otherwise two calls could
+// wait for each other's room. The caller holds the lock.
 func (c *Client) admit() {
 	for len(c.queue) > 0 {
 		w := c.queue[0]

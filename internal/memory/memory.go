@@ -21,12 +21,14 @@ var ErrFull = errors.New("the gateway holds as much for clients as its memory al
 type Limits struct {
 	Client  int64 // of one client
 	Process int64 // of all clients together
+	Heap    int64 // of Go's runtime
 }
 
 // Process is what all clients hold together. The zero value has no limits. It is
 // safe for concurrent use.
 type Process struct {
 	limits  Limits
+	heap    heap
 	held    atomic.Int64
 	refused atomic.Int64
 	ended   atomic.Int64
@@ -37,7 +39,7 @@ type Process struct {
 }
 
 // New returns a process that holds nothing yet.
-func New(l Limits) *Process { return &Process{limits: l} }
+func New(l Limits) *Process { return &Process{limits: l, heap: heap{limit: l.Heap}} }
 
 // Held is how many bytes the clients hold together.
 func (p *Process) Held() int64 { return p.held.Load() }
@@ -65,10 +67,11 @@ func (p *Process) crowded() int64 { return int64((1 - spare) * float64(p.limits.
 // Full reports whether new calls are to be refused.
 func (p *Process) Full() bool { return p.limits.Process > 0 && p.held.Load() > p.limits.Process }
 
-// Admit refuses a new call with ErrFull when the process is full, and ends the
-// slowest readers then.
-func (p *Process) Admit() error {
-	if p == nil || !p.Full() {
+// Admit refuses a new call, whose share is open, with ErrFull when the process is full,
+// and ends the slowest readers then. When Go's memory is tight it refuses those of
+// clients that have many.
+func (p *Process) Admit(s *Share) error {
+	if p == nil || !p.Full() && !(s.client != nil && s.client.calls.Load() > few && p.heap.isTight()) {
 		return nil
 	}
 	p.relieve()

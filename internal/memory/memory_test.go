@@ -3,6 +3,7 @@ package memory_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -87,7 +88,7 @@ func TestTheProcessRefusesMuchFirst(t *testing.T) {
 		if err := open().Reserve(t.Context(), mib); !errors.Is(err, memory.ErrFull) || len(ended) != 0 {
 			t.Errorf("%v, ended %v, want it full, and no reader ended that has just begun", err, ended)
 		}
-		if err := open().Reserve(t.Context(), 1000); err != nil || p.Admit() != nil {
+		if err := open().Reserve(t.Context(), 1000); err != nil || p.Admit(new(memory.Share)) != nil {
 			t.Errorf("%v: what is small has room", err)
 		}
 		time.Sleep(2 * time.Second)
@@ -228,5 +229,31 @@ func TestAnnouncementsCostOthersNothing(t *testing.T) {
 	s.Close()
 	if c.Held() != 0 || p.Held() != 0 {
 		t.Errorf("%d and %d bytes are left", c.Held(), p.Held())
+	}
+}
+
+// TestTightHeap refuses calls of clients that have many, and of no others.
+func TestTightHeap(t *testing.T) {
+	p := memory.New(memory.Limits{Heap: 1})
+	runtime.GC() // the runtime knows what is in use after a collection
+	busy, other := p.NewClient(), p.NewClient()
+	open := func(c *memory.Client) *memory.Share {
+		s := new(memory.Share)
+		s.Open(c, nil)
+		return s
+	}
+	last := open(busy)
+	for range 8 {
+		last = open(busy)
+	}
+	if err := p.Admit(last); !errors.Is(err, memory.ErrFull) {
+		t.Errorf("%v for the ninth call of a client, want it refused", err)
+	}
+	if err := p.Admit(open(other)); err != nil {
+		t.Errorf("%v for the only call of a client", err)
+	}
+	last.Close()
+	if err := p.Admit(open(busy)); !errors.Is(err, memory.ErrFull) {
+		t.Errorf("%v for another ninth call", err)
 	}
 }

@@ -22,7 +22,10 @@ type Share struct {
 }
 
 // Open begins the share of a call of c. leave, if not nil, is called by Close.
-func (s *Share) Open(c *Client, leave func()) { s.client, s.leave = c, leave }
+func (s *Share) Open(c *Client, leave func()) {
+	s.client, s.leave = c, leave
+	c.calls.Add(1)
+}
 
 // OpenWithin begins the share of a call that is a part of another. What it holds at
 // its end the other one holds from then on, for that has its answer.
@@ -180,6 +183,9 @@ func (s *Share) Close() {
 	}
 	s.client.close(s)
 	s.client.asking.Add(-s.asking.Swap(0))
+	if s.outer == nil {
+		s.client.calls.Add(-1)
+	}
 	if s.leave != nil {
 		s.leave()
 	}

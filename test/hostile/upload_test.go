@@ -23,6 +23,7 @@ func uploadAttacks() []hostile.Attack {
 		all = append(all, uploads(door))
 	}
 	all = append(all, unfinished(hostile.Native), unfinished(hostile.GRPC), announced())
+	all = append(all, headers(hostile.Native), headers(hostile.GRPC), headers(hostile.REST2))
 	all = append(all, tinyFrames(hostile.Native), tinyFrames(hostile.GRPC))
 	return append(all, tinyFrames(hostile.REST2), endless(hostile.Native), endless(hostile.GRPC))
 }
@@ -87,6 +88,38 @@ func announced() hostile.Attack {
 				}
 			}
 			return nil
+		},
+	}
+}
+
+// headers has ten thousand calls send headers of 56 KB each, and nothing more.
+func headers(door string) hostile.Attack {
+	header := hostile.GRPCHeader("Update")
+	if door == hostile.REST2 {
+		header = hostile.RESTHeader("PATCH", "/v1/things/a", "content-type", "application/json")
+	}
+	for i := range 14 {
+		header = append(header, fmt.Sprintf("x-%d", i), strings.Repeat("x", 4_000))
+	}
+	return hostile.Attack{
+		Known: "headers are counted nowhere, and come faster than Go collects",
+		Name:  "10,000 calls of headers of 56 KB and no request", Door: door, Promise: promiseProcess,
+		MemoryLimit: memoryLimit, Memory: processLimit,
+		Play: func(t *hostile.Target) error {
+			return tryTo(t, func() error {
+				for range 100 {
+					conn, err := t.Dial(door, hostile.H2{})
+					if err != nil {
+						return err
+					}
+					for range 100 {
+						if _, err := conn.Open(header, false); err != nil {
+							break // the gateway may end the connection
+						}
+					}
+				}
+				return nil
+			})
 		},
 	}
 }
