@@ -171,7 +171,7 @@ func TestCheckPrint(t *testing.T) {
 	}
 }
 
-// TestCheckPrintsKeys: who keeps answers is told by what they are told apart.
+// TestCheckPrintsKeys: --print shows the key of each policy that keeps answers.
 func TestCheckPrintsKeys(t *testing.T) {
 	file := write(t, strings.NewReplacer("shop.pricing.v1.*", "shop.pricing.v1.PricingService.GetPrice",
 		"timeout: 2s,", "timeout: 2s, fallback: {last_good: 1m}, cache: {ttl: 1m, vary: ''},").Replace(good))

@@ -61,8 +61,8 @@ var _ grpc.ClientStream = (*awaiting)(nil)
 // errAborted is the end of a stream whose beginning panicked.
 var errAborted error = call.Refuse(call.Gateway, codes.Internal, "internal error")
 
-// begin opens the stream. It is called by the goroutine that sends. A panic further
-// in is for whoever guards SendMsg; the receiving goroutine is woken first.
+// begin opens the stream. The goroutine that sends calls it. If a policy further in
+// panics, begin first wakes the goroutine that receives, and the panic goes on.
 func (s *awaiting) begin() error {
 	s.once.Do(func() {
 		s.err = errAborted // stays so only if open panics

@@ -60,8 +60,9 @@ func New(store *answers.Store, reg prometheus.Registerer) (*Fallbacks, error) {
 // Callers of whom nothing is known are one, but a credential that no policy has
 // looked at ([answers.Credentials]) keeps a call out of this, and so does the
 // backend's cache-control no-store. Answers that differ by a request header, as the
-// backend's vary says, are kept apart. Memory is that of the store: what was not
-// asked for in a while may be gone, and then the error is what is left.
+// backend's vary says, are kept apart. The store has a
+// bounded memory: it drops answers that nobody has asked for lately, and then the
+// caller gets the error.
 //
 // With response, fixed is served: its wire bytes, compiled by the caller. A
 // stream is answered with that one message and ends well, if nothing had come of

@@ -39,8 +39,8 @@ const (
 	ofGateway
 )
 
-// peerID is a client by its network; the zero network is all that there is no room
-// for, and who has no address.
+// peerID is a client by its network. Clients without an address share the zero
+// network, and so do those for which there is no room.
 type peerID struct {
 	network netip.Prefix
 	kind    kind

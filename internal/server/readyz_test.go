@@ -13,8 +13,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/server"
 )
 
-// TestReadyWhileSilent: an upstream that answers nothing is told, and leaves the
-// gateway ready: only calls can tell that it answers again.
+// TestReadyWhileSilent: /readyz names an upstream that answers nothing, and the gateway
+// stays ready: only a call can find out that the upstream answers again.
 func TestReadyWhileSilent(t *testing.T) {
 	t.Parallel()
 	since := time.Unix(1700000000, 0).UTC()

@@ -201,7 +201,7 @@ func BenchmarkMeasure(b *testing.B) {
 	}
 }
 
-// BenchmarkParse is what a view stands in the place of.
+// BenchmarkParse measures proto.Unmarshal, which views replace.
 func BenchmarkParse(b *testing.B) {
 	for name, one := range bodies(b) {
 		b.Run(name, func(b *testing.B) {

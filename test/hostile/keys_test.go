@@ -151,7 +151,7 @@ func issuer() string {
 	return fmt.Sprintf("authenticators: [{name: idp, jwt: {issuer: idp, audiences: [things], algorithms: [HS256], jwks_file: %q}}]", file)
 }
 
-// bearer is a token without a subject. Each one that is told apart is another.
+// bearer is a token without a subject. Each value of apart makes another token.
 func bearer(apart string) string {
 	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 	signed := part(`{"alg":"HS256","kid":"test","typ":"JWT"}`) + "." +
