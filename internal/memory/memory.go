@@ -71,7 +71,11 @@ func (p *Process) Full() bool { return p.limits.Process > 0 && p.held.Load() > p
 // and ends the slowest readers then. When Go's memory is tight it refuses those of
 // clients that have many.
 func (p *Process) Admit(s *Share) error {
-	if p == nil || !p.Full() && !(s.client != nil && s.client.calls.Load() > few && p.heap.isTight()) {
+	if p == nil {
+		return nil
+	}
+	many := s.client != nil && s.client.calls.Load() > few
+	if !p.Full() && (!many || !p.heap.isTight()) {
 		return nil
 	}
 	p.relieve()
