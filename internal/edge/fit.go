@@ -2,7 +2,6 @@ package edge
 
 import (
 	"encoding/base64"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -89,20 +88,21 @@ func splitBinary(lines []string) []string {
 	return split
 }
 
-// countValues counts the values that backends may get. Those of a binary header
-// may stand in one line.
-func countValues(h http.Header) int {
-	n := 0
+// sizeOf counts the values that backends may get, and the bytes of the header. The
+// values of a binary header of HTTP may stand in one line.
+func sizeOf[H ~map[string][]string](h H) (values, bytes int) {
 	for name, lines := range h {
-		n += len(lines)
-		if !strings.HasSuffix(name, "-Bin") {
-			continue
-		}
+		values += len(lines)
+		bytes += len(name)
+		binary := strings.HasSuffix(name, "-Bin")
 		for _, line := range lines {
-			n += strings.Count(line, ",")
+			bytes += len(line)
+			if binary {
+				values += strings.Count(line, ",")
+			}
 		}
 	}
-	return n
+	return values, bytes
 }
 
 // drop counts a header that goes no further.

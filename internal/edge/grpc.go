@@ -65,9 +65,6 @@ func (s *Settings) beginNative(c *call.Call, ss grpc.ServerStream, in metadata.M
 func (e *native) carry(table *Table, s *nativeStream, in metadata.MD, name, remote string) error {
 	ctx := call.With(s.lineage.remote(s.ServerStream.Context()), s.call)
 	m, err := e.admit(table, s.call, in, name)
-	if err == nil {
-		err = call.MemoryError(e.Memory.Admit(&s.call.Memory))
-	}
 	if err != nil {
 		return table.Refuse(ctx, err)
 	}
@@ -96,12 +93,12 @@ func (e *native) admit(table *Table, c *call.Call, in metadata.MD, name string) 
 	if err := e.checkHost(c); err != nil {
 		return nil, err
 	}
-	n := 0
-	for _, values := range in {
-		n += len(values)
+	values, headers := sizeOf(in)
+	if values > e.MaxHeaders {
+		return nil, call.Refuse(call.Client, codes.ResourceExhausted, "the call has %d metadata values: at most %d are taken", values, e.MaxHeaders)
 	}
-	if n > e.MaxHeaders {
-		return nil, call.Refuse(call.Client, codes.ResourceExhausted, "the call has %d metadata values: at most %d are taken", n, e.MaxHeaders)
+	if err := e.Memory.Admit(&c.Memory, headers); err != nil {
+		return nil, call.MemoryError(err)
 	}
 	m := table.Method(name)
 	if m == nil {

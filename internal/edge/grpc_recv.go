@@ -45,11 +45,20 @@ type receiver struct {
 	body    *demandedBody // behind net/http; else nil
 	limit   int           // of one message, in bytes
 	header  [frameHeader]byte
-	release bool // messages are given up one by one: the requests are a stream
+	release bool              // messages are given up one by one: the requests are a stream
+	rest    memory.ClientWait // of a request
 }
 
 // receive reads the next message.
-func (r *receiver) receive(ctx context.Context, share *memory.Share, m *call.Message) error {
+func (r *receiver) receive(ctx context.Context, share *memory.Share, m *call.Message) (err error) {
+	if !r.release && share.Held() >= worthEnding { // it has the request and waits for its end
+		r.rest.Begin(share, r.endFull)
+	}
+	defer func() {
+		if r.rest.Done(); err != nil && r.rest.Ended() {
+			err = call.MemoryError(memory.ErrFull)
+		}
+	}()
 	r.body.demand(frameHeader)
 	if err := r.frames.ReadMessageHeader(r.header[:]); err != nil {
 		return received(err)
@@ -87,7 +96,10 @@ func (r *receiver) receive(ctx context.Context, share *memory.Share, m *call.Mes
 // read reads the n bytes of a message.
 func (r *receiver) read(share *memory.Share, n int) (mem.BufferSlice, error) {
 	data, small, err := r.readPart(share, min(n, firstPart))
-	for n -= data.Len(); n > 0 && err == nil; {
+	if n -= data.Len(); n > 0 {
+		r.rest.Begin(share, r.endFull)
+	}
+	for n > 0 && err == nil {
 		most := largePart
 		if small {
 			most = smallPart
@@ -130,6 +142,17 @@ const (
 	// smallPiece is the size below which more than smallPieces of them are.
 	smallPiece, smallPieces = 256, 4
 )
+
+// worthEnding is how many bytes a call must hold to be ended for them.
+const worthEnding = 4 << 10
+
+// endFull ends a call that waits for the rest of its request: grpc-go has no deadline
+// for reading. The transport may have the caller wait for a moment.
+func (r *receiver) endFull() {
+	if ts, ok := r.frames.(statusWriter); ok {
+		go func() { _ = ts.WriteStatus(call.StatusOf(call.MemoryError(memory.ErrFull))) }() // fails where the client is gone
+	}
+}
 
 // keep makes a message of data, which the call holds.
 func (r *receiver) keep(share *memory.Share, m *call.Message, data mem.BufferSlice) {

@@ -50,7 +50,7 @@ type sender struct {
 	waiting         atomic.Int64  // barriers
 	untaken         atomic.Int64  // bytes before them
 	freed           chan struct{} // told of each barrier; nil until there is one
-	taking          memory.Taking
+	taking          memory.ClientWait
 }
 
 // prepare returns what is to be sent in the place of data, of which it takes over

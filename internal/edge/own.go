@@ -31,6 +31,10 @@ func (s *Settings) serveOwn(ss grpc.ServerStream, name string, serve func(grpc.S
 	table.Observe(own.ctx, name)
 	defer func() { c.Finish(err) }()
 	defer call.Rescue(&err)
+	_, headers := sizeOf(in)
+	if err := s.Memory.Admit(&c.Memory, headers); err != nil {
+		return call.MemoryError(err)
+	}
 	return serve(own)
 }
 

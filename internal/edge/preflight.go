@@ -40,7 +40,8 @@ func (e *rest) ping(table *Table, w http.ResponseWriter, r *http.Request) {
 	var err error = errUnanswered
 	defer func() { c.Finish(err) }()
 	c.Binding = "OPTIONS *"
-	if err = s.table.Refuse(s.ctx, e.checkShape(r)); err == nil {
+	_, err = e.checkShape(r)
+	if err = s.table.Refuse(s.ctx, err); err == nil {
 		w.Header()["X-Request-Id"] = []string{c.RequestID}
 		w.Header()["Content-Length"] = []string{"0"}
 		s.commit(http.StatusOK)
@@ -56,7 +57,7 @@ func (e *rest) ask(s *restStream, m *match) error {
 	if err := e.checkHost(s.call); err != nil {
 		return err
 	}
-	if err := e.checkShape(r); err != nil {
+	if _, err := e.checkShape(r); err != nil {
 		return err
 	}
 	if !allowed {

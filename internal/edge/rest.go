@@ -108,10 +108,11 @@ func (e *rest) admit(s *restStream, m *match) error {
 	if err := e.checkHost(s.call); err != nil {
 		return err
 	}
-	if err := e.checkShape(r); err != nil {
+	headers, err := e.checkShape(r)
+	if err != nil {
 		return err
 	}
-	if err := e.Memory.Admit(&s.call.Memory); err != nil {
+	if err := e.Memory.Admit(&s.call.Memory, headers); err != nil {
 		return call.MemoryError(err)
 	}
 	if err := s.routeTo(m); err != nil {
@@ -130,25 +131,27 @@ func (e *rest) admit(s *restStream, m *match) error {
 	return nil
 }
 
-// checkShape refuses a request line and a header that nobody should send.
-func (e *rest) checkShape(r *http.Request) error {
-	if n := countValues(r.Header); n > e.MaxHeaders {
-		return httpRefusal(http.StatusRequestHeaderFieldsTooLarge, codes.InvalidArgument,
+// checkShape refuses a request line and a header that nobody should send. It returns how
+// many bytes the header has.
+func (e *rest) checkShape(r *http.Request) (headers int, err error) {
+	n, headers := sizeOf(r.Header)
+	if n > e.MaxHeaders {
+		return headers, httpRefusal(http.StatusRequestHeaderFieldsTooLarge, codes.InvalidArgument,
 			"the request has %d header fields: at most %d are taken", n, e.MaxHeaders)
 	}
 	if r.Method == http.MethodPost {
 		for _, name := range methodOverrides {
 			if len(r.Header[name]) > 0 {
-				return call.Refuse(call.Client, codes.InvalidArgument, "header %s is not supported: send the request with the method that it means", name)
+				return headers, call.Refuse(call.Client, codes.InvalidArgument, "header %s is not supported: send the request with the method that it means", name)
 			}
 		}
 	}
 	if u := r.URL; u.Scheme != "" || u.Host != "" { // RFC 9112, section 3.2.2: a server takes it
 		if r.ProtoMajor >= 2 || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return call.Refuse(call.Client, codes.InvalidArgument, `bad path: the path must start with "/"`)
+			return headers, call.Refuse(call.Client, codes.InvalidArgument, `bad path: the path must start with "/"`)
 		}
 	}
-	return nil
+	return headers, nil
 }
 
 // methodOverrides are headers by which a client has POST stand for another method.

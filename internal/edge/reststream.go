@@ -41,8 +41,9 @@ type restStream struct {
 	uploading sync.Mutex  // held while a goroutine reads the body
 	over      atomic.Bool // no further read may begin
 
-	taking    memory.Taking // of an answer
-	cut       atomic.Bool   // the rest of it has no time: the gateway is short of memory
+	sending   memory.ClientWait // a request
+	taking    memory.ClientWait // an answer
+	cut       atomic.Bool       // the rest of it has no time: the gateway is short of memory
 	header    metadata.MD
 	trailer   metadata.MD
 	committed bool // the status line is out

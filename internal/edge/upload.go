@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
 
 // scratch are buffers for JSON. Very large ones are left to the collector, so
@@ -47,6 +48,7 @@ func (s *restStream) receiveBody() (*[]byte, error) {
 	}
 	done := s.boundReading()
 	body, err := s.readBody()
+	err = s.endSending(err)
 	done(err)
 	if err != nil {
 		return nil, err
@@ -62,6 +64,27 @@ func (s *restStream) receiveBody() (*[]byte, error) {
 // room for the longest. Nothing is reserved until then: two calls that each had a
 // part of the room would wait for each other.
 const unknownLength = 64 << 10
+
+// waitForRest notes that the call holds a part of a request and waits for the rest.
+// A client whose rest does not come is ended when the gateway is short of memory.
+func (s *restStream) waitForRest() {
+	if s.holds > 0 {
+		return // noted before
+	}
+	s.sending.Begin(&s.call.Memory, func() {
+		_ = http.NewResponseController(s.w).SetReadDeadline(time.Unix(1, 0)) // not every writer can
+	})
+}
+
+// endSending notes that the request waits for nothing more, and returns what reading it
+// has ended with.
+func (s *restStream) endSending(err error) error {
+	s.sending.Done()
+	if err != nil && s.sending.Ended() {
+		return call.MemoryError(memory.ErrFull)
+	}
+	return err
+}
 
 // reserveBody has room for a body of n bytes and the message that it becomes.
 func (s *restStream) reserveBody(n int64) error {
@@ -219,6 +242,7 @@ func (s *restStream) holdPart(buf *[]byte) error {
 		}
 		*buf = slices.Grow(*buf, int(limit)+1-len(*buf))
 	}
+	s.waitForRest()
 	return s.arrived(int64(len(*buf)))
 }
 
@@ -259,7 +283,7 @@ func (s *restStream) recvPiece(m *call.Message) error {
 	}
 	s.freeBody(0) // of the last message, which has gone up
 	piece, err := s.upload.next()
-	if err != nil {
+	if err = s.endSending(err); err != nil {
 		return err
 	}
 	return s.translatePiece(m, piece)
@@ -291,6 +315,7 @@ func (s *restStream) holdFrame(n int) error {
 	if err := s.reserveBody(s.settings.MaxBody); err != nil {
 		return err
 	}
+	s.waitForRest()
 	return s.arrived(int64(n))
 }
 

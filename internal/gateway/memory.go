@@ -19,6 +19,9 @@ const (
 	// forClients is the part of the limit that clients may fill. The rest is for the
 	// gateway itself, its caches, and garbage that Go has not collected yet.
 	forClients = 0.4
+	// forCalls is the part that running calls may fill beside that, with headers and
+	// stacks, until those that ask for much are refused.
+	forCalls = 0.25
 	// accounted is the part of a connection's memory that is accounted for byte by
 	// byte. The transports fill the other: they hold up to 64 KiB for each of a
 	// hundred streams before anybody reads it.
@@ -37,6 +40,7 @@ func newMemory(l *configv1.Limits) *memory.Process {
 	return memory.New(memory.Limits{
 		Client:  int64(accounted * float64(l.GetMaxConnectionBytes())),
 		Process: int64(forClients * float64(limit)),
+		Calls:   int64(forCalls * float64(limit)),
 		Heap:    limit,
 	})
 }

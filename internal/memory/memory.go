@@ -21,6 +21,7 @@ var ErrFull = errors.New("the gateway holds as much for clients as its memory al
 type Limits struct {
 	Client  int64 // of one client
 	Process int64 // of all clients together
+	Calls   int64 // of running calls beside that: their headers, stacks, and the like
 	Heap    int64 // of Go's runtime
 }
 
@@ -30,11 +31,12 @@ type Process struct {
 	limits  Limits
 	heap    heap
 	held    atomic.Int64
+	base    atomic.Int64 // of running calls, beside what they hold
 	refused atomic.Int64
 	ended   atomic.Int64
 
 	mu     sync.Mutex
-	takers list.List // of *Taking, the slowest first
+	waits  list.List // of *ClientWait, the longest first
 	behind map[string]*proxied
 }
 
@@ -50,15 +52,16 @@ func (p *Process) Limit() int64 { return p.limits.Process }
 // Refused is how often something was refused because the process was full.
 func (p *Process) Refused() int64 { return p.refused.Load() }
 
-// Ended is how many readers were ended to make room.
+// Ended is how many calls that waited for their clients were ended to make room.
 func (p *Process) Ended() int64 { return p.ended.Load() }
 
 const (
 	// spare is the part of the limit that is kept for what is small: whoever asks for
 	// much is refused first.
 	spare = 0.2
-	// much is how many bytes are much.
-	much = 64 << 10
+	// smallest is the part of what is left then that one request for memory may have:
+	// the less is left the smaller it must be, so that a little is left for most calls.
+	smallest = 1.0 / 640
 )
 
 // crowded is how much may be held until the spare part is all there is.
@@ -67,15 +70,16 @@ func (p *Process) crowded() int64 { return int64((1 - spare) * float64(p.limits.
 // Full reports whether new calls are to be refused.
 func (p *Process) Full() bool { return p.limits.Process > 0 && p.held.Load() > p.limits.Process }
 
-// Admit refuses a new call, whose share is open, with ErrFull when the process is full,
-// and ends the slowest readers then. When Go's memory is tight it refuses those of
-// clients that have many.
-func (p *Process) Admit(s *Share) error {
+// Admit counts a new call, whose share is open and whose headers have so many bytes. It
+// refuses it with ErrFull when the process is full, and ends calls then that have
+// waited longest for their clients. When memory is tight it refuses calls that ask for
+// much: those of clients that have many, and those with large headers.
+func (p *Process) Admit(s *Share, headers int) error {
 	if p == nil {
 		return nil
 	}
-	many := s.client != nil && s.client.calls.Load() > few
-	if !p.Full() && (!many || !p.heap.isTight()) {
+	p.open(s, headers)
+	if !p.Full() && (!s.asksMuch() || !p.isTight()) {
 		return nil
 	}
 	p.relieve()
@@ -90,7 +94,7 @@ func (p *Process) take(n int64) error {
 		return nil
 	}
 	p.relieve()
-	if n <= much && held <= p.limits.Process {
+	if left := p.limits.Process - held + n; n <= int64(smallest*float64(left)) {
 		return nil
 	}
 	p.held.Add(-n)

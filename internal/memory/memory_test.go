@@ -82,13 +82,13 @@ func TestTheProcessRefusesMuchFirst(t *testing.T) {
 			t.Fatal(err)
 		}
 		var ended []string
-		var first, second memory.Taking
+		var first, second memory.ClientWait
 		first.Begin(reader, func() { ended = append(ended, "first") })
 		second.Begin(other, func() { ended = append(ended, "second") })
 		if err := open().Reserve(t.Context(), mib); !errors.Is(err, memory.ErrFull) || len(ended) != 0 {
 			t.Errorf("%v, ended %v, want it full, and no reader ended that has just begun", err, ended)
 		}
-		if err := open().Reserve(t.Context(), 1000); err != nil || p.Admit(new(memory.Share)) != nil {
+		if err := open().Reserve(t.Context(), 1000); err != nil || p.Admit(new(memory.Share), 0) != nil {
 			t.Errorf("%v: what is small has room", err)
 		}
 		time.Sleep(2 * time.Second)
@@ -246,14 +246,72 @@ func TestTightHeap(t *testing.T) {
 	for range 8 {
 		last = open(busy)
 	}
-	if err := p.Admit(last); !errors.Is(err, memory.ErrFull) {
+	if err := p.Admit(last, 0); !errors.Is(err, memory.ErrFull) {
 		t.Errorf("%v for the ninth call of a client, want it refused", err)
 	}
-	if err := p.Admit(open(other)); err != nil {
+	if err := p.Admit(open(other), 0); err != nil {
 		t.Errorf("%v for the only call of a client", err)
 	}
 	last.Close()
-	if err := p.Admit(open(busy)); !errors.Is(err, memory.ErrFull) {
+	if err := p.Admit(open(busy), 0); !errors.Is(err, memory.ErrFull) {
 		t.Errorf("%v for another ninth call", err)
 	}
+}
+
+// TestRunningCallsAreCounted refuses large headers first when running calls take much,
+// and takes a call with an ordinary header.
+func TestRunningCallsAreCounted(t *testing.T) {
+	p := memory.New(memory.Limits{Calls: 10 * mib})
+	admit := func(c *memory.Client, headers int) (*memory.Share, error) {
+		s := new(memory.Share)
+		s.Open(c, nil)
+		return s, p.Admit(s, headers)
+	}
+	var running []*memory.Share
+	for {
+		s, err := admit(p.NewClient(), 64<<10)
+		running = append(running, s)
+		if err != nil {
+			break
+		}
+	}
+	if len(running) > 10*mib/(64<<10) {
+		t.Errorf("%d calls with headers of 64 KiB had room in 10 MiB", len(running))
+	}
+	other, err := admit(p.NewClient(), 1<<10)
+	if err != nil {
+		t.Errorf("%v for a call with an ordinary header", err)
+	}
+	for _, s := range append(running, other) {
+		s.Close()
+	}
+	if s, err := admit(p.NewClient(), 64<<10); err != nil {
+		t.Errorf("%v when all have ended", err)
+	} else {
+		s.Close()
+	}
+}
+
+// TestSendersAreEndedToo ends calls whose requests do not come, at once when nothing
+// else has room.
+func TestSendersAreEndedToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := memory.New(memory.Limits{Process: 10 * mib})
+		var sender, other memory.Share
+		sender.Open(p.NewClient(), nil)
+		other.Open(p.NewClient(), nil)
+		ended := false
+		var rest memory.ClientWait
+		rest.Begin(&sender, func() { ended = true })
+		sender.Hold(11 * mib) // it is full
+		time.Sleep(200 * time.Millisecond)
+		if err := p.Admit(&other, 0); !errors.Is(err, memory.ErrFull) || !ended {
+			t.Errorf("%v, ended %v, want the sender ended whose request does not come", err, ended)
+		}
+		rest.Done()
+		sender.Close()
+		if err := p.Admit(&other, 0); err != nil || !rest.Ended() {
+			t.Errorf("%v, want room when it has ended", err)
+		}
+	})
 }

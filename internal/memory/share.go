@@ -13,6 +13,7 @@ type Share struct {
 	client *Client
 	outer  *Share // of the call that this one is a part of; nil for none
 	held   atomic.Int64
+	base   int64 // what it takes beside that; 0 until it is admitted
 	// promised is what the client may hold for it and does not yet: it counts with
 	// the client only.
 	promised atomic.Int64
@@ -185,6 +186,7 @@ func (s *Share) Close() {
 	s.client.asking.Add(-s.asking.Swap(0))
 	if s.outer == nil {
 		s.client.calls.Add(-1)
+		s.client.process.base.Add(-s.base)
 	}
 	if s.leave != nil {
 		s.leave()

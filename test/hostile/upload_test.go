@@ -23,6 +23,8 @@ func uploadAttacks() []hostile.Attack {
 		all = append(all, uploads(door))
 	}
 	all = append(all, unfinished(hostile.Native), unfinished(hostile.GRPC), announced())
+	all = append(all, stalled(hostile.REST2), stalled(hostile.REST1))
+	all = append(all, withoutEnd(hostile.Native), withoutEnd(hostile.GRPC))
 	all = append(all, headers(hostile.Native), headers(hostile.GRPC), headers(hostile.REST2))
 	all = append(all, tinyFrames(hostile.Native), tinyFrames(hostile.GRPC))
 	return append(all, tinyFrames(hostile.REST2), endless(hostile.Native), endless(hostile.GRPC))
@@ -92,6 +94,86 @@ func announced() hostile.Attack {
 	}
 }
 
+// stalled has a hundred connections send all of a body but a byte: together more than
+// the gateway may hold for clients.
+func stalled(door string) hostile.Attack {
+	body := hostile.Thing{Name: "a", Payload: strings.Repeat("x", uploadSize)}.JSON()
+	send := func(t *hostile.Target) error {
+		conn, err := t.Dial(door, hostile.H2{})
+		if err != nil {
+			return err
+		}
+		s, err := conn.Open(hostile.RESTHeader("POST", "/v1/things", "content-type", "application/json"), false)
+		if err == nil {
+			_ = s.SendInFrames(body[:len(body)-1], 8*hostile.KiB, false) // the gateway may end it
+		}
+		return err
+	}
+	if door == hostile.REST1 {
+		send = func(t *hostile.Target) error {
+			conn, err := t.Slow()
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(conn, "POST /v1/things HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body))
+			if err == nil {
+				_, _ = conn.Write(body[:len(body)-1]) // the gateway may end it
+			}
+			return err
+		}
+	}
+	return hostile.Attack{
+		Name: "100 requests of 4 MB that come but for a byte", Door: door, Promise: promiseProcess,
+		MemoryLimit: memoryLimit, Memory: processLimit, Innocent: mostInnocents,
+		Play: func(t *hostile.Target) error {
+			return tryTo(t, func() error { return each(100, func(int) error { return send(t) }) })
+		},
+	}
+}
+
+// withoutEnd has calls send most of a message of 4 MB, and many more ever smaller
+// messages whole, but not the end of the request, which none of them may be carried
+// without.
+func withoutEnd(door string) hostile.Attack {
+	message := func(bytes int) []byte {
+		return hostile.Framed(hostile.Thing{Name: "a", Payload: strings.Repeat("x", bytes)}.Wire())
+	}
+	large := message(uploadSize)
+	open := func(t *hostile.Target, calls int, message []byte) error {
+		conn, err := t.Dial(door, hostile.H2{})
+		if err != nil {
+			return err
+		}
+		for range calls {
+			s, err := conn.Open(hostile.GRPCHeader("Update"), false)
+			if err != nil {
+				return nil // the gateway may end the connection
+			}
+			_ = s.Send(message, false)
+		}
+		return nil
+	}
+	return hostile.Attack{
+		Name: "60 requests of 4 MB and 2,200 smaller ones without their end", Door: door, Promise: promiseProcess,
+		MemoryLimit: memoryLimit, Memory: processLimit, Innocent: mostInnocents,
+		Play: func(t *hostile.Target) error {
+			return tryTo(t, func() error {
+				if err := each(60, func(int) error { return open(t, 1, large[:len(large)-1]) }); err != nil {
+					return err
+				}
+				for _, part := range []struct{ connections, bytes int }{
+					{10, 60 * hostile.KiB}, {4, 4 * hostile.KiB}, {4, hostile.KiB}, {4, 16},
+				} {
+					if err := each(part.connections, func(int) error { return open(t, 100, message(part.bytes)) }); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
+	}
+}
+
 // headers has ten thousand calls send headers of 56 KB each, and nothing more.
 func headers(door string) hostile.Attack {
 	header := hostile.GRPCHeader("Update")
@@ -102,9 +184,8 @@ func headers(door string) hostile.Attack {
 		header = append(header, fmt.Sprintf("x-%d", i), strings.Repeat("x", 4_000))
 	}
 	return hostile.Attack{
-		Known: "headers are counted nowhere, and come faster than Go collects",
-		Name:  "10,000 calls of headers of 56 KB and no request", Door: door, Promise: promiseProcess,
-		MemoryLimit: memoryLimit, Memory: processLimit,
+		Name: "10,000 calls of headers of 56 KB and no request", Door: door, Promise: promiseProcess,
+		MemoryLimit: memoryLimit, Memory: processLimit, Innocent: mostInnocents,
 		Play: func(t *hostile.Target) error {
 			return tryTo(t, func() error {
 				for range 100 {

@@ -3531,7 +3531,8 @@ type Limits struct {
 	MaxConnectionBytes *int64 `protobuf:"varint,12,opt,name=max_connection_bytes,json=maxConnectionBytes,proto3,oneof" json:"max_connection_bytes,omitempty"`
 	// The memory of the process, in bytes. It becomes the soft limit of Go's
 	// runtime (`GOMEMLIMIT`). When what the gateway holds for clients comes near
-	// it, new calls are refused, and the slowest readers of answers are ended.
+	// it, new calls are refused, and calls are ended whose clients are the slowest
+	// to take an answer or to send the rest of a request.
 	// Default: 80 % of the smaller of `GOMEMLIMIT` and the limit of the process's
 	// cgroup; no limit where there is neither.
 	Memory        *int64 `protobuf:"varint,13,opt,name=memory,proto3,oneof" json:"memory,omitempty"`
