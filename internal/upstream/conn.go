@@ -17,7 +17,7 @@ type Conn struct {
 	name  string
 	cc    grpc.ClientConnInterface
 	age   *age     // of streams
-	usual sync.Map // *usual by the name of a unary RPC
+	usual sync.Map // *usual by the name of an RPC with one answer
 	quiet silence
 
 	maxReceive int // the limit of cc to a message, in bytes
@@ -122,7 +122,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 		return nil, err
 	}
 	ctx, end := c.age.begin(ctx)
-	x := &exchange{Context: ctx, conn: c}
+	x := &exchange{Context: ctx, conn: c, method: method, stream: true}
 	if !desc.ServerStreams {
 		x.ask()
 	}

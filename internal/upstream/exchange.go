@@ -16,7 +16,8 @@ type exchange struct {
 	context.Context
 
 	conn   *Conn
-	method string                  // "" for a stream, whose deadline is its client's alone
+	method string
+	stream bool                    // its deadline is its client's alone
 	done   func(balancer.DoneInfo) // of the policy that chose the replica, without the count of outliers
 
 	facts atomic.Uint32

@@ -7,10 +7,11 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
-// usual is how long good answers of a unary RPC take at most, as a rule, in
-// nanoseconds: it jumps to the longest and comes down by a small part for each
-// that is shorter. It is 0 until there is one.
+// usual is what is known of the answers of an RPC that has one for each call.
 type usual struct {
+	// nanoseconds is how long good answers of a unary RPC take at most, as a rule: it
+	// jumps to the longest and comes down by a small part for each that is shorter. It
+	// is 0 until there is one.
 	nanoseconds atomic.Int64
 	// gap is how long answers come behind their headers on average, in nanoseconds.
 	gap atomic.Int64
@@ -51,7 +52,7 @@ func (c *Conn) usualOf(method string) *usual {
 //
 // How long a stream lasts is its client's choice.
 func (x *exchange) hadFairTime() bool {
-	if x.method == "" {
+	if x.stream {
 		return false
 	}
 	elapsed := x.elapsed()
