@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
@@ -21,6 +22,7 @@ import (
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
 
 const name = "mirror"
@@ -30,6 +32,7 @@ const name = "mirror"
 type Mirrors struct {
 	log     *slog.Logger
 	random  func() float64
+	memory  *memory.Background // what copies hold
 	calls   *prometheus.CounterVec
 	dropped *prometheus.CounterVec
 
@@ -47,20 +50,21 @@ type Mirrors struct {
 //	gatehouse_mirror_calls_total{method,upstream,status}
 //	gatehouse_mirror_dropped_total{method,upstream}
 //
-// A copy is counted when it was answered, and as dropped if it was not made for
-// want of room. log is told of a panic in a copy. random gives numbers in [0, 1)
-// and is safe for concurrent use; nil is the usual one.
-func New(reg prometheus.Registerer, log *slog.Logger, random func() float64) (*Mirrors, error) {
+// A copy is counted when it was answered, and as dropped if it was not made, or its
+// answer not received, for want of room: too many copies are under way, or memory
+// has no room for it. log is told of a panic in a copy. random gives numbers in
+// [0, 1) and is safe for concurrent use; nil is the usual one.
+func New(reg prometheus.Registerer, log *slog.Logger, room *memory.Background, random func() float64) (*Mirrors, error) {
 	if random == nil {
 		random = rand.Float64
 	}
 	m := &Mirrors{
-		log: log, random: random, running: map[string]int{},
+		log: log, random: random, memory: room, running: map[string]int{},
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gatehouse_mirror_calls_total", Help: "Copies of calls that were answered, by method, upstream and gRPC status.",
 		}, []string{"method", "upstream", "status"}),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gatehouse_mirror_dropped_total", Help: "Copies of calls that were not made, since too many were under way.",
+			Name: "gatehouse_mirror_dropped_total", Help: "Copies of calls that were not made or given up, since too many were under way or memory was short.",
 		}, []string{"method", "upstream"}),
 	}
 	m.ctx, m.stop = context.WithCancel(context.Background())
@@ -72,6 +76,7 @@ type Method struct {
 	Name        string // as on the wire
 	Unary       bool
 	SideEffects bool
+	MaxAnswer   int64 // bytes that an answer to a copy may have
 }
 
 // For returns the policy of one RPC whose copies go to conn, which belongs to
@@ -83,13 +88,17 @@ type Method struct {
 // place, credentials included, with "gatehouse-mirrored: true" beside them. It
 // begins when the call does, which does not wait for it, and runs until it is
 // answered or c's timeout has passed, whatever becomes of the call; until then it
-// counts as a call of its table. Where so many
-// copies are under way to upstream already as c allows, none is made.
+// counts as a call of its table. Where so many copies are under way to upstream
+// already as c allows, or memory has no room for another, none is made.
 func (m *Mirrors) For(method Method, upstream string, conn grpc.ClientConnInterface, c *configv1.Mirror) interceptors.Interceptor {
 	if c == nil || !method.Unary || method.SideEffects && !c.GetUnsafe() || c.GetPercent() <= 0 {
 		return interceptors.Interceptor{Name: name}
 	}
-	p := &policy{mirrors: m, method: method.Name, upstream: upstream, conn: conn, conf: c, dropped: m.dropped.WithLabelValues(method.Name, upstream)}
+	p := &policy{
+		mirrors: m, method: method.Name, upstream: upstream, conn: conn, conf: c, maxAnswer: method.MaxAnswer,
+		dropped: m.dropped.WithLabelValues(method.Name, upstream),
+	}
+	p.answer.Store(min(firstAnswer, p.mostAnswer()))
 	return interceptors.Interceptor{Name: name, Unary: p.unary}
 }
 
@@ -104,11 +113,11 @@ func (m *Mirrors) Close() error {
 	return nil
 }
 
-// begin takes a place for a copy. Without room it says false.
-func (m *Mirrors) begin(upstream string, most int) (room, open bool) {
+// begin takes a place and memory for a copy. Without room it says false.
+func (m *Mirrors) begin(upstream string, most int, bytes int64) (room, open bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed || m.running[upstream] >= most {
+	if m.closed || m.running[upstream] >= most || !m.memory.Take(bytes) {
 		return false, !m.closed
 	}
 	m.running[upstream]++
@@ -116,7 +125,8 @@ func (m *Mirrors) begin(upstream string, most int) (room, open bool) {
 	return true, true
 }
 
-func (m *Mirrors) end(upstream string) {
+func (m *Mirrors) end(upstream string, bytes int64) {
+	m.memory.Give(bytes)
 	m.mu.Lock()
 	m.running[upstream]--
 	m.mu.Unlock()
@@ -125,12 +135,27 @@ func (m *Mirrors) end(upstream string) {
 
 // policy is that of one RPC.
 type policy struct {
-	mirrors  *Mirrors
-	method   string
-	upstream string
-	conn     grpc.ClientConnInterface
-	conf     *configv1.Mirror
-	dropped  prometheus.Counter
+	mirrors   *Mirrors
+	method    string
+	upstream  string
+	conn      grpc.ClientConnInterface
+	conf      *configv1.Mirror
+	maxAnswer int64
+	dropped   prometheus.Counter
+	// answer is how many bytes a copy has room for in its answer. Nobody tells a
+	// length before the answer is there, so it grows when one was larger.
+	answer atomic.Int64
+}
+
+// firstAnswer is how large answers to copies are until one was larger.
+const firstAnswer = 64 << 10
+
+// mostAnswer is how many bytes of an answer a copy may have room for.
+func (p *policy) mostAnswer() int64 {
+	if limit := p.mirrors.memory.Limit(); limit > 0 {
+		return min(p.maxAnswer, limit/2)
+	}
+	return p.maxAnswer
 }
 
 func (p *policy) unary(ctx context.Context, method string, req, reply any, _ *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
@@ -151,7 +176,16 @@ func (p *policy) copy(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	room, open := p.mirrors.begin(p.upstream, int(p.conf.GetMaxConcurrent()))
+	// The context of the call would keep all that is known of it, such as a decoded
+	// request, for as long as the copy takes.
+	md, _ := metadata.FromOutgoingContext(ctx) // a copy
+	if md == nil {
+		md = metadata.MD{}
+	}
+	md.Set(call.Mirrored, "true")
+	c := &copied{md: md, answer: p.answer.Load()}
+	c.bytes = int64(request.Len()) + sizeOf(md) + c.answer
+	room, open := p.mirrors.begin(p.upstream, int(p.conf.GetMaxConcurrent()), c.bytes)
 	if !room {
 		if open {
 			p.dropped.Inc()
@@ -159,34 +193,52 @@ func (p *policy) copy(ctx context.Context) {
 		return
 	}
 	request.Data.Ref() // the call gives up its own when it ends
-	copied, leave := &call.Message{Data: request.Data}, known.Hold()
+	c.request = call.Message{Data: request.Data}
+	leave := known.Hold()
 	go func() {
 		defer leave()
-		p.send(context.WithoutCancel(ctx), copied)
+		p.send(c)
 	}()
 }
 
-// send makes the copy. It owns request.
-func (p *policy) send(ctx context.Context, request *call.Message) {
-	defer p.mirrors.end(p.upstream)
-	defer request.Free()
-	md, _ := metadata.FromOutgoingContext(ctx) // a copy
-	if md == nil {
-		md = metadata.MD{}
+// sizeOf is about what metadata takes.
+func sizeOf(md metadata.MD) int64 {
+	n := 0
+	for key, values := range md {
+		for _, v := range values {
+			n += len(key) + len(v)
+		}
 	}
-	md.Set(call.Mirrored, "true")
-	// The copy is no call of the gateway's: nothing that happens to it is the call's.
-	ctx = call.With(metadata.NewOutgoingContext(ctx, md), nil)
-	ctx, cancel := context.WithTimeout(ctx, p.conf.GetTimeout().AsDuration())
+	return int64(n)
+}
+
+// copied is a copy of a call.
+type copied struct {
+	request call.Message
+	md      metadata.MD
+	answer  int64 // bytes for which there is room
+	bytes   int64 // held for the copy
+}
+
+// send makes the copy. It is no call of the gateway's: nothing that happens to it is
+// the call's.
+func (p *policy) send(c *copied) {
+	defer p.mirrors.end(p.upstream, c.bytes)
+	defer c.request.Free()
+	ctx, cancel := context.WithTimeout(metadata.NewOutgoingContext(p.mirrors.ctx, c.md), p.conf.GetTimeout().AsDuration())
 	defer cancel()
-	defer context.AfterFunc(p.mirrors.ctx, cancel)()
-	err := p.ask(ctx, request)
+	err := p.ask(ctx, c)
+	if errors.Is(err, call.ErrTooLarge) && c.answer < p.maxAnswer {
+		p.answer.CompareAndSwap(c.answer, min(2*c.answer, p.mostAnswer()))
+		p.dropped.Inc()
+		return
+	}
 	p.mirrors.calls.WithLabelValues(p.method, p.upstream, call.CodeName(call.CodeOf(err))).Inc()
 }
 
 // ask sends the copy and drops the answer. It runs beside the chain, whose
 // recovery does not guard it.
-func (p *policy) ask(ctx context.Context, request *call.Message) (err error) {
+func (p *policy) ask(ctx context.Context, c *copied) (err error) {
 	var answer call.Message
 	defer func() {
 		answer.Free()
@@ -195,5 +247,5 @@ func (p *policy) ask(ctx context.Context, request *call.Message) (err error) {
 			err = call.Refuse(call.Gateway, codes.Internal, "internal error")
 		}
 	}()
-	return p.conn.Invoke(ctx, p.method, request, &answer)
+	return p.conn.Invoke(ctx, p.method, &c.request, &answer, grpc.MaxCallRecvMsgSize(int(c.answer)))
 }

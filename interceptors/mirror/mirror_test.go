@@ -23,6 +23,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/mirror"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/calltest"
+	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -37,6 +38,7 @@ type copied struct {
 // scene is an RPC with a mirror.
 type scene struct {
 	mirrors *mirror.Mirrors
+	memory  *memory.Process
 	reg     *prometheus.Registry
 	log     bytes.Buffer
 	random  float64
@@ -45,16 +47,23 @@ type scene struct {
 	conf   *configv1.Mirror
 	table  *call.Table                 // that the call is served from; may be nil
 	second func(context.Context) error // what the second upstream does
+	answer int                         // bytes of its answers
 	got    chan copied
 }
 
-var getShelf = mirror.Method{Name: "/s/GetShelf", Unary: true}
+var getShelf = mirror.Method{Name: "/s/GetShelf", Unary: true, MaxAnswer: 4 << 20}
 
 func setup(t *testing.T, conf *configv1.Mirror) *scene {
 	t.Helper()
-	s := &scene{reg: prometheus.NewRegistry(), conf: conf, method: getShelf, got: make(chan copied, 100)}
+	return setupWith(t, conf, memory.Limits{})
+}
+
+// setupWith is setup with limits of memory.
+func setupWith(t *testing.T, conf *configv1.Mirror, limits memory.Limits) *scene {
+	t.Helper()
+	s := &scene{reg: prometheus.NewRegistry(), conf: conf, method: getShelf, got: make(chan copied, 100), memory: memory.New(limits)}
 	var err error
-	if s.mirrors, err = mirror.New(s.reg, slog.New(slog.NewTextHandler(&s.log, nil)), func() float64 { return s.random }); err != nil {
+	if s.mirrors, err = mirror.New(s.reg, slog.New(slog.NewTextHandler(&s.log, nil)), s.memory.NewBackground(), func() float64 { return s.random }); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.mirrors.Close() })
@@ -66,20 +75,36 @@ func setup(t *testing.T, conf *configv1.Mirror) *scene {
 // call makes one call, whose own upstream answers "main".
 func (s *scene) call(t *testing.T, ctx context.Context) {
 	t.Helper()
-	second := calltest.Conn{OnInvoke: func(ctx context.Context, _ string, args, reply any, _ ...grpc.CallOption) error {
+	s.callBy(t, ctx, s.mirrorOf())
+}
+
+// mirrorOf is the policy of the RPC.
+func (s *scene) mirrorOf() interceptors.Interceptor {
+	second := calltest.Conn{OnInvoke: func(ctx context.Context, _ string, args, reply any, opts ...grpc.CallOption) error {
 		md, _ := metadata.FromOutgoingContext(ctx)
 		reply.(*call.Message).Data = calltest.Bytes("second")
 		s.got <- copied{string(args.(*call.Message).Data.Materialize()), md, call.From(ctx)}
+		for _, o := range opts {
+			if o, ok := o.(grpc.MaxRecvMsgSizeCallOption); ok && s.answer > o.MaxRecvMsgSize {
+				return call.Refuse(call.Gateway, codes.Internal, "it is too large").Because(call.ErrTooLarge)
+			}
+		}
 		if s.second != nil {
 			return s.second(ctx)
 		}
 		return nil
 	}}
+	return s.mirrors.For(s.method, "second", second, s.conf)
+}
+
+// callBy is call with a policy that may be that of other calls too.
+func (s *scene) callBy(t *testing.T, ctx context.Context, mirror interceptors.Interceptor) {
+	t.Helper()
 	first := calltest.Conn{OnInvoke: func(_ context.Context, _ string, _, reply any, _ ...grpc.CallOption) error {
 		reply.(*call.Message).Data = calltest.Bytes("main")
 		return nil
 	}}
-	m := &call.Method{Name: s.method.Name, Conn: interceptors.Chain(first, s.mirrors.For(s.method, "second", second, s.conf))}
+	m := &call.Method{Name: s.method.Name, Conn: interceptors.Chain(first, mirror)}
 	c := &call.Call{Table: s.table}
 	ctx = metadata.NewOutgoingContext(call.With(ctx, c), metadata.MD{"x-tenant": {"acme"}})
 	down := &calltest.ServerStream{Ctx: ctx, Requests: []string{"request"}}
@@ -219,6 +244,94 @@ func TestCopiesAreBounded(t *testing.T) {
 			t.Errorf("%d copies were made, want another one", len(s.got))
 		}
 	})
+}
+
+// What copies hold is bounded, counts with the process, and is given up by their ends.
+func TestCopiesCountAsMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := setupWith(t, &configv1.Mirror{}, memory.Limits{Process: 10 << 20})
+		gate := make(chan struct{})
+		s.second = func(context.Context) error {
+			<-gate
+			return nil
+		}
+		for range 40 {
+			s.call(t, t.Context())
+		}
+		synctest.Wait()
+		if n := len(s.got); n == 0 || n > 16 { // a tenth of the process's, and at least 64 KiB each
+			t.Errorf("%d copies are under way, want as many as fit into 1 MiB", n)
+		}
+		s.wantCount(t, "gatehouse_mirror_dropped_total", float64(40-len(s.got)), getShelf.Name, "second")
+		if held := s.memory.Held(); held < 64<<10 || held > 1<<20 {
+			t.Errorf("%d bytes are held, want at most 1 MiB", held)
+		}
+		close(gate)
+		synctest.Wait()
+		if held := s.memory.Held(); held != 0 {
+			t.Errorf("%d bytes are held after the last copy", held)
+		}
+	})
+}
+
+// Where clients need the memory no copy is made, and no client is ended or refused
+// for one.
+func TestClientsGoBeforeCopies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := setupWith(t, &configv1.Mirror{}, memory.Limits{Process: 10 << 20})
+		var client memory.Share
+		client.Open(s.memory.NewClient(), nil)
+		client.Hold(8 << 20)
+		var reader memory.ClientWait
+		reader.Begin(&client, func() { t.Error("a reader was ended for a copy") })
+		time.Sleep(time.Minute) // it is a slow one
+		s.call(t, t.Context())
+		synctest.Wait()
+		if len(s.got) != 0 || s.memory.Held() != 8<<20 || s.memory.Refused() != 0 {
+			t.Errorf("%d copies, %d bytes held, %d refused", len(s.got), s.memory.Held(), s.memory.Refused())
+		}
+		s.wantCount(t, "gatehouse_mirror_dropped_total", 1, getShelf.Name, "second")
+		reader.Done()
+		client.Close()
+		s.call(t, t.Context())
+		synctest.Wait()
+		if len(s.got) != 1 {
+			t.Error("no copy was made when there was room again")
+		}
+	})
+}
+
+// Copies have room for answers as large as those before.
+func TestRoomForAnswersGrows(t *testing.T) {
+	for _, tc := range []struct {
+		name             string
+		answer           int
+		limits           memory.Limits
+		dropped, ok, bad float64
+	}{
+		{"small", 64 << 10, memory.Limits{}, 0, 9, 0},
+		{"large", 300 << 10, memory.Limits{}, 3, 6, 0},
+		{"larger than any may be", 5 << 20, memory.Limits{}, 6, 0, 3},
+		{"larger than there is memory for", 3 << 20, memory.Limits{Process: 40 << 20}, 9, 0, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := setupWith(t, &configv1.Mirror{}, tc.limits)
+				s.answer = tc.answer
+				policy := s.mirrorOf()
+				for range 9 {
+					s.callBy(t, t.Context(), policy)
+					synctest.Wait()
+				}
+				s.wantCount(t, "gatehouse_mirror_dropped_total", tc.dropped, getShelf.Name, "second")
+				s.wantCount(t, "gatehouse_mirror_calls_total", tc.ok, getShelf.Name, "OK", "second")
+				s.wantCount(t, "gatehouse_mirror_calls_total", tc.bad, getShelf.Name, "INTERNAL", "second")
+				if len(s.got) != 9 || s.memory.Held() != 0 {
+					t.Errorf("%d copies were made, %d bytes are left, want 9 and none", len(s.got), s.memory.Held())
+				}
+			})
+		})
+	}
 }
 
 func TestWhatIsCopied(t *testing.T) {

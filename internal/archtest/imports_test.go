@@ -56,6 +56,7 @@ var arrows = []row{
 	{pattern: "internal/redis", ours: []string{"gen"}},
 	{pattern: "interceptors/auth/authtest"},
 	{pattern: "interceptors/auth", ours: []string{"gen", "interceptors", "internal/call", "internal/files"}, http: true}, // fetches keys
+	{pattern: "interceptors/mirror", ours: []string{"gen", "interceptors", "internal/call", "internal/memory"}},          // holds what no client waits for
 	{pattern: "internal/answers", ours: []string{"gen", "internal/call"}},
 	{pattern: "interceptors/*", ours: []string{"gen", "interceptors", "internal/answers", "internal/call", "internal/redis", "internal/remember"}},
 	{pattern: "internal/server", ours: []string{"gen", "internal/call", "internal/edge", "internal/memory"}, http: true},

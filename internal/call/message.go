@@ -48,6 +48,10 @@ func (m *Message) take(data mem.BufferSlice) {
 	m.Data = data
 }
 
+// ErrTooLarge is the reason of an error that says that an answer is larger than may be
+// received.
+var ErrTooLarge = errors.New("the answer is larger than may be received")
+
 // Codec passes a Message through grpc-go as it is. It also speaks for
 // generated messages, so that a generated client works on our connections.
 // The zero value is ready and safe for concurrent use.

@@ -24,6 +24,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/calltest"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/memory"
 	"github.com/gatehouse-dev/gatehouse/internal/routing"
 )
 
@@ -68,7 +69,7 @@ func rehearse(tb testing.TB, guarded bool, routes ...*configv1.Route) *rehearsal
 		tb.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	s, err := newState(tb.Context(), file, nil, prometheus.NewRegistry(), log, "test")
+	s, err := newState(tb.Context(), file, nil, prometheus.NewRegistry(), log, new(memory.Process), "test")
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -140,7 +140,7 @@ func (g *Gateway) begin(ctx context.Context, o Options) (err error) {
 	if err = g.reload.begin(g, o); err != nil {
 		return err
 	}
-	if g.parts.state, err = newState(ctx, o.Config, g.certs, g.collectors, g.parts.log, o.Version); err != nil {
+	if g.parts.state, err = newState(ctx, o.Config, g.certs, g.collectors, g.parts.log, g.memory, o.Version); err != nil {
 		return err
 	}
 	if g.listeners, err = readListeners(g.certs, o.Config.Config.GetListeners()); err != nil {

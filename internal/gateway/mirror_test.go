@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
 )
 
@@ -164,5 +166,65 @@ func TestASlowMirrorIsHarmless(t *testing.T) {
 	f.g.Stop()
 	if err := f.g.Wait(t); err != nil { // waits for the copies, which end now
 		t.Error(err)
+	}
+}
+
+// What copies hold when their calls have ended is in the account, with the answers
+// that they have room for.
+func TestCopiesAreHeldInTheAccount(t *testing.T) {
+	canary := &shopBackend{gate: make(chan struct{}), arrived: make(chan struct{}, 10)}
+	f := (&fork{canary: canary}).start(t, only(getShelf), mirrored(func(m *configv1.Mirror) { m.Timeout = durationpb.New(time.Hour) }))
+	s := f.at(t, doors()[2], getShelf)
+	for range 3 {
+		s.want(t, codes.OK)
+		gatewaytest.Receive(t, canary.arrived, "a copy")
+	}
+	if held := numberOf(t, metricsOf(t, f.g), "gatehouse_memory_held_bytes"); held < 3*64<<10 {
+		t.Errorf("%v bytes are held for three copies, want room for three answers", held)
+	}
+	close(canary.gate)
+	gatewaytest.Eventually(t, "the copies' end", func() bool {
+		return numberOf(t, metricsOf(t, f.g), "gatehouse_memory_held_bytes") == 0
+	})
+}
+
+// numberOf is the value of a metric without labels.
+func numberOf(t *testing.T, metrics, name string) float64 {
+	t.Helper()
+	for line := range strings.Lines(metrics) {
+		if text, ok := strings.CutPrefix(line, name+" "); ok {
+			n, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	t.Fatalf("there is no metric %s", name)
+	return 0
+}
+
+// The answer to a copy is received as far as there is room for it: the first copies
+// of an RPC find out how large its answers are.
+func TestAnswersToCopiesAreBounded(t *testing.T) {
+	large := gatewaytest.Backend(t, gatewaytest.Script{
+		nameOfShelf: gatewaytest.Unary(func(context.Context, *catalogv1.GetShelfRequest) (*catalogv1.Shelf, error) {
+			return &catalogv1.Shelf{Name: strings.Repeat("x", 300<<10)}, nil
+		}),
+	})
+	f := new(fork).start(t, only(getShelf), mirrored(), func(c *configv1.Config) { c.Upstreams[1] = upstreamAt("canary", large) })
+	s := f.at(t, doors()[2], getShelf)
+	labels := fmt.Sprintf("method=%q", nameOfShelf)
+	dropped := fmt.Sprintf("gatehouse_mirror_dropped_total{%s,upstream=%q} ", labels, "canary")
+	for i := range 3 { // 64, 128 and 256 KiB
+		s.want(t, codes.OK)
+		line := fmt.Sprint(dropped, i+1)
+		gatewaytest.Eventually(t, line, func() bool { return strings.Contains(metricsOf(t, f.g), line) })
+	}
+	s.want(t, codes.OK)
+	line := fmt.Sprintf("gatehouse_mirror_calls_total{%s,status=%q,upstream=%q} 1", labels, "OK", "canary")
+	gatewaytest.Eventually(t, line, func() bool { return strings.Contains(metricsOf(t, f.g), line) })
+	if line := fmt.Sprint(dropped, 3); !strings.Contains(metricsOf(t, f.g), line) {
+		t.Errorf("no line %s", line)
 	}
 }

@@ -230,9 +230,10 @@ func (r *rpc) toReplica() interceptors.Interceptor {
 
 // mirrorTo is where copies go.
 type mirrorTo struct {
-	upstream string
-	conn     grpc.ClientConnInterface
-	conf     *configv1.Mirror
+	upstream  string
+	conn      grpc.ClientConnInterface
+	maxAnswer int64
+	conf      *configv1.Mirror
 }
 
 // mirrorOf is where copies of an RPC's calls go, nil for nowhere. They are
@@ -245,14 +246,14 @@ func (b *builder) mirrorOf(r *rpc, e *exposed) (*mirrorTo, error) {
 	if err := b.hasSame(conf.GetUpstream(), e.method); err != nil {
 		return nil, &routeError{fmt.Sprintf("expose[%d].mirror.upstream", e.index), err}
 	}
-	conn := interceptors.Chain(b.upstreams[conf.GetUpstream()].Conn(), r.requests.Requests())
-	return &mirrorTo{conf.GetUpstream(), conn, conf}, nil
+	up := b.upstreams[conf.GetUpstream()]
+	return &mirrorTo{conf.GetUpstream(), interceptors.Chain(up.Conn(), r.requests.Requests()), int64(up.Options.MaxReceive), conf}, nil
 }
 
 func (p *parts) mirrorFor(r *rpc) interceptors.Interceptor {
 	if r.mirror == nil {
 		return interceptors.Interceptor{}
 	}
-	method := mirror.Method{Name: r.name, Unary: r.unary(), SideEffects: r.sideEffects}
+	method := mirror.Method{Name: r.name, Unary: r.unary(), SideEffects: r.sideEffects, MaxAnswer: r.mirror.maxAnswer}
 	return p.mirrors.For(method, r.mirror.upstream, r.mirror.conn, r.mirror.conf)
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/answers"
 	"github.com/gatehouse-dev/gatehouse/internal/certs"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/memory"
 	"github.com/gatehouse-dev/gatehouse/internal/redis"
 )
 
@@ -68,7 +69,7 @@ func (s *state) settle(taken bool) {
 
 // newState makes it all, empty. What it began is ended by close, also after an
 // error.
-func newState(ctx context.Context, file *config.File, store *certs.Store, reg prometheus.Registerer, log *slog.Logger, version string) (*state, error) {
+func newState(ctx context.Context, file *config.File, store *certs.Store, reg prometheus.Registerer, log *slog.Logger, room *memory.Process, version string) (*state, error) {
 	s, c := new(state), file.Config
 	for _, begin := range []func() error{
 		func() (err error) { s.metrics, err = metrics.New(reg); return err },
@@ -80,7 +81,7 @@ func newState(ctx context.Context, file *config.File, store *certs.Store, reg pr
 		func() (err error) { s.breakers, err = breaker.New(reg, nil); return err },
 		func() (err error) { s.deprecated, err = deprecation.New(reg); return err },
 		func() error { return s.keep(c, reg) },
-		func() error { return s.copy(reg, log) },
+		func() error { return s.copy(reg, log, room) },
 	} {
 		if err := begin(); err != nil {
 			return nil, errors.Join(err, s.close())
@@ -168,8 +169,8 @@ func (s *state) keep(c *configv1.Config, reg prometheus.Registerer) error {
 }
 
 // copy makes what sends copies of calls.
-func (s *state) copy(reg prometheus.Registerer, log *slog.Logger) (err error) {
-	if s.mirrors, err = mirror.New(reg, log, nil); err != nil {
+func (s *state) copy(reg prometheus.Registerer, log *slog.Logger, room *memory.Process) (err error) {
+	if s.mirrors, err = mirror.New(reg, log, room.NewBackground(), nil); err != nil {
 		return err
 	}
 	s.closers = append(s.closers, s.mirrors.Close)

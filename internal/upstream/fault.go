@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -222,7 +223,7 @@ func (x *exchange) broken(err error) error {
 	case codes.ResourceExhausted:
 		if saysTooLarge(err) { // our limit: more than the client can ask for, and no reason to ask again
 			return call.Refuse(call.Gateway, codes.Internal,
-				"a message of upstream %q is larger than %d bytes, the most that its max_receive_bytes allows", x.conn.name, x.conn.maxReceive).Because(err)
+				"a message of upstream %q is larger than %d bytes, the most that its max_receive_bytes allows", x.conn.name, x.conn.maxReceive).Because(fmt.Errorf("%w: %w", call.ErrTooLarge, err))
 		}
 		return refuse(code, "upstream %q is asked too much") // a reset: ENHANCE_YOUR_CALM
 	case codes.Unknown:
