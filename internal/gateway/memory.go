@@ -48,15 +48,25 @@ func newMemory(l *configv1.Limits) *memory.Process {
 // foundLimit is what is usable of the limit that is set around the process, 0 for no
 // limit. It is looked for once: what was found becomes Go's own.
 var foundLimit = sync.OnceValue(func() int64 {
-	limit := debug.SetMemoryLimit(-1) // reads it
-	if cgroup, err := memlimit.FromCgroup(); err == nil && cgroup < uint64(limit) {
+	cgroup, err := memlimit.FromCgroup()
+	if err != nil {
+		cgroup = 0 // there is none
+	}
+	return usableLimit(debug.SetMemoryLimit(-1), cgroup) // reads it
+})
+
+// usableLimit is what is usable where Go's runtime has a limit, math.MaxInt64 for none,
+// and the cgroup has one, 0 for none: a part of the smaller one, 0 for no limit.
+func usableLimit(runtime int64, cgroup uint64) int64 {
+	limit := runtime
+	if cgroup > 0 && cgroup < uint64(limit) {
 		limit = int64(cgroup) // smaller than limit
 	}
 	if limit == math.MaxInt64 {
 		return 0
 	}
 	return int64(usable * float64(limit))
-})
+}
 
 // memoryMetrics tells what clients hold when it is asked:
 //
