@@ -69,12 +69,12 @@ func (p *policy) write(ctx context.Context, c *call.Call, err error) {
 	level := slog.LevelInfo
 	if err != nil {
 		fault := call.FaultOf(err)
-		attrs = append(attrs, slog.String("fault", fault.String()), slog.String("error", call.StatusOf(err).Message()))
+		attrs = append(attrs, slog.String("fault", fault.String()), slog.String("error", short(call.StatusOf(err).Message(), longestText)))
 		if by := call.PolicyOf(err); by != "" {
 			attrs = append(attrs, slog.String("policy", by))
 		}
 		if cause := causeOf(err); cause != "" && cause != err.Error() {
-			attrs = append(attrs, slog.String("cause", cause))
+			attrs = append(attrs, slog.String("cause", short(cause, longestText)))
 		}
 		if fault != call.Client {
 			level = slog.LevelWarn
@@ -94,14 +94,14 @@ func (p *policy) write(ctx context.Context, c *call.Call, err error) {
 // appendKnown adds what not every call has.
 func appendKnown(attrs []slog.Attr, c *call.Call) []slog.Attr {
 	for _, a := range [...]struct{ key, value string }{
-		{"binding", c.Binding}, {"upstream", c.ServedBy()}, {"trace_id", c.TraceID}, {"user_agent", short(c.UserAgent)},
+		{"binding", c.Binding}, {"upstream", c.ServedBy()}, {"trace_id", c.TraceID}, {"user_agent", short(c.UserAgent, longestAgent)},
 	} {
 		if a.value != "" {
 			attrs = append(attrs, slog.String(a.key, a.value))
 		}
 	}
 	if who := c.Caller(); who != nil {
-		attrs = append(attrs, slog.String("caller", who.ID), slog.String("authenticator", who.Authenticator))
+		attrs = append(attrs, slog.String("caller", short(who.ID, longestText)), slog.String("authenticator", who.Authenticator))
 	}
 	if c.HTTPStatus() != 0 {
 		attrs = append(attrs, slog.Int("http_status", c.HTTPStatus()))
@@ -115,13 +115,18 @@ func appendKnown(attrs []slog.Attr, c *call.Call) []slog.Attr {
 	return attrs
 }
 
-// short bounds what a client may have us write into every line.
-func short(userAgent string) string {
-	const longest = 256
-	if len(userAgent) > longest {
-		return userAgent[:longest] + "..."
+// How many bytes of a text stand in a line at most. Clients have a say in all of
+// them: errors name what they sent.
+const (
+	longestAgent = 256
+	longestText  = 1 << 10
+)
+
+func short(text string, longest int) string {
+	if len(text) > longest {
+		return text[:longest] + "..."
 	}
-	return userAgent
+	return text
 }
 
 // causeOf is the part of an error that is logged and never sent.

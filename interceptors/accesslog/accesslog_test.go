@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,6 +89,33 @@ func TestRepeatedAttemptsAreLogged(t *testing.T) {
 		}
 		if got["attempts"] != want {
 			t.Errorf("after %d attempts the line says %v, want %v", attempts, got["attempts"], want)
+		}
+	}
+}
+
+// TestLongTextsAreCut: nobody makes a line long, whatever errors and names repeat of
+// what was sent.
+func TestLongTextsAreCut(t *testing.T) {
+	const atMost = 8 << 10
+	long := strings.Repeat("x", 1<<20)
+	var out bytes.Buffer
+	conn := interceptors.Chain(calltest.Conn{}, accesslog.New(slog.New(slog.NewJSONHandler(&out, nil)), nil))
+	running := call.Call{Method: "/s/m", UserAgent: long, Start: time.Now()}
+	running.SetCaller(&call.Caller{ID: long, Authenticator: "keys"})
+	if err := conn.Invoke(call.With(t.Context(), &running), "/s/m", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	running.Finish(call.Refuse(call.Client, codes.InvalidArgument, "no %s", long).Because(errors.New("read " + long)))
+	var got map[string]any
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if out.Len() > atMost {
+		t.Errorf("the line has %d bytes, want at most %d", out.Len(), atMost)
+	}
+	for key, begin := range map[string]string{"error": "no xxx", "cause": "read xxx", "caller": "xxx", "user_agent": "xxx"} {
+		if text, _ := got[key].(string); !strings.HasPrefix(text, begin) {
+			t.Errorf("%s does not begin with %q", key, begin)
 		}
 	}
 }
