@@ -122,7 +122,7 @@ const (
 func (g *Gateway) reflection() []ownRPC {
 	streams := newPlaces("reflection", reflectionStreams, reflectionStreamsOfEach)
 	serve := func(ss grpc.ServerStream) error {
-		giveBack, err := streams.take(call.From(ss.Context()).PeerIP().String())
+		giveBack, err := streams.take(call.From(ss.Context()).PeerNetwork().String())
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -260,6 +261,26 @@ func TestReflectionIsBounded(t *testing.T) {
 	if err := again.RecvMsg(new(reflectionv1.ServerReflectionResponse)); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("a long question: %v", err)
 	}
+}
+
+// TestReflectionIsBoundedByNetwork: who has many addresses of IPv6 has the places of one
+// client.
+func TestReflectionIsBoundedByNetwork(t *testing.T) {
+	t.Parallel()
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Unreachable(t), func(c *configv1.Config) {
+		c.Listeners.Http.TrustedProxies = []string{"127.0.0.0/8"}
+	}))
+	cc := gatewaytest.Dial(t, g.HTTP, nil)
+	from := func(address string) asker {
+		return askReflection(t, metadata.AppendToOutgoingContext(t.Context(), "x-forwarded-for", address), cc, reflectionV1)
+	}
+	for n := range 8 {
+		from(fmt.Sprintf("2001:db8::%d", n)).services()
+	}
+	if err := from("2001:db8::8").RecvMsg(new(reflectionv1.ServerReflectionResponse)); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("the ninth stream of a network: %v", err)
+	}
+	from("2001:db8:1::").services()
 }
 
 func TestReflectionDisabled(t *testing.T) {
