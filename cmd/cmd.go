@@ -236,17 +236,27 @@ type tenure func(context.Context, *gateway.Gateway, *server.Server) error
 
 // Serve serves until ctx ends. ready is called once when the listeners are open.
 func (a *App) Serve(ctx context.Context, o gateway.Options, ready func(*server.Server)) error {
+	hangup, stop := hangups()
+	defer stop()
 	return a.serveWith(ctx, o, func(ctx context.Context, g *gateway.Gateway, srv *server.Server) error {
 		if ready != nil {
 			ready(srv)
 		}
-		return serve(ctx, g, srv)
+		return serve(ctx, g, srv, hangup)
 	})
 }
 
+// hangups has SIGHUP, which is deadly by default, wait until somebody looks: it may come
+// while the gateway starts or ends.
+func hangups() (hangup <-chan os.Signal, stop func()) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	return c, func() { signal.Stop(c) }
+}
+
 // serve serves, and takes changes, until ctx ends.
-func serve(ctx context.Context, g *gateway.Gateway, srv *server.Server) error {
-	defer follow(ctx, g)()
+func serve(ctx context.Context, g *gateway.Gateway, srv *server.Server, hangup <-chan os.Signal) error {
+	defer follow(ctx, g, hangup)()
 	return srv.Serve(ctx)
 }
 
@@ -278,9 +288,7 @@ func (a *App) serveWith(ctx context.Context, o gateway.Options, serve tenure) (e
 
 // follow has the gateway take changes until ctx ends. What it returns waits for
 // the end of that.
-func follow(ctx context.Context, g *gateway.Gateway) (wait func()) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
+func follow(ctx context.Context, g *gateway.Gateway, hangup <-chan os.Signal) (wait func()) {
 	ctx, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -288,7 +296,6 @@ func follow(ctx context.Context, g *gateway.Gateway) (wait func()) {
 		g.Follow(ctx, hangup)
 	}()
 	return func() {
-		signal.Stop(hangup)
 		stop()
 		<-done
 	}

@@ -29,6 +29,8 @@ const (
 func replaceable(ctx context.Context, serve func(context.Context, server.Sockets, tenure) error) error {
 	asked, ignore := handover.Asked() // first of all: the signal is deadly by default
 	defer ignore()
+	hangup, stop := hangups() // likewise
+	defer stop()
 	self, err := handover.Self()
 	if err != nil {
 		return err
@@ -41,7 +43,7 @@ func replaceable(ctx context.Context, serve func(context.Context, server.Sockets
 		if err := begin(ctx, given, g.Log(), srv); err != nil {
 			return err
 		}
-		return (&incumbent{self, given, asked, g, g.Log()}).serve(ctx, srv)
+		return (&incumbent{self, given, asked, hangup, g, g.Log()}).serve(ctx, srv)
 	})
 	if err != nil {
 		given.Failed(err)
@@ -91,6 +93,7 @@ type incumbent struct {
 	program handover.Program
 	given   *handover.Inheritance
 	asked   <-chan os.Signal
+	hangup  <-chan os.Signal
 	gateway *gateway.Gateway
 	log     *slog.Logger
 }
@@ -111,7 +114,7 @@ func (i *incumbent) serve(ctx context.Context, srv *server.Server) error {
 		})
 		ended := make(chan error, 1)
 		servers.Go(func() {
-			err := serve(serving, i.gateway, srv)
+			err := serve(serving, i.gateway, srv, i.hangup)
 			leave(nil) // also ends an attempt to be replaced
 			ended <- err
 		})
