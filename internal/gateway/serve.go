@@ -84,6 +84,7 @@ func limitsOf(l *configv1.Limits) server.Limits {
 	return server.Limits{
 		HeaderTimeout: l.GetHeaderTimeout().AsDuration(),
 		IdleTimeout:   l.GetIdleTimeout().AsDuration(),
+		WriteTimeout:  l.GetWriteTimeout().AsDuration(),
 		HeaderBytes:   int(l.GetMaxHeaderBytes()),
 		Streams:       l.GetMaxConcurrentStreams(),
 		MessageBytes:  int(l.GetMaxMessageBytes()),

@@ -183,6 +183,7 @@ func TestSlowClients(t *testing.T) {
 		{"preface without settings, native", g.GRPC, http2.ClientPreface},
 		{"idle, native", g.GRPC, http2.ClientPreface + settings.String()},
 		{"half a header, admin", g.Admin, "GET /livez HTTP/1.1\r\nHost:"},
+		{"no body, admin", g.Admin, "GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -192,6 +193,23 @@ func TestSlowClients(t *testing.T) {
 				t.Error("the connection was left open")
 			}
 		})
+	}
+}
+
+// TestAdminIsNotRead takes no answer: the admin listener ends the connection.
+func TestAdminIsNotRead(t *testing.T) {
+	t.Parallel()
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Unreachable(t), func(c *configv1.Config) {
+		c.Limits = &configv1.Limits{WriteTimeout: durationpb.New(100 * time.Millisecond)}
+	}))
+	c := connect(t, g.Admin)
+	for {
+		if _, err := io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+			if isTimeout(err) {
+				t.Error("the connection was left open")
+			}
+			return
+		}
 	}
 }
 

@@ -29,6 +29,7 @@ type Listener struct {
 type Limits struct {
 	HeaderTimeout time.Duration // to send a request's header, the HTTP/2 preface included
 	IdleTimeout   time.Duration // of a connection without requests
+	WriteTimeout  time.Duration // to take an answer of the admin listener
 	HeaderBytes   int           // of one request's header
 	Streams       uint32        // at once on one HTTP/2 connection
 	MessageBytes  int           // of one gRPC message
@@ -97,6 +98,9 @@ func (s *Server) build() {
 	s.inner = o.NewGRPC(innerOptions(o)...)
 	s.web = s.httpServer(o.HTTP, s.counted(o.NewHTTP(s.inner)))
 	s.admin = s.httpServer(o.AdminOn, s.told(o.Admin.Handler(s.Ready)))
+	// Its requests have no body, and its answers are short: whoever makes it wait holds a
+	// connection that others need.
+	s.admin.ReadTimeout, s.admin.WriteTimeout = o.Limits.HeaderTimeout, o.Limits.WriteTimeout
 }
 
 // ErrHandedOver is the cause of the end of serving when another process has the
