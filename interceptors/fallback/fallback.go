@@ -59,7 +59,7 @@ func New(store *answers.Store, reg prometheus.Registerer) (*Fallbacks, error) {
 // caller for the same host, scheme and facts while it is no older; it comes with age.
 // Callers of whom nothing is known are one, but a credential that no policy has
 // looked at ([answers.Credentials]) keeps a call out of this, and so does the
-// backend's cache-control no-store. Answers that differ by a request header, as the
+// backend's cache-control no-store, or where nobody is known private or a cookie. Answers that differ by a request header, as the
 // backend's vary says, are kept apart. The store has a
 // bounded memory: it drops answers that nobody has asked for lately, and then the
 // caller gets the error.
@@ -124,10 +124,17 @@ func (r *rpc) unary(ctx context.Context, method string, req, reply any, cc *grpc
 }
 
 // mayKeep reports whether the backend lets an answer with such a header be kept,
-// and another request can have it.
-func mayKeep(header metadata.MD) bool {
+// and another request can have it. What is private, or sets a cookie such as that of
+// a new session, belongs to one client: it is no answer for all of whom nothing is
+// known.
+func mayKeep(ctx context.Context, header metadata.MD) bool {
 	_, all := answers.VaryOf(header)
-	return !all && !answers.ControlOf(header).NoStore
+	said := answers.ControlOf(header)
+	if all || said.NoStore {
+		return false
+	}
+	c := call.From(ctx)
+	return c != nil && c.Caller() != nil || !said.Private && len(header["set-cookie"]) == 0
 }
 
 // partial reports whether the answer is one of which something is missing: it
@@ -142,7 +149,7 @@ func (r *rpc) lastGood(ctx context.Context, method string, req, reply any, cc *g
 	var heard answers.Heard
 	err := next(ctx, method, req, reply, cc, heard.Options(opts)...)
 	if err == nil {
-		if msg, ok := reply.(*call.Message); ok && mayKeep(heard.Header) && !partial(ctx) {
+		if msg, ok := reply.(*call.Message); ok && mayKeep(ctx, heard.Header) && !partial(ctx) {
 			if key, ok := r.key(ctx); ok {
 				r.fallbacks.store.Put(ctx, key, answers.New(msg, heard.Header, r.maxAge))
 			}

@@ -420,3 +420,22 @@ func TestTheLastGoodAnswerVaries(t *testing.T) {
 		t.Errorf("%v %v, want UNAVAILABLE: no other request can have it", down.Got, err)
 	}
 }
+
+// TestWhatBelongsToOneClient: an answer that is private, or sets a cookie, is kept for
+// a caller who is known, and for nobody else.
+func TestWhatBelongsToOneClient(t *testing.T) {
+	for name, header := range map[string]metadata.MD{
+		"private": metadata.Pairs("cache-control", "max-age=5, private"), "cookie": metadata.Pairs("set-cookie", "session=1"),
+	} {
+		for _, who := range []*call.Caller{nil, {ID: "ann", Authenticator: "jwt"}} {
+			f, _ := newFallbacks(t)
+			u := &upstream{text: "first", header: header}
+			m := u.rpc(t, f, lastGood(time.Minute), "")
+			ask(t.Context(), m, who, "r")
+			u.err = errDown
+			if _, _, err := ask(t.Context(), m, who, "r"); (err == nil) != (who != nil) {
+				t.Errorf("%s: %v for the caller %v", name, err, who)
+			}
+		}
+	}
+}

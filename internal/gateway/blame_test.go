@@ -421,3 +421,40 @@ func TestHeadersLargerThanTheBackendTakes(t *testing.T) {
 		}
 	}
 }
+
+// TestRequestsTooLargeForAWebServer: a web server before the backend refuses what is
+// too large for it with a page. That is the client's fault where the client made it
+// large, and else the server's.
+func TestRequestsTooLargeForAWebServer(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		page, verb, path, header, body string
+	}{
+		{"431", http.MethodGet, "/v1/shelves/a", strings.Repeat("x", 9000), ""},
+		{"413", http.MethodPost, "/v1/products", "", `{"displayName":"` + strings.Repeat("x", 5000) + `"}`},
+	} {
+		t.Run(tc.page, func(t *testing.T) {
+			t.Parallel()
+			g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.FrameBackend(t, func(f *gatewaytest.Frames) {
+				f.Headers(true, ":status", tc.page, "content-type", "text/html")
+			}), suspicious(policyv1.Breaker_KIND_ADAPTIVE)))
+			call := func(verb, path, header, body string) int {
+				r := g.Request(t, verb, path, body)
+				r.Header.Set("X-Large", header)
+				return gatewaytest.Do(t, gatewaytest.Client(t), r).StatusCode
+			}
+			for range 10 { // as many as its window takes
+				if got := strconv.Itoa(call(tc.verb, tc.path, tc.header, tc.body)); got != tc.page {
+					t.Fatalf("HTTP %s, want %s", got, tc.page)
+				}
+			}
+			if list := blamed(t, g); len(list) > 0 {
+				t.Errorf("the upstream is blamed:\n%s", strings.Join(list, "\n"))
+			}
+			call(http.MethodGet, "/v1/shelves/a", "", "")
+			if blamed(t, g) == nil {
+				t.Error("nobody is blamed for a small request")
+			}
+		})
+	}
+}

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"io"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
+	ordersv1 "github.com/gatehouse-dev/gatehouse/gen/shop/orders/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
 )
@@ -188,5 +190,40 @@ func TestDebatableRequests(t *testing.T) {
 		if err := sendRaw(t, cc, nameOfShelf, ""); err != nil {
 			t.Errorf("a good call: %v", err)
 		}
+	}
+}
+
+// TestDeepRESTRequests: the same for what REST bodies become. A list in JSON is two
+// messages, so a document that is not nested too deep becomes a message that is.
+func TestDeepRESTRequests(t *testing.T) {
+	t.Parallel()
+	const method, path = "/shop.orders.v1.OrdersService/CreateOrder", "/v1/customers/a/orders"
+	var failed atomic.Bool
+	backend := gatewaytest.Backend(t, gatewaytest.Script{method: func(_ any, ss grpc.ServerStream) error {
+		if failed.Load() {
+			return status.Error(codes.Internal, "nested too deep")
+		}
+		return gatewaytest.Unary(func(context.Context, *ordersv1.CreateOrderRequest) (*ordersv1.Order, error) {
+			return new(ordersv1.Order), nil
+		})(nil, ss)
+	}})
+	deep := `{"metadata":{"a":` + strings.Repeat("[", 80) + strings.Repeat("]", 80) + `}}`
+	for name, change := range counting() {
+		t.Run(name, func(t *testing.T) {
+			g := gatewaytest.Start(t, gatewaytest.Config(backend, change))
+			failed.Store(true)
+			for range 40 {
+				if a := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, http.MethodPost, path, deep)); a.StatusCode != http.StatusInternalServerError {
+					t.Fatalf("HTTP %d %s, want the backend's INTERNAL", a.StatusCode, a.Text)
+				}
+			}
+			failed.Store(false)
+			if a := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, http.MethodPost, path, "{}")); a.StatusCode != http.StatusOK {
+				t.Errorf("a good call: HTTP %d %s", a.StatusCode, a.Text)
+			}
+			if list := blamed(t, g); len(list) > 0 {
+				t.Errorf("the upstream is blamed:\n%s", strings.Join(list, "\n"))
+			}
+		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"google.golang.org/grpc"
@@ -170,16 +171,41 @@ func outgoing(ctx context.Context) metadata.MD {
 // (SETTINGS_MAX_HEADER_LIST_SIZE). It is the client's fault where the client made
 // them large, which is when what it sent is larger than the rest.
 func (x *exchange) headersRefused(err error) error {
-	clients, ours := headerSizes(x.method, outgoing(x))
-	if clients <= ours {
+	if !x.clientsHeaders() {
 		return call.Refuse(call.Upstream, codes.Internal, "upstream %q does not take the headers of a call", x.conn.name).Because(err)
 	}
-	return call.Refuse(call.Client, codes.ResourceExhausted,
-		"the headers of the request are larger than upstream %q takes: send less in headers", x.conn.name).AsHTTP(httpHeadersTooLarge).Because(err)
+	return x.headersTooLarge(err)
 }
 
-// httpHeadersTooLarge is 431 Request Header Fields Too Large (RFC 6585).
-const httpHeadersTooLarge = 431
+func (x *exchange) headersTooLarge(err error) error {
+	return call.Refuse(call.Client, codes.ResourceExhausted,
+		"the headers of the request are larger than upstream %q takes: send less in headers", x.conn.name).AsHTTP(http.StatusRequestHeaderFieldsTooLarge).Because(err)
+}
+
+// clientsHeaders reports whether most of the headers came from the client.
+func (x *exchange) clientsHeaders() bool {
+	clients, ours := headerSizes(x.method, outgoing(x))
+	return clients > ours
+}
+
+// smallRequest is a size that every backend takes.
+const smallRequest = 4 << 10
+
+// page is for a call that a web server before the backend answered. That a request is
+// larger than it takes is the client's fault.
+func (x *exchange) page(err error) error {
+	code := codes.Unknown
+	switch c := call.From(x); {
+	case saysHTTP(err, http.StatusRequestHeaderFieldsTooLarge) && x.clientsHeaders():
+		return x.headersTooLarge(err)
+	case saysHTTP(err, http.StatusRequestHeaderFieldsTooLarge):
+		code = codes.Internal // by gRPC's http-grpc-status-mapping.md
+	case saysHTTP(err, http.StatusRequestEntityTooLarge) && c != nil && c.In.Bytes() > smallRequest:
+		return call.Refuse(call.Client, codes.ResourceExhausted,
+			"the request is larger than upstream %q takes", x.conn.name).AsHTTP(http.StatusRequestEntityTooLarge).Because(err)
+	}
+	return call.Refuse(call.Upstream, code, "upstream %q gave an answer that is not gRPC", x.conn.name).Because(err)
+}
 
 // fieldSize is what HTTP/2 counts for a header beside its name and value
 // (RFC 9113, section 6.5.2).
@@ -227,10 +253,7 @@ func (x *exchange) broken(err error) error {
 		}
 		return refuse(code, "upstream %q is asked too much") // a reset: ENHANCE_YOUR_CALM
 	case codes.Unknown:
-		if saysHeadersTooLarge(err) {
-			code = codes.Internal
-		}
-		return refuse(code, "upstream %q gave an answer that is not gRPC")
+		return x.page(err)
 	default: // the code that gRPC has for an HTTP status, or INTERNAL
 		return refuse(code, "upstream %q gave an answer that is not gRPC")
 	}

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"fmt"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -36,9 +37,8 @@ func saysTooLarge(err error) bool {
 	return strings.Contains(status.Convert(err).Message(), "larger than max")
 }
 
-// saysHeadersTooLarge reports whether UNKNOWN of grpc-go's own stands for the HTTP
-// status 431, which gRPC's http-grpc-status-mapping.md has INTERNAL for and grpc-go
-// does not know.
-func saysHeadersTooLarge(err error) bool {
-	return status.Code(err) == codes.Unknown && strings.Contains(status.Convert(err).Message(), "received from server: 431 (")
+// saysHTTP reports whether UNKNOWN of grpc-go's own stands for an HTTP status, one of
+// those that grpc-go has no code for.
+func saysHTTP(err error, httpStatus int) bool {
+	return status.Code(err) == codes.Unknown && strings.Contains(status.Convert(err).Message(), fmt.Sprintf("received from server: %d (", httpStatus))
 }

@@ -11,7 +11,8 @@ import (
 // a message of its type. A backend that cannot read a request says INTERNAL or
 // UNKNOWN, as one that is broken. Where requests are not checked before they go on,
 // a single one is looked at once this has happened, and costs the others nothing;
-// those of a stream are looked at as they are sent, since they are gone by then.
+// those of a stream are looked at as they are sent, since they are gone by then. REST
+// bodies are checked nowhere: what they become is well-formed, but may be nested deep.
 func (x *exchange) unreadable(err error) bool {
 	if code := status.Code(err); code != codes.Internal && code != codes.Unknown {
 		return false
@@ -23,7 +24,7 @@ func (x *exchange) unreadable(err error) bool {
 	switch {
 	case m == nil:
 		return false
-	case m.CheckRequests:
+	case m.CheckRequests && c.Protocol != call.REST:
 		return c.Debatable()
 	case m.Stream.ClientStreams:
 		return false
@@ -51,7 +52,7 @@ func (x *exchange) described() *call.Method {
 // uncheckedRequests is the shape of a stream of requests that nobody has checked.
 func (x *exchange) uncheckedRequests() *call.Shape {
 	m := x.described()
-	if m == nil || m.CheckRequests && call.From(x).Protocol != call.InProcess {
+	if m == nil || m.CheckRequests && call.From(x).Protocol == call.GRPC {
 		return nil
 	}
 	return m.Request
