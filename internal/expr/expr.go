@@ -178,7 +178,10 @@ func (e *Env) compile(text, want string, fits func(*cel.Type) bool) (*Program, e
 	if !fits(checked.OutputType()) {
 		return nil, fmt.Errorf("%q gives %s; want %s", text, cel.FormatCELType(checked.OutputType()), want)
 	}
-	program, err := env.Program(checked, limits()...)
+	if err := checkPatterns(checked.NativeRep()); err != nil {
+		return nil, fmt.Errorf("%q: %w", text, err)
+	}
+	program, err := env.Program(checked, append(limits(), regexes{}.options()...)...)
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", text, err)
 	}

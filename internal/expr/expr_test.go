@@ -121,6 +121,9 @@ func TestMistakesAreFoundWhenCompiling(t *testing.T) {
 		{"GetShelf", `caller.id ==`, "column 13"},
 		{"GetShelf", `peer.ip`, "gives string; want a condition"},
 		{"ImportCounts", `request.name == "x"`, "its requests are a stream"},
+		{"GetShelf", `"a".matches(request.name)`, "must be written out"},
+		{"GetShelf", `matches(method, "a" + request.name)`, "must be written out"},
+		{"GetShelf", `method.matches("(")`, "missing closing )"},
 	} {
 		_, err := env(t, tc.rpc).Condition(tc.text)
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -218,6 +221,36 @@ func TestCostIsBounded(t *testing.T) {
 			t.Errorf("err = %v, want one about the cost", err)
 		}
 	})
+}
+
+// TestRegularExpressionsCostWhatTheyDo: a text is charged for by the instructions of
+// the expression, before it is looked at, and so are many texts.
+func TestRegularExpressionsCostWhatTheyDo(t *testing.T) {
+	for _, tc := range []struct {
+		text, name, wrong string
+	}{
+		{`request.name.matches("^a{1,50}b$")`, strings.Repeat("a", 40) + "b", ""},
+		{`request.name.matches("^[a-z]+$")`, strings.Repeat("a", 100_000), ""},
+		{`request.name.matches("(a{1,500}){1,2}b")`, strings.Repeat("a", 10_000), "cost limit exceeded"},
+		{`matches(request.name, "(a{1,500}){1,2}b")`, strings.Repeat("a", 10_000), "cost limit exceeded"},
+		{`request.name.split(",").all(n, !n.matches("(a{1,500}){1,2}b"))`, strings.Repeat("aaaaaaaaa,", 1000), "cost limit exceeded"},
+	} {
+		p, err := env(t, "GetShelf").Condition(tc.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wire, err := proto.Marshal(&catalogv1.GetShelfRequest{Name: tc.name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got bool
+		if err := inCall(t, string(wire), nil, func(ctx context.Context) { got, err = p.Bool(ctx) }); err != nil {
+			t.Fatal(err)
+		}
+		if tc.wrong == "" && (err != nil || !got) || tc.wrong != "" && (err == nil || !strings.Contains(err.Error(), tc.wrong)) {
+			t.Errorf("%s: %t and %v, want the error %q", tc.text, got, err, tc.wrong)
+		}
+	}
 }
 
 func BenchmarkCondition(b *testing.B) {
