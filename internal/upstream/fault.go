@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"time"
 
 	"google.golang.org/grpc"
@@ -179,7 +178,7 @@ func (x *exchange) headersRefused(err error) error {
 
 func (x *exchange) headersTooLarge(err error) error {
 	return call.Refuse(call.Client, codes.ResourceExhausted,
-		"the headers of the request are larger than upstream %q takes: send less in headers", x.conn.name).AsHTTP(http.StatusRequestHeaderFieldsTooLarge).Because(err)
+		"the headers of the request are larger than upstream %q takes: send less in headers", x.conn.name).AsHTTP(httpHeadersTooLarge).Because(err)
 }
 
 // clientsHeaders reports whether most of the headers came from the client.
@@ -187,6 +186,12 @@ func (x *exchange) clientsHeaders() bool {
 	clients, ours := headerSizes(x.method, outgoing(x))
 	return clients > ours
 }
+
+// HTTP statuses, which gRPC has no codes for.
+const (
+	httpTooLarge        = 413
+	httpHeadersTooLarge = 431 // RFC 6585
+)
 
 // smallRequest is a size that every backend takes.
 const smallRequest = 4 << 10
@@ -196,13 +201,13 @@ const smallRequest = 4 << 10
 func (x *exchange) page(err error) error {
 	code := codes.Unknown
 	switch c := call.From(x); {
-	case saysHTTP(err, http.StatusRequestHeaderFieldsTooLarge) && x.clientsHeaders():
+	case saysHTTP(err, httpHeadersTooLarge) && x.clientsHeaders():
 		return x.headersTooLarge(err)
-	case saysHTTP(err, http.StatusRequestHeaderFieldsTooLarge):
+	case saysHTTP(err, httpHeadersTooLarge):
 		code = codes.Internal // by gRPC's http-grpc-status-mapping.md
-	case saysHTTP(err, http.StatusRequestEntityTooLarge) && c != nil && c.In.Bytes() > smallRequest:
+	case saysHTTP(err, httpTooLarge) && c != nil && c.In.Bytes() > smallRequest:
 		return call.Refuse(call.Client, codes.ResourceExhausted,
-			"the request is larger than upstream %q takes", x.conn.name).AsHTTP(http.StatusRequestEntityTooLarge).Because(err)
+			"the request is larger than upstream %q takes", x.conn.name).AsHTTP(httpTooLarge).Because(err)
 	}
 	return call.Refuse(call.Upstream, code, "upstream %q gave an answer that is not gRPC", x.conn.name).Because(err)
 }
