@@ -77,6 +77,8 @@ func (g *guard) claim(ctx context.Context, key string, req any) (*held, *answer,
 	switch {
 	case errors.Is(err, errShare):
 		return nil, nil, overShare()
+	case isOwn(err):
+		return nil, nil, err
 	case err != nil:
 		return nil, nil, unavailable(err)
 	case got.won:
@@ -109,6 +111,9 @@ func (h *held) ask(ctx context.Context) (claim, error) {
 			h.store = h.shared
 			return got, nil
 		}
+		if isOwn(err) {
+			return claim{}, err
+		}
 		if !errors.Is(err, redis.ErrDown) && !redis.Refused(err) {
 			h.later(void) // Redis may have given the key, or give it yet
 		}
@@ -118,6 +123,12 @@ func (h *held) ask(ctx context.Context) (claim, error) {
 		return claim{}, err
 	}
 	return h.store.claim(ctx, &h.ticket, h.lease)
+}
+
+// isOwn reports whether the call was refused since there was no room for the answer.
+func isOwn(err error) bool {
+	_, ok := errors.AsType[*call.Error](err)
+	return ok
 }
 
 func (h *held) failed(ctx context.Context, text string, err error) {
@@ -161,6 +172,11 @@ func (h *held) run(ctx context.Context, reply any, opts []grpc.CallOption, next 
 func (h *held) keep(ctx context.Context, a *answer) {
 	if a.size() > h.keys.max {
 		a = tooLarge()
+	}
+	if c := call.From(ctx); c != nil && h.store == h.shared { // the copy, and what is sent of it
+		size := 2 * int64(a.size())
+		c.Memory.Hold(size)
+		defer c.Memory.Release(size)
 	}
 	if err := h.store.keep(ctx, &h.ticket, a, h.ttl); err != nil {
 		h.failed(ctx, "an answer could not be kept", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/redis"
 )
 
@@ -26,6 +27,8 @@ const (
 var (
 	claimScript = redis.NewScript(`
 if redis.call("EXISTS", KEYS[2]) == 1 then return redis.error_reply("ERR the claim is void") end
+local size = redis.call("STRLEN", KEYS[1])
+if size > tonumber(ARGV[3]) then return size end
 local value = redis.call("GET", KEYS[1])
 if not value then redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2]) end
 return value`)
@@ -48,16 +51,31 @@ if redis.call("GET", KEYS[1]) == ARGV[1] then redis.call("DEL", KEYS[1]) end
 return false`)
 )
 
+// unasked is how many bytes of an answer come before there is room for it.
+const unasked = 64 << 10
+
+// claim has room for a large answer before that comes: a client may have many calls
+// ask for it at once.
 func (r remote) claim(ctx context.Context, t *ticket, lease time.Duration) (claim, error) {
-	reply, err := r.redis.Run(ctx, claimScript, []string{keyName(t.of), voidName(t)}, mark(t), lease.Milliseconds())
-	if err != nil || reply == nil {
-		return claim{won: err == nil}, err
+	for most, held := int64(unasked), int64(0); ; {
+		reply, err := r.redis.Run(ctx, claimScript, []string{keyName(t.of), voidName(t)}, mark(t), lease.Milliseconds(), most)
+		if err != nil || reply == nil {
+			return claim{won: err == nil}, err
+		}
+		switch reply := reply.(type) {
+		case string:
+			return parseValue(reply)
+		case int64: // its length
+			if c := call.From(ctx); c != nil {
+				if err := c.Memory.ReserveAnswer(ctx, reply-held); err != nil {
+					return claim{}, call.MemoryError(err)
+				}
+			}
+			most, held = reply, reply
+		default:
+			return claim{}, fmt.Errorf("redis: the key has a %T: want a string", reply)
+		}
 	}
-	value, ok := reply.(string)
-	if !ok {
-		return claim{}, fmt.Errorf("redis: the key has a %T: want a string", reply)
-	}
-	return parseValue(value)
 }
 
 func (r remote) renew(ctx context.Context, t *ticket, lease time.Duration) error {
