@@ -49,9 +49,7 @@ func TestFullProcess(t *testing.T) {
 			if call(t, p.Gateway) {
 				t.Fatal("nothing is held, and calls are refused")
 			}
-			if got := p.readiness(t); !strings.Contains(got, "200") {
-				t.Fatalf("readiness before: %s", got)
-			}
+			gatewaytest.Eventually(t, "readiness", func() bool { return strings.Contains(p.readiness(t), "200") })
 			uploads := p.uploadInPart(t)
 			first := p.read(t, 5)  // more than four fifths are not held yet
 			second := p.read(t, 8) // now there are more than all
