@@ -65,7 +65,7 @@ func (s *Settings) openShare(c *call.Call, a *arrival) {
 	switch {
 	case a.connection == nil:
 	case len(a.hops) > 0 && c.Peer != a.remote:
-		c.Memory.Open(s.Memory.Behind(c.Peer))
+		c.Memory.Open(s.Memory.Behind(c.PeerNetwork().String()))
 	default:
 		c.Memory.Open(a.connection.Client, nil)
 	}

@@ -85,7 +85,7 @@ func (e *native) carry(table *Table, s *nativeStream, in metadata.MD, name, remo
 	// In the trailer, for a header would commit the client's attempt: it could
 	// not retry what is refused (gRFC A6).
 	s.SetTrailer(metadata.MD{"x-request-id": {s.call.RequestID}})
-	return call.Forward(m, s)
+	return s.finishStream(call.Forward(m, s))
 }
 
 // admit finds the method and refuses what cannot be carried.
@@ -271,9 +271,24 @@ func (s *nativeStream) SendMsg(m any) error {
 	if err := s.ServerStream.SendMsg(msg); err != nil {
 		return err
 	}
+	if s.ctx.Err() != nil {
+		memory.Expire(msg.Data)
+	}
 	if s.out.stream {
 		return nil
 	}
 	msg.Free() // what grpc-go has sent is needed no more
 	return s.out.finish(s.ctx, &s.call.Memory)
+}
+
+// finishStream waits until the client has taken the answers of a stream that ended with
+// err. It returns what the call ends with.
+func (s *nativeStream) finishStream(err error) error {
+	if !s.out.stream {
+		return err
+	}
+	if waited := s.out.finish(s.ctx, &s.call.Memory); err == nil {
+		return waited
+	}
+	return err
 }

@@ -20,17 +20,17 @@ import (
 // a call counts as running, and its memory as held, until they are taken, the sender
 // puts barriers among the buffers: grpc-go frees them when it has written them.
 const (
-	// uncounted is the size up to which the answer of a unary call is left to
-	// grpc-go: a connection has few of them at a time, one for each stream.
-	uncounted = 2 << 10
+	// little is the size up to which nobody waits until the answer of a unary call is
+	// taken: a connection has few of them at a time, one for each stream.
+	little = 2 << 10
 	// untakenMost is how many bytes of answers of finished calls may wait in one
 	// connection's transport.
 	untakenMost = 256 << 10
 	// chunk is how much of an answer a client must take within the time that it
 	// has.
 	chunk = 64 << 10
-	// burst is how many small messages of a stream share a barrier, and burstBytes
-	// how many bytes.
+	// burst is how many small messages of a stream share a barrier, and burstBytes how
+	// many bytes they have together; messages of more have barriers of their own.
 	burst, burstBytes = 32, 32 << 10
 	// bursts is how many barriers of a stream may wait.
 	bursts = 2
@@ -46,69 +46,129 @@ type sender struct {
 	abort      func()             // ends the answer where there is no connection to end
 	stream     bool               // there are many answers
 
-	messages, bytes int           // since the last barrier
-	waiting         atomic.Int64  // barriers
-	untaken         atomic.Int64  // bytes before them
-	freed           chan struct{} // told of each barrier; nil until there is one
-	taking          memory.ClientWait
+	open    *burstOfSmall // small messages of a stream that share a barrier; nil for none
+	waiting atomic.Int64  // barriers
+	untaken atomic.Int64  // bytes before them
+	freed   chan struct{} // told of each barrier; nil until there is one
+	taking  memory.ClientWait
+}
+
+// burstOfSmall are small messages of a stream. Each ends with the same barrier, of
+// which the sender has a reference until it adds no more.
+type burstOfSmall struct {
+	barrier         *memory.Barrier
+	messages, bytes int
 }
 
 // prepare returns what is to be sent in the place of data, of which it takes over
 // the reference, after the client has taken enough of what was sent before.
 func (s *sender) prepare(ctx context.Context, share *memory.Share, data mem.BufferSlice) (mem.BufferSlice, error) {
 	n := data.Len()
-	if !s.stream && n <= uncounted {
-		return data, nil
-	}
-	if s.stream {
-		if err := s.wait(ctx, share, bursts-1, queueRoom-int64(s.bytes)-1); err != nil {
-			return data, err
-		}
-		s.messages++
-		if s.bytes += frameHeader + n; s.messages < burst && s.bytes < burstBytes {
+	if !s.stream && n <= little {
+		if s.connection == nil {
 			return data, nil
 		}
-		n, s.messages, s.bytes = s.bytes, 0, 0
+		s.connection.Linger(int64(n), s.timeout)
+		return append(data[:len(data):len(data)], memory.NewBarrier(func() { s.connection.Taken(int64(n)) })), nil // others may share it
 	}
-	return s.withBarriers(data, n), nil
+	if !s.stream {
+		return s.withBarriers(share, data, n), nil
+	}
+	waits := queueRoom - 1
+	if s.open != nil {
+		waits -= s.open.bytes
+	}
+	if err := s.wait(ctx, share, bursts-1, int64(waits)); err != nil {
+		return data, err
+	}
+	if n < burstBytes {
+		return s.addToBurst(share, data, n), nil
+	}
+	s.closeBurst(share)
+	return s.withBarriers(share, data, n), nil
+}
+
+// addToBurst returns data with the barrier of the burst.
+func (s *sender) addToBurst(share *memory.Share, data mem.BufferSlice, n int) mem.BufferSlice {
+	if s.open == nil {
+		b := new(burstOfSmall)
+		b.barrier = s.newBarrier(share, &b.bytes)
+		s.open = b
+	}
+	b := s.open
+	b.messages++
+	b.bytes += frameHeader + n
+	b.barrier.Ref()
+	data = append(data[:len(data):len(data)], b.barrier) // others may share it
+	if b.messages >= burst || b.bytes >= burstBytes {
+		s.closeBurst(share)
+	}
+	return data
+}
+
+// closeBurst has the messages of the burst count.
+func (s *sender) closeBurst(share *memory.Share) {
+	if b := s.open; b != nil {
+		s.open = nil
+		s.count(share, b.bytes)
+		b.barrier.Free()
+	}
 }
 
 // withBarriers puts a barrier behind each chunk, and behind the end. They stand for
 // n bytes together.
-func (s *sender) withBarriers(data mem.BufferSlice, n int) mem.BufferSlice {
-	if s.freed == nil {
-		s.freed = make(chan struct{}, 1)
-	}
+func (s *sender) withBarriers(share *memory.Share, data mem.BufferSlice, n int) mem.BufferSlice {
 	out := make(mem.BufferSlice, 0, len(data)+1+n/chunk)
 	part := 0
 	for _, b := range data {
 		for b.Len() > chunk { // one that was made here, or is kept
-			out = append(out, b.Slice(0, chunk), s.barrier(part+chunk))
+			out = append(out, b.Slice(0, chunk), s.barrier(share, part+chunk))
 			rest := b.Slice(chunk, b.Len())
 			b.Free()
 			b, n, part = rest, n-part-chunk, 0
 		}
 		out = append(out, b)
 		if part += b.Len(); part >= chunk && part < n {
-			out = append(out, s.barrier(part))
+			out = append(out, s.barrier(share, part))
 			n -= part
 			part = 0
 		}
 	}
-	return append(out, s.barrier(n))
+	return append(out, s.barrier(share, n))
 }
 
-func (s *sender) barrier(n int) *memory.Barrier {
-	untaken := new(atomic.Int64)
-	if s.connection != nil {
-		untaken = &s.connection.Untaken
-	}
+// barrier is a barrier behind n bytes.
+func (s *sender) barrier(share *memory.Share, n int) *memory.Barrier {
+	s.count(share, n)
+	return s.newBarrier(share, &n)
+}
+
+// count notes n bytes that have a barrier. Those of a stream are held until they are
+// taken; those of a unary call are held by the call, and linger if that ends before.
+func (s *sender) count(share *memory.Share, n int) {
 	s.waiting.Add(1)
 	s.untaken.Add(int64(n))
-	untaken.Add(int64(n))
+	switch {
+	case s.stream:
+		share.Hold(int64(n))
+	case s.connection != nil:
+		s.connection.Linger(int64(n), s.timeout)
+	}
+}
+
+// newBarrier is a barrier behind n bytes, which are counted when it is freed.
+func (s *sender) newBarrier(share *memory.Share, n *int) *memory.Barrier {
+	if s.freed == nil {
+		s.freed = make(chan struct{}, 1)
+	}
 	return memory.NewBarrier(func() {
-		untaken.Add(-int64(n))
-		s.untaken.Add(-int64(n))
+		switch {
+		case s.stream:
+			share.Release(int64(*n))
+		case s.connection != nil:
+			s.connection.Taken(int64(*n))
+		}
+		s.untaken.Add(-int64(*n))
 		s.waiting.Add(-1)
 		select {
 		case s.freed <- struct{}{}:
@@ -117,10 +177,11 @@ func (s *sender) barrier(n int) *memory.Barrier {
 	})
 }
 
-// finish waits until the client has taken an answer, where others wait in the
-// transport already. Until then the call is running.
+// finish waits until the client has taken all answers; that of a unary call, where
+// others wait in the transport already. Until then the call is running.
 func (s *sender) finish(ctx context.Context, share *memory.Share) error {
-	if s.freed == nil || s.connection != nil && s.connection.Untaken.Load() <= untakenMost {
+	s.closeBurst(share)
+	if s.freed == nil || !s.stream && s.connection != nil && s.connection.Untaken() <= untakenMost {
 		return nil
 	}
 	return s.wait(ctx, share, 0, 0)
@@ -132,7 +193,14 @@ func (s *sender) wait(ctx context.Context, share *memory.Share, barriers, bytes 
 		return nil
 	}
 	s.taking.Begin(share, s.end)
-	defer s.taking.Done()
+	err := s.await(ctx, barriers, bytes)
+	if s.taking.Done(); err != nil && s.taking.Ended() {
+		return call.MemoryError(memory.ErrFull)
+	}
+	return err
+}
+
+func (s *sender) await(ctx context.Context, barriers, bytes int64) error {
 	timer := time.NewTimer(cmp.Or(s.timeout, math.MaxInt64))
 	defer timer.Stop()
 	for s.waiting.Load() > barriers || s.untaken.Load() > bytes {

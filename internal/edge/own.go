@@ -4,7 +4,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
@@ -27,6 +26,7 @@ func (s *Settings) serveOwn(ss grpc.ServerStream, name string, serve func(grpc.S
 	own := &ownStream{nativeStream{ServerStream: ss, call: c, lineage: l, ctx: call.With(l.remote(ss.Context()), c)}}
 	own.bound(s)
 	own.in.limit, own.in.release = min(own.in.limit, ownRequest), true
+	own.out.stream = true
 	ss.SetTrailer(metadata.MD{"x-request-id": {c.RequestID}})
 	table.Observe(own.ctx, name)
 	defer func() { c.Finish(err) }()
@@ -35,14 +35,14 @@ func (s *Settings) serveOwn(ss grpc.ServerStream, name string, serve func(grpc.S
 	if err := s.Memory.Admit(&c.Memory, headers); err != nil {
 		return call.MemoryError(err)
 	}
-	return serve(own)
+	return own.finishStream(serve(own))
 }
 
 // ownRequest is how many bytes a request to the gateway itself has at most. They ask
 // by names; anybody may send them, and as many at once as a connection has streams.
 const ownRequest = 64 << 10
 
-// ownStream counts messages that are not wire bytes.
+// ownStream has messages that are not wire bytes.
 type ownStream struct{ nativeStream }
 
 func (s *ownStream) RecvMsg(m any) error {
@@ -59,11 +59,12 @@ func (s *ownStream) RecvMsg(m any) error {
 }
 
 func (s *ownStream) SendMsg(m any) error {
-	if msg, ok := m.(proto.Message); ok {
-		s.call.Out.Add(proto.Size(msg))
-	}
-	if err := s.sendOwn(); err != nil {
+	data, err := (call.Codec{}).Marshal(m)
+	if err != nil {
 		return err
 	}
-	return s.ServerStream.SendMsg(m)
+	msg := call.Message{Data: data}
+	err = s.nativeStream.SendMsg(&msg)
+	msg.Free()
+	return err
 }

@@ -205,6 +205,9 @@ func (b *builder) keysOf(r *rpc, e *exposed) error {
 	if on(policy.GetIdempotency()) {
 		note("idempotency", choice, "RPC", "Idempotency-Key", "caller or network", "credentials not checked")
 	}
+	if choice.wrong != nil && on(policy.GetIdempotency()) {
+		return &policyError{"idempotency", fmt.Errorf("what chooses the upstream of a repeated call cannot be told: %w", choice.wrong)}
+	}
 	if parts.wrong != nil && kept != "" {
 		return &policyError{kept, fmt.Errorf("what its answers depend on cannot be told: %w", parts.wrong)}
 	}

@@ -43,6 +43,10 @@ func TestAWholeWhoseKeyIsNotKnownIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", policy, err)
 		}
 	}
+	const chosen = "expose[1].policy.idempotency: what chooses the upstream of a repeated call cannot be told: expose[0].routes[0].when"
+	if _, err := wholeOf(t, opaque, idempotent); err == nil || !strings.Contains(err.Error(), chosen) {
+		t.Errorf("idempotency: %v", err)
+	}
 	if _, err := wholeOf(t, opaque); err != nil {
 		t.Errorf("a whole that nobody keeps: %v", err)
 	}

@@ -13,13 +13,14 @@ type Barrier struct {
 	mem.SliceBuffer // of which grpc-go needs the methods that it does not export
 
 	refs  atomic.Int32
+	over  atomic.Bool
 	freed func()
 }
 
 var _ mem.Buffer = (*Barrier)(nil)
 
 // NewBarrier returns a barrier with one reference. freed is called once, when the
-// last reference has been given up.
+// last reference has been given up, or by [Expire].
 func NewBarrier(freed func()) *Barrier {
 	b := &Barrier{freed: freed}
 	b.refs.Store(1)
@@ -32,6 +33,22 @@ func (b *Barrier) Ref() { b.refs.Add(1) }
 // Free gives a reference up.
 func (b *Barrier) Free() {
 	if b.refs.Add(-1) == 0 {
+		b.end()
+	}
+}
+
+func (b *Barrier) end() {
+	if b.over.CompareAndSwap(false, true) {
 		b.freed()
+	}
+}
+
+// Expire has the barriers among data tell at once: grpc-go drops what was sent while
+// its stream ended, and frees nothing of it.
+func Expire(data mem.BufferSlice) {
+	for _, buffer := range data {
+		if b, ok := buffer.(*Barrier); ok {
+			b.end()
+		}
 	}
 }

@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"container/list"
 	"context"
 	"slices"
 	"sync"
@@ -18,9 +17,8 @@ type Client struct {
 	calls   atomic.Int64 // that run
 	queued  atomic.Int32 // len(queue), for those without the lock
 
-	mu       sync.Mutex
-	queue    []*waiter
-	expected list.List // of *Expectation, the longest awaited first
+	mu    sync.Mutex
+	queue []*waiter
 	// beyond is the call that may exceed the limit, nil if none does. It is written
 	// under mu.
 	beyond atomic.Pointer[Share]
@@ -60,35 +58,12 @@ func (c *Client) take(ctx context.Context, s *Share, n int64, answer bool) error
 		case <-w.ready:
 			return nil
 		case <-late.C:
-			c.forgetLate()
+			c.process.forgetLate()
 		case <-ctx.Done():
 			c.leave(w)
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// soon is how long room is kept for an answer that has begun to come, where others
-// wait for the room.
-const soon = time.Second
-
-// forgetLate gives up the room that is kept for answers that are late: they hold
-// none until they come.
-func (c *Client) forgetLate() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for place := c.expected.Front(); place != nil; place = place.Next() {
-		e := place.Value.(*Expectation) //nolint:forcetypeassert // the list holds nothing else
-		if time.Since(e.since) < soon {
-			break
-		}
-		c.held.Add(-e.share.drop(e.size))
-		e.size = 0
-		if e.share.rests() && c.beyond.Load() == e.share {
-			c.beyond.Store(nil)
-		}
-	}
-	c.admit()
 }
 
 // little is the part of the limit beside which any call may go on: calls whose
@@ -229,27 +204,4 @@ func (p *Process) Behind(name string) (c *Client, leave func()) {
 			delete(p.behind, name)
 		}
 	}
-}
-
-// Connection is what the edges know of a client's connection.
-type Connection struct {
-	Client *Client
-	// Untaken is how many bytes of answers wait in the transport, where that has a
-	// queue.
-	Untaken atomic.Int64
-	// End closes the connection.
-	End func()
-}
-
-type connectionKey struct{}
-
-// With returns ctx carrying a connection.
-func With(ctx context.Context, c *Connection) context.Context {
-	return context.WithValue(ctx, connectionKey{}, c)
-}
-
-// From returns the connection that ctx belongs to, or nil.
-func From(ctx context.Context) *Connection {
-	c, _ := ctx.Value(connectionKey{}).(*Connection)
-	return c
 }

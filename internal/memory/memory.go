@@ -35,9 +35,12 @@ type Process struct {
 	refused atomic.Int64
 	ended   atomic.Int64
 
-	mu     sync.Mutex
-	waits  list.List // of *ClientWait, the longest first
-	behind map[string]*proxied
+	mu    sync.Mutex
+	waits list.List // of *ClientWait, the longest first
+	// expected are answers that have begun to come: *Expectation, the longest awaited
+	// first.
+	expected list.List
+	behind   map[string]*proxied
 }
 
 // New returns a process that holds nothing yet.
@@ -79,6 +82,9 @@ func (p *Process) Admit(s *Share, headers int) error {
 		return nil
 	}
 	p.open(s, headers)
+	if p.Full() {
+		p.forgetLate()
+	}
 	if !p.Full() && (!s.asksMuch() || !p.isTight()) {
 		return nil
 	}
@@ -87,17 +93,25 @@ func (p *Process) Admit(s *Share, headers int) error {
 	return ErrFull
 }
 
-// take adds n bytes, or refuses with ErrFull.
+// take adds n bytes, or refuses with ErrFull. Calls are ended for what is held already,
+// never to make room for one that asks for much.
 func (p *Process) take(n int64) error {
 	held := p.held.Add(n)
 	if p.limits.Process <= 0 || held <= p.crowded() {
 		return nil
 	}
-	p.relieve()
-	if left := p.limits.Process - held + n; n <= int64(smallest*float64(left)) {
-		return nil
-	}
 	p.held.Add(-n)
-	p.refused.Add(1)
-	return ErrFull
+	p.forgetLate()
+	p.relieve()
+	for {
+		held := p.held.Load()
+		left := p.limits.Process - held
+		if held+n > p.crowded() && n > int64(smallest*float64(left)) {
+			p.refused.Add(1)
+			return ErrFull
+		}
+		if p.held.CompareAndSwap(held, held+n) {
+			return nil
+		}
+	}
 }

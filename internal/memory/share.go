@@ -1,10 +1,8 @@
 package memory
 
 import (
-	"container/list"
 	"context"
 	"sync/atomic"
-	"time"
 )
 
 // Share is what one call holds. The zero value accounts for nothing, and so does a
@@ -191,56 +189,4 @@ func (s *Share) Close() {
 	if s.leave != nil {
 		s.leave()
 	}
-}
-
-// Ask notes that an upstream is asked for an answer of at most size bytes, and
-// reports whether Expect must be called before that is received: else the answers
-// that the client awaits could be more together than it may hold.
-func (s *Share) Ask(size int64) bool {
-	if s.client == nil || s.client.limit <= 0 {
-		return false
-	}
-	s.asking.Add(size)
-	return s.client.asking.Add(size) > s.client.limit
-}
-
-// Expect waits until there is room for an answer of at most size bytes, of which
-// the beginning has come. The caller calls Came next.
-func (s *Share) Expect(ctx context.Context, e *Expectation, size int64) error {
-	if s.client == nil {
-		return nil
-	}
-	if err := s.ReserveAnswer(ctx, size); err != nil {
-		return err
-	}
-	e.share, e.size, e.since = s, size, time.Now()
-	c := s.client
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e.place = c.expected.PushBack(e)
-	return nil
-}
-
-// Expectation is room for an answer. The zero value is ready, for one answer.
-type Expectation struct {
-	share *Share
-	size  int64 // guarded by the client's mu
-	since time.Time
-	place *list.Element
-}
-
-// Came notes that the answer has come, of so many bytes, or that none will. They are
-// held from then on.
-func (s *Share) Came(e *Expectation, size int64) {
-	s.Hold(size)
-	if e.share == nil {
-		return
-	}
-	c := s.client
-	c.mu.Lock()
-	kept := e.size
-	e.size = 0
-	c.expected.Remove(e.place)
-	c.mu.Unlock()
-	s.Release(kept)
 }

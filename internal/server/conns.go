@@ -77,6 +77,7 @@ func (c *conn) SetDeadline(t time.Time) error {
 // Close ends the connection.
 func (c *conn) Close() error {
 	c.move(closed)
+	c.memory.Close()
 	return c.TCPConn.Close()
 }
 

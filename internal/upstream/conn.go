@@ -123,9 +123,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	}
 	ctx, end := c.age.begin(ctx)
 	x := &exchange{Context: ctx, conn: c, method: method, stream: true}
-	if !desc.ServerStreams {
-		x.ask()
-	}
+	x.ask()
 	shape := &oneRequest
 	var requests *call.Shape
 	if desc.ClientStreams {

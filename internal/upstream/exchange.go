@@ -24,7 +24,8 @@ type exchange struct {
 	// sentUnreadable tells that a request was found to be one that no backend can read.
 	sentUnreadable atomic.Bool
 
-	crowded bool // the client awaits many answers: this one must wait for room
+	asking  bool // the client awaits an answer that has not come
+	crowded bool // and many others: this one must wait for room
 
 	began atomic.Int64 // when the request's headers went out, else when the attempt began; nanoseconds of the Unix epoch
 }

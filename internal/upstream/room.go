@@ -15,10 +15,12 @@ import (
 // the largest that there may be. A client that awaits few answers has the room at
 // once, and so has one whose answers come soon after they have begun.
 
-// ask prepares the exchange for the answer of a unary call.
+// ask prepares the exchange for an answer, the first of a stream.
 func (x *exchange) ask() {
-	c := call.From(x)
-	x.crowded = c != nil && c.Memory.Ask(int64(x.conn.maxReceive))
+	if c := call.From(x); c != nil {
+		x.asking = true
+		x.crowded = c.Memory.Ask(int64(x.conn.maxReceive))
+	}
 }
 
 // receiveWithRoom is receiveOne when there is room for the answer.
@@ -26,19 +28,31 @@ func (x *exchange) receiveWithRoom(up grpc.ClientStream, reply any) error {
 	if !x.crowded {
 		return x.receiveHeld(up, 0, reply, x.receiveOne)
 	}
-	room := int64(x.conn.maxReceive)
-	// It waits until an answer has begun to come. After an error none comes any more,
-	// and grpc-go says how that was.
-	if _, err := up.Header(); err != nil || x.over() || x.conn.usualOf(x.method).headersEarly() {
-		room = 0
-	}
-	return x.receiveHeld(up, room, reply, x.receiveTimed)
+	return x.receiveHeld(up, x.roomWhenBegun(up), reply, x.receiveOneTimed)
 }
 
-// receiveTimed is receiveOne, and learns how long a small answer takes.
+// roomWhenBegun waits until an answer has begun to come, and returns how much room it
+// needs. After an error none comes any more, and grpc-go says how that was.
+func (x *exchange) roomWhenBegun(up grpc.ClientStream) int64 {
+	if _, err := up.Header(); err != nil || x.over() || x.conn.usualOf(x.method).headersEarly() {
+		return 0
+	}
+	return int64(x.conn.maxReceive)
+}
+
+// receiveOneTimed is receiveOne, and learns how long a small answer takes.
+func (x *exchange) receiveOneTimed(up grpc.ClientStream, reply any) error {
+	return x.timed(up, reply, x.receiveOne)
+}
+
+// receiveTimed is receive, and learns the same.
 func (x *exchange) receiveTimed(up grpc.ClientStream, reply any) error {
+	return x.timed(up, reply, x.receive)
+}
+
+func (x *exchange) timed(up grpc.ClientStream, reply any, receive func(grpc.ClientStream, any) error) error {
 	began := time.Now()
-	err := x.receiveOne(up, reply)
+	err := receive(up, reply)
 	if msg, ok := reply.(*call.Message); ok && err == nil && msg.Len() <= streamWindow {
 		x.conn.usualOf(x.method).learnGap(time.Since(began))
 	}
@@ -57,13 +71,39 @@ func (u *usual) learnGap(took time.Duration) {
 	u.gap.Store(old + (int64(took)-old)/gapWeight) // one that is lost in a race does no harm
 }
 
+// learnLate notes that an answer came so long after its headers that its room was given
+// up, if it did: others need not wait for such room again, whether the answer came or
+// its client gave up.
+func (x *exchange) learnLate(late bool) {
+	if late {
+		x.conn.usualOf(x.method).gap.Store(2 * int64(early))
+	}
+}
+
 // headersEarly reports whether the backend sends headers long before the answer.
 func (u *usual) headersEarly() bool { return u.gap.Load() > int64(early) }
 
-// receiveMany is receive for one answer of many. No room is kept before: a stream
-// may wait for its next answer for long, and grpc-go does not tell when that begins.
+// receiveMany is receive for one answer of many. Room is kept for the first like for
+// one that has no others. None is kept for the next ones: a stream may wait for long,
+// and grpc-go does not tell when one begins. They are left at the backend while the
+// client has not taken those before.
 func (x *exchange) receiveMany(up grpc.ClientStream, reply any) error {
-	return x.receiveHeld(up, 0, reply, x.receive)
+	c := call.From(x)
+	switch {
+	case c == nil:
+		return x.receive(up, reply)
+	case !x.asking:
+		if err := c.Memory.AwaitRoom(x); err != nil {
+			return call.MemoryError(err)
+		}
+		return x.receiveHeld(up, 0, reply, x.receive)
+	}
+	x.asking = false
+	defer c.Memory.Unask(int64(x.conn.maxReceive))
+	if !x.crowded {
+		return x.receiveHeld(up, 0, reply, x.receive)
+	}
+	return x.receiveHeld(up, x.roomWhenBegun(up), reply, x.receiveTimed)
 }
 
 // receiveHeld receives an answer, which the call holds then, when there is room
@@ -82,9 +122,9 @@ func (x *exchange) receiveHeld(up grpc.ClientStream, room int64, reply any, rece
 	}
 	err := receive(up, reply)
 	if err != nil {
-		c.Memory.Came(&e, 0)
+		x.learnLate(c.Memory.Came(&e, 0))
 		return err
 	}
-	c.Memory.Came(&e, int64(msg.Len()))
+	x.learnLate(c.Memory.Came(&e, int64(msg.Len())))
 	return nil
 }

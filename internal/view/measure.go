@@ -172,6 +172,9 @@ func (m *meter) bytes(f *field) error {
 	case f == nil:
 	case f.message != nil:
 		if n == 0 {
+			if f.isMap && m.kept { // all such entries have one and the same key
+				m.size -= ofEntry
+			}
 			return nil
 		}
 		in := frame{message: f.message, start: at, end: end, kept: m.kept && n > small}
@@ -242,6 +245,9 @@ func (m *meter) count(f *field) {
 	if m.lists&f.bit == 0 {
 		m.lists |= f.bit
 		m.size += ofRecord
+		if f.isMap {
+			m.size += ofEntry // for those that are empty
+		}
 	}
 	if m.at-m.start > small && m.long&f.bit == 0 {
 		m.long |= f.bit

@@ -102,6 +102,7 @@ func bodies(t testing.TB) map[string]body {
 		"map of 20,000 texts":       {md, repeat(20_000, func(b []byte, i int) []byte { return sub(b, "map9", fmt.Appendf([]byte{0x0a, 5}, "%05d\x12\x01x", i)) })},
 		"map of 50,000 numbers":     {md, repeat(50_000, func(b []byte, i int) []byte { return sub(b, "map5", protowire.AppendVarint([]byte{0x08}, uint64(i))) })},
 		"one key, 100,000 times":    {md, repeat(100_000, func(b []byte, _ int) []byte { return sub(b, "map9", nil) })},
+		"200,000 empty entries":     {(*structpb.Struct)(nil).ProtoReflect().Descriptor(), bytes.Repeat([]byte{0x0a, 0}, 200_000)},
 		"JSON of 5,000 objects":     {(*structpb.Value)(nil).ProtoReflect().Descriptor(), document(t, 5_000)},
 		"JSON of an object":         {(*structpb.Value)(nil).ProtoReflect().Descriptor(), document(t, 1)},
 		"nested 900 deep":           {md, deep(900)},

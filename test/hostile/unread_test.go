@@ -16,8 +16,60 @@ func unreadAttacks() []hostile.Attack {
 		unread(hostile.GRPC, hostile.GRPCHeader("Get"), hostile.Framed(hostile.Thing{Name: "a", Orders: hostile.Orders{Size: answerSize}}.Wire())),
 		unread(hostile.REST2, hostile.RESTHeader("GET", fmt.Sprintf("/v1/things/a?orders.size=%d", answerSize)), nil),
 		unreadConnections(),
+		endedStreams(hostile.Native), endedStreams(hostile.GRPC), smallAnswers(),
 	}
 	return all
+}
+
+// endedStreams has three hundred streams end after one large answer, on connections
+// whose windows are closed.
+func endedStreams(door string) hostile.Attack {
+	body := hostile.Framed(hostile.Thing{Name: "a", Orders: hostile.Orders{Size: answerSize, Count: 1}}.Wire())
+	return hostile.Attack{
+		Name: "300 streams that end after an answer of 3.9 MB that nobody reads", Door: door, Promise: promiseProcess,
+		MemoryLimit: memoryLimit, Memory: processLimit, Innocent: mostInnocents,
+		Play: func(t *hostile.Target) error {
+			return tryTo(t, func() error {
+				for range 3 {
+					conn, err := t.Dial(door, hostile.H2{Window: -1, Closed: true})
+					if err != nil {
+						return err
+					}
+					for range 100 {
+						if send(conn, hostile.GRPCHeader("Watch"), body) != nil {
+							break // the gateway may end the connection
+						}
+					}
+				}
+				return nil
+			})
+		},
+	}
+}
+
+// smallAnswers has 50,000 answers of 2 KB that nobody reads, on 500 connections.
+func smallAnswers() hostile.Attack {
+	body := hostile.Framed(hostile.Thing{Name: "a", Orders: hostile.Orders{Size: 1_900}}.Wire())
+	return hostile.Attack{
+		Name: "50,000 answers of 2 KB that nobody reads", Door: hostile.Native, Promise: promiseProcess,
+		MemoryLimit: memoryLimit, Memory: processLimit - 50*hostile.MiB, Innocent: mostInnocents,
+		Play: func(t *hostile.Target) error {
+			return tryTo(t, func() error {
+				return each(500, func(int) error {
+					conn, err := t.Dial(hostile.Native, hostile.H2{Window: -1, Closed: true})
+					if err != nil {
+						return err
+					}
+					for range 100 {
+						if send(conn, hostile.GRPCHeader("Get"), body) != nil {
+							break // the gateway may end the connection
+						}
+					}
+					return nil
+				})
+			})
+		},
+	}
 }
 
 // unread has a hundred calls answered on a connection whose window is closed.
