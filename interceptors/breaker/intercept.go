@@ -42,6 +42,9 @@ func (b *breaker) unary(ctx context.Context, method string, req, reply any, cc *
 	defer func() { b.settle(a, o) }()
 	err = next(ctx, method, req, reply, cc, opts...)
 	o = outcomeOf(ctx, err)
+	if call.From(ctx).Waited() {
+		a.begun = time.Now() // not slow: it waited for its client
+	}
 	return err
 }
 

@@ -15,6 +15,8 @@ import (
 // on behalf of those who wait: when it fails for its own reasons, the next of
 // them asks itself.
 type flight struct {
+	caches  *Caches
+	key     answers.Key
 	landed  chan struct{} // closed when what follows is known
 	answer  *answers.Answer
 	variant answers.Key // that the answer has
@@ -31,10 +33,14 @@ const (
 	common                // its answer or error is theirs, too
 )
 
+// answerRoom is how much room a client must have in its memory for others to wait for
+// one of its calls: the answer may have to wait for the room.
+const answerRoom = 4 << 20
+
 // together answers the call with that of another one on its way, or else asks
 // for all who come meanwhile.
 func (c *one) together() error {
-	for began := c.variant; ; {
+	for began := c.variant; c.call.Memory.HasRoom(answerRoom); {
 		f, first := c.rpc.caches.join(c.variant)
 		if first {
 			c.rpc.results[miss].Inc()
@@ -47,6 +53,8 @@ func (c *one) together() error {
 			return call.RefuseStatus(call.FaultOf(err), call.StatusOf(err)).Because(err)
 		}
 		switch f.ended {
+		case aborted:
+			continue
 		case common:
 			if f.err != nil {
 				c.rpc.results[shared].Inc()
@@ -61,13 +69,13 @@ func (c *one) together() error {
 				c.variant = variant
 				continue
 			}
-			fallthrough
 		case alone:
-			c.rpc.results[bypass].Inc()
-			_, err := c.ask()
-			return err
 		}
+		break
 	}
+	c.rpc.results[bypass].Inc()
+	_, err := c.ask()
+	return err
 }
 
 // join returns the flight of a key, and whether it was begun by this.
@@ -77,15 +85,20 @@ func (c *Caches) join(k answers.Key) (_ *flight, first bool) {
 	if f, ok := c.flights[k]; ok {
 		return f, false
 	}
-	f := &flight{landed: make(chan struct{})}
+	f := &flight{caches: c, key: k, landed: make(chan struct{})}
 	c.flights[k] = f
 	return f, true
 }
 
-// lead asks the upstream and tells those who wait.
+// lead asks the upstream and tells those who wait, unless the flight has ended since
+// the call waits for its client.
 func (c *one) lead(f *flight) error {
-	defer c.rpc.caches.land(c.variant, f) // also when the chain panics
+	c.call.TakePlace(f)
+	defer c.call.LeavePlace(f) // also when the chain panics
 	a, err := c.ask()
+	if c.call.Waited() {
+		return err
+	}
 	f.answer, f.err = a, err
 	switch {
 	case err == nil && a != nil:
@@ -101,10 +114,13 @@ func (c *one) lead(f *flight) error {
 	return err
 }
 
-func (c *Caches) land(k answers.Key, f *flight) {
-	c.mu.Lock()
-	delete(c.flights, k)
-	c.mu.Unlock()
+var _ call.Place = (*flight)(nil)
+
+// Leave ends the flight: others wait for it no longer.
+func (f *flight) Leave() {
+	f.caches.mu.Lock()
+	delete(f.caches.flights, f.key)
+	f.caches.mu.Unlock()
 	close(f.landed)
 }
 

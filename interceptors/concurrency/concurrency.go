@@ -174,24 +174,32 @@ func refusal(fault call.Fault, text string, retry time.Duration) error {
 // policy holds the caps of one RPC.
 type policy struct{ limits []limit }
 
-// held are the gates at which a call counts.
-type held [scopes]*gate
+// held are the gates at which a call counts, until it ends or waits for its client
+// ([call.Call.LeavePlaces]).
+type held struct {
+	call  *call.Call
+	gates [scopes]*gate
+}
 
 func (h *held) release() {
-	for _, g := range h {
+	for _, g := range h.gates {
 		if g != nil {
-			g.leave()
+			h.call.LeavePlace(g)
 		}
 	}
 }
 
 // enter takes a place under each cap, or none.
 func (p *policy) enter(ctx context.Context) (h held, err error) {
+	h.call = call.From(ctx)
 	for i := range p.limits {
-		if h[i], err = p.limits[i].enter(ctx); err != nil {
+		g, err := p.limits[i].enter(ctx)
+		if err != nil {
 			h.release()
 			return held{}, err
 		}
+		h.call.TakePlace(g)
+		h.gates[i] = g
 	}
 	return h, nil
 }

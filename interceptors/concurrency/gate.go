@@ -42,7 +42,7 @@ type waiter struct {
 }
 
 // enter takes a place, waiting for it if that makes sense. The caller gives the
-// place back with leave.
+// place back with Leave.
 func (l *limit) enter(ctx context.Context) (*gate, error) {
 	g := l.room.find(ctx)
 	if g.used < l.calls {
@@ -77,7 +77,7 @@ func (l *limit) wait(ctx context.Context, g *gate, w *waiter) error {
 		return nil // its turn came in the same moment
 	case <-ctx.Done():
 		if !g.withdraw(w) {
-			g.leave()
+			g.Leave()
 		}
 		return ended(ctx.Err())
 	}
@@ -105,8 +105,10 @@ func (g *gate) withdraw(w *waiter) bool {
 	return true
 }
 
-// leave gives a place back, to the next who waits.
-func (g *gate) leave() {
+var _ call.Place = (*gate)(nil)
+
+// Leave gives a place back, to the next who waits.
+func (g *gate) Leave() {
 	g.lock.Lock()
 	defer g.lock.Unlock()
 	g.used--

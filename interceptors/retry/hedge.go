@@ -64,7 +64,7 @@ func (t *tries) race(a *attempt, reply *call.Message, delay time.Duration) error
 	r.end(one, r.send(ctx, &one.attempt))
 	r.wait(timer)
 	t.made = r.made
-	if t.latency != nil && (one.err == nil || r.winner == &r.runners[1]) {
+	if t.latency != nil && (one.err == nil || r.winner == &r.runners[1]) && !call.From(r.ctx).Waited() {
 		t.latency.observe(time.Since(begun)) // one that was given up took at least that
 	}
 	r.count()
@@ -113,7 +113,7 @@ func (r *race) hedge() {
 func (r *race) join(second *runner, cancel context.CancelFunc) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.last != nil {
+	if r.last != nil || call.From(r.ctx).Waited() { // the answer is there, and its client in the way
 		return false
 	}
 	if !r.budget.hedge() {

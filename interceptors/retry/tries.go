@@ -52,7 +52,7 @@ func (t *tries) kind() kind {
 // explain gives the error of an attempt that attempt_timeout ended the text that
 // says so. ctx is the attempt's.
 func (t *tries) explain(ctx context.Context, err error) error {
-	if err == nil || t.attemptTimeout == 0 {
+	if err == nil || t.attemptTimeout == 0 || call.From(ctx).Waited() {
 		return err
 	}
 	switch code, cause := call.CodeOf(err), context.Cause(ctx); {
@@ -74,10 +74,11 @@ func (t *tries) late(ctx context.Context) bool {
 	return !limited || deadline.Before(whole)
 }
 
-// bounded reports whether explain made err.
+// bounded reports whether explain made err. An attempt whose answer waited for its
+// client counts as none of the upstream's.
 func (t *tries) bounded(err error) bool {
 	e, ok := errors.AsType[*call.Error](err)
-	return ok && t.attemptTimeout > 0 && e.GRPCStatus() == t.timedOut.GRPCStatus()
+	return ok && t.attemptTimeout > 0 && e.GRPCStatus() == t.timedOut.GRPCStatus() && !call.From(t.ctx).Waited()
 }
 
 // repeatable reports whether a second attempt may do better: the upstream is at

@@ -60,7 +60,7 @@ func (t *tries) attempt(a *attempt) error {
 	}
 	err := t.send(t.begin(t.ctx, again), a)
 	t.series.attempt(t.kind(), outcomeOf(err))
-	if t.latency != nil && err == nil && t.made == 1 {
+	if t.latency != nil && err == nil && t.made == 1 && !call.From(t.ctx).Waited() {
 		t.latency.observe(time.Since(begun))
 	}
 	return err

@@ -63,9 +63,9 @@ type method struct {
 	hangs  atomic.Bool // calls became overdue, and none has succeeded since
 }
 
-func newMethod() *method {
+func (s *Shedder) newMethod() *method {
 	m := new(method)
-	m.newest.Store(&batch{began: time.Now()})
+	m.newest.Store(&batch{shedder: s, began: time.Now()})
 	return m
 }
 

@@ -45,8 +45,10 @@ func (g *guard) precheck(ctx context.Context) error {
 
 func (g *guard) unary(ctx context.Context, name string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	s := g.shedder
+	c := call.From(ctx)
 	batch, running := g.enter()
-	defer g.leave(batch) // also when next panics
+	c.TakePlace(batch)
+	defer c.LeavePlace(batch) // also when next panics
 	err := g.decide(ctx, running)
 	if err == errOverloaded && s.roll(time.Now()) {
 		err = g.decide(ctx, running)
@@ -60,7 +62,9 @@ func (g *guard) unary(ctx context.Context, name string, req, reply any, cc *grpc
 	begin := time.Now()
 	err = next(ctx, name, req, reply, cc, opts...)
 	end := time.Now()
-	g.method.note(end.Sub(begin), err)
+	if !c.Waited() {
+		g.method.note(end.Sub(begin), err)
+	}
 	s.roll(end)
 	return err
 }

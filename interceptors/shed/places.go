@@ -4,6 +4,8 @@ import (
 	"math"
 	"sync/atomic"
 	"time"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
 // A call holds a place while it runs, but not for ever: the limiter learns of a call
@@ -18,9 +20,10 @@ import (
 // holds how many of them run and, as a bit, that they hold no places any more: so
 // each call knows for certain which of the two it is when it ends.
 type batch struct {
-	word  atomic.Int64
-	began time.Time // of whoever ends a window
-	ended time.Time // when another became the newest, likewise
+	shedder *Shedder
+	word    atomic.Int64
+	began   time.Time // of whoever ends a window
+	ended   time.Time // when another became the newest, likewise
 }
 
 // overdue is the bit.
@@ -31,7 +34,7 @@ func (b *batch) calls() int64 { return b.word.Load() &^ overdue }
 // places are how many are taken.
 func (s *Shedder) places() int64 { return s.inFlight.Load() - s.overdue.Load() }
 
-// enter counts a call, and tells how many run with it. The call must leave.
+// enter counts a call, and tells how many run with it. The call must leave the batch.
 func (g *guard) enter() (_ *batch, running int64) {
 	b := g.method.newest.Load()
 	running = g.shedder.inFlight.Add(1)
@@ -41,11 +44,14 @@ func (g *guard) enter() (_ *batch, running int64) {
 	return b, running
 }
 
-func (g *guard) leave(b *batch) {
+var _ call.Place = (*batch)(nil)
+
+// Leave ends what enter began.
+func (b *batch) Leave() {
 	if b.word.Add(-1)&overdue != 0 {
-		g.shedder.overdue.Add(-1)
+		b.shedder.overdue.Add(-1)
 	}
-	g.shedder.inFlight.Add(-1)
+	b.shedder.inFlight.Add(-1)
 }
 
 // lease is how long a call of the RPC holds its place at most, or up to twice as
@@ -59,7 +65,7 @@ func (m *method) lease() time.Duration {
 func (s *Shedder) expire(m *method, now time.Time) {
 	lease := m.lease()
 	if b := m.newest.Load(); now.Sub(b.began) >= lease {
-		m.newest.Store(&batch{began: now})
+		m.newest.Store(&batch{shedder: s, began: now})
 		b.ended = now
 		m.older = append(m.older, b)
 	}

@@ -187,7 +187,7 @@ func tenths(p policyv1.Priority) int64 {
 
 // method finds what is known of an RPC.
 func (s *Shedder) method(name string) *method {
-	return s.methods.Get(name, newMethod)
+	return s.methods.Get(name, s.newMethod)
 }
 
 // Begin says that For is called for a new table from now on.

@@ -75,6 +75,12 @@ type Call struct {
 	room     [4]func(error) // of after, for the usual few
 
 	headerRoom [8]string // of header, likewise
+
+	places    []Place // see TakePlace; guarded by mu
+	placeRoom [placeRoom]Place
+	waited    bool // see Waited; guarded by mu
+
+	outer *Call // that this one is made for; nil for none
 }
 
 // Counter counts messages and bytes as the client's protocol carries them:

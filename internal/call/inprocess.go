@@ -130,7 +130,7 @@ func enter(ctx context.Context, m *Method) (context.Context, *Call) {
 	if outer := From(ctx); outer != nil {
 		c.Peer, c.Host, c.Scheme, c.UserAgent, c.TLS = outer.Peer, outer.Host, outer.Scheme, outer.UserAgent, outer.TLS
 		c.RequestID, c.TraceID = outer.RequestID, outer.TraceID
-		c.Table = outer.Table
+		c.Table, c.outer = outer.Table, outer
 		c.Memory.OpenWithin(&outer.Memory)
 	}
 	return With(ctx, c), c

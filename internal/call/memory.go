@@ -33,7 +33,7 @@ func MemoryError(err error) error {
 		return nil
 	case errors.Is(err, memory.ErrFull):
 		return errFull
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), CodeOf(err) == codes.DeadlineExceeded: // a policy's limit too
 		return RefuseStatus(Client, StatusOf(err)).Because(errors.New("it waited for the memory that the client's other calls held"))
 	default:
 		return err

@@ -26,7 +26,7 @@ func OutcomeOf(ctx context.Context, err error) Outcome {
 	}
 	code := CodeOf(err)
 	bound, ours := errors.AsType[*Error](context.Cause(ctx))
-	if ours && (code == codes.Canceled || code == codes.DeadlineExceeded) {
+	if ours && (code == codes.Canceled || code == codes.DeadlineExceeded) && !From(ctx).Waited() {
 		err, code = bound, bound.GRPCStatus().Code() // who ended the attempt knows why
 	}
 	e, known := errors.AsType[*Error](err)

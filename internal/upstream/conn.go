@@ -82,7 +82,9 @@ func (x *exchange) invoke(args, reply any, opts []grpc.CallOption) error {
 		}
 		return told
 	}
-	x.conn.usualOf(x.method).learn(x.elapsed())
+	if !call.From(x).Waited() {
+		x.conn.usualOf(x.method).learn(x.elapsed())
+	}
 	return nil
 }
 

@@ -116,6 +116,7 @@ func (x *exchange) receiveHeld(up grpc.ClientStream, room int64, reply any, rece
 	}
 	var e memory.Expectation
 	if room > 0 {
+		c.LeavePlaces()
 		if err := c.Memory.Expect(x, &e, room); err != nil {
 			return call.MemoryError(err)
 		}
