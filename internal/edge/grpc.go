@@ -260,7 +260,9 @@ func (s *nativeStream) SendMsg(m any) error {
 	msg := m.(*call.Message) //nolint:forcetypeassert // call.Forward's promise
 	n := msg.Len()
 	s.call.Out.Add(n)
-	s.call.Memory.Hold(int64(n) - s.call.Memory.Held()) // of an answer that came from no upstream
+	if err := s.call.Memory.ReserveAnswer(s.ctx, int64(n)-s.call.Memory.Held()); err != nil { // it came from no upstream
+		return call.MemoryError(err)
+	}
 	if err := s.sendOwn(); err != nil {
 		return err
 	}

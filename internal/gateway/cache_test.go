@@ -1,14 +1,20 @@
 package gateway_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
 )
 
@@ -54,5 +60,50 @@ func TestCacheKeepsCredentialsApart(t *testing.T) {
 				s.wantCalls(t, tc.calls)
 			})
 		}
+	}
+}
+
+// A client that takes no answers holds no more where they come from the cache.
+func TestUnreadAnswersOutOfTheCache(t *testing.T) {
+	const size, calls = 3_900_000, 20
+	large := gatewaytest.Backend(t, gatewaytest.Script{
+		nameOfShelf: gatewaytest.Unary(func(context.Context, *catalogv1.GetShelfRequest) (*catalogv1.Shelf, error) {
+			return &catalogv1.Shelf{Name: strings.Repeat("x", size)}, nil
+		}),
+	})
+	for name, address := range map[string]func(*gatewaytest.Gateway) string{
+		"gRPC":                  func(g *gatewaytest.Gateway) string { return g.GRPC },
+		"gRPC on the HTTP port": func(g *gatewaytest.Gateway) string { return g.HTTP },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := gatewaytest.Start(t, gatewaytest.Config(large, only(getShelf), func(c *configv1.Config) {
+				c.Expose[0].Policy.Cache = &policyv1.Cache{Ttl: durationpb.New(time.Hour)}
+			}))
+			cc := gatewaytest.Dial(t, address(g), nil, grpc.WithStaticStreamWindowSize(64<<10), grpc.WithStaticConnWindowSize(64<<10))
+			request := &catalogv1.GetShelfRequest{Name: "shelves/tents"}
+			if err := cc.Invoke(t.Context(), nameOfShelf, request, new(catalogv1.Shelf)); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			for range calls {
+				up, err := cc.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, nameOfShelf)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := errors.Join(up.SendMsg(request), up.CloseSend()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			hits := fmt.Sprintf("gatehouse_cache_calls_total{method=%q,result=%q} %d", nameOfShelf, "hit", calls)
+			gatewaytest.Eventually(t, hits, func() bool { return strings.Contains(metricsOf(t, g), hits) })
+			if held := numberOf(t, metricsOf(t, g), "gatehouse_memory_held_bytes"); held > 16<<20 {
+				t.Errorf("%v bytes are held for one client", held)
+			}
+			cancel()
+			gatewaytest.Eventually(t, "the end of all", func() bool {
+				return numberOf(t, metricsOf(t, g), "gatehouse_memory_held_bytes") == 0
+			})
+		})
 	}
 }
