@@ -51,7 +51,7 @@ type receiver struct {
 
 // receive reads the next message.
 func (r *receiver) receive(ctx context.Context, share *memory.Share, m *call.Message) (err error) {
-	if !r.release && share.Held() >= worthEnding { // it has the request and waits for its end
+	if !r.release && (share.Held() >= worthEnding || share.Busy()) { // of a stream of requests each message is waited for
 		r.rest.Begin(share, r.endFull)
 	}
 	defer func() {
@@ -64,6 +64,9 @@ func (r *receiver) receive(ctx context.Context, share *memory.Share, m *call.Mes
 		return received(err)
 	}
 	n := int(binary.BigEndian.Uint32(r.header[1:]))
+	if share.Busy() { // the transport has up to 64 KiB of the message before it is read
+		r.rest.Begin(share, r.endFull)
+	}
 	if n > r.limit {
 		return r.tooLarge(n)
 	}

@@ -259,7 +259,7 @@ func (s *restStream) writePart(b []byte, contentType string) error {
 
 func (s *restStream) write(b []byte) error {
 	s.call.Out.Add(len(b))
-	if len(b) > chunk {
+	if len(b) > chunk || s.call.Memory.Busy() {
 		s.taking.Begin(&s.call.Memory, func() {
 			s.cut.Store(true)
 			s.settings.endWriting(s.w)

@@ -47,6 +47,9 @@ func (s *restStream) receiveBody() (*[]byte, error) {
 		}
 	}
 	done := s.boundReading()
+	if s.r.ContentLength != 0 && s.call.Memory.Busy() {
+		s.waitForRest()
+	}
 	body, err := s.readBody()
 	err = s.endSending(err)
 	done(err)

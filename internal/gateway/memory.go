@@ -37,12 +37,14 @@ func newMemory(l *configv1.Limits) *memory.Process {
 	if limit > 0 {
 		debug.SetMemoryLimit(limit)
 	}
-	return memory.New(memory.Limits{
+	p := memory.New(memory.Limits{
 		Client:  int64(accounted * float64(l.GetMaxConnectionBytes())),
 		Process: int64(forClients * float64(limit)),
 		Calls:   int64(forCalls * float64(limit)),
 		Heap:    limit,
 	})
+	p.Watch()
+	return p
 }
 
 // foundLimit is what is usable of the limit that is set around the process, 0 for no

@@ -11,7 +11,7 @@ type ClientWait struct {
 	share *Share
 	end   func()
 	since time.Time
-	ended bool
+	ended time.Time     // zero while it goes on
 	place *list.Element // among all, the longest first
 }
 
@@ -23,7 +23,7 @@ func (w *ClientWait) Begin(s *Share, end func()) {
 	if s.client == nil || w.share != nil {
 		return
 	}
-	w.share, w.end, w.since, w.ended = s, end, time.Now(), false
+	w.share, w.end, w.since, w.ended = s, end, time.Now(), time.Time{}
 	p := s.client.process
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -44,7 +44,7 @@ func (w *ClientWait) Done() {
 }
 
 // Ended reports whether the last wait, which is done, was ended to make room.
-func (w *ClientWait) Ended() bool { return w.ended }
+func (w *ClientWait) Ended() bool { return !w.ended.IsZero() }
 
 // A client that takes less than patience is not slow. When the process is full it has
 // less time: until others are ended, nobody else is served.
@@ -54,25 +54,31 @@ const (
 )
 
 // relieve ends calls that wait for their clients, those that have waited longest
-// first, until what they hold would bring the process out of the spare part.
+// first, until what they hold would bring the process out of the spare part, and running
+// calls and the heap below what is tight.
 func (p *Process) relieve() {
+	if now, last := time.Now().UnixNano(), p.heap.relieved.Load(); now-last < int64(fresh) || !p.heap.relieved.CompareAndSwap(last, now) {
+		return // there may be thousands of calls to look at, and as many that are refused
+	}
 	slow := patience
-	if p.Full() {
+	if p.Full() || p.load() > high {
 		slow = patienceWhenFull
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	over := p.held.Load() - p.crowded()
+	over := p.over()
 	for place := p.waits.Front(); place != nil && over > 0; place = place.Next() {
 		w := place.Value.(*ClientWait) //nolint:forcetypeassert // the list holds nothing else
 		if time.Since(w.since) < slow {
 			return
 		}
-		over -= w.share.held.Load()
-		if !w.ended {
-			w.ended = true
+		if w.ended.IsZero() {
+			w.ended = time.Now()
 			p.ended.Add(1)
 			w.end()
+		} else if time.Since(w.ended) > patience {
+			continue // nothing has come of it yet
 		}
+		over -= w.share.held.Load() + w.share.base
 	}
 }

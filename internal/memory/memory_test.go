@@ -315,3 +315,72 @@ func TestSendersAreEndedToo(t *testing.T) {
 		}
 	})
 }
+
+// TestTheTighterTheFewer leaves a client fewer calls the more of them run: it may have
+// many connections. One call of each is refused last.
+func TestTheTighterTheFewer(t *testing.T) {
+	p := memory.New(memory.Limits{Calls: 10 * mib})
+	open := func(calls int) (taken int) {
+		c := p.NewClient()
+		for range calls {
+			s := new(memory.Share)
+			s.Open(c, nil)
+			if p.Admit(s, 0) != nil {
+				s.Close()
+				break
+			}
+			taken++
+		}
+		return taken
+	}
+	had, all := 8, 0
+	for had > 1 {
+		taken := open(8)
+		if taken > had {
+			t.Fatalf("a client has %d calls, and those before it no more than %d", taken, had)
+		}
+		had = taken
+		all += taken
+	}
+	if had != 1 || all > 13*mib/(24<<10) {
+		t.Errorf("the last client has %d calls, and all have %d", had, all)
+	}
+	for had == 1 {
+		had = open(1)
+		all += had
+	}
+	if bytes := all * (24 << 10); bytes < 15*mib || bytes > 21*mib {
+		t.Errorf("%d calls run when none is taken any more", all)
+	}
+}
+
+// TestCollectionsEndCalls ends a call whose request does not come, and for which no
+// other call makes room, when the heap is found to be full.
+func TestCollectionsEndCalls(t *testing.T) {
+	p := memory.New(memory.Limits{Process: 100 * mib, Calls: mib, Heap: 1})
+	p.Watch()
+	for range mib / (24 << 10) {
+		s := new(memory.Share)
+		s.Open(p.NewClient(), nil)
+		_ = p.Admit(s, 0) // it runs
+	}
+	var waits memory.Share
+	waits.Open(p.NewClient(), nil)
+	if !waits.Busy() {
+		t.Error("want it noted who waits")
+	}
+	ended := make(chan struct{})
+	var rest memory.ClientWait
+	rest.Begin(&waits, func() { close(ended) })
+	for {
+		runtime.GC()
+		select {
+		case <-ended:
+			rest.Done()
+			return
+		case <-t.Context().Done():
+			t.Fatal("no collection has ended it")
+		default:
+		}
+	}
+}

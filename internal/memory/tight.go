@@ -1,18 +1,24 @@
 package memory
 
 import (
+	"runtime"
 	"runtime/metrics"
 	"sync/atomic"
 	"time"
+	"weak"
 )
 
 const (
 	// perCall is what a call takes beside its headers and what it holds: stacks, and
 	// what the transports and the chain know of it (measured: 25 KiB).
 	perCall = 24 << 10
-	// few is how many calls a client may always have at once, and ordinary how many
-	// bytes of headers a call may always have.
+	// few is how many calls a client may have at once when memory becomes tight, and
+	// ordinary how many bytes of headers a call may always have.
 	few, ordinary = 8, 8 << 10
+	// The load is 1 when memory is tight. Above busy it is noted which calls wait for
+	// their clients, above high these have less time and clients one call each, and
+	// above most no call is taken.
+	busy, high, most = 0.5, 1.1, 1.6
 )
 
 // open counts a call whose headers have so many bytes, until close.
@@ -26,14 +32,76 @@ func (p *Process) open(s *Share, headers int) {
 // asksMuch reports whether a call is one of many of its client, or has headers that are
 // larger than usual.
 func (s *Share) asksMuch() bool {
-	return s.client != nil && (s.client.calls.Load() > few || s.base > perCall+ordinary)
+	return s.client != nil && (s.client.calls.Load() > s.client.process.few() || s.base > perCall+ordinary)
+}
+
+// few is how many calls a client may have at once when memory is tight: the tighter it
+// is the fewer, for a client may have many connections. Whoever has one call at a time is
+// refused last, and only for the number of running calls.
+func (p *Process) few() int64 {
+	if p.running() > most {
+		return 0
+	}
+	return max(1, int64(few*min(1, (high-p.load())/(high-1))))
+}
+
+// running is the load of running calls and their headers, which is 1 when memory is tight.
+func (p *Process) running() float64 {
+	if p.limits.Calls <= 0 {
+		return 0
+	}
+	return float64(p.base.Load()) / float64(p.limits.Calls)
+}
+
+// load is how tight memory is for what calls take: 1 when it is tight. What the heap has
+// in use counts as far as running calls can be its cause, for their transports hold more
+// than is known here.
+func (p *Process) load() float64 {
+	running := p.running()
+	return max(running, min(p.heap.load(), 3*running))
 }
 
 // isTight reports whether the process has so much in use beside what it holds for
 // clients that it takes no more calls that ask for much: running calls and their
 // headers, which are known at once, or whatever else Go's runtime has found.
-func (p *Process) isTight() bool {
-	return p.limits.Calls > 0 && p.base.Load() > p.limits.Calls || p.heap.isTight()
+func (p *Process) isTight() bool { return p.running() > 1 || p.heap.load() > 1 }
+
+// Busy reports whether memory could become tight: from then on it is noted of each call
+// when it waits for its client.
+func (s *Share) Busy() bool { return s.client != nil && s.client.process.load() > busy }
+
+// over is how many bytes calls must give up until memory is not tight.
+func (p *Process) over() (over int64) {
+	if p.limits.Process > 0 {
+		over = p.held.Load() - p.crowded()
+	}
+	if p.load() > 1 {
+		over = max(over, p.base.Load()-p.limits.Calls, p.heap.over())
+	}
+	return over
+}
+
+// Watch has calls that wait for their clients end after each collection of garbage for
+// which memory is too tight: what transports hold grows without new calls. It ends with p.
+func (p *Process) Watch() {
+	if p.heap.limit > 0 {
+		afterCollections(weak.Make(p))
+	}
+}
+
+func afterCollections(of weak.Pointer[Process]) {
+	collected := &struct{ _ *byte }{} // at the next collection
+	runtime.AddCleanup(collected, func(of weak.Pointer[Process]) {
+		p := of.Value()
+		if p == nil {
+			return
+		}
+		p.heap.look()
+		if p.load() > 1 {
+			p.relieve()
+		}
+		afterCollections(of)
+	}, of)
 }
 
 // heap looks at what Go's runtime has in use, for what is accounted for nowhere:
@@ -42,6 +110,8 @@ type heap struct {
 	limit int64 // 0: none
 	asked atomic.Int64
 	used  atomic.Int64
+
+	relieved atomic.Int64 // when calls were last ended
 }
 
 const (
@@ -51,18 +121,30 @@ const (
 	tight = 0.65
 )
 
-// isTight reports whether much of the limit is in use: what was in use at the last
-// collection, and the stacks now. Garbage does not count: near its limit the runtime
-// collects as often as it must.
-func (h *heap) isTight() bool {
+// load is how much of the limit is in use, and 1 when that is tight: what was in use at
+// the last collection, and the stacks now. Garbage does not count: near its limit the
+// runtime collects as often as it must.
+func (h *heap) load() float64 {
 	if h.limit <= 0 {
-		return false
+		return 0
 	}
 	now, last := time.Now().UnixNano(), h.asked.Load()
 	if now-last > int64(fresh) && h.asked.CompareAndSwap(last, now) {
-		inUse := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
-		metrics.Read(inUse)
-		h.used.Store(int64(inUse[0].Value.Uint64() + inUse[1].Value.Uint64()))
+		h.look()
 	}
-	return float64(h.used.Load()) > tight*float64(h.limit)
+	return float64(h.used.Load()) / (tight * float64(h.limit))
+}
+
+func (h *heap) look() {
+	inUse := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
+	metrics.Read(inUse)
+	h.used.Store(int64(inUse[0].Value.Uint64() + inUse[1].Value.Uint64()))
+}
+
+// over is how much is in use beyond what is tight.
+func (h *heap) over() int64 {
+	if h.limit <= 0 {
+		return 0
+	}
+	return h.used.Load() - int64(tight*float64(h.limit))
 }

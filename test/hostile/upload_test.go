@@ -26,6 +26,7 @@ func uploadAttacks() []hostile.Attack {
 	all = append(all, stalled(hostile.REST2), stalled(hostile.REST1))
 	all = append(all, withoutEnd(hostile.Native), withoutEnd(hostile.GRPC))
 	all = append(all, headers(hostile.Native), headers(hostile.GRPC), headers(hostile.REST2))
+	all = append(all, inPart(hostile.Native), inPart(hostile.GRPC))
 	all = append(all, tinyFrames(hostile.Native), tinyFrames(hostile.GRPC))
 	return append(all, tinyFrames(hostile.REST2), endless(hostile.Native), endless(hostile.GRPC))
 }
@@ -166,6 +167,35 @@ func withoutEnd(door string) hostile.Attack {
 				} {
 					if err := each(part.connections, func(int) error { return open(t, 100, message(part.bytes)) }); err != nil {
 						return err
+					}
+				}
+				return nil
+			})
+		},
+	}
+}
+
+// inPart has a thousand connections send the beginnings of eight messages each, as
+// much as a transport holds before anybody reads it.
+func inPart(door string) hostile.Attack {
+	header := hostile.GRPCHeader("Update", "x-a", strings.Repeat("x", 3_700), "x-b", strings.Repeat("x", 3_700))
+	body := append([]byte{0, 0, 0x3f, 0, 0}, bytes.Repeat([]byte{'x'}, 60_000)...)
+	return hostile.Attack{
+		Name: "the first 60 KB of 8,000 requests of 4 MB, eight on each connection", Door: door, Promise: promiseProcess,
+		MemoryLimit: memoryLimit, Memory: processLimit, Innocent: mostInnocents,
+		Play: func(t *hostile.Target) error {
+			return tryTo(t, func() error {
+				for range 1_000 {
+					conn, err := t.Dial(door, hostile.H2{})
+					if err != nil {
+						return err
+					}
+					for range 8 {
+						s, err := conn.Open(header, false)
+						if err != nil {
+							break // the gateway may end the connection
+						}
+						go func() { _ = s.Send(body, false) }() // ends with the connection
 					}
 				}
 				return nil
