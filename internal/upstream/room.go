@@ -28,7 +28,11 @@ func (x *exchange) receiveWithRoom(up grpc.ClientStream, reply any) error {
 	if !x.crowded {
 		return x.receiveHeld(up, 0, reply, x.receiveOne)
 	}
-	return x.receiveHeld(up, x.roomWhenBegun(up), reply, x.receiveOneTimed)
+	room := x.roomWhenBegun(up)
+	if room > 0 { // it may wait for its client, and then holds no place that others need
+		call.From(x).LeavePlaces()
+	}
+	return x.receiveHeld(up, room, reply, x.receiveOneTimed)
 }
 
 // roomWhenBegun waits until an answer has begun to come, and returns how much room it
@@ -116,7 +120,6 @@ func (x *exchange) receiveHeld(up grpc.ClientStream, room int64, reply any, rece
 	}
 	var e memory.Expectation
 	if room > 0 {
-		c.LeavePlaces()
 		if err := c.Memory.Expect(x, &e, room); err != nil {
 			return call.MemoryError(err)
 		}
