@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -19,7 +20,7 @@ const (
 	// servers end connections after a thousand requests, however soon that is.
 	lasting      = time.Second
 	lastingBytes = 16 << 10
-	// freeBreaks are how many connections in a row may break before the next one waits.
+	// freeBreaks are how many connections in a row may break before the next one is not begun.
 	freeBreaks = 3
 	firstPause = 100 * time.Millisecond
 	// breakMemory is how long it counts that a connection broke.
@@ -28,7 +29,9 @@ const (
 	maxBreaking = 1024
 )
 
-// pace makes connections to a replica wait while its connections break at once.
+var errBreaks = errors.New("its connections end as soon as they are ready")
+
+// pace has connections to a replica fail while its connections break at once.
 type pace struct {
 	mu     sync.Mutex
 	breaks map[string]breaks // by address; of those that have had no lasting one since
@@ -40,24 +43,14 @@ type breaks struct {
 	last  time.Time
 }
 
-// wait waits as long as the next connection to an address must.
-func (p *pace) wait(ctx context.Context, address string) error {
+// isTooSoon reports whether it is too soon to connect to an address again.
+func (p *pace) isTooSoon(address string) bool {
 	p.mu.Lock()
 	b := p.breaks[address]
 	p.mu.Unlock()
-	over := b.count - freeBreaks
-	if over < 0 || time.Since(b.last) > breakMemory {
-		return nil
-	}
 	const doublings = 5 // beyond maxRetryDelay
-	timer := time.NewTimer(min(firstPause<<min(over, doublings), maxRetryDelay))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	over := b.count - freeBreaks
+	return over >= 0 && time.Since(b.last) < min(firstPause<<min(over, doublings), maxRetryDelay)
 }
 
 // ended learns how a connection was.
@@ -85,11 +78,11 @@ type paced struct {
 	pace *pace
 }
 
-// ClientHandshake waits its turn.
+// ClientHandshake fails where it is too soon: then grpc-go waits, and calls fail.
 func (c paced) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	address := raw.RemoteAddr().String()
-	if err := c.pace.wait(ctx, address); err != nil {
-		return nil, nil, err
+	if c.pace.isTooSoon(address) {
+		return nil, nil, errBreaks
 	}
 	conn, info, err := c.TransportCredentials.ClientHandshake(ctx, authority, raw)
 	if err != nil {
