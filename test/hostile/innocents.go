@@ -17,18 +17,34 @@ const (
 	patience = 5 * time.Second
 	// pace is how long it waits between two calls.
 	pace = 5 * time.Millisecond
-	// enough calls are made while the attack stands, unless that takes standLimit.
-	enough     = 40
+	// enough calls are made by each caller while the attack stands, unless that takes
+	// standLimit.
+	enough     = 20
 	standLimit = 15 * time.Second
+	// few calls are those of which one failure is a tenth. A short Play leaves time
+	// for fewer: their failures count as if there were so many calls.
+	few = 10
 )
 
 // innocents call Get over connections of their own, one natively and one by REST.
 type innocents struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
-
-	ok, all atomic.Int64
+	each   []*innocent
 }
+
+// innocent is one caller and its calls. Those that end during Play are counted apart
+// from those that end while the attack stands: a long Play must not hide that nothing
+// is answered when the harm is at its fullest.
+type innocent struct {
+	call     caller
+	standing atomic.Bool // Play has ended
+	play     tally
+	stand    tally
+}
+
+// tally counts calls.
+type tally struct{ all, failed atomic.Int64 }
 
 // caller makes one call, over its own connection.
 type caller func(context.Context) error
@@ -91,32 +107,43 @@ func (t *Target) warm() error {
 	return nil
 }
 
-func startInnocents(t *Target) (*innocents, error) {
+func (t *Target) startInnocents() (*innocents, error) {
 	all, err := t.callers()
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(t.ctx)
-	i := &innocents{cancel: cancel}
-	for _, call := range all {
-		i.done.Go(func() { i.run(ctx, call) })
-	}
-	return i, nil
+	return startInnocents(t.ctx, all), nil
 }
 
-func (i *innocents) run(ctx context.Context, call caller) {
+func startInnocents(ctx context.Context, callers []caller) *innocents {
+	ctx, cancel := context.WithCancel(ctx)
+	i := &innocents{cancel: cancel}
+	for _, call := range callers {
+		one := &innocent{call: call}
+		i.each = append(i.each, one)
+		i.done.Go(func() { one.run(ctx) })
+	}
+	return i
+}
+
+func (i *innocent) run(ctx context.Context) {
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		one, cancel := context.WithTimeout(ctx, patience)
-		err := call(one)
+		err := i.call(one)
 		cancel()
 		if ctx.Err() != nil {
 			return // which is no fault of the gateway's
 		}
-		if i.all.Add(1); err == nil {
-			i.ok.Add(1)
+		calls := &i.play
+		if i.standing.Load() {
+			calls = &i.stand
 		}
+		if err != nil {
+			calls.failed.Add(1)
+		}
+		calls.all.Add(1)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -124,15 +151,22 @@ func (i *innocents) run(ctx context.Context, call caller) {
 	}
 }
 
-// share lets them make enough calls while the attack stands, and returns which
-// share of all their calls was answered.
-func (i *innocents) share() (float64, int) {
-	until := i.all.Load() + enough
+// stands says that Play has ended, and the attack stands from now on.
+func (i *innocents) stands() {
+	for _, one := range i.each {
+		one.standing.Store(true)
+	}
+}
+
+// share lets each make enough calls while the attack stands, and returns the lowest
+// share of calls that were answered: of each caller, during Play and since. calls are
+// those of all.
+func (i *innocents) share() (lowest float64, calls int) {
 	late := time.NewTimer(standLimit)
 	defer late.Stop()
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
-	for waiting := true; waiting && i.all.Load() < until; {
+	for waiting := true; waiting && i.fewest() < enough; {
 		select {
 		case <-tick.C:
 		case <-late.C:
@@ -140,8 +174,30 @@ func (i *innocents) share() (float64, int) {
 		}
 	}
 	i.stop()
-	all := i.all.Load()
-	return float64(i.ok.Load()) / float64(max(all, 1)), int(all)
+	lowest = 1
+	for _, one := range i.each {
+		lowest = min(lowest, one.play.share(few), one.stand.share(few))
+		if one.stand.all.Load() == 0 {
+			lowest = 0
+		}
+		calls += int(one.play.all.Load() + one.stand.all.Load())
+	}
+	return lowest, calls
+}
+
+// fewest is how many calls the slowest caller has made while the attack stands.
+func (i *innocents) fewest() int64 {
+	fewest := int64(enough)
+	for _, one := range i.each {
+		fewest = min(fewest, one.stand.all.Load())
+	}
+	return fewest
+}
+
+// share is the share that was answered, of at least so many calls.
+func (t *tally) share(least int64) float64 {
+	all := max(t.all.Load(), least)
+	return float64(all-t.failed.Load()) / float64(all)
 }
 
 func (i *innocents) stop() {

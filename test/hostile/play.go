@@ -137,7 +137,7 @@ func (t *Target) measure(a Attack) (o Outcome, err error) {
 	}
 	var callers *innocents
 	if a.Innocent > 0 {
-		if callers, err = startInnocents(t); err != nil {
+		if callers, err = t.startInnocents(); err != nil {
 			return o, err
 		}
 		defer callers.stop()
@@ -154,6 +154,9 @@ func (t *Target) measure(a Attack) (o Outcome, err error) {
 		return o, errors.New("the gateway ended during the attack")
 	}
 	o.CPU = (after - before).Seconds()
+	if callers != nil {
+		callers.stands()
+	}
 	if err := t.settle(); err != nil {
 		return o, err
 	}
