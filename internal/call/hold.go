@@ -15,8 +15,8 @@ type holds struct {
 	last func() // set before retired is
 }
 
-// Hold counts a call. Who takes a table that may be replaced meanwhile must look
-// whether it is still in force once it holds it, and leave it if not.
+// Hold counts a call. The table may be replaced between Load and Hold: hold first,
+// then check that it is still current, and leave it if not.
 func (t *Table) Hold() { t.holds.calls.Add(1) }
 
 // Leave ends what Hold began.

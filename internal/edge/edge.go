@@ -137,9 +137,8 @@ func Handler(s *Settings) func(grpc http.Handler) http.Handler {
 }
 
 // isGRPC tells native gRPC: "application/grpc", alone or with a message format
-// ("+proto") or parameters. gRPC-Web has a type of its own.
-// What it is said to be and is not, over HTTP/1 or with GET, is for grpc-go to
-// refuse.
+// ("+proto") or parameters. gRPC-Web has a type of its own. A gRPC content type over
+// HTTP/1 or with GET is refused by grpc-go.
 func isGRPC(r *http.Request) bool {
 	ct := r.Header.Get("Content-Type")
 	rest, ok := strings.CutPrefix(ct, "application/grpc")

@@ -1379,8 +1379,8 @@ type IdempotencyMemory struct {
 	// Default: `64MiB`.
 	MaxBytes *int64 `protobuf:"varint,1,opt,name=max_bytes,json=maxBytes,proto3,oneof" json:"max_bytes,omitempty"`
 	// The part of it that the keys of one caller may take, or where nobody is known
-	// those of one client address. Beyond it, calls with new keys are refused with
-	// RESOURCE_EXHAUSTED.
+	// those of one client network (the address, of IPv6 the /64). Beyond it, calls
+	// with new keys are refused with RESOURCE_EXHAUSTED.
 	// Default: `0.1`.
 	CallerShare   *float64 `protobuf:"fixed64,2,opt,name=caller_share,json=callerShare,proto3,oneof" json:"caller_share,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -3530,9 +3530,10 @@ type Limits struct {
 	// Default: `16MiB`.
 	MaxConnectionBytes *int64 `protobuf:"varint,12,opt,name=max_connection_bytes,json=maxConnectionBytes,proto3,oneof" json:"max_connection_bytes,omitempty"`
 	// The memory of the process, in bytes. It becomes the soft limit of Go's
-	// runtime (`GOMEMLIMIT`). When what the gateway holds for clients comes near
-	// it, new calls are refused, and calls are ended whose clients are the slowest
-	// to take an answer or to send the rest of a request.
+	// runtime (`GOMEMLIMIT`). Clients may have the gateway hold two fifths of it:
+	// above that new calls are refused, and calls are ended whose clients are the
+	// slowest to take an answer or to send the rest of a request. Large messages are
+	// refused from four fifths of that on.
 	// Default: 80 % of the smaller of `GOMEMLIMIT` and the limit of the process's
 	// cgroup; no limit where there is neither.
 	Memory        *int64 `protobuf:"varint,13,opt,name=memory,proto3,oneof" json:"memory,omitempty"`

@@ -202,7 +202,7 @@ const (
 	// The calls to this upstream, of all RPCs with the same scope.
 	Concurrency_SCOPE_UPSTREAM Concurrency_Scope = 2
 	// The calls of one caller to this RPC; without authentication, of one
-	// client address.
+	// client network (the address, of IPv6 the /64).
 	Concurrency_SCOPE_CALLER Concurrency_Scope = 3
 )
 

@@ -710,9 +710,10 @@ func (x *Cache) GetVary() string {
 // Idempotency answers a repeated call with the answer of the first
 // (draft-ietf-httpapi-idempotency-key-header). Clients name a call with the
 // header Idempotency-Key: 1 to 255 printable characters of their own choice. It
-// names the call of one caller, or where nobody is known of one client address,
-// to one RPC; a credential that no policy has checked is part of who calls. The
-// answer of the backend is kept, also if it is an error, but
+// names the call of one caller, or where nobody is known of one client network
+// (the address, of IPv6 the /64), to one RPC; a credential that no policy has
+// checked is part of who calls. The answer of the backend is kept, also if it is
+// an error, but
 // for CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE, ABORTED, RESOURCE_EXHAUSTED,
 // UNAUTHENTICATED and PERMISSION_DENIED: these, and what the gateway itself
 // refuses, free the key for another try.
