@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -26,6 +27,10 @@ type Backend struct {
 
 	server   *grpc.Server
 	executed atomic.Int64
+	sent     atomic.Int64
+	vary     atomic.Pointer[string]
+	hangs    atomic.Bool
+	over     chan struct{}
 	mu       sync.Mutex
 	calls    map[string]int // by RPC
 	bounded  map[string]int // those with a deadline
@@ -36,10 +41,55 @@ func startBackend() (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Backend{Address: l.Addr().String(), calls: map[string]int{}, bounded: map[string]int{}}
+	b := &Backend{Address: l.Addr().String(), over: make(chan struct{}), calls: map[string]int{}, bounded: map[string]int{}}
 	b.server = grpc.NewServer(grpc.UnknownServiceHandler(b.handle), grpc.ForceServerCodecV2(raw{}), grpc.MaxRecvMsgSize(64<<20))
-	go func() { _ = b.server.Serve(l) }() // ends with Stop
+	go func() { _ = b.server.Serve(hangable{l, b}) }() // ends with Stop
 	return b, nil
+}
+
+func (b *Backend) stop() {
+	close(b.over)
+	b.server.Stop()
+}
+
+// Hang has the backend answer nothing more, as a process does that is stopped: the
+// system takes what it is sent.
+func (b *Backend) Hang() { b.hangs.Store(true) }
+
+// VaryBy has the backend say that its answers differ by a header.
+func (b *Backend) VaryBy(header string) { b.vary.Store(&header) }
+
+// hangable makes connections on which the backend can hang.
+type hangable struct {
+	net.Listener
+	backend *Backend
+}
+
+func (l hangable) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return hangableConn{c, l.backend}, err
+}
+
+type hangableConn struct {
+	net.Conn
+	backend *Backend
+}
+
+func (c hangableConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.backend.hangs.Load() {
+		<-c.backend.over
+		return 0, net.ErrClosed
+	}
+	return n, err
+}
+
+func (c hangableConn) Write(p []byte) (int, error) {
+	if c.backend.hangs.Load() {
+		<-c.backend.over
+		return 0, net.ErrClosed
+	}
+	return c.Conn.Write(p)
 }
 
 // Calls returns how often the backend was called, by the RPC's name.
@@ -48,6 +98,9 @@ func (b *Backend) Calls(rpc string) int {
 	defer b.mu.Unlock()
 	return b.calls[rpc]
 }
+
+// Sent returns how many messages of streams were sent.
+func (b *Backend) Sent() int64 { return b.sent.Load() }
 
 // Bounded returns how many of those calls had a deadline.
 func (b *Backend) Bounded(rpc string) int {
@@ -65,6 +118,11 @@ func (b *Backend) handle(_ any, stream grpc.ServerStream) error {
 		b.bounded[rpc]++
 	}
 	b.mu.Unlock()
+	if vary := b.vary.Load(); vary != nil {
+		if err := stream.SetHeader(metadata.Pairs("vary", *vary)); err != nil {
+			return err
+		}
+	}
 	var last []byte
 	for n := 0; ; n++ {
 		var msg []byte
@@ -112,6 +170,7 @@ func (b *Backend) answer(stream grpc.ServerStream, request []byte, many bool) er
 		if err := stream.SendMsg(reply); err != nil {
 			return err
 		}
+		b.sent.Add(1)
 		if err := wait(stream.Context(), o.PauseMS); err != nil {
 			return err
 		}

@@ -3,8 +3,10 @@ package hostile_test
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 
@@ -27,6 +29,7 @@ func cpuAttacks() []hostile.Attack {
 		hidden(),
 		tokens(),
 		late(),
+		left(),
 	}
 }
 
@@ -116,6 +119,40 @@ func late() hostile.Attack {
 				return fmt.Errorf("answered %d, want 504: the body was read to its end", status)
 			}
 			return err
+		},
+	}
+}
+
+// left sends a body of slow numbers and goes. There is a mistake at the body's end that
+// nobody should come to.
+func left() hostile.Attack {
+	numbers := func(item string) []byte {
+		return append(listOf("numbers", item, bodySize), 'x')
+	}
+	ended := func(t *hostile.Target, label string) (bool, error) {
+		text, err := askAdmin(t.Admin, "/metrics", t.Admin)
+		return countOf(text, "gatehouse_calls_total{", label) > 0, err
+	}
+	return hostile.Attack{
+		Name: "a body of subnormal numbers whose client has gone", Door: hostile.REST1, Promise: "The work on a body ends with its call", CPU: 10,
+		Benign: post(numbers("3.14159")),
+		Play: func(t *hostile.Target) error {
+			c, err := new(net.Dialer).DialContext(t.Context(), "tcp", t.HTTP)
+			if err != nil {
+				return err
+			}
+			body := numbers("1e-320")
+			if err := errors.Join(hostile.Request(c, "POST", "/v1/things", body, "Content-Type: application/json"), c.Close()); err != nil {
+				return err
+			}
+			return eventually(t, "the call's end", func() (bool, error) {
+				read, err := ended(t, `status="INVALID_ARGUMENT"`)
+				if err == nil && read {
+					err = errors.New("the body was read to its end")
+				}
+				left, more := ended(t, `status="CANCELLED"`)
+				return left, errors.Join(err, more)
+			})
 		},
 	}
 }

@@ -15,16 +15,18 @@ import (
 )
 
 const (
-	promiseLog   = "The log stops no call, and one client cannot fill it"
+	promiseLog   = "The log stops no call, and the failed calls of one client do not fill it"
+	promiseSeen  = "What comes in is seen"
 	promiseShown = "The gateway shows strangers only what it serves"
 )
 
 // diagnosticsAttacks are about what the gateway tells of itself and of its clients.
 func diagnosticsAttacks() []hostile.Attack {
 	return []hostile.Attack{
-		sleepingReader(), resets(), unexposed(hostile.Native), unexposed(hostile.GRPC),
+		sleepingReader(), goneReader(), resets(), unexposed(hostile.Native), unexposed(hostile.GRPC),
 		{Name: "a page whose name points to the admin port", Door: "admin", Promise: promiseShown, Play: rebind},
-		{Name: "requests that cannot be read", Door: hostile.REST1, Promise: "What comes in is seen", Play: garbage},
+		{Name: "requests that cannot be read", Door: hostile.REST1, Promise: promiseSeen, Log: "access: true", Play: garbage},
+		{Name: "`OPTIONS *`", Door: hostile.REST1, Promise: promiseSeen, Log: "access: true", Play: optionsOfServer},
 	}
 }
 
@@ -51,6 +53,14 @@ func sleepingReader() hostile.Attack {
 				})
 			})
 		},
+	}
+}
+
+// goneReader has the log's reader go away, which the gateway must outlive.
+func goneReader() hostile.Attack {
+	return hostile.Attack{
+		Name: "calls after the log's reader has gone", Door: hostile.Native, Promise: promiseLog,
+		Log: "access: true", Innocent: mostInnocents, Play: (*hostile.Target).CloseLog,
 	}
 }
 
@@ -166,20 +176,40 @@ func rebind(t *hostile.Target) error {
 func garbage(t *hostile.Target) error {
 	const times = 20
 	for range times {
-		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", t.HTTP)
-		if err != nil {
+		if err := writeRequest(t, "GET / HTTP/1.1\r\nHost: a b\r\n\r\n"); err != nil {
 			return err
 		}
-		_, err = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a b\r\n\r\n")
-		_, more := io.ReadAll(c)
-		if err := errors.Join(err, more, c.Close()); err != nil {
-			return err
-		}
+	}
+	if err := eventually(t, "a line about requests that cannot be read", func() (bool, error) {
+		return strings.Contains(t.Said(), `"msg":"a request could not be read"`), nil
+	}); err != nil {
+		return err
 	}
 	return eventually(t, "a count of all requests that cannot be read", func() (bool, error) {
 		text, err := askAdmin(t.Admin, "/metrics", t.Admin)
 		return countOf(text, "gatehouse_unreadable_requests_total{", `status="400"`) == times, err
 	})
+}
+
+// optionsOfServer asks for the options of the whole server.
+func optionsOfServer(t *hostile.Target) error {
+	if err := writeRequest(t, "OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); err != nil {
+		return err
+	}
+	return eventually(t, "its line in the log", func() (bool, error) {
+		return strings.Contains(t.Said(), `"binding":"OPTIONS *"`), nil
+	})
+}
+
+// writeRequest sends a request and reads what comes until the connection ends.
+func writeRequest(t *hostile.Target, request string) error {
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", t.HTTP)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(c, request)
+	_, more := io.ReadAll(c)
+	return errors.Join(err, more, c.Close())
 }
 
 // askAdmin asks the admin port under a name. Any status but 200 is an error.

@@ -56,6 +56,13 @@ type Attack struct {
 	Config string
 	// Steps are those of which Page is composed, in YAML; "" leaves Page out.
 	Steps string
+	// Routes are those of single RPCs, by name, in YAML. Beside the upstream "things"
+	// they may choose "others", which is the same backend.
+	Routes map[string]string
+	// Upstream is more of the upstream "things", such as "outliers: {...}".
+	Upstream string
+	// Replicas is how many backends the upstream has, 1 if 0.
+	Replicas int
 	// Log are settings of the log, in the place of "access: false".
 	Log string
 	// MemoryLimit is the gateway's GOMEMLIMIT, in bytes; 0 sets none.
@@ -90,25 +97,30 @@ func (a Attack) String() string { return a.Name + ", " + a.Door }
 // rpcs are those of the service.
 var rpcs = []string{"Get", "Update", "Once", "Watch", "Upload", "Chat"}
 
-func (a Attack) configuration(backend string) string {
+func (a Attack) configuration(backends []*Backend) string {
+	var addresses []string
+	for _, b := range backends {
+		addresses = append(addresses, fmt.Sprintf("{address: %q}", b.Address))
+	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "upstreams:\n  - {name: things, addresses: [{address: %q}], schema: {image: thing.binpb}}\n", backend)
+	b.WriteString("upstreams:\n")
+	upstream := func(name, more string) {
+		fmt.Fprintf(&b, "  - {name: %s, addresses: [%s], schema: {image: thing.binpb}, %s}\n", name, strings.Join(addresses, ", "), more)
+	}
+	upstream("things", a.Upstream)
+	if len(a.Routes) > 0 {
+		upstream("others", "")
+	}
 	if a.Steps != "" {
 		b.WriteString("  - {name: pages, composed: true, schema: {image: thing.binpb}}\n")
 	}
 	b.WriteString("expose:\n")
+	policy := func(rpc string) string { return cmp.Or(a.Policies[rpc], a.Policy, "auth: {public: true}") }
 	if a.Steps != "" {
-		b.WriteString("  - {select: " + Pages + ".Page, upstream: pages, policy: {auth: {public: true}}}\n")
+		fmt.Fprintf(&b, "  - {select: %s.Page, upstream: pages, policy: {%s}}\n", Pages, policy("Page"))
 	}
 	for _, rpc := range rpcs {
-		policy := a.Policies[rpc]
-		if policy == "" {
-			policy = a.Policy
-		}
-		if policy == "" {
-			policy = "auth: {public: true}"
-		}
-		fmt.Fprintf(&b, "  - {select: %s.%s, upstream: things, policy: {%s}}\n", Service, rpc, policy)
+		fmt.Fprintf(&b, "  - {select: %s.%s, upstream: things, policy: {%s}, routes: [%s]}\n", Service, rpc, policy(rpc), a.Routes[rpc])
 	}
 	if a.Steps != "" {
 		fmt.Fprintf(&b, "compose:\n  - rpc: %s.Page\n    steps:\n%s\n", Pages, a.Steps)

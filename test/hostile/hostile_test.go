@@ -26,7 +26,7 @@ const playLimit = 2 * time.Minute
 
 // attacks are all, in the order of the table.
 func attacks() []hostile.Attack {
-	return slices.Concat(unreadAttacks(), streamAttacks(), uploadAttacks(), turnAttacks(), cpuAttacks(), viewAttacks(), keysAttacks(), placeAttacks(), waitingAttacks(), processAttacks(), diagnosticsAttacks())
+	return slices.Concat(unreadAttacks(), streamAttacks(), uploadAttacks(), turnAttacks(), cpuAttacks(), viewAttacks(), keysAttacks(), moreKeysAttacks(), placeAttacks(), waitingAttacks(), processAttacks(), diagnosticsAttacks())
 }
 
 var page = filepath.Join("..", "..", "docs", "SECURITY-MODEL.md")

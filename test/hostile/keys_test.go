@@ -52,6 +52,84 @@ func keysAttacks() []hostile.Attack {
 	}}
 }
 
+// moreKeysAttacks have answers kept that differ by more than their requests.
+func moreKeysAttacks() []hostile.Attack {
+	return []hostile.Attack{{
+		Name: "the idempotent answer to another whose token has no subject", Door: hostile.REST1, Promise: promiseKeys,
+		Policies: map[string]string{"Once": "auth: {accept: [idp]}, idempotency: {}"}, Config: issuer(),
+		Play: replay,
+	}, {
+		Name: "an answer that differs by what the backend's Vary names", Door: hostile.REST1, Promise: promiseKeys,
+		Policies: map[string]string{"Get": `auth: {public: true}, cache: {ttl: 1h, vary: ""}`},
+		Play: func(t *hostile.Target) error {
+			t.Backend.VaryBy("accept-language")
+			return wantOwnKept(t, "/v1/things/page", header("Accept-Language", "de"), header("Accept-Language", "fr"))
+		},
+	}, {
+		Name: "a kept page one of whose steps is for another tenant's backend", Door: hostile.REST1, Promise: promiseKeys,
+		Policies: map[string]string{"Page": `auth: {public: true}, cache: {ttl: 1h, vary: ""}`},
+		Steps:    fmt.Sprintf(`      - {name: thing, call: %s.Get, request: {name: request.name}, into: child}`, hostile.Service),
+		Routes:   map[string]string{"Get": "{upstream: others, headers: {x-tenant: acme}}"},
+		Play: func(t *hostile.Target) error {
+			return wantOwnKept(t, "/v1/pages/page", header("X-Tenant", "main"), header("X-Tenant", "acme"))
+		},
+	}, {
+		Name: "a call for a host that is not served", Door: hostile.REST1, Promise: promiseKeys,
+		Config: "listeners: {http: {hosts: [127.0.0.1]}}", Play: misdirected,
+	}, {
+		Name: "a call for a host that is not served", Door: hostile.Native, Promise: promiseKeys,
+		Config: "listeners: {http: {hosts: [127.0.0.1]}}",
+		Play: func(t *hostile.Target) error {
+			code, err := callGet(t, hostile.Thing{}) // for the host "gatehouse"
+			return errors.Join(err, wanted(code, "9"))
+		},
+	}}
+}
+
+func header(name, value string) func(*http.Request) {
+	return func(r *http.Request) { r.Header.Set(name, value) }
+}
+
+// wantOwnKept is wantOwn where the answers are kept for those who asked.
+func wantOwnKept(t *hostile.Target, path string, callers ...func(*http.Request)) error {
+	if err := wantOwnOf(t, path, callers...); err != nil {
+		return err
+	}
+	again, err := ask(t, "127.0.0.1", http.MethodGet, path, nil, callers[0])
+	if err == nil && again.header.Get("Age") == "" {
+		err = errors.New("no answer is kept: the attack tells nothing")
+	}
+	return err
+}
+
+// replay has two callers make one call with one key.
+func replay(t *hostile.Target) error {
+	for _, who := range []string{"alice", "bob"} {
+		answer, err := ask(t, "127.0.0.1", http.MethodPost, "/v1/things", hostile.Thing{Name: "order"}.JSON(), func(r *http.Request) {
+			authorized(bearer(who))(r)
+			r.Header.Set("Idempotency-Key", "order-1")
+		})
+		if err != nil || answer.status != http.StatusOK {
+			return fmt.Errorf("%s got %d: %s %w", who, answer.status, answer.body, err)
+		}
+	}
+	if n := t.Backend.Calls("Once"); n != 2 {
+		return fmt.Errorf("the calls of two were executed %d times: the second got the first one's answer", n)
+	}
+	return nil
+}
+
+// misdirected asks for a host that is not served, and for one that is.
+func misdirected(t *hostile.Target) error {
+	for host, want := range map[string]int{"evil.example": http.StatusMisdirectedRequest, t.HTTP: http.StatusOK} {
+		answer, err := ask(t, "127.0.0.1", http.MethodGet, "/v1/things/page", nil, func(r *http.Request) { r.Host = host })
+		if err != nil || answer.status != want {
+			return fmt.Errorf("for %s: %d %s %w, want %d", host, answer.status, answer.body, err, want)
+		}
+	}
+	return nil
+}
+
 // fillKeys has a stranger at another address try to push out a victim's key.
 func fillKeys(t *hostile.Target) error {
 	once := func(from, key string, size int) (int, error) {
@@ -88,8 +166,12 @@ func fillKeys(t *hostile.Target) error {
 
 // wantOwn wants that two callers are not given one answer.
 func wantOwn(t *hostile.Target, callers ...func(*http.Request)) error {
+	return wantOwnOf(t, "/v1/things/page", callers...)
+}
+
+func wantOwnOf(t *hostile.Target, path string, callers ...func(*http.Request)) error {
 	return each(len(callers), func(i int) error {
-		switch answer, err := ask(t, "127.0.0.1", http.MethodGet, "/v1/things/page", nil, callers[i]); {
+		switch answer, err := ask(t, "127.0.0.1", http.MethodGet, path, nil, callers[i]); {
 		case err != nil:
 			return err
 		case answer.status != http.StatusOK:

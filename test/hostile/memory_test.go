@@ -4,9 +4,12 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/hostile"
 )
 
+// ofProcess says what the figures are of where the promise is about less.
+const ofProcess = " (the figures are the whole process's, with its garbage and what it takes for itself)"
+
 const (
-	promiseConnection = "One client connection holds at most 16 MiB"
-	promiseReader     = "A slow reader of a stream holds at most 256 KiB on HTTP/2 and 128 KiB on HTTP/1 beyond the message in flight"
+	promiseConnection = "One client connection holds at most 16 MiB" + ofProcess
+	promiseReader     = "A slow reader of a stream holds at most 256 KiB on HTTP/2 and 128 KiB on HTTP/1 beyond the message in flight" + ofProcess
 	promiseProcess    = "With a limit of 512 MiB no client ends the process"
 	promiseAnnounced  = "What a client announces and does not send keeps nothing from others"
 )

@@ -44,7 +44,7 @@ func placeAttacks() (all []hostile.Attack) {
 		Name: "a hundred calls without a message while a breaker finds out whether the backend is back", Door: hostile.Native, Promise: promiseFaults,
 		Policies: map[string]string{"Get": "auth: {public: true}, breaker: {kind: three-state, window: 10m, open_time: 500ms}"},
 		Play:     holdProbes,
-	}, brokenRequests(hostile.Native), brokenRequests(hostile.GRPC))
+	}, brokenRequests(hostile.Native), brokenRequests(hostile.GRPC), thirtyBroken())
 }
 
 // keepBack opens calls that send headers and nothing else, and returns when the
@@ -222,13 +222,36 @@ func brokenRequests(door string) hostile.Attack {
 	}
 }
 
+// thirtyBroken sends as many requests that are no messages as open a breaker of three
+// states.
+func thirtyBroken() hostile.Attack {
+	return hostile.Attack{
+		Name: "30 requests that are no messages, at a breaker of three states", Door: hostile.Native, Promise: promiseFaults,
+		Policies: map[string]string{"Update": "auth: {public: true}, breaker: {kind: three-state}"},
+		Play: func(t *hostile.Target) error {
+			for range 30 {
+				code, err := callOf(t, "Update", hostile.Thing{More: []byte{0x12, 0xff}})
+				if err := errors.Join(err, wanted(code, "3")); err != nil {
+					return err
+				}
+			}
+			code, err := callOf(t, "Update", hostile.Thing{})
+			return errors.Join(err, wanted(code, "0"))
+		},
+	}
+}
+
 // callGet calls Get over a connection of its own and returns the status code.
 func callGet(t *hostile.Target, thing hostile.Thing) (code string, err error) {
+	return callOf(t, "Get", thing)
+}
+
+func callOf(t *hostile.Target, rpc string, thing hostile.Thing) (code string, err error) {
 	conn, err := t.Dial(hostile.Native, hostile.H2{})
 	if err != nil {
 		return "", err
 	}
-	s, err := conn.Call(hostile.GRPCHeader("Get"), hostile.Framed(thing.Wire()))
+	s, err := conn.Call(hostile.GRPCHeader(rpc), hostile.Framed(thing.Wire()))
 	if s == nil {
 		return "", err
 	}

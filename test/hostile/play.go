@@ -18,6 +18,7 @@ const rounds = 3
 type Target struct {
 	HTTP, GRPC, Admin string // host:port of its listeners
 	Backend           *Backend
+	Backends          []*Backend // all replicas, Backend first
 
 	ctx     context.Context
 	process *process
@@ -59,6 +60,9 @@ func (t *Target) Logged() int64 { return t.process.wrote.Load() }
 // StopReading has nobody read the gateway's log until the gateway has ended.
 func (t *Target) StopReading() { t.process.asleep.Store(true) }
 
+// CloseLog has the reader of the gateway's log go away.
+func (t *Target) CloseLog() error { return t.process.out.Close() }
+
 func (t *Target) end() {
 	for _, end := range slices.Backward(t.ends) {
 		end()
@@ -98,11 +102,15 @@ func Play(ctx context.Context, binary, dir string, a Attack) (o Outcome, err err
 func playOne(ctx context.Context, binary, dir string, a Attack) (o Outcome, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	backend, err := startBackend()
-	if err != nil {
-		return o, err
+	var backends []*Backend
+	for range max(a.Replicas, 1) {
+		backend, err := startBackend()
+		if err != nil {
+			return o, err
+		}
+		defer backend.stop()
+		backends = append(backends, backend)
 	}
-	defer backend.server.Stop()
 	contract, err := image()
 	if err != nil {
 		return o, err
@@ -110,11 +118,11 @@ func playOne(ctx context.Context, binary, dir string, a Attack) (o Outcome, err 
 	if err := os.WriteFile(filepath.Join(dir, "thing.binpb"), contract, 0o600); err != nil {
 		return o, err
 	}
-	p, err := startGateway(binary, dir, a, backend.Address)
+	p, err := startGateway(binary, dir, a, backends)
 	if err != nil {
 		return o, err
 	}
-	t := &Target{HTTP: p.http, GRPC: p.grpc, Admin: p.admin, Backend: backend, ctx: ctx, process: p}
+	t := &Target{HTTP: p.http, GRPC: p.grpc, Admin: p.admin, Backend: backends[0], Backends: backends, ctx: ctx, process: p}
 	defer func() {
 		t.end()
 		cancel()

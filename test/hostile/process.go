@@ -28,9 +28,12 @@ const (
 type process struct {
 	cmd               *exec.Cmd
 	http, grpc, admin string
-	config            string // the file
-	ended             chan struct{}
+	config            string        // the file
+	ended             chan struct{} // closed when the process has ended
+	state             error         // how, written before that
 
+	out    *os.File      // what it writes
+	read   chan struct{} // closed when that has been read to its end
 	asleep atomic.Bool   // nobody reads what it writes until it has ended
 	awake  chan struct{} // closed then
 	wrote  atomic.Int64  // bytes that were read
@@ -41,9 +44,9 @@ type process struct {
 
 // startGateway starts a gateway with the attack's configuration and waits until it
 // serves.
-func startGateway(binary, dir string, a Attack, backend string) (*process, error) {
+func startGateway(binary, dir string, a Attack, backends []*Backend) (*process, error) {
 	path := filepath.Join(dir, "gatehouse.yaml")
-	if err := os.WriteFile(path, []byte(a.configuration(backend)), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(a.configuration(backends)), 0o600); err != nil {
 		return nil, err
 	}
 	const free = "127.0.0.1:0"
@@ -67,9 +70,13 @@ func startGateway(binary, dir string, a Attack, backend string) (*process, error
 		_ = out.Close()
 		return nil, err
 	}
-	p := &process{cmd: cmd, config: path, ended: make(chan struct{}), awake: make(chan struct{})}
+	p := &process{cmd: cmd, config: path, out: out, ended: make(chan struct{}), read: make(chan struct{}), awake: make(chan struct{})}
 	serving := make(chan struct{})
-	go p.follow(out, serving)
+	go p.follow(serving)
+	go func() {
+		defer close(p.ended)
+		p.state = cmd.Wait()
+	}()
 	late := time.NewTimer(startLimit)
 	defer late.Stop()
 	select {
@@ -81,17 +88,17 @@ func startGateway(binary, dir string, a Attack, backend string) (*process, error
 		err = fmt.Errorf("it did not say so within %v", startLimit)
 	}
 	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
+	<-p.read
 	return nil, fmt.Errorf("the gateway does not serve: %w; it wrote:\n%s", err, p.said())
 }
 
 const tailLines = 40
 
 // follow reads what the gateway writes to its end, and its addresses from it.
-func (p *process) follow(out io.ReadCloser, serving chan<- struct{}) {
-	defer close(p.ended)
-	defer func() { _ = out.Close() }()
-	lines := bufio.NewScanner(out)
+func (p *process) follow(serving chan<- struct{}) {
+	defer close(p.read)
+	defer func() { _ = p.out.Close() }()
+	lines := bufio.NewScanner(p.out)
 	lines.Buffer(nil, 1<<20)
 	for served := false; lines.Scan(); {
 		if p.asleep.Load() {
@@ -110,7 +117,7 @@ func (p *process) follow(out io.ReadCloser, serving chan<- struct{}) {
 			close(serving)
 		}
 	}
-	_, _ = io.Copy(io.Discard, out) // should a line be too long
+	_, _ = io.Copy(io.Discard, p.out) // should a line be too long
 }
 
 func (p *process) said() string {
@@ -130,21 +137,17 @@ func (p *process) stop() error {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	}
 	kill := time.AfterFunc(stopLimit, func() { _ = p.cmd.Process.Kill() })
-	var state error
+	<-p.ended
+	killed := !kill.Stop()
 	if p.asleep.Load() {
-		state = p.cmd.Wait()
 		close(p.awake)
-		if !kill.Stop() {
-			err = errors.Join(err, fmt.Errorf("SIGTERM did not end it within %v", stopLimit))
+		if killed {
+			err = fmt.Errorf("SIGTERM did not end it within %v", stopLimit)
 		}
-		<-p.ended
-	} else {
-		<-p.ended
-		kill.Stop()
-		state = p.cmd.Wait()
 	}
+	<-p.read
 	if alone {
-		return fmt.Errorf("the gateway ended during the attack: %w; it wrote:\n%s", state, p.said())
+		return fmt.Errorf("the gateway ended during the attack: %w; it wrote:\n%s", p.state, p.said())
 	}
 	if said := p.said(); strings.Contains(said, "fatal error:") || strings.Contains(said, "panic:") {
 		return fmt.Errorf("the gateway ended badly; it wrote:\n%s", said)

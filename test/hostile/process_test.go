@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,6 +34,16 @@ func processAttacks() []hostile.Attack {
 	}, {
 		Name: "a configuration that has become a pipe, and a reload", Door: "the configuration", Promise: promiseReloads,
 		Config: "reload: {disabled: true}", Innocent: mostInnocents, Play: reloadOfPipe,
+	}, {
+		Name: "a configuration that has become 100 MB large, and a reload", Door: "the configuration", Promise: promiseReloads,
+		Config: "reload: {disabled: true}", Env: tight, Memory: holding(0), Innocent: mostInnocents, Play: reloadOfLarge,
+	}, {
+		Name: "one of two replicas that stops, and outlier detection", Door: hostile.Native, Promise: promiseHangs,
+		Replicas: 2, Upstream: "outliers: {interval: 1s, base_ejection_time: 1m, max_ejection_percent: 50, failure_percentage: 50, minimum_calls: 5, minimum_replicas: 2}",
+		Policy: "auth: {public: true}, timeout: 1s", Play: ejected,
+	}, {
+		Name: "a backend that stops, and readiness", Door: hostile.Native, Promise: promiseHangs,
+		Policy: "auth: {public: true}, timeout: 1s", Play: silent,
 	}, {
 		Name: "a call without a deadline to a backend that does not answer", Door: hostile.Native, Promise: promiseHangs,
 		Innocent: mostInnocents, Play: hang,
@@ -92,6 +103,44 @@ func reloadOfPipe(t *hostile.Target) error {
 		return err
 	}
 	return reloaded(ctx, t, "configuration reloaded")
+}
+
+// reloadOfLarge has a file read that is no configuration by its size alone.
+func reloadOfLarge(t *hostile.Target) error {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := os.Truncate(t.Config(), 100_000_000); err != nil {
+		return err
+	}
+	return reloaded(ctx, t, "a reload was refused")
+}
+
+// ejected has one of the replicas stop, and waits until no call goes to it any more.
+func ejected(t *hostile.Target) error {
+	t.Backends[1].Hang()
+	return eventually(t, "the replica is left out", func() (bool, error) {
+		var failed atomic.Int64
+		err := allAtOnce(20, func(int) error {
+			code, err := callGet(t, hostile.Thing{})
+			if code != "0" {
+				failed.Add(1)
+			}
+			return err
+		})
+		return failed.Load() == 0, err
+	})
+}
+
+// silent has the backend stop, and waits until readiness says so.
+func silent(t *hostile.Target) error {
+	t.Backend.Hang()
+	return eventually(t, "readiness names the upstream", func() (bool, error) {
+		if _, err := callGet(t, hostile.Thing{}); err != nil {
+			return false, err
+		}
+		text, err := fetch(t, "http://"+t.Admin+"/readyz")
+		return strings.Contains(text, `"silent"`), err
+	})
 }
 
 // reloaded asks for a reload and waits until the gateway says what it made of it.

@@ -2,6 +2,7 @@ package hostile_test
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/gatehouse-dev/gatehouse/test/hostile"
 )
@@ -116,19 +117,25 @@ func unreadConnections() hostile.Attack {
 
 // flood is a stream without end.
 type flood struct {
-	what    string
-	streams int
-	orders  hostile.Orders
-	query   string // that gives the same orders
+	what        string
+	readers     int // so many that the bound is exceeded if each is given three times its due
+	connections int // over HTTP/2; over HTTP/1 each reader has its own
+	message     int64
+	orders      hostile.Orders
+	query       string // that gives the same orders
 }
 
-// streamAttacks are clients that do not read streams. Of empty messages a stream
-// holds so many that ten streams do.
+// ownConnection has the streams come over another connection than other calls: a backend
+// that sends empty messages as fast as it can has them stand before all other answers.
+var ownConnection = map[string]string{"Watch": "{upstream: others}"}
+
+// streamAttacks are clients that do not read streams. Of empty messages there are fewer,
+// for a backend of grpc-go takes 20 MiB for each stream.
 func streamAttacks() []hostile.Attack {
 	var all []hostile.Attack
 	for _, f := range []flood{
-		{"100 streams of messages of 16 KiB that nobody reads", 100, hostile.Orders{Count: -1, Size: 16 * hostile.KiB}, "orders.count=-1&orders.size=16384"},
-		{"10 streams of empty messages that nobody reads", 10, hostile.Orders{Count: -1, Literal: true}, "orders.count=-1&orders.literal=true"},
+		{"500 streams of messages of 16 KiB that nobody reads", 500, 10, 16 * hostile.KiB, hostile.Orders{Count: -1, Size: 16 * hostile.KiB}, "orders.count=-1&orders.size=16384"},
+		{"100 streams of empty messages that nobody reads", 100, 10, 0, hostile.Orders{Count: -1, Literal: true}, "orders.count=-1&orders.literal=true"},
 	} {
 		message := hostile.Framed(hostile.Thing{Name: "a", Orders: f.orders}.Wire())
 		all = append(all,
@@ -141,26 +148,53 @@ func streamAttacks() []hostile.Attack {
 	return all
 }
 
-// attack opens the streams on a connection whose window is closed.
+// holding is the bound for readers that the gateway holds so much for, and the message
+// on its way, in two forms. It is that of [holding] with less for the process's own.
+func (f flood) holding(perReader int64) int64 {
+	return holding(int64(f.readers)*(perReader+2*f.message)) - 8*hostile.MiB
+}
+
+// attack opens the streams on connections whose windows are closed.
 func (f flood) attack(door string, header []string, body []byte) hostile.Attack {
-	const perReader = 256*hostile.KiB + 2*16*hostile.KiB // and the message in flight, in two forms
 	return hostile.Attack{
 		Name: f.what, Door: door, Promise: promiseReader,
-		Env: tight, Memory: holding(min(connectionLimit, int64(f.streams)*perReader)), Innocent: mostInnocents,
+		Env: tight, Memory: f.holding(256 * hostile.KiB), Routes: ownConnection, Innocent: mostInnocents,
 		Play: func(t *hostile.Target) error {
-			conn, err := t.Dial(door, hostile.H2{Window: -1, Closed: true})
-			if err != nil {
-				return err
-			}
-			err = tryTo(t, func() error {
-				return each(f.streams, func(int) error { return send(conn, header, body) })
+			err := tryTo(t, func() error {
+				return each(f.connections, func(int) error {
+					conn, err := t.Dial(door, hostile.H2{Window: -1, Closed: true})
+					if err != nil {
+						return err
+					}
+					return each(f.readers/f.connections, func(int) error { return send(conn, header, body) })
+				})
 			})
 			if err != nil {
 				return err
 			}
-			return reached(t, "Watch", f.streams)
+			return f.stalled(t)
 		},
 	}
+}
+
+// stalled waits until the backend has all streams and can send nothing more: then the
+// gateway holds all that it takes. Where the system takes much of a connection, that is
+// long in coming.
+func (f flood) stalled(t *hostile.Target) error {
+	const most, still = 6 * time.Second, time.Second
+	if err := reached(t, "Watch", f.readers); err != nil {
+		return err
+	}
+	begin, sent := time.Now(), int64(-1)
+	for last := begin; time.Since(last) < still && time.Since(begin) < most; {
+		if now := t.Backend.Sent(); now != sent {
+			sent, last = now, time.Now()
+		}
+		if err := pause(t, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // send begins a call and sends its body, nil for none.
@@ -175,12 +209,11 @@ func send(conn *hostile.Conn, header []string, body []byte) error {
 
 // attackHTTP1 opens each stream on a connection of its own.
 func (f flood) attackHTTP1() hostile.Attack {
-	const perReader = 128*hostile.KiB + 2*16*hostile.KiB
 	return hostile.Attack{
 		Name: f.what, Door: hostile.REST1, Promise: promiseReader,
-		Env: tight, Memory: holding(int64(f.streams) * perReader), Innocent: mostInnocents,
+		Env: tight, Memory: f.holding(128 * hostile.KiB), Routes: ownConnection, Innocent: mostInnocents,
 		Play: func(t *hostile.Target) error {
-			err := each(f.streams, func(int) error {
+			err := each(f.readers, func(int) error {
 				conn, err := t.Slow()
 				if err != nil {
 					return err
@@ -190,7 +223,7 @@ func (f flood) attackHTTP1() hostile.Attack {
 			if err != nil {
 				return err
 			}
-			return reached(t, "Watch", f.streams)
+			return f.stalled(t)
 		},
 	}
 }
