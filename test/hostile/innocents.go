@@ -21,9 +21,9 @@ const (
 	// standLimit.
 	enough     = 20
 	standLimit = 15 * time.Second
-	// few calls are those of which one failure is a tenth. A short Play leaves time
-	// for fewer: their failures count as if there were so many calls.
-	few = 10
+	// A short Play leaves time for few calls: failures of fewer than these count as if
+	// there were so many, since an attacker may rightly take what is there for a moment.
+	few = 20
 )
 
 // innocents call Get over connections of their own, one natively and one by REST.
@@ -176,7 +176,7 @@ func (i *innocents) share() (lowest float64, calls int) {
 	i.stop()
 	lowest = 1
 	for _, one := range i.each {
-		lowest = min(lowest, one.play.share(few), one.stand.share(few))
+		lowest = min(lowest, one.play.share(few), one.stand.share(1))
 		if one.stand.all.Load() == 0 {
 			lowest = 0
 		}

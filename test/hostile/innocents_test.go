@@ -48,11 +48,11 @@ func TestFailuresOfAShortPlayCount(t *testing.T) {
 	var calls tally
 	calls.all.Store(4)
 	calls.failed.Store(1)
-	if share := calls.share(few); share != 0.9 {
-		t.Errorf("one failure of four calls: got a share of %v, want 0.9", share)
+	if share := calls.share(few); share != 0.95 {
+		t.Errorf("one failure of four calls: got a share of %v, want 0.95", share)
 	}
 	calls.failed.Store(4)
-	if share := calls.share(few); share != 0.6 {
-		t.Errorf("four failures of four calls: got a share of %v, want 0.6", share)
+	if share := calls.share(few); share != 0.8 {
+		t.Errorf("four failures of four calls: got a share of %v, want 0.8", share)
 	}
 }
