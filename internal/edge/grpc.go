@@ -80,7 +80,7 @@ func (e *native) carry(table *Table, s *nativeStream, in metadata.MD, name, remo
 	s.call.Sent = out
 	s.ctx = metadata.NewOutgoingContext(ctx, out)
 	if !m.Stream.ClientStreams {
-		s.arrival.within = m.RequestWithin
+		s.arrival.within, s.in.arrival = m.RequestWithin, &s.arrival
 	}
 	// In the trailer, for a header would commit the client's attempt: it could
 	// not retry what is refused (gRFC A6).

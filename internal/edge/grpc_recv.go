@@ -45,6 +45,7 @@ type receiver struct {
 	body    *demandedBody // behind net/http; else nil
 	limit   int           // of one message, in bytes
 	header  [frameHeader]byte
+	arrival *requestTimer     // nil for a stream of requests
 	release bool              // messages are given up one by one: the requests are a stream
 	rest    memory.ClientWait // of a request
 }
@@ -78,7 +79,7 @@ func (r *receiver) receive(ctx context.Context, share *memory.Share, m *call.Mes
 	if compressor != nil {
 		room = min(r.limit, n*gzipMost) + n
 	}
-	if err := share.Promise(ctx, int64(room)); err != nil {
+	if err := r.promise(ctx, share, int64(room)); err != nil {
 		return call.MemoryError(err)
 	}
 	data, err := r.read(share, n)
@@ -94,6 +95,17 @@ func (r *receiver) receive(ctx context.Context, share *memory.Share, m *call.Mes
 	}
 	r.keep(share, m, data)
 	return nil
+}
+
+// promise has room for a message. While the call waits for its turn among those of its
+// client its time does not run.
+func (r *receiver) promise(ctx context.Context, share *memory.Share, room int64) error {
+	if r.arrival == nil || share.HasRoom(room) {
+		return share.Promise(ctx, room)
+	}
+	r.arrival.pause()
+	defer r.arrival.resume()
+	return share.Promise(ctx, room)
 }
 
 // read reads the n bytes of a message.

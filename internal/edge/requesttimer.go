@@ -35,6 +35,20 @@ func (t *requestTimer) begin(s *nativeStream) {
 	}
 }
 
+// pause and resume have the client's time begin anew after a wait that it is not asked to
+// hurry. They are called by the goroutine that reads.
+func (t *requestTimer) pause() {
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+}
+
+func (t *requestTimer) resume() {
+	if t.timer != nil {
+		t.timer.Reset(t.within)
+	}
+}
+
 // end is called when no more is to be read, and reports whether the request was late.
 func (t *requestTimer) end() bool {
 	if t.timer == nil {

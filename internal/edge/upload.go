@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -95,13 +94,7 @@ func (s *restStream) reserveBody(n int64) error {
 	if room <= 0 {
 		return nil
 	}
-	ctx := s.ctx
-	if limit := s.route.Method.RequestWithin; limit > 0 && !s.call.Memory.HasRoom(room) { // it is going to wait
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, limit)
-		defer cancel()
-	}
-	if err := s.call.Memory.Promise(ctx, room); err != nil {
+	if err := s.call.Memory.Promise(s.ctx, room); err != nil {
 		return call.MemoryError(err)
 	}
 	s.reserved += room

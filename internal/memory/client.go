@@ -15,6 +15,7 @@ type Client struct {
 	held    atomic.Int64
 	asking  atomic.Int64 // what upstreams may answer at most
 	calls   atomic.Int64 // that run
+	lingers atomic.Int64 // answers of finished calls that are not taken
 	queued  atomic.Int32 // len(queue), for those without the lock
 
 	mu    sync.Mutex

@@ -66,7 +66,7 @@ func (p *Process) relieve() {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	over := p.over()
+	over := p.endStalled(p.over(), slow)
 	for place := p.waits.Front(); place != nil && over > 0; place = place.Next() {
 		w := place.Value.(*ClientWait) //nolint:forcetypeassert // the list holds nothing else
 		if time.Since(w.since) < slow {

@@ -28,18 +28,20 @@ type Limits struct {
 // Process is what all clients hold together. The zero value has no limits. It is
 // safe for concurrent use.
 type Process struct {
-	limits  Limits
-	heap    heap
-	held    atomic.Int64
-	base    atomic.Int64 // of running calls, beside what they hold
-	refused atomic.Int64
-	ended   atomic.Int64
+	limits    Limits
+	heap      heap
+	held      atomic.Int64
+	base      atomic.Int64 // of running calls, beside what they hold
+	lingering atomic.Int64 // of answers of finished calls
+	refused   atomic.Int64
+	ended     atomic.Int64
 
 	mu    sync.Mutex
 	waits list.List // of *ClientWait, the longest first
 	// expected are answers that have begun to come: *Expectation, the longest awaited
 	// first.
 	expected list.List
+	watched  list.List // of *Connection, those that may have stalled longest first
 	behind   map[string]*proxied
 }
 

@@ -32,7 +32,8 @@ func (p *Process) open(s *Share, headers int) {
 // asksMuch reports whether a call is one of many of its client, or has headers that are
 // larger than usual.
 func (s *Share) asksMuch() bool {
-	return s.client != nil && (s.client.calls.Load() > s.client.process.few() || s.base > perCall+ordinary)
+	c := s.client
+	return c != nil && (c.calls.Load() > c.process.few() || c.lingers.Load() > few || s.base > perCall+ordinary)
 }
 
 // few is how many calls a client may have at once when memory is tight: the tighter it
@@ -57,14 +58,22 @@ func (p *Process) running() float64 {
 // in use counts as far as running calls can be its cause, for their transports hold more
 // than is known here.
 func (p *Process) load() float64 {
-	running := p.running()
-	return max(running, min(p.heap.load(), 3*running))
+	if p.limits.Calls <= 0 {
+		return 0
+	}
+	calls := float64(p.base.Load()+p.lingering.Load()) / float64(p.limits.Calls)
+	return max(calls, min(p.heap.load(), 3*calls))
+}
+
+// lingersTooMuch reports whether memory is tight for the answers of finished calls.
+func (p *Process) lingersTooMuch() bool {
+	return p.limits.Calls > 0 && p.lingering.Load()+p.base.Load() > p.limits.Calls
 }
 
 // isTight reports whether the process has so much in use beside what it holds for
 // clients that it takes no more calls that ask for much: running calls and their
 // headers, which are known at once, or whatever else Go's runtime has found.
-func (p *Process) isTight() bool { return p.running() > 1 || p.heap.load() > 1 }
+func (p *Process) isTight() bool { return p.lingersTooMuch() || p.heap.load() > 1 }
 
 // Busy reports whether memory could become tight: from then on it is noted of each call
 // when it waits for its client.
@@ -76,7 +85,7 @@ func (p *Process) over() (over int64) {
 		over = p.held.Load() - p.crowded()
 	}
 	if p.load() > 1 {
-		over = max(over, p.base.Load()-p.limits.Calls, p.heap.over())
+		over = max(over, p.base.Load()+p.lingering.Load()-p.limits.Calls, p.heap.over())
 	}
 	return over
 }
