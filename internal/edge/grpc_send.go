@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -45,6 +46,7 @@ type sender struct {
 	timeout    time.Duration      // for a chunk; 0 is none, as where whoever writes has one
 	abort      func()             // ends the answer where there is no connection to end
 	stream     bool               // there are many answers
+	lingers    bool               // the one answer may be left to the transport
 
 	open    *burstOfSmall // small messages of a stream that share a barrier; nil for none
 	waiting atomic.Int64  // barriers
@@ -69,9 +71,10 @@ func (s *sender) prepare(ctx context.Context, share *memory.Share, data mem.Buff
 			return data, nil
 		}
 		s.connection.Linger(int64(n), s.timeout)
-		return append(data[:len(data):len(data)], memory.NewBarrier(func() { s.connection.Taken(int64(n)) })), nil // others may share it
+		return append(slices.Clip(data), memory.NewBarrier(func() { s.connection.Taken(int64(n)) })), nil // others may share it
 	}
 	if !s.stream {
+		s.lingers = s.connection != nil && n <= untakenMost
 		return s.withBarriers(share, data, n), nil
 	}
 	waits := queueRoom - 1
@@ -99,7 +102,7 @@ func (s *sender) addToBurst(share *memory.Share, data mem.BufferSlice, n int) me
 	b.messages++
 	b.bytes += frameHeader + n
 	b.barrier.Ref()
-	data = append(data[:len(data):len(data)], b.barrier) // others may share it
+	data = append(slices.Clip(data), b.barrier) // others may share it
 	if b.messages >= burst || b.bytes >= burstBytes {
 		s.closeBurst(share)
 	}
@@ -144,14 +147,14 @@ func (s *sender) barrier(share *memory.Share, n int) *memory.Barrier {
 }
 
 // count notes n bytes that have a barrier. Those of a stream are held until they are
-// taken; those of a unary call are held by the call, and linger if that ends before.
+// taken; those of a unary call are held by the call, and linger if that may end before.
 func (s *sender) count(share *memory.Share, n int) {
 	s.waiting.Add(1)
 	s.untaken.Add(int64(n))
 	switch {
 	case s.stream:
 		share.Hold(int64(n))
-	case s.connection != nil:
+	case s.lingers:
 		s.connection.Linger(int64(n), s.timeout)
 	}
 }
@@ -165,7 +168,7 @@ func (s *sender) newBarrier(share *memory.Share, n *int) *memory.Barrier {
 		switch {
 		case s.stream:
 			share.Release(int64(*n))
-		case s.connection != nil:
+		case s.lingers:
 			s.connection.Taken(int64(*n))
 		}
 		s.untaken.Add(-int64(*n))
@@ -181,7 +184,7 @@ func (s *sender) newBarrier(share *memory.Share, n *int) *memory.Barrier {
 // others wait in the transport already. Until then the call is running.
 func (s *sender) finish(ctx context.Context, share *memory.Share) error {
 	s.closeBurst(share)
-	if s.freed == nil || !s.stream && s.connection != nil && s.connection.Untaken() <= untakenMost {
+	if s.freed == nil || s.lingers && s.connection.Untaken() <= untakenMost {
 		return nil
 	}
 	return s.wait(ctx, share, 0, 0)

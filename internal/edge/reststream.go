@@ -280,7 +280,7 @@ func (s *restStream) write(b []byte) error {
 }
 
 func (s *restStream) writeChunk(b []byte) error {
-	if _, err := s.w.Write(b); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
+	if _, err := s.w.Write(b); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) { //nolint:gosec // it has a content type, and nosniff
 		return s.gone(err)
 	}
 	return nil
@@ -360,5 +360,5 @@ func (s *restStream) refuse(err error) {
 	}
 	s.commit(httpStatusOf(err))
 	s.call.Out.Add(len(body))
-	_, _ = s.w.Write(body) // who does not listen any more is told nothing
+	_, _ = s.w.Write(body) //nolint:gosec // JSON; who does not listen any more is told nothing
 }

@@ -46,8 +46,8 @@ func TestNewMemory(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), l); err != nil {
 			t.Fatal(err)
 		}
-		p := newMemory(l)
-		p = newMemory(l) // as for another gateway of the process
+		_ = newMemory(l)
+		p := newMemory(l) // as for another gateway of the process
 		out, err := json.Marshal(accounts{Process: p.Limit(), Runtime: debug.SetMemoryLimit(-1)})
 		if err != nil {
 			t.Fatal(err)
@@ -74,7 +74,7 @@ func TestNewMemory(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := t.TempDir() + "/accounts"
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestNewMemory$") //nolint:gosec // this test
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestNewMemory$")
 			cmd.Env = append(os.Environ(), "GATEHOUSE_TEST_LIMITS="+tc.limits, "GATEHOUSE_TEST_OUT="+file, "GOMEMLIMIT="+tc.goLimit)
 			if text, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, text)
