@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/gatehouse-dev/gatehouse/cmd"
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/shop"
+	"github.com/gatehouse-dev/gatehouse/examples/shop"
 	_ "github.com/gatehouse-dev/gatehouse/gen/shop/pages/v1" // served by composition; the others come with the shop
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/gateway"

@@ -25,7 +25,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/emptypb"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/shop"
+	"github.com/gatehouse-dev/gatehouse/examples/shop"
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
 	inventoryv1 "github.com/gatehouse-dev/gatehouse/gen/shop/inventory/v1"
 	ordersv1 "github.com/gatehouse-dev/gatehouse/gen/shop/orders/v1"
