@@ -83,9 +83,13 @@ const (
 
 // startShop serves each of the shop's services from a server of its own.
 func startShop() (*backends, error) {
+	s, err := shop.New(time.Now)
+	if err != nil {
+		return nil, err
+	}
 	b := &backends{}
 	var names []string
-	for _, backend := range shop.New(time.Now).Backends() {
+	for _, backend := range s.Backends() {
 		address, err := b.serve(backend)
 		if err != nil {
 			return nil, err

@@ -35,8 +35,8 @@ func newCatalog(now func() time.Time, seed *seed) *catalog {
 		products: newTable[*catalogv1.Product](),
 		media:    map[string]*httpbody.HttpBody{},
 	}
-	for _, shelf := range seed.shelves {
-		c.shelves.put(shelf.GetName(), shelf.GetName(), shelf)
+	for _, shelf := range seed.Shelves {
+		c.shelves.put(shelf.M.GetName(), shelf.M.GetName(), shelf.M)
 	}
 	for _, product := range seed.products {
 		c.fillMedia(product)

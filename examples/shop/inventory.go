@@ -43,8 +43,8 @@ func newInventory(now func() time.Time, seed *seed) *inventory {
 		stock:      newTable[*inventoryv1.Stock](),
 		ledgers:    map[string]*ledger{},
 	}
-	for _, warehouse := range seed.warehouses {
-		v.warehouses.put(warehouse.GetName(), warehouse.GetName(), warehouse)
+	for _, warehouse := range seed.Warehouses {
+		v.warehouses.put(warehouse.M.GetName(), warehouse.M.GetName(), warehouse.M)
 	}
 	for _, initial := range seed.stock() {
 		v.stock.put(initial.stock.GetName(), initial.stock.GetName(), initial.stock)

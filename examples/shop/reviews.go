@@ -39,8 +39,8 @@ func newReviews(now func() time.Time, seed *seed, hasProduct func(string) bool) 
 		requests:   map[string]string{},
 		names:      map[string]string{},
 	}
-	for _, customer := range customers() {
-		r.names[customer.name] = publicName(customer.address.GetRecipient())
+	for _, customer := range seed.Customers {
+		r.names[customer.Name] = publicName(customer.Address.M.GetRecipient())
 	}
 	for _, review := range seed.reviews {
 		r.store(review)

@@ -59,9 +59,9 @@ func (s *seed) stock() []initialStock {
 			continue
 		}
 		id := strings.TrimPrefix(product.GetName(), "products/")
-		for i, warehouse := range s.warehouses {
-			if draw(len(s.warehouses), "not in "+id) != i {
-				list = append(list, newStock(warehouse.GetName()+"/stock/"+id, product.GetName()))
+		for i, warehouse := range s.Warehouses {
+			if draw(len(s.Warehouses), "not in "+id) != i {
+				list = append(list, newStock(warehouse.M.GetName()+"/stock/"+id, product.GetName()))
 			}
 		}
 	}
@@ -89,30 +89,6 @@ func newStock(name, product string) initialStock {
 	return initialStock{stock: stock, movements: movements}
 }
 
-// customer is someone who has bought before.
-type customer struct {
-	name    string // resource name
-	address *ordersv1.Address
-}
-
-func customers() []customer {
-	return []customer{
-		{"customers/amelie-brandt", address("Amélie Brandt", "Uhlandstraße 14", "34119", "Kassel", "DE")},
-		{"customers/bjorn-lund", address("Björn Lund", "Östra Förstadsgatan 3", "211 31", "Malmö", "SE")},
-		{"customers/chiara-moretti", address("Chiara Moretti", "Sporgasse 22", "8010", "Graz", "AT")},
-		{"customers/daniel-okafor", address("Daniel Okafor", "41 Lansdowne Place", "BN3 1HF", "Hove", "GB")},
-		{"customers/elif-yilmaz", address("Elif Yılmaz", "Weserstraße 170", "12045", "Berlin", "DE")},
-		{"customers/francois-petit", address("François Petit", "9 rue des Alpages", "74400", "Chamonix", "FR")},
-		{"customers/greta-visser", address("Greta Visser", "Oudegracht 88", "3511 AV", "Utrecht", "NL")},
-	}
-}
-
-func address(recipient, street, code, city, country string) *ordersv1.Address {
-	return &ordersv1.Address{
-		Recipient: recipient, StreetLines: []string{street}, PostalCode: code, City: city, Country: country,
-	}
-}
-
 // seededOrders is how many orders the shop has had.
 const seededOrders = 24
 
@@ -127,12 +103,12 @@ func (s *seed) orders() []*ordersv1.Order {
 
 func (s *seed) order(i int) *ordersv1.Order {
 	key := fmt.Sprintf("order %d", i)
-	who := customers()[draw(len(customers()), key)]
+	who := s.Customers[draw(len(s.Customers), key)]
 	placed := opening().AddDate(0, 2, 4*i).Add(time.Duration(draw(600, key)) * time.Minute)
 	order := &ordersv1.Order{
-		Customer:         who.name,
+		Customer:         who.Name,
 		State:            ordersv1.Order_State(1 + draw(5, "state "+key)),
-		ShipTo:           who.address,
+		ShipTo:           who.Address.M,
 		Labels:           map[string]string{"channel": []string{"web", "app", "store"}[draw(3, key)]},
 		GiftWrap:         draw(5, "gift "+key) == 0,
 		DeliveryEstimate: durationpb.New(deliveryAbroad),
@@ -143,7 +119,7 @@ func (s *seed) order(i int) *ordersv1.Order {
 			"visits":   structpb.NewNumberValue(float64(1 + draw(9, key))),
 		}},
 	}
-	if who.address.GetCountry() == "DE" {
+	if who.Address.M.GetCountry() == "DE" {
 		order.DeliveryEstimate = durationpb.New(deliveryHome)
 	}
 	if order.GetState() == ordersv1.Order_STATE_CANCELLED {

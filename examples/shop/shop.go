@@ -43,13 +43,16 @@ type Backend struct {
 
 // New fills a shop. The clock tells when something is created or changed from
 // now on; what the shop is filled with has dates of its own.
-func New(now func() time.Time) *Shop {
-	seed := newSeed()
+func New(now func() time.Time) (*Shop, error) {
+	seed, err := newSeed()
+	if err != nil {
+		return nil, err
+	}
 	shop := &Shop{catalog: newCatalog(now, seed), pricing: newPricing(now, seed)}
 	shop.inventory = newInventory(now, seed)
 	shop.reviews = newReviews(now, seed, shop.catalog.has)
 	shop.orders = newOrders(now, seed, shop.pricing.unitPrice)
-	return shop
+	return shop, nil
 }
 
 // Backends returns the services in the order in which a customer meets them.

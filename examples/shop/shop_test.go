@@ -49,7 +49,7 @@ type clients struct {
 func open(t *testing.T) clients {
 	t.Helper()
 	conns := map[string]*grpc.ClientConn{}
-	for _, backend := range shop.New(noon).Backends() {
+	for _, backend := range backends(t) {
 		conns[backend.Name] = serve(t, backend)
 	}
 	return clients{
@@ -60,6 +60,15 @@ func open(t *testing.T) clients {
 		orders:    ordersv1.NewOrdersServiceClient(conns["orders"]),
 		conns:     conns,
 	}
+}
+
+func backends(t *testing.T) []shop.Backend {
+	t.Helper()
+	s, err := shop.New(noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Backends()
 }
 
 func serve(t *testing.T, backend shop.Backend) *grpc.ClientConn {
@@ -89,7 +98,7 @@ func serve(t *testing.T, backend shop.Backend) *grpc.ClientConn {
 func TestBackendsAnswerHealthAndReflection(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	for _, backend := range shop.New(noon).Backends() {
+	for _, backend := range backends(t) {
 		conn := c.conns[backend.Name]
 		health, err := grpc_health_v1.NewHealthClient(conn).Check(t.Context(),
 			&grpc_health_v1.HealthCheckRequest{Service: backend.Service})
@@ -119,7 +128,7 @@ func TestBackendsAnswerHealthAndReflection(t *testing.T) {
 func TestEveryUnaryMethodIsImplemented(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	for _, backend := range shop.New(noon).Backends() {
+	for _, backend := range backends(t) {
 		desc, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(backend.Service))
 		if err != nil {
 			t.Fatal(err)

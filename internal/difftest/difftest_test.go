@@ -101,8 +101,11 @@ func (p *pair) compare(t *testing.T, r request, met []int) bool {
 	var answers [2]*answer
 	for i, f := range []*facade{&p.gatehouse, &p.reference} {
 		wg.Go(func() {
-			var err error
-			f.store.fill(r.id)
+			err := f.store.fill(r.id)
+			if err != nil {
+				t.Error(err)
+				return
+			}
 			if answers[i], err = f.send(t.Context(), r); err != nil {
 				t.Errorf("%v\nno answer of %s: %v", r, [...]string{"Gatehouse", "the reference"}[i], err)
 			}
