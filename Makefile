@@ -20,7 +20,7 @@ GOVULNCHECK := go tool -modfile=tools/go.mod govulncheck
 
 # What buf writes. The document of the demo and the option files stand where they
 # are embedded.
-GENERATED := gen cmd/gatehouse/openapi cmd/protos
+GENERATED := gen examples/shop/demo/openapi cmd/protos
 
 # Modules beside the product's, which hold what only tests need.
 TEST_MODULES := $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))

@@ -13,6 +13,6 @@ import (
 var version string
 
 func main() {
-	app := cmd.App{Version: version, Commands: []func(*cmd.App) *cobra.Command{demo}}
+	app := cmd.App{Version: version, Commands: []func(*cmd.App) *cobra.Command{demoCommand}}
 	os.Exit(app.Main())
 }

@@ -64,6 +64,7 @@ var arrows = []row{
 	{pattern: "internal/gatewaytest", ours: []string{"gen", "internal/config", "internal/gateway"}, http: true}, // whole gateways, for tests
 	{pattern: "internal/*test", ours: []string{"gen", "internal/call", "internal/httprule"}},
 	{pattern: "examples/shop", ours: []string{"gen"}},
+	{pattern: "examples/shop/demo", ours: []string{"gen", "examples/shop"}},
 	{
 		pattern: "cmd",
 		ours:    []string{"gen", "internal/*", "interceptors", "interceptors/auth", "cmd/*"},
@@ -71,7 +72,7 @@ var arrows = []row{
 	},
 	{
 		pattern: "cmd/*",
-		ours:    []string{"gen", "internal/*", "interceptors", "interceptors/auth", "cmd", "cmd/*", "examples/shop"},
+		ours:    []string{"gen", "internal/*", "interceptors", "interceptors/auth", "cmd", "cmd/*", "examples/shop/demo"},
 		http:    true,
 	},
 	{pattern: "gen", ours: []string{"gen"}, http: true},
