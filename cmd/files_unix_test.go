@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-dev/gatehouse/cmd"
-	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
 // TestReloadOfNoFile: a configuration whose path has become something that does

@@ -8,7 +8,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/accesslog"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
-	"github.com/gatehouse-dev/gatehouse/internal/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/calltest"
 )
 
 func BenchmarkAccessLog(b *testing.B) {

@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
-	"github.com/gatehouse-dev/gatehouse/interceptors/auth/authtest"
+	"github.com/gatehouse-dev/gatehouse/test/authtest"
 )
 
 // TestHostileTokens sends the table past the policy, with a new clock that stands

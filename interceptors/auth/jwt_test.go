@@ -16,7 +16,7 @@ import (
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
-	"github.com/gatehouse-dev/gatehouse/interceptors/auth/authtest"
+	"github.com/gatehouse-dev/gatehouse/test/authtest"
 )
 
 func TestTokensHoldToTheSecond(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
-	"github.com/gatehouse-dev/gatehouse/interceptors/auth/authtest"
+	"github.com/gatehouse-dev/gatehouse/test/authtest"
 )
 
 // What has not changed keeps its keys, and lives as long as anybody uses it.

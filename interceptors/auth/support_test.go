@@ -18,9 +18,9 @@ import (
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
-	"github.com/gatehouse-dev/gatehouse/interceptors/auth/authtest"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
-	"github.com/gatehouse-dev/gatehouse/internal/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/authtest"
+	"github.com/gatehouse-dev/gatehouse/test/calltest"
 )
 
 const (

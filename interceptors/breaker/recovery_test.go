@@ -14,8 +14,8 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
-	"github.com/gatehouse-dev/gatehouse/internal/calltest"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
+	"github.com/gatehouse-dev/gatehouse/test/calltest"
 )
 
 // outage is one of a backend that answers well before and after. A test may

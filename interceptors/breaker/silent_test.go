@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
-	"github.com/gatehouse-dev/gatehouse/internal/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/calltest"
 )
 
 // silence begins calls of clients that send no message until the test ends.

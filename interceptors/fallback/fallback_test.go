@@ -22,7 +22,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/fallback"
 	"github.com/gatehouse-dev/gatehouse/internal/answers"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
-	"github.com/gatehouse-dev/gatehouse/internal/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/calltest"
 )
 
 const method = "/s/m"

@@ -22,8 +22,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/mirror"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
-	"github.com/gatehouse-dev/gatehouse/internal/calltest"
 	"github.com/gatehouse-dev/gatehouse/internal/memory"
+	"github.com/gatehouse-dev/gatehouse/test/calltest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -18,7 +18,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/ratelimit"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/redis"
-	"github.com/gatehouse-dev/gatehouse/internal/redistest"
+	"github.com/gatehouse-dev/gatehouse/test/redistest"
 )
 
 // replica is the limits of one gateway of several. Its Redis gets more time than

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
-	"github.com/gatehouse-dev/gatehouse/internal/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/calltest"
 )
 
 // racing answers attempts that may run side by side, and tells what became of

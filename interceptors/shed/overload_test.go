@@ -18,7 +18,7 @@ import (
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/shed"
-	"github.com/gatehouse-dev/gatehouse/internal/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/calltest"
 )
 
 // backend does so many calls at once and queues the rest, first come, first

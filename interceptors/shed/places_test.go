@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/gatehouse-dev/gatehouse/interceptors"
-	"github.com/gatehouse-dev/gatehouse/internal/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/calltest"
 )
 
 // begin makes n calls that are waited for by nobody, and returns how many of them run.

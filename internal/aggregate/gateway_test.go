@@ -17,7 +17,7 @@ import (
 	composev1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/compose/v1"
 	pagesv1 "github.com/gatehouse-dev/gatehouse/gen/shop/pages/v1"
 	reviewsv1 "github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v1"
-	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
 func unwrap(t *testing.T, body string, into any) {

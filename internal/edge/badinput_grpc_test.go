@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
-	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
 const getProduct = "/shop.catalog.v1.CatalogService/GetProduct"

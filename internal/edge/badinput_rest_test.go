@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
-	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
 // leaks are texts that no client may read: addresses, and the words of parsers

@@ -11,8 +11,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
-	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
 	"github.com/gatehouse-dev/gatehouse/internal/memory"
+	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
 // TestOwnRPCsWhenMemoryIsShort: the gateway's own RPCs are refused as others are, since

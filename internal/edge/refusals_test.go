@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
-	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
 // TestUnknownEncoding: a refused compression comes with those that would do, in the

@@ -13,7 +13,7 @@ import (
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	reviewsv1 "github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v1"
-	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
 // impatient ends what stalls soon.

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
-	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
 // answering is a backend of GetProduct with answers of about n bytes.

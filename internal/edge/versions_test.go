@@ -20,7 +20,7 @@ import (
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	reviewsv1 "github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v1"
 	reviewsv2 "github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v2"
-	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
 // editions serves both versions of the shop's reviews, and notes what backends

@@ -23,9 +23,9 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
-	"github.com/gatehouse-dev/gatehouse/internal/calltest"
 	"github.com/gatehouse-dev/gatehouse/internal/expr"
 	"github.com/gatehouse-dev/gatehouse/internal/memory"
+	"github.com/gatehouse-dev/gatehouse/test/calltest"
 )
 
 // ask is an RPC whose request has a field of each form that CEL shows in its own way.

@@ -24,7 +24,7 @@ import (
 	inventoryv1 "github.com/gatehouse-dev/gatehouse/gen/shop/inventory/v1"
 	reviewsv1 "github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
-	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
 // The RPCs at which clients fall silent.

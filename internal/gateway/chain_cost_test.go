@@ -20,12 +20,12 @@ import (
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
-	"github.com/gatehouse-dev/gatehouse/interceptors/auth/authtest"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
-	"github.com/gatehouse-dev/gatehouse/internal/calltest"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/memory"
 	"github.com/gatehouse-dev/gatehouse/internal/routing"
+	"github.com/gatehouse-dev/gatehouse/test/authtest"
+	"github.com/gatehouse-dev/gatehouse/test/calltest"
 )
 
 // rehearsal is one RPC with a chain in front of nothing, and a caller.

@@ -20,7 +20,7 @@ import (
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
 	ordersv1 "github.com/gatehouse-dev/gatehouse/gen/shop/orders/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
-	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
 // broken are requests that cannot be read as a message with a string as its first field.

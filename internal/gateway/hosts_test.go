@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
-	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
 // A call for a host that is not served reaches no backend, at any door.

@@ -23,8 +23,8 @@ import (
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	_ "github.com/gatehouse-dev/gatehouse/gen/shop/pages/v1" // for `schema: {linked: true}`
-	"github.com/gatehouse-dev/gatehouse/interceptors/auth/authtest"
-	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+	"github.com/gatehouse-dev/gatehouse/test/authtest"
+	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
 // Two calls that differ in one thing, which a policy must not take for one. A row of

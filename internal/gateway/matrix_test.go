@@ -23,7 +23,7 @@ import (
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
 	inventoryv1 "github.com/gatehouse-dev/gatehouse/gen/shop/inventory/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
-	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
 // shopBackend does as a test says, and counts.

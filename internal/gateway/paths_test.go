@@ -9,7 +9,7 @@ import (
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
-	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
 // pathEcho is a backend that answers what it was asked: GetShelf with the name,

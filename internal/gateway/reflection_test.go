@@ -23,7 +23,7 @@ import (
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
-	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
 const reflectionV1 = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"

@@ -21,7 +21,7 @@ import (
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
 	inventoryv1 "github.com/gatehouse-dev/gatehouse/gen/shop/inventory/v1"
-	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
 // counted is a replica of the shop that answers, or fails, and counts.

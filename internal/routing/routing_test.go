@@ -13,8 +13,8 @@ import (
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
-	"github.com/gatehouse-dev/gatehouse/internal/calltest"
 	"github.com/gatehouse-dev/gatehouse/internal/routing"
+	"github.com/gatehouse-dev/gatehouse/test/calltest"
 )
 
 // chooser sends calls to "other" or to "own".

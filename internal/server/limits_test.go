@@ -19,7 +19,7 @@ import (
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
 	ordersv1 "github.com/gatehouse-dev/gatehouse/gen/shop/orders/v1"
-	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
 const getProduct = "/shop.catalog.v1.CatalogService/GetProduct"

@@ -9,7 +9,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	"github.com/gatehouse-dev/gatehouse/interceptors/auth/authtest"
+	"github.com/gatehouse-dev/gatehouse/test/authtest"
 )
 
 // headerBytes is how long the gateway lets headers be by default. What is longer

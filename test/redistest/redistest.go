@@ -128,7 +128,7 @@ func (s *Server) start() bool {
 		"--bind", host, "--port", port, "--dir", s.tb.TempDir(),
 		"--save", "", "--appendonly", "no", "--daemonize", "no",
 	}, s.args...)
-	cmd := exec.CommandContext(context.Background(), "redis-server", args...) //nolint:gosec // the arguments are a test's
+	cmd := exec.CommandContext(context.Background(), "redis-server", args...)
 	s.run = &run{cmd: cmd, ready: make(chan struct{}), ended: make(chan struct{})}
 	s.run.cmd.Stdout = s.run // the one writer: what it says is told as it comes
 	if err := s.run.cmd.Start(); err != nil {
