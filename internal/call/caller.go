@@ -113,15 +113,6 @@ func (c *Call) Header() metadata.MD {
 	return metadata.Pairs(c.header...)
 }
 
-// EachHeader gives what AddHeader added to f, pair by pair.
-func (c *Call) EachHeader(f func(key, value string)) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for i := 0; i+1 < len(c.header); i += 2 {
-		f(c.header[i], c.header[i+1])
-	}
-}
-
 // Request is the request message, which is read now if nobody has. It stays the
 // call's. A call whose requests are a stream has none: policies that need one
 // refuse such an RPC when the table is built.

@@ -26,9 +26,6 @@ func (t *Table) Leave() {
 	}
 }
 
-// Held is how many calls the table serves.
-func (t *Table) Held() int64 { return t.holds.calls.Load() }
-
 // Retire says that no call begins any more, since another table is in force. last
 // is called once when the last one has ended, which may be now.
 func (t *Table) Retire(last func()) {

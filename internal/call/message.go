@@ -111,9 +111,6 @@ type Pending struct {
 	err  error
 }
 
-// NewPending returns the one request message that down is about to carry.
-func NewPending(down grpc.ServerStream) *Pending { return &Pending{down: down} }
-
 // Message reads the request on the first call and returns the same message on
 // every later one, so that an attempt may be repeated. The Pending keeps
 // ownership. That the client sent exactly one message is checked here: grpc-go

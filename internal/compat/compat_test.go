@@ -216,7 +216,11 @@ func set(t *testing.T, folder string) *schema.Set {
 	t.Helper()
 	image := filepath.Join(t.TempDir(), "image.binpb")
 	buf(t, "build", folder, "-o", image)
-	s, err := schema.Image(image)
+	data, err := schema.ReadImage(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := schema.ParseImage(image, data)
 	if err != nil {
 		t.Fatal(err)
 	}

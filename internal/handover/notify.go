@@ -10,9 +10,8 @@ import (
 
 // What Notify says.
 const (
-	NotifyReady     = "READY=1"
-	NotifyReloading = "RELOADING=1" // needs MONOTONIC_USEC= beside it, see sd_notify(3)
-	NotifyStopping  = "STOPPING=1"
+	NotifyReady    = "READY=1"
+	NotifyStopping = "STOPPING=1"
 )
 
 // MainPID tells Notify which process the service is from now on.

@@ -15,12 +15,8 @@
 package httprule
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"iter"
-	"slices"
-	"strings"
 )
 
 // AnyMethod as the method of a binding serves every method that the same path
@@ -148,10 +144,7 @@ func (b *Builder[T]) Build() *Router[T] {
 	if root == nil {
 		root = &node{}
 	}
-	r := &Router[T]{routes: routes, decoding: b.Decoding, maxPath: b.MaxPath, maxSteps: root.maxSteps()}
-	if root.hasVerbs() {
-		r.maxSteps *= 2 // see walk.lookup
-	}
+	r := &Router[T]{routes: routes, decoding: b.Decoding, maxPath: b.MaxPath}
 	if r.maxPath <= 0 {
 		r.maxPath = DefaultMaxPath
 	}
@@ -165,7 +158,6 @@ type Router[T any] struct {
 	routes   []Route[T]
 	decoding Decoding
 	maxPath  int
-	maxSteps int
 }
 
 // Match finds the route for a method and a path as sent: percent-encoded,
@@ -193,17 +185,4 @@ func (r *Router[T]) Match(method, escapedPath string, m *Match[T]) error {
 	}
 	m.Vars = m.path.appendVars(m.Vars, m.walk.found.shape, r.decoding)
 	return nil
-}
-
-// MaxSteps is the most nodes of the tree that any path, however long, can make
-// [Router.Match] visit. It grows with how templates overlap, not with how many
-// there are.
-func (r *Router[T]) MaxSteps() int { return r.maxSteps }
-
-// Routes yields all routes, sorted by template, then by method.
-func (r *Router[T]) Routes() iter.Seq[Route[T]] {
-	sorted := slices.SortedFunc(slices.Values(r.routes), func(a, b Route[T]) int {
-		return cmp.Or(strings.Compare(a.Template.text, b.Template.text), strings.Compare(a.Method, b.Method))
-	})
-	return slices.Values(sorted)
 }

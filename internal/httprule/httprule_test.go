@@ -3,7 +3,6 @@ package httprule_test
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -395,17 +394,6 @@ func TestBuildLeavesTheBuilderEmpty(t *testing.T) {
 		if got != "404" {
 			t.Errorf("got %s from a route of the other router, want 404", got)
 		}
-	}
-}
-
-func TestRoutes(t *testing.T) {
-	var got []string
-	for r := range build(t, 0, "POST /b", "GET /b", "GET /a/{x=*}", "* /a", "GET /b:c").Routes() {
-		got = append(got, fmt.Sprintf("%s %s (%s)", r.Method, r.Template, r.Origin))
-	}
-	want := []string{"* /a (line 4)", "GET /a/{x} (line 3)", "GET /b (line 2)", "POST /b (line 1)", "GET /b:c (line 5)"}
-	if !slices.Equal(got, want) {
-		t.Errorf("routes\n got %q\nwant %q", got, want)
 	}
 }
 

@@ -70,9 +70,6 @@ func (t *Template) Example() string {
 	return some.format()
 }
 
-// Verb returns the custom verb, without its colon and decoded; "" if none.
-func (t *Template) Verb() string { return t.verb }
-
 // Variables returns the variables in the order of the path. The slice is the
 // caller's.
 func (t *Template) Variables() []Variable {

@@ -41,14 +41,9 @@ func (s *Share) root() *Share {
 // Held is how many bytes the call holds.
 func (s *Share) Held() int64 { return s.held.Load() }
 
-// Reserve waits until the client may hold n bytes more for the call, which it does
-// from then on. It returns the cause of the end of ctx if that comes before, and
-// ErrFull where the process is full. What is reserved is given up by Release, or all
-// at once by Close.
-func (s *Share) Reserve(ctx context.Context, n int64) error { return s.take(ctx, n, false) }
-
-// Promise waits like Reserve for the room of a request whose length the client has
-// announced. The process counts what has arrived: an announcement costs a client
+// Promise waits until the client may hold n bytes more: those of a request whose
+// length it has announced. It returns the cause of the end of ctx if that comes
+// before. The process counts what has arrived: an announcement costs a client
 // nothing, and must not keep memory from others.
 func (s *Share) Promise(ctx context.Context, n int64) error {
 	if s.client == nil || n <= 0 {
@@ -96,20 +91,21 @@ func (s *Share) takeBack(n int64) int64 {
 	}
 }
 
-// HasRoom reports whether Reserve and Promise would not wait now.
+// HasRoom reports whether Promise would not wait now.
 func (s *Share) HasRoom(n int64) bool {
 	c := s.client
 	return c == nil || c.hasRoom(c.held.Load(), n, c.queued.Load() > 0)
 }
 
-// ReserveAnswer is Reserve for an answer of the upstream, which goes before requests.
-func (s *Share) ReserveAnswer(ctx context.Context, n int64) error { return s.take(ctx, n, true) }
-
-func (s *Share) take(ctx context.Context, n int64, answer bool) error {
+// ReserveAnswer waits until the client may hold n bytes more, those of an answer of
+// the upstream, which goes before requests; from then on it holds them for the call.
+// It returns the cause of the end of ctx if that comes before, and ErrFull where the
+// process is full. What is reserved is given up by Release, or all at once by Close.
+func (s *Share) ReserveAnswer(ctx context.Context, n int64) error {
 	if s.client == nil || n <= 0 {
 		return nil
 	}
-	if err := s.client.take(ctx, s, n, answer); err != nil {
+	if err := s.client.take(ctx, s, n, true); err != nil {
 		return err
 	}
 	if err := s.client.process.take(n); err != nil {

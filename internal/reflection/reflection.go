@@ -114,9 +114,6 @@ func newContract(upstreams []Upstream, beside []protoreflect.MessageDescriptor) 
 // Services are the names of the services.
 func (c *Contract) Services() []string { return c.services }
 
-// Files has all that is shown.
-func (c *Contract) Files() *protoregistry.Files { return c.files }
-
 // Serve answers the questions of one stream by the contract in force at each.
 func Serve(stream grpc.ServerStream, now func() (*Contract, error), asked func()) error {
 	sent := map[string]bool{}

@@ -4,7 +4,6 @@ package remember
 import (
 	"iter"
 	"maps"
-	"slices"
 	"sync"
 )
 
@@ -68,11 +67,4 @@ func (m *Map[K, V]) All() iter.Seq2[K, V] {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return maps.All(maps.Clone(m.all))
-}
-
-// Keys are those of which something is remembered, in no order.
-func (m *Map[K, V]) Keys() []K {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Collect(maps.Keys(m.all))
 }

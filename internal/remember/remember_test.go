@@ -1,13 +1,16 @@
 package remember_test
 
 import (
+	"maps"
 	"slices"
 	"testing"
 
 	"github.com/gatehouse-dev/gatehouse/internal/remember"
 )
 
-func keys(m *remember.Map[string, *int]) []string { return slices.Sorted(slices.Values(m.Keys())) }
+func keys(m *remember.Map[string, *int]) []string {
+	return slices.Sorted(maps.Keys(maps.Collect(m.All())))
+}
 
 func fresh() *int { return new(int) }
 

@@ -19,19 +19,10 @@ import (
 // uncompressed. The contracts of a whole company are a tenth of it.
 const MaxImageBytes = 128 << 20
 
-// Image reads a file that holds a google.protobuf.FileDescriptorSet, as
-// `buf build -o` and `protoc --include_imports -o` write it: binary or JSON,
-// compressed with gzip or not. What it is shows from its contents. Errors name
-// the file, and the symbol within it.
-func Image(path string) (*Set, error) {
-	data, err := ReadImage(path)
-	if err != nil {
-		return nil, err
-	}
-	return ParseImage(path, data)
-}
-
-// ReadImage reads the bytes of an image, uncompressed.
+// ReadImage reads the bytes of an image, uncompressed: a file that holds a
+// google.protobuf.FileDescriptorSet, as `buf build -o` and `protoc
+// --include_imports -o` write it, binary or JSON, compressed with gzip or not. What
+// it is shows from its contents. Errors name the file.
 func ReadImage(path string) ([]byte, error) {
 	data, err := readImage(path)
 	if err != nil {
@@ -40,7 +31,8 @@ func ReadImage(path string) ([]byte, error) {
 	return data, nil
 }
 
-// ParseImage reads what [ReadImage] has read. path stands in errors.
+// ParseImage reads what [ReadImage] has read. path stands in errors, which name the
+// symbol within it.
 func ParseImage(path string, data []byte) (*Set, error) {
 	files, err := parseImage(data)
 	if err != nil {

@@ -393,8 +393,8 @@ func TestBindMediaTypes(t *testing.T) {
 		if refused := errors.As(err, &input) && input.Kind == transcode.UnsupportedMedia; refused == want || !refused && err != nil {
 			t.Errorf("%q: got error %v", media, err)
 		}
-		if input != nil && (input.HTTPStatus() != 415 || input.Field() != "") {
-			t.Errorf("%q: status %d, field %q", media, input.HTTPStatus(), input.Field())
+		if input != nil && input.Field() != "" {
+			t.Errorf("%q: field %q, want none", media, input.Field())
 		}
 	}
 }
@@ -409,8 +409,8 @@ func TestBindMediaTypeOfBytes(t *testing.T) {
 	}
 	_, err = b.AppendRequest(nil, &call.Input{Body: []byte("x"), HasBody: true, ContentType: "image/\xff"})
 	var input *transcode.InputError
-	if !errors.As(err, &input) || input.HTTPStatus() != 415 {
-		t.Errorf("got error %v, want status 415", err)
+	if !errors.As(err, &input) || input.Kind != transcode.UnsupportedMedia {
+		t.Errorf("got error %v, want one of unsupported media", err)
 	}
 }
 

@@ -45,15 +45,6 @@ func (e *InputError) Error() string {
 // as in a query, as in labels[key].
 func (e *InputError) Field() string { return e.field }
 
-// HTTPStatus is the HTTP status that the kind asks for, 0 where it is the one of
-// INVALID_ARGUMENT.
-func (e *InputError) HTTPStatus() int {
-	if e.Kind == UnsupportedMedia {
-		return 415
-	}
-	return 0
-}
-
 // inside puts the error one step further from the root of the document. The step
 // has two spellings: for readers, and for programs.
 func (e *InputError) inside(shown, plain string) {

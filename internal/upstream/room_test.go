@@ -2,6 +2,7 @@ package upstream_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -50,7 +51,7 @@ func TestEarlyHeadersOfAnotherRPC(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := others.Reserve(t.Context(), 1<<20); err != nil {
+		if err := errors.Join(others.Promise(t.Context(), 1<<20), others.Arrived(1<<20)); err != nil {
 			t.Fatal(err)
 		}
 		if err := others.ReserveAnswer(t.Context(), 1<<20); err != nil { // the one that may exceed the limit

@@ -2,6 +2,7 @@ package upstream_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,7 +91,7 @@ func TestSilenceForFullClient(t *testing.T) {
 		others.Open(client, nil)
 		defer others.Close()
 		others.Ask(2 << 20)
-		if err := others.Reserve(t.Context(), 1<<20); err != nil {
+		if err := errors.Join(others.Promise(t.Context(), 1<<20), others.Arrived(1<<20)); err != nil {
 			t.Fatal(err)
 		}
 		for range 3 {
