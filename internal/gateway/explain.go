@@ -20,7 +20,8 @@ import (
 type methodInfo struct {
 	exposure  string // as "gatehouse.yaml:14:5 expose[0]"
 	effective *config.Effective
-	chain     []string // the policies, the outermost first
+	chain     []string   // the policies, the outermost first
+	routes    [][]string // those behind the choice of each route
 	version   version
 	encode    func(dst, wire []byte) ([]byte, error) // of the request message, as JSON
 	// upstreams tells where a call with this header would go; nil, where there
@@ -109,6 +110,9 @@ type UpstreamChoice struct {
 	// Verdict tells whether it holds, as far as the header tells: "yes", "no"
 	// or "depends"; "" where there is no condition.
 	Verdict string `json:"verdict,omitempty"`
+	// Chain are the policies between the choice and this upstream; none for the
+	// last one, whose policies are in the chain of the RPC.
+	Chain []string `json:"chain,omitempty"`
 }
 
 // NearMiss is a binding that a request nearly has.
@@ -218,6 +222,9 @@ func (e *Explanation) addMethod(m *call.Method, info *methodInfo, header map[str
 	e.Upstreams = []UpstreamChoice{{Upstream: m.Upstream}}
 	if info.upstreams != nil {
 		e.Upstreams = info.upstreams(header)
+		for i, chain := range info.routes {
+			e.Upstreams[i].Chain = chain
+		}
 	}
 	e.Policies, err = info.effective.Fields()
 	return err

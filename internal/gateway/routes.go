@@ -152,7 +152,9 @@ func (b *builder) routeOf(r *rpc, e *exposed, conf *configv1.Route, path string)
 	}
 	other := *r
 	other.toUpstream = to
-	route.Target, _, err = b.target(&other)
+	target, names, err := b.target(&other)
+	route.Target = target
+	b.infos[r.name].routes = append(b.infos[r.name].routes, names)
 	return route, err
 }
 
