@@ -19,7 +19,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	configpkg "github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/gateway"
-	"github.com/gatehouse-dev/gatehouse/internal/gatewaytest"
+	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
 // serve serves the configuration, with an interceptor of one's own.

@@ -11,7 +11,7 @@ import (
 
 // demoFile is the configuration of `gatehouse demo`, in which names stand for what
 // the demo fills in when it starts.
-const demoFile = "gatehouse/demo.yaml"
+const demoFile = "../examples/shop/demo/gatehouse.yaml"
 
 // goldens is the folder of the golden files of this package, and of what they are
 // made of.
