@@ -71,7 +71,7 @@ var contractChanges = []struct {
 		s.file("shop.pricing.v1").MessageType = append(s.file("shop.pricing.v1").MessageType, &descriptorpb.DescriptorProto{Name: new("Unused")})
 	}},
 	{name: "enum value added", change: func(s shopSet) {
-		e := s.message("shop.catalog.v1.Product").EnumType[0]
+		e := s.message("shop.catalog.v1.Product").GetEnumType()[0]
 		e.Value = append(e.Value, &descriptorpb.EnumValueDescriptorProto{Name: new("STATE_LOST"), Number: new(int32(9))})
 	}},
 	{name: "binding added", change: func(s shopSet) {
@@ -84,7 +84,7 @@ var contractChanges = []struct {
 	{name: "RPC removed", change: func(s shopSet) { drop(s.prices(), "BatchGetPrices") }},
 	{name: "service removed", change: func(s shopSet) { s.file("shop.pricing.v1").Service = nil }, from: `  - {select: "shop.pricing.v1.*", upstream: shop}`},
 	{name: "field removed", change: func(s shopSet) {
-		s.message("shop.pricing.v1.Price").Field = s.message("shop.pricing.v1.Price").Field[:4]
+		s.message("shop.pricing.v1.Price").Field = s.message("shop.pricing.v1.Price").GetField()[:4]
 	}},
 	{name: "field renamed", change: func(s shopSet) {
 		f := s.field("shop.pricing.v1.ListPricesRequest", "on_sale")
@@ -115,7 +115,7 @@ var contractChanges = []struct {
 	{name: "answer of a binding", change: func(s shopSet) { s.rule("BatchGetPrices").ResponseBody = "" }},
 	{name: "rule removed", change: func(s shopSet) { rpc(s.prices(), "GetPrice").Options = nil }},
 	{name: "enum value removed", change: func(s shopSet) {
-		e := s.message("shop.catalog.v1.Product").EnumType[0]
+		e := s.message("shop.catalog.v1.Product").GetEnumType()[0]
 		e.Value = e.GetValue()[:len(e.GetValue())-1]
 	}},
 	{name: "out of a oneof", change: func(s shopSet) { s.field("shop.pricing.v1.QuoteBasketRequest", "coupon").OneofIndex = nil }},
