@@ -125,9 +125,13 @@ func TestNobodyReadsTheLogAndCallsWait(t *testing.T) {
 	cc := gatewaytest.Dial(t, p.grpc, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	unknown := "/" + strings.Repeat("x", 30_000) + "/M" // the line has it all
-	for range 2 * 4 << 20 / len(unknown) {
-		go func() { _ = cc.Invoke(ctx, unknown, new(emptypb.Empty), new(emptypb.Empty)) }() // ends with ctx
+	unknown := "/" + strings.Repeat("x", 1_000) + "/M" // the line has it all
+	for range 8 {
+		go func() { // calls until a line has no place, and then waits until ctx ends
+			for ctx.Err() == nil {
+				_ = cc.Invoke(ctx, unknown, new(emptypb.Empty), new(emptypb.Empty))
+			}
+		}()
 	}
 	client := gatewaytest.Client(t)
 	waiting := regexp.MustCompile(`\ngatehouse_log_waiting_bytes 4\.1\d+e\+06\n`)
