@@ -61,7 +61,7 @@ test-cluster: ## Run the long tests: a cluster under faults, upgrades and reload
 
 .PHONY: test-hostile
 test-hostile: ## Attack the gateway and measure the harm; writes docs/SECURITY-MODEL.md with HOSTILEFLAGS=-update
-	GATEHOUSE_HOSTILE=1 go -C test/hostile test -count=1 -timeout 6m -v . $(HOSTILEFLAGS)
+	GATEHOUSE_HOSTILE=1 go -C test/hostile test -count=1 -timeout 10m -v . $(HOSTILEFLAGS)
 
 .PHONY: lint
 lint: .proto/stamp ## Run the linters over Go code and contracts
