@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/gatehouse-dev/gatehouse/internal/nearest"
 )
 
 // Near is a route that a request does not have, and why it has not.
@@ -119,7 +121,7 @@ func (c *comparison) verb() (segs []string, why []string, apart int) {
 	case want == "":
 		return segs, []string{fmt.Sprintf("the path ends in %q, the binding does not", ":"+have)}, unbound
 	default:
-		return segs, []string{fmt.Sprintf("the path ends in %q, the binding in %q", ":"+have, ":"+want)}, min(renamed, letters(have, want))
+		return segs, []string{fmt.Sprintf("the path ends in %q, the binding in %q", ":"+have, ":"+want)}, nearest.Distance(have, want, renamed)
 	}
 }
 
@@ -133,7 +135,7 @@ func (c *comparison) differ(have string, j int) int {
 	case s.kind == literal && strings.EqualFold(s.literal, have):
 		return 1
 	case s.kind == literal:
-		if d := letters(have, s.literal); 2*d <= max(len(have), len(s.literal)) {
+		if d := nearest.Distance(have, s.literal, another); 2*d <= max(len(have), len(s.literal)) {
 			return min(another, 1+d)
 		}
 		return another
@@ -185,21 +187,6 @@ func (c *comparison) name(j int) string {
 	return "any word"
 }
 
-// letters counts the letters to insert, delete or replace to make b of a.
-func letters(a, b string) int {
-	const longest = 64 // nobody's typing error is longer
-	if len(a) > longest || len(b) > longest {
-		return longest
-	}
-	_, cost := align(len(a), len(b), func(i, j int) int {
-		if a[i] == b[j] {
-			return 0
-		}
-		return 1
-	}, func(int) int { return 1 }, nil)
-	return cost
-}
-
 // step joins the element i of one list with j of another; -1 is none.
 type step struct{ i, j int }
 
@@ -209,7 +196,7 @@ type step struct{ i, j int }
 func align(n, m int, differ func(i, j int) int, missing func(j int) int, takes func(j int) bool) ([]step, int) {
 	cost := make([][]int, n+1)
 	extra := func(j int) int {
-		if takes == nil || j > 0 && takes(j-1) {
+		if j > 0 && takes(j-1) {
 			return 1
 		}
 		return lone

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/gatehouse-dev/gatehouse/internal/nearest"
 )
 
 // InputKind tells what an HTTP answer to an [InputError] has to say.
@@ -198,63 +200,17 @@ func isWord(c byte) bool {
 		c == '_' || c == '-' || c == '+' || c == '.'
 }
 
-// nearest returns the name closest to given, or "" when none is close enough
-// to be what the client meant.
-func nearest(given string, names []string) string {
-	const longest = 64 // no field of a longer name is worth the quadratic search
-	if len(given) > longest {
+// maxTypo is the length of the longest name that a suggestion is made for: what a
+// client sends is compared with all fields of a message.
+const maxTypo = 64
+
+// didYouMean returns the end of an error about an unknown name: the field that the
+// client may have meant.
+func didYouMean(given string, names []string) string {
+	if len(given) > maxTypo {
 		return ""
 	}
-	best, limit := "", max(1, min(3, len(given)/3))+1
-	for _, name := range names {
-		if len(name) > longest {
-			continue
-		}
-		if d := editDistance(given, name, limit); d < limit {
-			best, limit = name, d
-		}
-	}
-	return best
-}
-
-// editDistance counts the bytes to add, drop, change or swap with a neighbour
-// to turn a into b, ignoring case; it gives up at limit.
-func editDistance(a, b string, limit int) int {
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
-	}
-	var rows [3][66]int
-	before, prev, cur := rows[0][:], rows[1][:], rows[2][:]
-	for j := range len(b) + 1 {
-		prev[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		cur[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if lower(a[i-1]) == lower(b[j-1]) {
-				cost = 0
-			}
-			cur[j] = min(prev[j]+1, cur[j-1]+1, prev[j-1]+cost)
-			if i > 1 && j > 1 && lower(a[i-1]) == lower(b[j-2]) && lower(a[i-2]) == lower(b[j-1]) {
-				cur[j] = min(cur[j], before[j-2]+1)
-			}
-		}
-		before, prev, cur = prev, cur, before
-	}
-	return prev[len(b)]
-}
-
-func lower(c byte) byte {
-	if c >= 'A' && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
-}
-
-// didYouMean returns the end of an error about an unknown name.
-func didYouMean(given string, names []string) string {
-	if name := nearest(given, names); name != "" {
+	if name := nearest.Name(given, names, max(1, min(3, len(given)/3))+1); name != "" {
 		return "; did you mean " + strconv.Quote(name) + "?"
 	}
 	return ""

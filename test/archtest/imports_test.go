@@ -29,11 +29,12 @@ type row struct {
 // arrows is the order of the house, bottom up. The first row that matches a
 // package counts. Generated code is free to all but the two at the bottom.
 var arrows = []row{
-	{pattern: "internal/httprule"},
+	{pattern: "internal/nearest"},
+	{pattern: "internal/httprule", ours: []string{"internal/nearest"}},
 	{pattern: "internal/memory"}, // what the gateway holds for clients is counted at every layer
 	{pattern: "internal/files"},
 	{pattern: "internal/call", ours: []string{"internal/httprule", "internal/memory"}},
-	{pattern: "internal/transcode", ours: []string{"gen", "internal/call", "internal/httprule"}},
+	{pattern: "internal/transcode", ours: []string{"gen", "internal/call", "internal/httprule", "internal/nearest"}},
 	{
 		pattern: "internal/edge",
 		ours:    []string{"gen", "internal/call", "internal/httprule", "internal/memory", "internal/transcode"},
@@ -46,7 +47,7 @@ var arrows = []row{
 	{pattern: "internal/logging", ours: []string{"gen", "internal/call"}},
 	{pattern: "internal/compat"},
 	{pattern: "internal/schema", ours: []string{"gen", "internal/files"}},
-	{pattern: "internal/config", ours: []string{"gen", "internal/files", "internal/schema"}},
+	{pattern: "internal/config", ours: []string{"gen", "internal/files", "internal/nearest", "internal/schema"}},
 	{pattern: "interceptors", ours: []string{"gen", "internal/call"}},
 	{pattern: "internal/view"},
 	{pattern: "internal/expr", ours: []string{"internal/call", "internal/view"}},
