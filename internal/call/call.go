@@ -8,11 +8,18 @@
 package call
 
 import (
+	"context"
+	"crypto/tls"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
 
 // Method is one RPC as served. It is built with the table and never written
@@ -63,41 +70,167 @@ func (m *Method) check(c *Call, msg *Message) error {
 	return nil
 }
 
-// View shows the messages of one HTTP binding to HTTP clients. It is compiled
-// when the table is built and safe for concurrent use.
-type View interface {
-	// AppendRequest appends the request message's wire bytes to dst. Its
-	// errors are the client's mistakes, ready to be sent to it, or that of
-	// in.Until.
-	AppendRequest(dst []byte, in *Input) ([]byte, error)
-	// AppendResponse appends what an HTTP client gets for the response message
-	// in wire to dst. An empty contentType means JSON; raw reports that the
-	// bytes are a document of their own (google.api.HttpBody), which in a
-	// stream take no delimiter. It fails with the error of until, which may be
-	// nil, soon after there is one.
-	AppendResponse(dst, wire []byte, until Lifetime) (out []byte, contentType string, raw bool, err error)
+// Protocol is what a client spoke.
+type Protocol uint8
+
+// The protocols, and how many there are.
+const (
+	InProcess Protocol = iota
+	REST
+	GRPC
+	Protocols
+)
+
+// String gives the protocol as it stands in logs and metrics.
+func (p Protocol) String() string {
+	return [...]string{"inprocess", "rest", "grpc"}[p]
 }
 
-// Lifetime tells those who work for a call whether it is over: Err is nil until then,
-// and says why afterwards. It is asked often. A [context.Context] is one.
-type Lifetime interface{ Err() error }
+// Call is what is known of one call while it runs. The fields are set by the
+// protocol's edge before the chain begins and only read afterwards; the
+// counters may be used by any goroutine of the call.
+type Call struct {
+	Method    string    // full method name as asked for; "" if none was found
+	Protocol  Protocol  // what the client spoke
+	Binding   string    // HTTP method and path template, as "GET /v1/{name=products/*}"; "" on gRPC
+	Upstream  string    // name of the exposure's upstream; "" if the call has none; see ServedBy
+	Host      string    // that the client asked for, as believed; "" inside the process
+	Scheme    string    // "http" or "https", that the client used, as believed; "" inside the process
+	UserAgent string    // of the client, as it sent it; "" if none came
+	Peer      string    // address of the client, as believed
+	RequestID string    // identifies this call in logs on both sides
+	TraceID   string    // of the W3C traceparent; "" if none came
+	Start     time.Time // when the request was accepted
 
-// Input is what an HTTP request says about one request message.
-type Input struct {
-	// Vars are the decoded path variables in the template's order.
-	Vars []string
-	// RawQuery is the query string, still encoded, without "?".
-	RawQuery string
-	// Body is the whole body; it is not kept after the call.
-	Body []byte
-	// HasBody tells an absent body from an empty one.
-	HasBody bool
-	// ContentType is the body's media type as sent, "" if none was.
-	ContentType string
-	// Continues tells that Body is a further piece of a raw body, of which an
-	// earlier message had the beginning, with all that the rest of the request says.
-	Continues bool
-	// Until ends the work on this input: the view fails with its error soon after
-	// there is one. Nil means never.
-	Until Lifetime
+	TLS *tls.ConnectionState // of the client's connection; nil in the clear. Read only.
+
+	Table *Table // that serves the call; nil outside of a gateway
+
+	Memory memory.Share // what the call holds of its client's memory, until Finish
+
+	Sent metadata.MD // what the client sent, as an edge passes it on; nil inside the process. Read only.
+
+	In  Counter // what the client sent
+	Out Counter // what the client was sent
+
+	httpStatus atomic.Int32
+	attempts   atomic.Int32
+	limit      atomic.Int64 // see PastLimit; Unix time in nanoseconds, 0 for none
+	caller     atomic.Pointer[Caller]
+	chosen     atomic.Pointer[string]
+
+	request  func() (*Message, error) // nil where requests are a stream
+	decoding sync.Once
+	decoded  decoded
+	// debatable tells that a request was checked which some backends cannot read.
+	debatable atomic.Bool
+
+	mu       sync.Mutex
+	header   []string // pairs
+	finished bool
+	after    []func(error)
+	room     [4]func(error) // of after, for the usual few
+
+	headerRoom [8]string // of header, likewise
+
+	places    []Place // see TakePlace; guarded by mu
+	placeRoom [placeRoom]Place
+	waited    bool // see Waited; guarded by mu
+
+	outer *Call // that this one is made for; nil for none
+}
+
+// Counter counts messages and bytes as the client's protocol carries them:
+// JSON on REST, wire bytes on gRPC.
+type Counter struct {
+	messages, bytes atomic.Int64
+}
+
+// Add counts one message of n bytes.
+func (c *Counter) Add(n int) {
+	c.messages.Add(1)
+	c.bytes.Add(int64(n))
+}
+
+// Messages is the number of messages so far.
+func (c *Counter) Messages() int64 { return c.messages.Load() }
+
+// Bytes is the number of bytes so far.
+func (c *Counter) Bytes() int64 { return c.bytes.Load() }
+
+// SetHTTPStatus notes the HTTP status that was sent.
+func (c *Call) SetHTTPStatus(code int) { c.httpStatus.Store(int32(code)) }
+
+// HTTPStatus is the HTTP status that was sent, 0 for none.
+func (c *Call) HTTPStatus() int { return int(c.httpStatus.Load()) }
+
+// SetUpstream tells that another upstream than the exposure's was chosen. It is
+// for what chooses, before the call goes on; name is kept and never written.
+func (c *Call) SetUpstream(name *string) { c.chosen.Store(name) }
+
+// ServedBy is the name of the upstream that serves the call: the one that was
+// chosen, else the exposure's; "" if the call has none.
+func (c *Call) ServedBy() string {
+	if name := c.chosen.Load(); name != nil {
+		return *name
+	}
+	return c.Upstream
+}
+
+// Hold is for work that goes on when the call has ended, such as a copy: the table
+// that serves the call, and what that needs, stays until leave is called.
+func (c *Call) Hold() (leave func()) {
+	if c.Table == nil {
+		return func() {}
+	}
+	c.Table.Hold()
+	return c.Table.Leave
+}
+
+// AddAttempt counts an attempt at the upstream.
+func (c *Call) AddAttempt() { c.attempts.Add(1) }
+
+// Attempts is how many attempts at the upstream were begun, hedges included; 0
+// where nothing that repeats them stands in the chain.
+func (c *Call) Attempts() int { return int(c.attempts.Load()) }
+
+// After has f called once with the call's outcome as the client saw it: after
+// the answer was written. That is later than the end of the chain, and knows of
+// answers that could not be translated or delivered. Functions run in reverse
+// order.
+func (c *Call) After(f func(error)) {
+	c.mu.Lock()
+	if !c.finished {
+		if c.after == nil {
+			c.after = c.room[:0]
+		}
+		c.after = append(c.after, f)
+		c.mu.Unlock()
+		return
+	}
+	c.mu.Unlock()
+	f(context.Canceled)
+}
+
+// Finish ends the call. The edge that began it defers Finish, so that it is called
+// when the answer has been written, and after a panic; only the first call counts.
+func (c *Call) Finish(err error) {
+	c.mu.Lock()
+	after, again := c.after, c.finished
+	c.after, c.finished = nil, true
+	c.mu.Unlock()
+	if again {
+		return
+	}
+	defer c.Memory.Close()
+	tell(after, err)
+}
+
+// tell calls the last function first. A panic in one goes on when all the others
+// have run.
+func tell(after []func(error), err error) {
+	if n := len(after) - 1; n >= 0 {
+		defer tell(after[:n], err)
+		after[n](err)
+	}
 }

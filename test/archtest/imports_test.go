@@ -161,6 +161,8 @@ func matches(pattern, pkg string) bool {
 
 type goPackage struct {
 	ImportPath string   `json:"ImportPath"`
+	Dir        string   `json:"Dir"`
+	GoFiles    []string `json:"GoFiles"`
 	Imports    []string `json:"Imports"`
 }
 
@@ -183,7 +185,7 @@ func touchTree(t *testing.T) {
 func listPackages(t *testing.T) []goPackage {
 	t.Helper()
 	touchTree(t)
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-json=ImportPath,Imports", module+"...")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-json=ImportPath,Dir,GoFiles,Imports", module+"...")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
