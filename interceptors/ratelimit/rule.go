@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -145,33 +144,16 @@ const keyRoom = 112
 func (r *rule) identify(ctx context.Context, c *call.Call) (id, error) {
 	var room [len(id{}) + keyRoom]byte
 	b := append(room[:0], r.digest[:]...)
-	if r.key == nil {
-		b = appendNetwork(b, c)
-	} else {
+	switch {
+	case r.key != nil:
 		key, err := r.key(ctx)
 		if err != nil {
 			return id{}, err
 		}
 		b = append(b, key...)
+	case c != nil:
+		b = call.AppendNetwork(b, call.Network(c.PeerIP()))
 	}
 	sum := sha256.Sum256(b)
 	return id(sum[:len(id{})]), nil
-}
-
-// networkBits are those of an IPv6 address that tell one customer from another.
-const networkBits = 64
-
-func appendNetwork(b []byte, c *call.Call) []byte {
-	if c == nil {
-		return b
-	}
-	ip := c.PeerIP()
-	switch {
-	case !ip.IsValid():
-		return b
-	case ip.Is4():
-		return ip.AppendTo(b)
-	default:
-		return netip.PrefixFrom(ip, networkBits).Masked().AppendTo(b)
-	}
 }

@@ -6,19 +6,36 @@ import "net/netip"
 // it is none, as on a unix socket.
 func (c *Call) PeerIP() netip.Addr { return Address(c.Peer) }
 
+// PeerNetwork is the first address of the [Network] of PeerIP.
+func (c *Call) PeerNetwork() netip.Addr { return Network(c.PeerIP()).Addr() }
+
 // networkBits are those of an IPv6 address that tell one customer from another (RFC
 // 4291, section 2.5.1).
 const networkBits = 64
 
-// PeerNetwork is the part of PeerIP that stands for one client: the address, or of
-// IPv6, of which everybody has many, its first 64 bits.
-func (c *Call) PeerNetwork() netip.Addr {
-	ip := c.PeerIP()
-	if !ip.Is6() {
-		return ip
+// Network is the part of an address that stands for one client: an IPv4 address,
+// and of IPv6, of which everybody has many, the first 64 bits. That of the zero
+// Addr is the zero Prefix.
+func Network(ip netip.Addr) netip.Prefix {
+	bits := ip.BitLen()
+	if ip.Is6() {
+		bits = networkBits
 	}
-	network, _ := ip.Prefix(networkBits) // fails for lengths that no address has
-	return network.Addr()
+	network, _ := ip.Prefix(bits) // fails for lengths that no address has
+	return network
+}
+
+// AppendNetwork appends a [Network] as text: an IPv4 address, an IPv6 prefix, or
+// nothing for the zero one.
+func AppendNetwork(b []byte, network netip.Prefix) []byte {
+	switch {
+	case !network.IsValid():
+		return b
+	case network.IsSingleIP():
+		return network.Addr().AppendTo(b)
+	default:
+		return network.AppendTo(b)
+	}
 }
 
 // Address reads an IP address with or without a port, an IPv6 one with or without

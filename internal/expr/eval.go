@@ -84,7 +84,7 @@ func textNamed(c *call.Call, name string) (string, bool) {
 	case name == peerIP:
 		return textOf(c.PeerIP()), true
 	case name == peerNetwork:
-		return Network(c.PeerIP()), true
+		return networkOf(c.PeerIP()), true
 	case name == callerID && caller != nil:
 		return idOf(caller), true
 	case name == callerAuthenticator && caller != nil:
@@ -228,7 +228,7 @@ func (a *activation) ResolveName(name string) (any, bool) {
 	case peerIP:
 		return textOf(a.call.PeerIP()), true
 	case peerNetwork:
-		return Network(a.call.PeerIP()), true
+		return networkOf(a.call.PeerIP()), true
 	case headers:
 		return headersOf(a.ctx), true
 	case method:
@@ -247,17 +247,9 @@ func textOf(ip netip.Addr) string {
 	return ip.String()
 }
 
-// Network is the part of an address that stands for one client: an IPv4 address,
-// and of IPv6, of which everybody has many, the first 64 bits.
-func Network(ip netip.Addr) string {
-	if !ip.Is6() {
-		return textOf(ip)
-	}
-	prefix, err := ip.Prefix(64)
-	if err != nil {
-		return textOf(ip)
-	}
-	return prefix.String()
+// networkOf is the text of the [call.Network] of an address.
+func networkOf(ip netip.Addr) string {
+	return string(call.AppendNetwork(nil, call.Network(ip)))
 }
 
 // headersOf are the headers of the request, those sent several times joined as

@@ -148,7 +148,7 @@ func (r *rpc) limitKey(text string) (keyFunc, error) {
 func orNetwork(key keyFunc) keyFunc {
 	return func(ctx context.Context) (string, error) {
 		if c := call.From(ctx); c != nil && c.Caller() == nil {
-			return "network " + expr.Network(c.PeerIP()), nil
+			return string(call.AppendNetwork([]byte("network "), call.Network(c.PeerIP()))), nil
 		}
 		return key(ctx)
 	}

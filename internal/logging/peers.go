@@ -26,8 +26,6 @@ const (
 	maxPeers = 4096
 	// maxSums bounds the sums at once; one more has what the other peers did.
 	maxSums = 20
-	// ipv6Network is what one client usually has of IPv6 for itself.
-	ipv6Network = 64
 )
 
 // kind tells what lines are about, each kind with a budget of its own: calls that
@@ -93,7 +91,7 @@ func (p *peers) admit(address string, k kind) bool {
 	if p.rate == 0 || address == "" {
 		return true
 	}
-	id := peerID{networkOf(address), k}
+	id := peerID{call.Network(call.Address(address)), k}
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -129,17 +127,6 @@ func (p *peers) budgetOf(id peerID, now time.Time) *budget {
 		p.timer = time.AfterFunc(sumTime, p.sweep)
 	}
 	return b
-}
-
-// networkOf is the network of a client, the zero Prefix for what has no IP address.
-func networkOf(address string) netip.Prefix {
-	ip := call.Address(address)
-	bits := ip.BitLen()
-	if ip.Is6() {
-		bits = ipv6Network
-	}
-	network, _ := ip.Prefix(bits) // the zero one for the zero address
-	return network
 }
 
 // sweep tells the sums and forgets who has been quiet.
@@ -186,14 +173,10 @@ func (p *peers) sums() []sum {
 
 // String names the peer in a sum.
 func (id peerID) String() string {
-	switch {
-	case !id.network.IsValid():
+	if !id.network.IsValid() {
 		return "others"
-	case id.network.IsSingleIP():
-		return id.network.Addr().String()
-	default:
-		return id.network.String()
 	}
+	return string(call.AppendNetwork(nil, id.network))
 }
 
 // close tells what was suppressed so far.
