@@ -15,10 +15,9 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/gatehouse-dev/gatehouse/internal/compat"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/gateway"
-	"github.com/gatehouse-dev/gatehouse/internal/schema"
 )
 
 const (
@@ -30,7 +29,7 @@ const (
 type running struct {
 	status gateway.Status
 	routes []gateway.RouteInfo
-	rpcs   []gateway.RPC
+	rpcs   []*contract.Method
 }
 
 // ask asks the admin listener of a gateway, which is host:port or a URL.
@@ -58,7 +57,7 @@ func ask(ctx context.Context, address string) (*running, error) {
 			return nil, fmt.Errorf("--against: %s: want the admin listener of a gateway that runs: %w", address, err)
 		}
 	}
-	set, err := schema.ParseImage(address+"/contract", image)
+	set, err := contract.ParseImage(address+"/contract", image)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +84,7 @@ func fetch(ctx context.Context, url string) ([]byte, error) {
 }
 
 // find looks up the descriptors of what is served.
-func (r *running) find(set *schema.Set) {
+func (r *running) find(set *contract.Set) {
 	upstreams := map[string]string{}
 	for _, route := range r.routes {
 		upstreams[route.Method] = route.Upstream
@@ -93,7 +92,7 @@ func (r *running) find(set *schema.Set) {
 	for _, method := range slices.Sorted(maps.Keys(upstreams)) {
 		name := protoreflect.FullName(strings.ReplaceAll(strings.TrimPrefix(method, "/"), "/", "."))
 		if m := set.Method(name); m != nil {
-			r.rpcs = append(r.rpcs, gateway.RPC{Desc: m, Upstream: upstreams[method]})
+			r.rpcs = append(r.rpcs, contract.NewMethod(m, upstreams[method]))
 		}
 	}
 }
@@ -106,7 +105,7 @@ func compare(w io.Writer, r *running, g *gateway.Gateway) error {
 	d := &differences{w: w, hidden: slices.Contains(slices.Collect(maps.Values(now.Config)), config.Redacted)}
 	d.section("routes", routeLines(r.routes, g.Routes()))
 	d.section("policies", policyLines(r.status.Policies, now.Policies))
-	d.section("contract", contractLines(breaking, compat.Changed(descriptors(r.rpcs), g.Methods())))
+	d.section("contract", contractLines(breaking, contract.Changed(descriptors(r.rpcs), g.Methods())))
 	restart := 0
 	var lines []string
 	changed := gateway.Differences(r.status.Config, now.Config)
@@ -225,7 +224,7 @@ func policyLines(old, next map[string]map[string]string) []string {
 	return lines
 }
 
-func contractLines(breaking []compat.Change, changed []protoreflect.FullName) []string {
+func contractLines(breaking []contract.Change, changed []protoreflect.FullName) []string {
 	lines := make([]string, 0, len(breaking)+len(changed))
 	told := map[protoreflect.FullName]bool{}
 	for _, c := range breaking {
@@ -240,7 +239,7 @@ func contractLines(breaking []compat.Change, changed []protoreflect.FullName) []
 	return lines
 }
 
-func descriptors(rpcs []gateway.RPC) []protoreflect.MethodDescriptor {
+func descriptors(rpcs []*contract.Method) []protoreflect.MethodDescriptor {
 	list := make([]protoreflect.MethodDescriptor, 0, len(rpcs))
 	for _, r := range rpcs {
 		list = append(list, r.Desc)

@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	composev1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/compose/v1"
-	"github.com/gatehouse-dev/gatehouse/internal/schema"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 )
 
 // Composition tells of which calls an RPC is made, nil for an RPC that an
@@ -21,7 +21,7 @@ func (f *File) Composition(md protoreflect.MethodDescriptor) (c *composev1.Compo
 			return c, fmt.Sprintf("compose[%d]", i), nil
 		}
 	}
-	c, ok, err := schema.Option[*composev1.Composition](md, composev1.E_Composition)
+	c, ok, err := contract.Option[*composev1.Composition](md, composev1.E_Composition)
 	if err != nil || !ok {
 		return nil, "", err
 	}

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
-	"github.com/gatehouse-dev/gatehouse/internal/schema"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 )
 
 // Effective is the policy in force for one RPC.
@@ -96,7 +96,7 @@ func optionSources(md protoreflect.MethodDescriptor) ([]source, error) {
 		{service, policyv1.E_Service, "option of service " + string(service.FullName())},
 		{file, policyv1.E_File, "option of file " + file.Path()},
 	} {
-		policy, _, err := schema.Option[*policyv1.Policy](o.of, o.xt)
+		policy, _, err := contract.Option[*policyv1.Policy](o.of, o.xt)
 		if err != nil {
 			return nil, err
 		}

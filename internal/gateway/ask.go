@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/connectivity"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
-	"github.com/gatehouse-dev/gatehouse/internal/schema"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
 
@@ -20,7 +20,7 @@ const reflectTimeout = 10 * time.Second
 
 // reply is a backend's answer when it was asked for its contract.
 type reply struct {
-	set *schema.Set
+	set *contract.Set
 	err error
 }
 
@@ -37,7 +37,7 @@ func (a contracts) ask(ctx context.Context, backends []*upstream.Upstream) {
 	)
 	for _, up := range backends {
 		wg.Go(func() {
-			set, err := schema.Reflect(ctx, up.Raw())
+			set, err := contract.Reflect(ctx, up.Raw())
 			mu.Lock()
 			defer mu.Unlock()
 			a[up] = reply{set, err}
@@ -76,7 +76,7 @@ func (b *builder) known(u *configv1.Upstream) *source {
 // and does not answer now is taken to have the contract that it had.
 func (b *builder) reflected(u *configv1.Upstream) (*source, error) {
 	known := b.known(u)
-	again := func() (*schema.Set, error) { return known.set, nil }
+	again := func() (*contract.Set, error) { return known.set, nil }
 	a, asked := b.replies[b.upstreams[u.GetName()]]
 	switch {
 	case !asked && known != nil:
@@ -84,7 +84,7 @@ func (b *builder) reflected(u *configv1.Upstream) (*source, error) {
 	case !asked:
 		return nil, errors.New("the backend was not asked") // notAsked has seen to it that it was
 	case a.err == nil:
-		return b.source(a.set.Sum(), func() (*schema.Set, error) { return a.set, nil })
+		return b.source(a.set.Sum(), func() (*contract.Set, error) { return a.set, nil })
 	case known != nil:
 		b.parts.log.Warn("a contract cannot be asked for: the last one stays", "upstream", u.GetName(), "error", a.err)
 		return b.source(known.content, again)

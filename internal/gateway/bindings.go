@@ -111,11 +111,11 @@ func (b *builder) bind(list *bindings, i int) error {
 	r, m := list.rules[i], list.method
 	info := &list.routes[i]
 	*info = list.info
-	info.Verb, info.Path, info.Body, info.ResponseBody = r.verb, r.path, r.body, r.responseBody
-	if r.err != nil {
-		return r.err
+	info.Verb, info.Path, info.Body, info.ResponseBody = r.Verb, r.Path, r.Body, r.ResponseBody
+	if r.Err != nil {
+		return r.Err
 	}
-	template, err := httprule.Parse(r.path)
+	template, err := httprule.Parse(r.Path)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (b *builder) bind(list *bindings, i int) error {
 		return err
 	}
 	route := &edge.Route{
-		Method: m, Binding: r.verb + " " + r.path, View: view, Body: r.body != "", RawBody: view.RawBody(), RawAnswer: view.RawAnswer(),
+		Method: m, Binding: r.Verb + " " + r.Path, View: view, Body: r.Body != "", RawBody: view.RawBody(), RawAnswer: view.RawAnswer(),
 	}
 	var open *openBinding
 	if v := b.versions.of(m.Desc); v.edge != nil {
@@ -135,11 +135,11 @@ func (b *builder) bind(list *bindings, i int) error {
 	if err := b.take(list.of, r, template, open); err != nil {
 		return err
 	}
-	origin := r.origin + " of " + m.Name
-	if err := b.router.Add(r.verb, template, origin, route); err != nil || open == nil {
+	origin := r.Origin + " of " + m.Name
+	if err := b.router.Add(r.Verb, template, origin, route); err != nil || open == nil {
 		return err
 	}
-	return b.versions.paths.Add(open.version, r.verb, open.open, open.placed, origin, open.route)
+	return b.versions.paths.Add(open.version, r.Verb, open.open, open.placed, origin, open.route)
 }
 
 // claim is a path with its HTTP method, which one binding has.
@@ -153,11 +153,11 @@ type claim struct {
 // method and path are one too many, whatever their variables are called. Only
 // versions of one API share the path without a version.
 func (b *builder) take(e *exposed, r *rule, t *httprule.Template, open *openBinding) error {
-	claims := map[string]claim{r.verb + " " + t.Path(): {by: r.verb + " " + t.String() + " of " + b.named(e, r)}}
+	claims := map[string]claim{r.Verb + " " + t.Path(): {by: r.Verb + " " + t.String() + " of " + b.named(e, r)}}
 	if open != nil {
-		v, path := version{edge: open.version}.String(), r.verb+" "+open.open.Path()
+		v, path := version{edge: open.version}.String(), r.Verb+" "+open.open.Path()
 		own := claim{
-			by: fmt.Sprintf("%s %s of %s, in version %s", r.verb, open.open, b.named(e, r), v),
+			by: fmt.Sprintf("%s %s of %s, in version %s", r.Verb, open.open, b.named(e, r), v),
 			in: fmt.Sprintf("in version %s, on the path without it, ", v),
 		}
 		claims["version "+v+": "+path] = own
@@ -175,7 +175,7 @@ func (b *builder) take(e *exposed, r *rule, t *httprule.Template, open *openBind
 
 // named names an RPC, and where its rule is written.
 func (b *builder) named(e *exposed, r *rule) string {
-	where := r.origin
+	where := r.Origin
 	switch {
 	case r.file != nil:
 		where = r.file.Position(r.in).String()
@@ -200,13 +200,13 @@ func (b *builder) wrong(e *exposed, r *rule, err error) error {
 }
 
 func (b *builder) place(e *exposed, r *rule, err error) error {
-	text := strings.TrimSpace(fmt.Sprintf("%s %s of %s: %v", r.verb, r.path, e.method.FullName(), err))
+	text := strings.TrimSpace(fmt.Sprintf("%s %s of %s: %v", r.Verb, r.Path, e.method.FullName(), err))
 	switch {
 	case r.field != "":
 		return b.file.Errorf(r.field, "%s", text)
 	case r.file != nil:
 		return r.file.Errorf(r.in, "%s", text)
 	default:
-		return b.file.Errorf(fmt.Sprintf("expose[%d]", e.index), "%s: %s", r.origin, text)
+		return b.file.Errorf(fmt.Sprintf("expose[%d]", e.index), "%s: %s", r.Origin, text)
 	}
 }

@@ -7,14 +7,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
-	"github.com/gatehouse-dev/gatehouse/internal/compat"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 )
-
-// RPC is one that is served, and of which upstream's contract it is.
-type RPC struct {
-	Desc     protoreflect.MethodDescriptor
-	Upstream string
-}
 
 // unbroken refuses contracts that break clients of the table in force, unless the
 // configuration allows it.
@@ -22,10 +16,10 @@ func (b *builder) unbroken() error {
 	if b.before == nil || b.file.Config.GetReload().GetAllowBreaking() {
 		return nil
 	}
-	old := make([]RPC, 0, len(b.before.exposed))
+	old := make([]*contract.Method, 0, len(b.before.exposed))
 	upstreams := map[protoreflect.FullName]string{}
 	for _, was := range b.before.exposed {
-		old = append(old, RPC{was.method, was.upstream})
+		old = append(old, contract.NewMethod(was.method, was.upstream))
 		upstreams[was.method.FullName()] = was.upstream
 	}
 	changes := breaks(old, b.schemas, func(name string) *call.Method { return b.methods[name] })
@@ -47,38 +41,23 @@ func (b *builder) schemaField(upstream string) string {
 }
 
 // Breaks lists what would break clients of old if this gateway took its place.
-func (g *Gateway) Breaks(old []RPC) []compat.Change {
+func (g *Gateway) Breaks(old []*contract.Method) []contract.Change {
 	table, now := g.inForce()
 	return breaks(old, now.schemas, table.Method)
 }
 
 // breaks compares contracts. What is not exposed any more, or whose upstream is
 // gone, is not looked at: that is the operator's own word, not the contract's.
-func breaks(old []RPC, schemas map[string]*source, served func(name string) *call.Method) []compat.Change {
-	var was, is []protoreflect.MethodDescriptor
+func breaks(old []*contract.Method, schemas map[string]*source, served func(name string) *call.Method) []contract.Change {
+	var was, is []*contract.Method
 	for _, one := range old {
 		if m := served(fullMethod(one.Desc)); m != nil {
-			was, is = append(was, one.Desc), append(is, m.Desc)
+			was, is = append(was, one), append(is, contract.NewMethod(m.Desc, m.Upstream))
 			continue
 		}
 		if s := schemas[one.Upstream]; s != nil && s.set.Method(one.Desc.FullName()) == nil {
-			was = append(was, one.Desc)
+			was = append(was, one)
 		}
 	}
-	return compat.Check(described(was), described(is))
-}
-
-// described reads the HTTP bindings of RPCs too.
-func described(methods []protoreflect.MethodDescriptor) []compat.Method {
-	list := make([]compat.Method, 0, len(methods))
-	for _, desc := range methods {
-		m := compat.Method{Desc: desc}
-		for _, one := range contractRules(desc) {
-			if one.err == nil { // what cannot be served has no clients
-				m.Bindings = append(m.Bindings, compat.Binding{Verb: one.verb, Path: one.path, Body: one.body, ResponseBody: one.responseBody})
-			}
-		}
-		list = append(list, m)
-	}
-	return list
+	return contract.Breaking(was, is)
 }

@@ -17,9 +17,9 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
-	"github.com/gatehouse-dev/gatehouse/internal/schema"
 	"github.com/gatehouse-dev/gatehouse/internal/transcode"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
@@ -34,7 +34,7 @@ type builder struct {
 	replies   contracts // of the backends that were asked for their contracts
 
 	schemas   map[string]*source
-	contract  *contract
+	contract  *descriptors
 	methods   map[string]*call.Method
 	shapes    call.Shapes
 	router    httprule.Builder[*edge.Route]
@@ -58,7 +58,7 @@ type builder struct {
 // source is a contract with the plans made from it. It is kept from table to
 // table, and shared by upstreams, where the contract is the same.
 type source struct {
-	set     *schema.Set
+	set     *contract.Set
 	plans   *transcode.Compiler
 	content string // tells contracts apart
 	options transcode.Options
@@ -123,20 +123,20 @@ func (b *builder) readSchemas() error {
 func (b *builder) readSchema(u *configv1.Upstream) (*source, error) {
 	switch s := u.GetSchema().GetSource().(type) {
 	case *configv1.Schema_Image:
-		data, err := schema.ReadImage(s.Image)
+		data, err := contract.ReadImage(s.Image)
 		if err != nil {
 			return nil, err
 		}
-		return b.source(fmt.Sprintf("image %x", sha256.Sum256(data)), func() (*schema.Set, error) { return schema.ParseImage(s.Image, data) })
+		return b.source(fmt.Sprintf("image %x", sha256.Sum256(data)), func() (*contract.Set, error) { return contract.ParseImage(s.Image, data) })
 	case *configv1.Schema_Linked:
-		return b.source("linked", schema.Linked)
+		return b.source("linked", contract.Linked)
 	default:
 		return b.reflected(u)
 	}
 }
 
 // source finds a contract that is known by its content, or reads it.
-func (b *builder) source(content string, read func() (*schema.Set, error)) (*source, error) {
+func (b *builder) source(content string, read func() (*contract.Set, error)) (*source, error) {
 	options := jsonOptions(b.file.Config)
 	known := []map[string]*source{b.schemas}
 	if b.before != nil {
@@ -211,7 +211,7 @@ func (b *builder) add(e *exposed) error {
 	if hasRule(e.effective.Policy.GetAuth()) {
 		meaning := rules
 		if b.exposureAt(e).GetGrpcOnly() {
-			meaning = contractRules(e.method) // what its HTTP method would be says whether it may be repeated
+			meaning = rulesFrom(contract.Declared(e.method)) // what its HTTP method would be says whether it may be repeated
 		}
 		if err := b.guard(m, e, meaning); err != nil {
 			return b.wrongPolicy(e, err)
@@ -327,7 +327,7 @@ func several(names []string) string {
 
 // table puts everything together.
 func (b *builder) table() (*edge.Table, error) {
-	b.contract = newContract(b.schemas, b.methods, b.parts.log)
+	b.contract = newDescriptors(b.schemas, b.methods, b.parts.log)
 	errorBodies, err := b.errors()
 	if err != nil {
 		return nil, err

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/files"
-	"github.com/gatehouse-dev/gatehouse/internal/schema"
 )
 
 // Follow reloads whenever the configuration, a contract or a certificate has
@@ -106,7 +106,7 @@ func markOf(path string, before mark) mark {
 		return before
 	}
 	now := mark{info: info, settled: time.Since(info.ModTime()) > settled}
-	if now.sum, err = files.Sum(path, schema.MaxImageBytes); err != nil {
+	if now.sum, err = files.Sum(path, contract.MaxImageBytes); err != nil {
 		return mark{}
 	}
 	return now

@@ -84,7 +84,7 @@ type served struct {
 	file      *config.File
 	routes    []RouteInfo
 	policies  []MethodPolicy
-	contract  *contract
+	contract  *descriptors
 	exposed   []*exposed
 	infos     map[string]*methodInfo
 	warnings  []string

@@ -12,16 +12,13 @@ import (
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
-	"github.com/gatehouse-dev/gatehouse/internal/schema"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 )
 
-// rule is one HTTP binding as it is written. If err is set, it is not a binding,
-// and the rest of it may be empty.
+// rule is an HTTP binding of an RPC, and where the configuration has it.
 type rule struct {
-	verb, path, body, responseBody string
-	origin                         string // for errors: where it is written
-	field                          string // of the configuration, as "expose[0].http[1]"; "" for all others
-	err                            error
+	*contract.Binding
+	field string // of the configuration, as "expose[0].http[1]"; "" for all others
 
 	file *config.HTTPFile // that has it, at index; nil for none
 	in   int
@@ -129,13 +126,13 @@ func (b *builder) rulesOf(e *exposed) []*rule {
 	}
 	o := b.overrideOf(e)
 	if o == nil {
-		return b.prefixed(e.upstream, contractRules(e.method))
+		return b.prefixed(e.upstream, rulesFrom(contract.Declared(e.method)))
 	}
 	origin := "http rule of the configuration"
 	if o.file != nil {
 		origin = "http rule of " + o.file.Position(o.in).File
 	}
-	rules := flatten(o.rule, origin)
+	rules := rulesFrom(contract.BindingsOf(o.rule, origin))
 	for _, r := range rules {
 		r.file, r.in = o.file, o.in
 		if o.file == nil {
@@ -145,17 +142,12 @@ func (b *builder) rulesOf(e *exposed) []*rule {
 	return rules
 }
 
-// contractRules are the bindings that the contract has for an RPC.
-func contractRules(m protoreflect.MethodDescriptor) []*rule {
-	const origin = "google.api.http"
-	switch r, err := schema.HTTPRule(m); {
-	case err != nil:
-		return []*rule{{origin: origin, err: err}}
-	case r == nil:
-		return nil
-	default:
-		return flatten(r, origin)
+func rulesFrom(bindings []*contract.Binding) []*rule {
+	rules := make([]*rule, 0, len(bindings))
+	for _, b := range bindings {
+		rules = append(rules, &rule{Binding: b})
 	}
+	return rules
 }
 
 // replaced warns of rules that do not count, since another rule for the RPC does. A
@@ -210,38 +202,4 @@ func (b *builder) unknownSelectors() []string {
 		}
 	}
 	return list
-}
-
-// flatten lists a rule and its additional bindings, which nest one level.
-func flatten(r *annotations.HttpRule, origin string) []*rule {
-	rules := []*rule{single(r, origin)}
-	for i, add := range r.GetAdditionalBindings() {
-		one := single(add, fmt.Sprintf("%s, additional_bindings[%d]", origin, i))
-		if len(add.GetAdditionalBindings()) > 0 {
-			one.err = errors.New("it has additional_bindings of its own, which nest one level only; write them beside it")
-		}
-		rules = append(rules, one)
-	}
-	return rules
-}
-
-func single(r *annotations.HttpRule, origin string) *rule {
-	out := &rule{body: r.GetBody(), responseBody: r.GetResponseBody(), origin: origin}
-	switch p := r.GetPattern().(type) {
-	case *annotations.HttpRule_Get:
-		out.verb, out.path = "GET", p.Get
-	case *annotations.HttpRule_Put:
-		out.verb, out.path = "PUT", p.Put
-	case *annotations.HttpRule_Post:
-		out.verb, out.path = "POST", p.Post
-	case *annotations.HttpRule_Delete:
-		out.verb, out.path = "DELETE", p.Delete
-	case *annotations.HttpRule_Patch:
-		out.verb, out.path = "PATCH", p.Patch
-	case *annotations.HttpRule_Custom:
-		out.verb, out.path = p.Custom.GetKind(), p.Custom.GetPath()
-	default:
-		out.err = errors.New("it has no method and path; give get, put, post, delete, patch or custom")
-	}
-	return out
 }

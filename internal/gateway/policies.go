@@ -238,7 +238,7 @@ func repeatable(m protoreflect.MethodDescriptor, rules []*rule) (safe, sideEffec
 	if len(rules) == 0 {
 		return false, true
 	}
-	switch rules[0].verb {
+	switch rules[0].Verb {
 	case "GET", "HEAD":
 		return true, false
 	case "PUT", "DELETE":

@@ -74,16 +74,16 @@ func (b *builder) prefixed(name string, rules []*rule) []*rule {
 	u := b.upstreamNamed(name)
 	strip, add := u.GetStripPrefix(), u.GetAddPrefix()
 	for _, r := range rules {
-		if r.err != nil {
+		if r.Err != nil {
 			continue
 		}
-		rest, ok := strings.CutPrefix(r.path, strip)
+		rest, ok := strings.CutPrefix(r.Path, strip)
 		if !ok || strip != "" && (rest == "" && add == "" || rest != "" && rest[0] != '/') {
-			r.err = b.file.Errorf(b.fieldOf(name)+".strip_prefix",
-				"%s %s is not below %q; leave the RPC out, or give it a path of its own with expose[].http", r.verb, r.path, strip)
+			r.Err = b.file.Errorf(b.fieldOf(name)+".strip_prefix",
+				"%s %s is not below %q; leave the RPC out, or give it a path of its own with expose[].http", r.Verb, r.Path, strip)
 			continue
 		}
-		r.path = add + rest
+		r.Path = add + rest
 	}
 	return rules
 }

@@ -10,7 +10,7 @@ import (
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
-	"github.com/gatehouse-dev/gatehouse/internal/schema"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 )
 
 // choose finds what each exposure selects. The most specific selection of an
@@ -132,7 +132,7 @@ func (b *builder) linkedHint(upstream string) string {
 	return ""
 }
 
-func selectsAny(set *schema.Set, selector string) bool {
+func selectsAny(set *contract.Set, selector string) bool {
 	for m := range set.Methods() {
 		if config.Match(selector, m.FullName()) {
 			return true
@@ -142,7 +142,7 @@ func selectsAny(set *schema.Set, selector string) bool {
 }
 
 // selectedOf lists the RPCs of a contract that a select names.
-func selectedOf(set *schema.Set, selector string) []string {
+func selectedOf(set *contract.Set, selector string) []string {
 	var names []string
 	for m := range set.Methods() {
 		if config.Match(selector, m.FullName()) {
@@ -153,7 +153,7 @@ func selectedOf(set *schema.Set, selector string) []string {
 }
 
 // servicesOf lists the services of a contract, for an error.
-func servicesOf(set *schema.Set) string {
+func servicesOf(set *contract.Set) string {
 	const most = 8
 	var names []string
 	for s := range set.Services() {

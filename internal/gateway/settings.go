@@ -132,9 +132,9 @@ func jsonOptions(c *configv1.Config) transcode.Options {
 
 func transcodeRule(c *configv1.Config, r *rule, t *httprule.Template) transcode.Rule {
 	out := transcode.Rule{
-		HTTPMethod:         r.verb,
-		Body:               r.body,
-		ResponseBody:       r.responseBody,
+		HTTPMethod:         r.Verb,
+		Body:               r.Body,
+		ResponseBody:       r.ResponseBody,
 		AllowQuery:         c.GetJson().GetAllowQuery(),
 		IgnoreUnknownQuery: c.GetJson().GetIgnoreUnknownQuery(),
 		MaxQueryParams:     int(c.GetLimits().GetMaxQueryParameters()),

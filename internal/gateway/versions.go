@@ -165,7 +165,7 @@ func splitVersion(v version, t *httprule.Template, route *edge.Route, r *rule, i
 	if err != nil {
 		return nil, nil, err
 	}
-	route.Binding, info.Path = r.verb+" "+paths.named, paths.named
+	route.Binding, info.Path = r.Verb+" "+paths.named, paths.named
 	if paths.open == "" {
 		return named, nil, nil
 	}
@@ -179,7 +179,7 @@ func splitVersion(v version, t *httprule.Template, route *edge.Route, r *rule, i
 	}
 	info.OpenPath = paths.open
 	onOpen := *route
-	onOpen.Binding = r.verb + " " + paths.open
+	onOpen.Binding = r.Verb + " " + paths.open
 	return named, &openBinding{version: v.edge, open: open, placed: placed, route: &onOpen}, nil
 }
 

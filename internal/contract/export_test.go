@@ -1,4 +1,4 @@
-package schema
+package contract
 
 // Image reads an image and parses it.
 func Image(path string) (*Set, error) {

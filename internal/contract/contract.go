@@ -1,8 +1,8 @@
-// Package schema finds out what an upstream's contract is: descriptors that
-// are linked into the binary ([Linked]), that stand in a file ([Image]), or
-// that the upstream itself tells ([Reflect]). [HTTPRule] and [Option] read the
-// options on them, whichever way they came.
-package schema
+// Package contract is the model of what backends promise: a [Set] of descriptors that
+// are linked into the binary ([Linked]), come from a file ([ParseImage]) or from the
+// upstream itself ([Reflect]); in it the [Method]s, and the [Binding]s by which HTTP shows
+// them. [Breaking] compares two contracts.
+package contract
 
 import (
 	"cmp"

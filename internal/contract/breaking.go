@@ -1,16 +1,4 @@
-// Package compat tells which changes of a contract break clients that know the one
-// before, whatever they speak: gRPC or JSON over HTTP.
-//
-// Its rules are those of buf's category WIRE_JSON, by the same names and with the
-// same verdicts, to which a test holds it; with RPC_NO_DELETE and SERVICE_NO_DELETE
-// of FILE, and rules of its own about google.api.http, for which buf has none. buf
-// itself is no library: its packages are private, and bring a compiler and a
-// runtime for plug-ins with them.
-//
-// Only what clients of the RPCs at hand can see is looked at: the RPCs, and the
-// messages and enums that can be reached from their requests and responses.
-// Extensions are not, nor are the names and options of files.
-package compat
+package contract
 
 import (
 	"cmp"
@@ -20,15 +8,6 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
-
-// Method is one RPC as it is served.
-type Method struct {
-	Desc     protoreflect.MethodDescriptor
-	Bindings []Binding // as the contract has them
-}
-
-// Binding is how HTTP shows an RPC (google.api.HttpRule).
-type Binding struct{ Verb, Path, Body, ResponseBody string }
 
 // Change is one change that breaks clients.
 type Change struct {
@@ -41,17 +20,27 @@ type Change struct {
 // String tells what was changed, and the rule.
 func (c Change) String() string { return fmt.Sprintf("%s: %s (%s)", c.At, c.Text, c.Rule) }
 
-// Check lists the changes from old to next that break clients of old, sorted. What
-// next does not have is gone.
-func Check(old, next []Method) []Change {
+// Breaking lists the changes from old to next that break clients of old, sorted,
+// whatever they speak: gRPC or JSON over HTTP. What next does not have is gone.
+//
+// Its rules are those of buf's category WIRE_JSON, by the same names and with the
+// same verdicts, to which a test holds it; with RPC_NO_DELETE and SERVICE_NO_DELETE
+// of FILE, and rules of its own about google.api.http, for which buf has none. buf
+// itself is no library: its packages are private, and bring a compiler and a
+// runtime for plug-ins with them.
+//
+// It looks only at what clients of these RPCs can see: the RPCs, and the messages and
+// enums that their requests and responses reach. It ignores extensions, and the names
+// and options of files.
+func Breaking(old, next []*Method) []Change {
 	c := &checker{seen: map[string]bool{}}
-	now := map[protoreflect.FullName]Method{}
+	now := map[protoreflect.FullName]*Method{}
 	services := map[protoreflect.FullName]bool{}
 	for _, m := range next {
 		now[m.Desc.FullName()] = m
 		services[m.Desc.FullName().Parent()] = true
 	}
-	for _, was := range slices.SortedFunc(slices.Values(old), func(a, b Method) int {
+	for _, was := range slices.SortedFunc(slices.Values(old), func(a, b *Method) int {
 		return cmp.Compare(a.Desc.FullName(), b.Desc.FullName())
 	}) {
 		c.rpc = was.Desc.FullName()
@@ -86,7 +75,7 @@ func (c *checker) report(at protoreflect.FullName, rule, format string, args ...
 	}
 }
 
-func (c *checker) method(was, is Method) {
+func (c *checker) method(was, is *Method) {
 	at := was.Desc.FullName()
 	if a, b := was.Desc.Input().FullName(), is.Desc.Input().FullName(); a != b {
 		c.report(at, "RPC_SAME_REQUEST_TYPE", "the request was a %s and is a %s", a, b)
@@ -118,15 +107,16 @@ func streaming(yes bool) string {
 }
 
 // bindings looks at each way in that was there: clients know it by its path.
-func (c *checker) bindings(was, is Method) {
+func (c *checker) bindings(was, is *Method) {
 	at := was.Desc.FullName()
-	for _, a := range was.Bindings {
-		i := slices.IndexFunc(is.Bindings, func(b Binding) bool { return b.Verb == a.Verb && b.Path == a.Path })
+	before, now := was.served(), is.served()
+	for _, a := range before {
+		i := slices.IndexFunc(now, func(b *Binding) bool { return b.Verb == a.Verb && b.Path == a.Path })
 		if i < 0 {
-			c.report(at, "HTTP_BINDING_NO_DELETE", "%s %s is gone%s", a.Verb, a.Path, instead(is.Bindings))
+			c.report(at, "HTTP_BINDING_NO_DELETE", "%s %s is gone%s", a.Verb, a.Path, instead(now))
 			continue
 		}
-		b := is.Bindings[i]
+		b := now[i]
 		if a.Body != b.Body {
 			c.report(at, "HTTP_BINDING_SAME_BODY", "the body of %s %s was %q and is %q", a.Verb, a.Path, a.Body, b.Body)
 		}
@@ -136,7 +126,7 @@ func (c *checker) bindings(was, is Method) {
 	}
 }
 
-func instead(list []Binding) string {
+func instead(list []*Binding) string {
 	if len(list) == 0 {
 		return ""
 	}

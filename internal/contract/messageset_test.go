@@ -1,4 +1,4 @@
-package schema_test
+package contract_test
 
 import (
 	"maps"
@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 
-	"github.com/gatehouse-dev/gatehouse/internal/schema"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 )
 
 // legacy has MessageSets as protoc describes them: ranges of extensions up to
@@ -38,7 +38,7 @@ const legacy = `{"package": "old", "syntax": "proto2", "messageType": [
 
 func TestMessageSets(t *testing.T) {
 	f := file("old.proto", legacy)
-	set, err := schema.Image(write(t, "old.binpb", binary(t, &descriptorpb.FileDescriptorSet{File: []*descriptorpb.FileDescriptorProto{f}})))
+	set, err := contract.Image(write(t, "old.binpb", binary(t, &descriptorpb.FileDescriptorSet{File: []*descriptorpb.FileDescriptorProto{f}})))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestMessageSets(t *testing.T) {
 }
 
 func TestMessageSetsOfOthers(t *testing.T) {
-	set, err := schema.Linked()
+	set, err := contract.Linked()
 	if err != nil {
 		t.Fatal(err)
 	}

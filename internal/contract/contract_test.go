@@ -1,4 +1,4 @@
-package schema_test
+package contract_test
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ import (
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
-	"github.com/gatehouse-dev/gatehouse/internal/schema"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 )
 
 const getProduct = "shop.catalog.v1.CatalogService.GetProduct"
@@ -93,7 +93,7 @@ func write(t *testing.T, name string, data []byte) string {
 }
 
 func TestLinked(t *testing.T) {
-	set, err := schema.Linked()
+	set, err := contract.Linked()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestImageForms(t *testing.T) {
 	}
 	for name, data := range forms {
 		t.Run(name, func(t *testing.T) {
-			got, err := schema.Image(write(t, name, data))
+			got, err := contract.Image(write(t, name, data))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -144,7 +144,7 @@ func TestImageForms(t *testing.T) {
 			if len(methods) != want || !slices.Contains(methods, getProduct) {
 				t.Fatalf("methods %v, want %d of the catalog", methods, want)
 			}
-			rule, err := schema.HTTPRule(got.Method(getProduct))
+			rule, err := httpRule(got.Method(getProduct))
 			if err != nil || rule.GetGet() != "/v1/{name=products/*}" {
 				t.Errorf("rule %v, error %v", rule, err)
 			}
@@ -161,7 +161,7 @@ func TestImageWithoutWellKnown(t *testing.T) {
 			set = without(proto.CloneOf(set), f.GetName())
 		}
 	}
-	got, err := schema.Image(write(t, "a.binpb", binary(t, set)))
+	got, err := contract.Image(write(t, "a.binpb", binary(t, set)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func TestImageErrors(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			path := write(t, "shop.binpb", test.data)
-			_, err := schema.Image(path)
+			_, err := contract.Image(path)
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -230,10 +230,10 @@ func TestImageErrors(t *testing.T) {
 			}
 		})
 	}
-	if _, err := schema.Image(filepath.Join(t.TempDir(), "none.binpb")); err == nil || !strings.Contains(err.Error(), "no such file") {
+	if _, err := contract.Image(filepath.Join(t.TempDir(), "none.binpb")); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("absent file: %v", err)
 	}
-	if _, err := schema.Image(t.TempDir()); err == nil {
+	if _, err := contract.Image(t.TempDir()); err == nil {
 		t.Error("a folder is no image")
 	}
 }
@@ -242,7 +242,7 @@ func TestImageErrors(t *testing.T) {
 // not to be had.
 func TestImageUnusedImportMissing(t *testing.T) {
 	f := file("a.proto", `{"package": "a", "syntax": "proto3", "dependency": ["gogoproto/gogo.proto"], "messageType": [{"name": "M"}]}`)
-	if _, err := schema.Image(write(t, "a.binpb", binary(t, &descriptorpb.FileDescriptorSet{File: []*descriptorpb.FileDescriptorProto{f}}))); err != nil {
+	if _, err := contract.Image(write(t, "a.binpb", binary(t, &descriptorpb.FileDescriptorSet{File: []*descriptorpb.FileDescriptorProto{f}}))); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -257,7 +257,7 @@ func TestImageGenerations(t *testing.T) {
 		file("edition.proto", `{"package": "ed", "syntax": "editions", "edition": "EDITION_2023", "messageType": [{"name": "M", "field": [
 			{"name": "id", "number": 1, "label": "LABEL_OPTIONAL", "type": "TYPE_INT32"}]}]}`),
 	}
-	set, err := schema.Image(write(t, "a.binpb", binary(t, &descriptorpb.FileDescriptorSet{File: files})))
+	set, err := contract.Image(write(t, "a.binpb", binary(t, &descriptorpb.FileDescriptorSet{File: files})))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +293,7 @@ func TestOption(t *testing.T) {
 	if err := (proto.UnmarshalOptions{Resolver: new(protoregistry.Types)}).Unmarshal(wire, unknown); err != nil {
 		t.Fatal(err)
 	}
-	set, err := schema.Image(write(t, "a.binpb", binary(t, closure(annotations.File_google_api_annotations_proto))))
+	set, err := contract.Image(write(t, "a.binpb", binary(t, closure(annotations.File_google_api_annotations_proto))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,19 +304,19 @@ func TestOption(t *testing.T) {
 	for name, options := range map[string]*descriptorpb.MethodOptions{"known": known, "unknown": unknown, "dynamic": dynamic} {
 		t.Run(name, func(t *testing.T) {
 			md := methodWith(t, options)
-			rule, err := schema.HTTPRule(md)
+			rule, err := httpRule(md)
 			if err != nil || rule.GetGet() != "/healthz" {
 				t.Errorf("rule %v, error %v", rule, err)
 			}
-			if p, ok, err := schema.Option[*policyv1.Policy](md, policyv1.E_Method); p != nil || ok || err != nil {
+			if p, ok, err := contract.Option[*policyv1.Policy](md, policyv1.E_Method); p != nil || ok || err != nil {
 				t.Errorf("policy %v, %v, error %v", p, ok, err)
 			}
-			if _, _, err := schema.Option[string](md, annotations.E_Http); err == nil {
+			if _, _, err := contract.Option[string](md, annotations.E_Http); err == nil {
 				t.Error("no error for the wrong type")
 			}
 		})
 	}
-	if rule, err := schema.HTTPRule(methodWith(t, nil)); rule != nil || err != nil {
+	if rule, err := httpRule(methodWith(t, nil)); rule != nil || err != nil {
 		t.Errorf("without options: rule %v, error %v", rule, err)
 	}
 }
@@ -325,8 +325,13 @@ func TestOptionDamaged(t *testing.T) {
 	options := &descriptorpb.MethodOptions{}
 	// google.api.http with one byte that is the start of a field and no more.
 	options.ProtoReflect().SetUnknown([]byte{0x82, 0xd3, 0xe4, 0x93, 0x02, 0x01, 0x12})
-	_, err := schema.HTTPRule(methodWith(t, options))
+	_, err := httpRule(methodWith(t, options))
 	if err == nil || !strings.Contains(err.Error(), "grpc.health.v1.Health.Check") || !strings.Contains(err.Error(), "google.api.http") {
 		t.Errorf("error %v", err)
 	}
+}
+
+func httpRule(md protoreflect.MethodDescriptor) (*annotations.HttpRule, error) {
+	rule, _, err := contract.Option[*annotations.HttpRule](md, annotations.E_Http)
+	return rule, err
 }

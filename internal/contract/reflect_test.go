@@ -1,4 +1,4 @@
-package schema_test
+package contract_test
 
 import (
 	"context"
@@ -23,7 +23,7 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
-	"github.com/gatehouse-dev/gatehouse/internal/schema"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -69,7 +69,7 @@ func TestReflect(t *testing.T) {
 	for name, register := range tests {
 		t.Run(name, func(t *testing.T) {
 			conn := serve(t, func(s *grpc.Server) { shop(s); register(s) })
-			set, err := schema.Reflect(t.Context(), conn)
+			set, err := contract.Reflect(t.Context(), conn)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -80,7 +80,7 @@ func TestReflect(t *testing.T) {
 			if got, want := strings.Join(services, " "), "grpc.health.v1.Health shop.catalog.v1.CatalogService"; got != want {
 				t.Errorf("services %q, want %q", got, want)
 			}
-			rule, err := schema.HTTPRule(set.Method(getProduct))
+			rule, err := httpRule(set.Method(getProduct))
 			if err != nil || rule.GetGet() != "/v1/{name=products/*}" {
 				t.Errorf("rule %v, error %v", rule, err)
 			}
@@ -175,7 +175,7 @@ func TestReflectErrors(t *testing.T) {
 			conn := serve(t, func(s *grpc.Server) {
 				reflectionv1.RegisterServerReflectionServer(s, fake{answer: test.answer})
 			})
-			_, err := schema.Reflect(t.Context(), conn)
+			_, err := contract.Reflect(t.Context(), conn)
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -206,7 +206,7 @@ func TestReflectLenient(t *testing.T) {
 			}
 		}})
 	})
-	set, err := schema.Reflect(t.Context(), conn)
+	set, err := contract.Reflect(t.Context(), conn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func TestReflectTooLarge(t *testing.T) {
 			return files(binary(t, f))
 		}})
 	})
-	if _, err := schema.Reflect(t.Context(), conn); err == nil || !strings.Contains(err.Error(), "64 MiB") {
+	if _, err := contract.Reflect(t.Context(), conn); err == nil || !strings.Contains(err.Error(), "64 MiB") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -289,7 +289,7 @@ func TestReflectPlaceholder(t *testing.T) {
 					return answer(q)
 				}})
 			})
-			set, err := schema.Reflect(t.Context(), conn)
+			set, err := contract.Reflect(t.Context(), conn)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -305,7 +305,7 @@ func TestReflectPlaceholder(t *testing.T) {
 
 func TestReflectNotOffered(t *testing.T) {
 	conn := serve(t, shop)
-	if _, err := schema.Reflect(t.Context(), conn); err == nil || !strings.Contains(err.Error(), "does not offer it") {
+	if _, err := contract.Reflect(t.Context(), conn); err == nil || !strings.Contains(err.Error(), "does not offer it") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -315,7 +315,7 @@ func TestReflectCancelled(t *testing.T) {
 	conn := serve(t, func(s *grpc.Server) {
 		reflectionv1.RegisterServerReflectionServer(s, silent{cancel: cancel})
 	})
-	if _, err := schema.Reflect(ctx, conn); err == nil || !strings.Contains(err.Error(), "enough") {
+	if _, err := contract.Reflect(ctx, conn); err == nil || !strings.Contains(err.Error(), "enough") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -329,7 +329,7 @@ func TestReflectUnreachable(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if _, err := schema.Reflect(ctx, conn); err == nil || !strings.Contains(err.Error(), "server reflection: no connection in time: no route at all") {
+	if _, err := contract.Reflect(ctx, conn); err == nil || !strings.Contains(err.Error(), "server reflection: no connection in time: no route at all") {
 		t.Errorf("error %v", err)
 	}
 	if err := conn.Close(); err != nil {

@@ -1,9 +1,8 @@
-package schema
+package contract
 
 import (
 	"fmt"
 
-	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -45,10 +44,4 @@ func Option[T any](d protoreflect.Descriptor, xt protoreflect.ExtensionType) (T,
 
 func broken(d protoreflect.Descriptor, xt protoreflect.ExtensionType) error {
 	return fmt.Errorf("%s: its options are damaged: option (%s) cannot be read", d.FullName(), xt.TypeDescriptor().FullName())
-}
-
-// HTTPRule is the google.api.http option of an RPC, nil if it has none.
-func HTTPRule(md protoreflect.MethodDescriptor) (*annotations.HttpRule, error) {
-	rule, _, err := Option[*annotations.HttpRule](md, annotations.E_Http)
-	return rule, err
 }

@@ -15,17 +15,17 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/reflection"
 )
 
-// contract is what the gateway knows of what it serves: the descriptors behind it.
+// descriptors are what the gateway knows of what it serves: the descriptors behind it.
 // It looks into the contracts of all upstreams in the order of their names, then into
 // what is linked in, which has the types of google.rpc's error details. Immutable.
-type contract struct {
+type descriptors struct {
 	sources []*source
 	// shown is what reflection shows, made when it is first asked for.
 	shown func() (*reflection.Contract, error)
 }
 
-func newContract(schemas map[string]*source, methods map[string]*call.Method, log *slog.Logger) *contract {
-	c := new(contract)
+func newDescriptors(schemas map[string]*source, methods map[string]*call.Method, log *slog.Logger) *descriptors {
+	c := new(descriptors)
 	for _, name := range slices.Sorted(maps.Keys(schemas)) {
 		c.sources = append(c.sources, schemas[name])
 	}
@@ -88,7 +88,7 @@ func extensionsIn(files *protoregistry.Files) (list []protoreflect.ExtensionDesc
 }
 
 // firstFound asks each source in turn.
-func firstFound[T any](c *contract, ask func(*source) (T, error), last func() (T, error)) (T, error) {
+func firstFound[T any](c *descriptors, ask func(*source) (T, error), last func() (T, error)) (T, error) {
 	for _, s := range c.sources {
 		if v, err := ask(s); err == nil {
 			return v, nil
@@ -98,25 +98,25 @@ func firstFound[T any](c *contract, ask func(*source) (T, error), last func() (T
 }
 
 // FindMessageByName serves google.protobuf.Any.
-func (c *contract) FindMessageByName(name protoreflect.FullName) (protoreflect.MessageType, error) {
+func (c *descriptors) FindMessageByName(name protoreflect.FullName) (protoreflect.MessageType, error) {
 	return firstFound(c, func(s *source) (protoreflect.MessageType, error) { return s.set.Types.FindMessageByName(name) },
 		func() (protoreflect.MessageType, error) { return protoregistry.GlobalTypes.FindMessageByName(name) })
 }
 
 // FindMessageByURL serves google.protobuf.Any.
-func (c *contract) FindMessageByURL(url string) (protoreflect.MessageType, error) {
+func (c *descriptors) FindMessageByURL(url string) (protoreflect.MessageType, error) {
 	return firstFound(c, func(s *source) (protoreflect.MessageType, error) { return s.set.Types.FindMessageByURL(url) },
 		func() (protoreflect.MessageType, error) { return protoregistry.GlobalTypes.FindMessageByURL(url) })
 }
 
 // FindExtensionByName serves JSON.
-func (c *contract) FindExtensionByName(name protoreflect.FullName) (protoreflect.ExtensionType, error) {
+func (c *descriptors) FindExtensionByName(name protoreflect.FullName) (protoreflect.ExtensionType, error) {
 	return firstFound(c, func(s *source) (protoreflect.ExtensionType, error) { return s.set.Types.FindExtensionByName(name) },
 		func() (protoreflect.ExtensionType, error) { return protoregistry.GlobalTypes.FindExtensionByName(name) })
 }
 
 // FindExtensionByNumber serves JSON.
-func (c *contract) FindExtensionByNumber(message protoreflect.FullName, field protoreflect.FieldNumber) (protoreflect.ExtensionType, error) {
+func (c *descriptors) FindExtensionByNumber(message protoreflect.FullName, field protoreflect.FieldNumber) (protoreflect.ExtensionType, error) {
 	return firstFound(c, func(s *source) (protoreflect.ExtensionType, error) {
 		return s.set.Types.FindExtensionByNumber(message, field)
 	}, func() (protoreflect.ExtensionType, error) {

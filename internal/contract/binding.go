@@ -1,0 +1,89 @@
+package contract
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// Method is one RPC as its contract declares it.
+type Method struct {
+	Desc protoreflect.MethodDescriptor
+	// Upstream is the name of the upstream whose contract it is.
+	Upstream string
+	// Bindings are those that its google.api.http rule declares. Those that are wrong
+	// are among them.
+	Bindings []*Binding
+}
+
+// NewMethod reads what the contract declares of an RPC.
+func NewMethod(desc protoreflect.MethodDescriptor, upstream string) *Method {
+	return &Method{Desc: desc, Upstream: upstream, Bindings: Declared(desc)}
+}
+
+// served are the bindings that are none with an error: what cannot be served has no
+// clients.
+func (m *Method) served() []*Binding {
+	return slices.DeleteFunc(slices.Clone(m.Bindings), func(b *Binding) bool { return b.Err != nil })
+}
+
+// Binding is how HTTP shows an RPC: a google.api.HttpRule, or one of its
+// additional_bindings, as it is written.
+type Binding struct {
+	Verb, Path, Body, ResponseBody string
+	// Origin says where it is written, for people: "google.api.http, additional_bindings[1]".
+	Origin string
+	// Err says why it is no binding; nil for one that is. The rest may be empty then.
+	Err error
+}
+
+// Declared are the bindings that the contract declares for an RPC.
+func Declared(m protoreflect.MethodDescriptor) []*Binding {
+	const origin = "google.api.http"
+	rule, _, err := Option[*annotations.HttpRule](m, annotations.E_Http)
+	switch {
+	case err != nil:
+		return []*Binding{{Origin: origin, Err: err}}
+	case rule == nil:
+		return nil
+	default:
+		return BindingsOf(rule, origin)
+	}
+}
+
+// BindingsOf lists a rule and its additional bindings, which nest one level.
+func BindingsOf(rule *annotations.HttpRule, origin string) []*Binding {
+	list := []*Binding{newBinding(rule, origin)}
+	for i, add := range rule.GetAdditionalBindings() {
+		b := newBinding(add, fmt.Sprintf("%s, additional_bindings[%d]", origin, i))
+		if len(add.GetAdditionalBindings()) > 0 {
+			b.Err = errors.New("it has additional_bindings of its own, which nest one level only; write them beside it")
+		}
+		list = append(list, b)
+	}
+	return list
+}
+
+func newBinding(rule *annotations.HttpRule, origin string) *Binding {
+	b := &Binding{Body: rule.GetBody(), ResponseBody: rule.GetResponseBody(), Origin: origin}
+	switch p := rule.GetPattern().(type) {
+	case *annotations.HttpRule_Get:
+		b.Verb, b.Path = "GET", p.Get
+	case *annotations.HttpRule_Put:
+		b.Verb, b.Path = "PUT", p.Put
+	case *annotations.HttpRule_Post:
+		b.Verb, b.Path = "POST", p.Post
+	case *annotations.HttpRule_Delete:
+		b.Verb, b.Path = "DELETE", p.Delete
+	case *annotations.HttpRule_Patch:
+		b.Verb, b.Path = "PATCH", p.Patch
+	case *annotations.HttpRule_Custom:
+		b.Verb, b.Path = p.Custom.GetKind(), p.Custom.GetPath()
+	default:
+		b.Err = errors.New("it has no method and path; give get, put, post, delete, patch or custom")
+	}
+	return b
+}
