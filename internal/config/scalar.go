@@ -5,10 +5,9 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 
-	"buf.build/go/protoyaml"
 	"go.yaml.in/yaml/v3"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
@@ -166,17 +165,10 @@ func formatSize(v int64) string {
 	return strconv.FormatInt(v, 10)
 }
 
-// duration reads a duration with units. It has to fit a time.Duration, as all
-// who use it have them.
+// duration reads a duration with units; 0 alone needs none, and takes no sign.
 func duration(text string) (*durationpb.Duration, bool) {
-	if strings.Trim(text, "+-") == "0" {
-		return new(durationpb.Duration), text == "0"
-	}
-	v, err := protoyaml.ParseDuration(text)
-	if err != nil || !v.IsValid() || !proto.Equal(durationpb.New(v.AsDuration()), v) {
-		return new(durationpb.Duration), false
-	}
-	return v, true
+	v, err := time.ParseDuration(text)
+	return durationpb.New(v), err == nil && (text == "0" || strings.Trim(text, "+-0") != "")
 }
 
 // formatDuration writes a duration without the zeros that Go adds ("5m0s").
