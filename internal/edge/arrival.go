@@ -2,6 +2,7 @@ package edge
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"net"
 	"net/http"
@@ -38,16 +39,17 @@ func arrivalOf(r *http.Request) *arrival {
 	}
 }
 
-// beginHTTP is begin for a request that came through net/http.
-func (s *Settings) beginHTTP(c *call.Call, p call.Protocol, r *http.Request) lineage {
-	l := lineageOf(r.Header["Traceparent"], r.Header["Tracestate"])
+// beginHTTP is begin for a request that came through net/http. It returns the
+// context of the call, and fills l.
+func (s *Settings) beginHTTP(c *call.Call, p call.Protocol, l *lineage, r *http.Request) context.Context {
+	ctx := l.read(r.Context(), r.Header["Traceparent"], r.Header["Tracestate"])
 	s.begin(c, p, l, arrivalOf(r))
-	return l
+	return call.With(ctx, c)
 }
 
 // begin notes what is known of a call before anything else is: when it came,
 // from whom, and under which identifiers.
-func (s *Settings) begin(c *call.Call, p call.Protocol, l lineage, a *arrival) {
+func (s *Settings) begin(c *call.Call, p call.Protocol, l *lineage, a *arrival) {
 	c.Protocol = p
 	c.Start = time.Now()
 	c.TLS = a.tls
@@ -125,7 +127,7 @@ func (s *Settings) schemeOf(r *http.Request) string {
 }
 
 // stamp adds what the gateway itself says to backends.
-func (s *Settings) stamp(md metadata.MD, t *Table, c *call.Call, l lineage, remote string, forwarded []string) {
+func (s *Settings) stamp(md metadata.MD, t *Table, c *call.Call, l *lineage, remote string, forwarded []string) {
 	hop := hostOf(remote)
 	if len(forwarded) > 0 && s.trusted(call.Address(remote)) {
 		if chain := joined(forwarded); !call.Printable(chain) {

@@ -36,11 +36,11 @@ func (e *native) serve(ss grpc.ServerStream) (err error) {
 	remote := remoteOf(ss.Context())
 	x := new(nativeExchange)
 	c, s := &x.call, &x.stream
-	l := e.beginNative(c, ss, in, remote)
+	s.ServerStream, s.call = ss, c
+	s.ctx = e.beginNative(c, ss, &s.lineage, in, remote)
 	table := Enter(e.Table)
 	defer table.Leave()
 	c.Table = table.Table
-	s.ServerStream, s.call, s.lineage = ss, c, l
 	s.bound(e.Settings)
 	defer func() { c.Finish(err) }()
 	defer call.Rescue(&err)
@@ -49,24 +49,24 @@ func (e *native) serve(ss grpc.ServerStream) (err error) {
 	return err
 }
 
-// beginNative is begin for a call that came through grpc-go.
-func (s *Settings) beginNative(c *call.Call, ss grpc.ServerStream, in metadata.MD, remote string) lineage {
-	l := lineageOf(in["traceparent"], in["tracestate"])
+// beginNative is begin for a call that came through grpc-go. It returns the
+// context of the call, and fills l.
+func (s *Settings) beginNative(c *call.Call, ss grpc.ServerStream, l *lineage, in metadata.MD, remote string) context.Context {
+	ctx := l.read(ss.Context(), in["traceparent"], in["tracestate"])
 	connection, _ := connectionOf(ss.Context())
 	s.begin(c, call.GRPC, l, &arrival{
 		remote: remote, tls: tlsOf(ss.Context()), connection: connection, host: first(in[":authority"]),
 		userAgent: first(in["user-agent"]), requestID: first(in["x-request-id"]),
 		hops: in["x-forwarded-for"], hosts: in["x-forwarded-host"], protos: in["x-forwarded-proto"],
 	})
-	return l
+	return call.With(ctx, c)
 }
 
 // carry finds the method and forwards the call.
 func (e *native) carry(table *Table, s *nativeStream, in metadata.MD, name, remote string) error {
-	ctx := call.With(s.lineage.remote(s.ServerStream.Context()), s.call)
 	m, err := e.admit(table, s.call, in, name)
 	if err != nil {
-		return table.Refuse(ctx, err)
+		return table.Refuse(s.ctx, err)
 	}
 	s.in.release, s.out.stream = m.Stream.ClientStreams, m.Stream.ServerStreams
 	s.call.Method, s.call.Upstream = m.Name, m.Upstream
@@ -75,10 +75,10 @@ func (e *native) carry(table *Table, s *nativeStream, in metadata.MD, name, remo
 	}
 	out := e.outgoing(table, s, in, remote)
 	if err := call.CheckMetadata(out); err != nil {
-		return table.Refuse(ctx, err)
+		return table.Refuse(s.ctx, err)
 	}
 	s.call.Sent = out
-	s.ctx = metadata.NewOutgoingContext(ctx, out)
+	s.ctx = metadata.NewOutgoingContext(s.ctx, out)
 	if !m.Stream.ClientStreams {
 		s.arrival.within, s.in.arrival = m.RequestWithin, &s.arrival
 	}
@@ -119,7 +119,7 @@ func (e *native) outgoing(table *Table, s *nativeStream, in metadata.MD, remote 
 		}
 	}
 	s.version.Stamp(out)
-	e.stamp(out, table, s.call, s.lineage, remote, in["x-forwarded-for"])
+	e.stamp(out, table, s.call, &s.lineage, remote, in["x-forwarded-for"])
 	return out
 }
 

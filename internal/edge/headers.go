@@ -42,7 +42,7 @@ func (e *rest) requestMetadata(s *restStream) metadata.MD {
 	if v := s.route.Version; v != nil {
 		md[v.API.Header] = v.values
 	}
-	e.stamp(md, s.table, s.call, s.lineage, r.RemoteAddr, r.Header["X-Forwarded-For"])
+	e.stamp(md, s.table, s.call, &s.lineage, r.RemoteAddr, r.Header["X-Forwarded-For"])
 	return md
 }
 

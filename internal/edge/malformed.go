@@ -66,11 +66,11 @@ func malformed(r *http.Request) error {
 // (its compression.md).
 func (e *grpcOverHTTP) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	c := new(call.Call)
-	l := e.beginHTTP(c, call.GRPC, r)
+	ctx := e.beginHTTP(c, call.GRPC, new(lineage), r)
 	table := Enter(e.Table)
 	defer table.Leave()
 	defer func() { c.Finish(err) }()
-	err = table.Refuse(call.With(l.remote(r.Context()), c), err)
+	err = table.Refuse(ctx, err)
 	st := call.StatusOf(err)
 	h := w.Header()
 	h["Content-Type"] = []string{"application/grpc"}

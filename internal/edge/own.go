@@ -19,11 +19,11 @@ func (s *Settings) serveOwn(ss grpc.ServerStream, name string, serve func(grpc.S
 	defer call.Rescue(&err)
 	in, _ := metadata.FromIncomingContext(ss.Context())
 	c := &call.Call{Method: name}
-	l := s.beginNative(c, ss, in, remoteOf(ss.Context()))
+	own := &ownStream{nativeStream{ServerStream: ss, call: c}}
+	own.ctx = s.beginNative(c, ss, &own.lineage, in, remoteOf(ss.Context()))
 	table := Enter(s.Table)
 	defer table.Leave()
 	c.Table = table.Table
-	own := &ownStream{nativeStream{ServerStream: ss, call: c, lineage: l, ctx: call.With(l.remote(ss.Context()), c)}}
 	own.bound(s)
 	own.in.limit, own.in.release = min(own.in.limit, ownRequest), true
 	own.out.stream = true

@@ -59,9 +59,8 @@ func (e *rest) serveHTTP(table *Table, w http.ResponseWriter, r *http.Request) {
 func (e *rest) begin(x *exchange, table *Table, w http.ResponseWriter, r *http.Request) {
 	c, s := &x.call, &x.stream
 	c.Table = table.Table
-	s.lineage = e.beginHTTP(c, call.REST, r)
+	s.ctx = e.beginHTTP(c, call.REST, &s.lineage, r)
 	s.settings, s.table, s.call, s.w, s.r = e.Settings, table, c, w, r
-	s.ctx = call.With(s.lineage.remote(r.Context()), c)
 }
 
 // serve finds the binding and carries the call. A panic is an outcome too.

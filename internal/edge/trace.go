@@ -6,60 +6,75 @@ import (
 	"encoding/hex"
 	"strings"
 
+	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
-// lineage is the W3C Trace Context that a request came with: its traceparent
-// and tracestate, "" where it had none that is valid. A state without a parent
-// is nothing.
-type lineage struct{ parent, state string }
+// lineage is the W3C Trace Context that a request came with. It is a part of the
+// call's stream and the carrier that OpenTelemetry reads, so that reading allocates
+// nothing but what goes into the context.
+type lineage struct {
+	parent, state string           // traceparent and tracestate, "" where there is none that is valid
+	flags         trace.TraceFlags // what the client said of sampling; 0 for a trace that begins here
+}
+
+var _ propagation.TextMapCarrier = (*lineage)(nil)
 
 // Where the parts of a traceparent stand: version, trace, parent and flags in
 // hexadecimal, with dashes between.
-const (
-	traceBegin, traceEnd   = 3, 35
-	parentBegin, parentEnd = 36, 52
-	flagsBegin, flagsEnd   = 53, 55
-)
+const traceBegin, traceEnd, flagsBegin, flagsEnd = 3, 35, 53, 55
 
-// traceFlags are those that mean something (Trace Context, level 2).
-const traceFlags = trace.FlagsSampled | trace.FlagsRandom
-
-// lineageOf reads the headers of a request. A traceparent that is not valid is
-// as good as none (Trace Context, section 3.2.2), and so is one of two.
-func lineageOf(parents, states []string) lineage {
-	if len(parents) != 1 || !validParent(parents[0]) {
-		return lineage{}
+// read returns ctx with the client's span, as OpenTelemetry has it: what makes
+// spans goes on from there. A traceparent that is not valid is as good as none
+// (Trace Context, section 3.2.2), and so is one of two. A state without a parent
+// is nothing.
+func (l *lineage) read(ctx context.Context, parents, states []string) context.Context {
+	if len(parents) != 1 {
+		return ctx
 	}
-	l := lineage{parent: parents[0]}
-	if len(states) == 0 {
-		return l
+	parent := parents[0]
+	if strings.HasPrefix(parent, "00-") {
+		if len(parent) != flagsEnd {
+			return ctx // OpenTelemetry would accept a dash at the end
+		}
+		if parent[flagsBegin:] > "03" {
+			// Flags without a meaning are to be ignored. OpenTelemetry ignores
+			// them in later versions, but refuses them in version 00.
+			parent = "01" + parent[2:]
+		}
 	}
-	state := joined(states)
-	if _, err := trace.ParseTraceState(state); err == nil {
-		l.state = state
+	*l = lineage{parent: parent, state: joined(states)}
+	ctx = propagation.TraceContext{}.Extract(ctx, l)
+	span := trace.SpanContextFromContext(ctx)
+	if !span.IsRemote() { // it is not the client's
+		*l = lineage{}
+		return ctx
 	}
-	return l
+	if span.TraceState().Len() == 0 {
+		l.state = ""
+	}
+	l.flags = span.TraceFlags()
+	return ctx
 }
 
-// validParent checks a traceparent. One of a later version may be longer.
-func validParent(p string) bool {
-	if len(p) < flagsEnd || p[2] != '-' || p[traceEnd] != '-' || p[parentEnd] != '-' {
-		return false
+// Get returns the header that OpenTelemetry asks for.
+func (l *lineage) Get(key string) string {
+	if key == "tracestate" {
+		return l.state
 	}
-	version := p[:2]
-	if version == "ff" || len(p) > flagsEnd && (version == "00" || p[flagsEnd] != '-') {
-		return false
-	}
-	id, parent := p[traceBegin:traceEnd], p[parentBegin:parentEnd]
-	return isHex(version) && isHex(id) && isHex(parent) && isHex(p[flagsBegin:flagsEnd]) && !isZero(id) && !isZero(parent)
+	return l.parent
 }
+
+// Keys and Set complete the carrier. They are not called: OpenTelemetry does not
+// list the headers, and those for the backend are written by child and pass.
+func (*lineage) Keys() []string     { return nil }
+func (*lineage) Set(string, string) {}
 
 // traceID is the trace's, or that of a trace which begins here.
-func (l lineage) traceID() string {
+func (l *lineage) traceID() string {
 	if l.parent != "" {
 		return l.parent[traceBegin:traceEnd]
 	}
@@ -68,33 +83,9 @@ func (l lineage) traceID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// remote returns ctx with the client's span, as OpenTelemetry has it: what
-// makes spans goes on from there.
-func (l lineage) remote(ctx context.Context) context.Context {
-	if l.parent == "" {
-		return ctx
-	}
-	c := trace.SpanContextConfig{TraceFlags: l.flags(), Remote: true}
-	_, _ = hex.Decode(c.TraceID[:], []byte(l.parent[traceBegin:traceEnd]))  // checked
-	_, _ = hex.Decode(c.SpanID[:], []byte(l.parent[parentBegin:parentEnd])) // checked
-	c.TraceState, _ = trace.ParseTraceState(l.state)                        // checked
-	return trace.ContextWithRemoteSpanContext(ctx, trace.NewSpanContext(c))
-}
-
-// flags keep what the client said of sampling; a trace that begins here is
-// recorded nowhere, unless a policy that makes spans says otherwise.
-func (l lineage) flags() trace.TraceFlags {
-	if l.parent == "" {
-		return 0
-	}
-	var b [1]byte
-	_, _ = hex.Decode(b[:], []byte(l.parent[flagsBegin:flagsEnd])) // checked
-	return trace.TraceFlags(b[0]) & traceFlags
-}
-
 // child is the traceparent for the backend: the gateway's own span in the
 // client's trace.
-func (l lineage) child(c *call.Call) string {
+func (l *lineage) child(c *call.Call) string {
 	var span [8]byte
 	_, _ = rand.Read(span[:]) // never fails, and is not all zeros in this world's time
 	var b [flagsEnd]byte
@@ -103,16 +94,13 @@ func (l lineage) child(c *call.Call) string {
 	p = append(p, '-')
 	p = hex.AppendEncode(p, span[:])
 	p = append(p, '-')
-	p = hex.AppendEncode(p, []byte{byte(l.flags())})
+	p = hex.AppendEncode(p, []byte{byte(l.flags)})
 	return string(p)
 }
 
 // pass puts the state beside the parent.
-func (l lineage) pass(md metadata.MD) {
+func (l *lineage) pass(md metadata.MD) {
 	if l.state != "" {
 		md["tracestate"] = []string{l.state}
 	}
 }
-
-func isHex(s string) bool  { return strings.Trim(s, "0123456789abcdef") == "" }
-func isZero(s string) bool { return strings.Trim(s, "0") == "" }

@@ -50,6 +50,7 @@ func TestTraceContext(t *testing.T) {
 		{name: "version that is none", parents: []string{"ff" + clientParent[2:]}, flags: "00"},
 		{name: "version not hexadecimal", parents: []string{"0x" + clientParent[2:]}, flags: "00"},
 		{name: "too long", parents: []string{clientParent + "-00"}, flags: "00"},
+		{name: "dash at the end", parents: []string{clientParent + "-"}, flags: "00"},
 		{name: "too short", parents: []string{clientParent[:54]}, flags: "00"},
 		{name: "upper case", parents: []string{strings.ToUpper(clientParent)}, flags: "00"},
 		{name: "trace of zeros", parents: []string{"00-" + strings.Repeat("0", 32) + "-" + clientSpan + "-01"}, flags: "00"},
