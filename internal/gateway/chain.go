@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
@@ -29,9 +30,14 @@ type parts struct {
 	log    *slog.Logger         // the gateway's own
 	access *slog.Logger         // one line a call; nil for none
 	custom []interceptors.Interceptor
+	link   linker // links the policies of RPCs
 	// admitLine bounds the lines of one peer; nil for no bound.
 	admitLine func(peer string) bool
 }
+
+// linker puts policies in front of a connection as [interceptors.Chain] does. A
+// test has one that records when each policy is entered.
+type linker = func(conn grpc.ClientConnInterface, list ...interceptors.Interceptor) grpc.ClientConnInterface
 
 // rpc is one RPC as its policies see it.
 type rpc struct {

@@ -50,6 +50,8 @@ type Options struct {
 	Load func() (*config.File, []string, error)
 	// Sockets are listeners that are open already; nil has none.
 	Sockets server.Sockets
+
+	link linker // nil: interceptors.Chain
 }
 
 // Gateway owns what outlives a table: connections, collectors, the log. It is

@@ -94,7 +94,7 @@ func (b *builder) link(r *rpc, e *exposed) (grpc.ClientConnInterface, error) {
 	rest, names, restErr := b.target(r)
 	b.infos[r.name].chain = append(policyNames(outer), names...)
 	routes, routesErr := b.routesOf(r, e)
-	return interceptors.Chain(routing.New(routes, rest, rand.Float64), outer...), errors.Join(outerErr, restErr, routesErr)
+	return b.parts.link(routing.New(routes, rest, rand.Float64), outer...), errors.Join(outerErr, restErr, routesErr)
 }
 
 // target is an upstream inside of the policies that are its own, which it names.
@@ -105,7 +105,7 @@ func (b *builder) target(r *rpc) (routing.Target, []string, error) {
 
 // linked puts policies in front of r's upstream.
 func (b *builder) linked(r *rpc, list []interceptors.Interceptor) grpc.ClientConnInterface {
-	return interceptors.Chain(b.connOf(r), list...)
+	return b.parts.link(b.connOf(r), list...)
 }
 
 func (b *builder) routesOf(r *rpc, e *exposed) ([]routing.Route, error) {

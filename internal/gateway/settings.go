@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/certs"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
@@ -25,7 +26,10 @@ import (
 // what is logged.
 func newParts(o Options, reg prometheus.Registerer) (p parts, _ *logging.Log, err error) {
 	conf := o.Config.Config.GetLog()
-	p = parts{log: o.Log, access: o.Log, custom: o.Custom}
+	p = parts{log: o.Log, access: o.Log, custom: o.Custom, link: o.link}
+	if p.link == nil {
+		p.link = interceptors.Chain
+	}
 	var log *logging.Log
 	if o.Log == nil {
 		if log, err = logging.New(conf, o.LogTo, reg); err != nil {
