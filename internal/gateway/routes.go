@@ -13,6 +13,7 @@ import (
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/mirror"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/expr"
 	"github.com/gatehouse-dev/gatehouse/internal/routing"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
@@ -164,7 +165,7 @@ func (b *builder) hasSame(name string, m protoreflect.MethodDescriptor) error {
 	if other == nil {
 		return fmt.Errorf("upstream %q has no %s in its contract; expose what it has, or route by an upstream that has all", name, m.FullName())
 	}
-	if err := routing.SameContract(m, other); err != nil {
+	if err := contract.Same(m, other); err != nil {
 		return fmt.Errorf("upstream %q has another %s: %w; both must have the same messages", name, m.FullName(), err)
 	}
 	return nil

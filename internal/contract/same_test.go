@@ -1,4 +1,4 @@
-package routing_test
+package contract_test
 
 import (
 	"strings"
@@ -9,11 +9,11 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 
-	"github.com/gatehouse-dev/gatehouse/internal/routing"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 )
 
-// contract is one RPC; changes are made by replacing text of it.
-const contract = `
+// oneRPC is a contract; changes are made by replacing text of it.
+const oneRPC = `
 name: "a.proto" package: "a" syntax: "proto3"
 message_type {
   name: "Q"
@@ -33,7 +33,7 @@ service {name: "S" method {name: "M" input_type: ".a.Q" output_type: ".a.A" serv
 func methodOf(t *testing.T, replace ...string) protoreflect.MethodDescriptor {
 	t.Helper()
 	file := new(descriptorpb.FileDescriptorProto)
-	if err := prototext.Unmarshal([]byte(strings.NewReplacer(replace...).Replace(contract)), file); err != nil {
+	if err := prototext.Unmarshal([]byte(strings.NewReplacer(replace...).Replace(oneRPC)), file); err != nil {
 		t.Fatal(err)
 	}
 	fd, err := protodesc.NewFile(file, nil)
@@ -43,7 +43,7 @@ func methodOf(t *testing.T, replace ...string) protoreflect.MethodDescriptor {
 	return fd.Services().Get(0).Methods().Get(0)
 }
 
-func TestSameContract(t *testing.T) {
+func TestSame(t *testing.T) {
 	have := methodOf(t)
 	for _, tc := range []struct {
 		name    string
@@ -63,7 +63,7 @@ func TestSameContract(t *testing.T) {
 		{name: "a stream", replace: []string{"server_streaming: false", "server_streaming: true"}, want: "its answers are a stream, not one message"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			err := routing.SameContract(have, methodOf(t, tc.replace...))
+			err := contract.Same(have, methodOf(t, tc.replace...))
 			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
 				t.Errorf("error %v, want %q", err, tc.want)
 			}

@@ -1,4 +1,4 @@
-package routing
+package contract
 
 import (
 	"fmt"
@@ -6,16 +6,16 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// SameContract tells whether two descriptors of an RPC mean the same on the
+// Same tells whether two descriptors of an RPC mean the same on the
 // wire, so that either upstream can be sent the other's calls. What one of them
 // has in addition is no difference: that is how contracts grow. The error names
 // the first difference; have is what the RPC is served as.
-func SameContract(have, other protoreflect.MethodDescriptor) error {
+func Same(have, other protoreflect.MethodDescriptor) error {
 	switch {
 	case have.IsStreamingClient() != other.IsStreamingClient():
-		return fmt.Errorf("its requests are %s, not %s", manner(other.IsStreamingClient()), manner(have.IsStreamingClient()))
+		return fmt.Errorf("its requests are %s, not %s", streaming(other.IsStreamingClient()), streaming(have.IsStreamingClient()))
 	case have.IsStreamingServer() != other.IsStreamingServer():
-		return fmt.Errorf("its answers are %s, not %s", manner(other.IsStreamingServer()), manner(have.IsStreamingServer()))
+		return fmt.Errorf("its answers are %s, not %s", streaming(other.IsStreamingServer()), streaming(have.IsStreamingServer()))
 	}
 	c := comparison{}
 	if err := c.messages(have.Input(), other.Input()); err != nil {
@@ -25,13 +25,6 @@ func SameContract(have, other protoreflect.MethodDescriptor) error {
 		return fmt.Errorf("its answers differ: %w", err)
 	}
 	return nil
-}
-
-func manner(streams bool) string {
-	if streams {
-		return "a stream"
-	}
-	return "one message"
 }
 
 // comparison knows the pairs of messages that were compared or are about to be:
