@@ -12,8 +12,8 @@ import (
 
 	composev1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/compose/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
-	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/expr"
+	"github.com/gatehouse-dev/gatehouse/internal/nearest"
 	"github.com/gatehouse-dev/gatehouse/internal/view"
 )
 
@@ -216,7 +216,7 @@ func (k *compiler) begin(src *source, begin string, st *step, item bool) (shape,
 	name := strings.TrimPrefix(begin, "steps.")
 	other := k.byName[name]
 	if other == nil {
-		return shape{}, fmt.Errorf("there is no step %q%s", name, config.DidYouMean(name, slices.Sorted(maps.Keys(k.byName))))
+		return shape{}, fmt.Errorf("there is no step %q%s", name, nearest.DidYouMean(name, slices.Sorted(maps.Keys(k.byName))))
 	}
 	src.root = root{kind: fromStep, step: other.index}
 	k.look(st, other)

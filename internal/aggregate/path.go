@@ -7,7 +7,7 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/nearest"
 )
 
 // shape is the type of a value: what two fields must have in common for one to
@@ -98,7 +98,7 @@ func fieldOf(desc protoreflect.MessageDescriptor, name string) (protoreflect.Fie
 		for i := range known {
 			known[i] = string(desc.Fields().Get(i).Name())
 		}
-		hint := config.DidYouMean(name, known)
+		hint := nearest.DidYouMean(name, known)
 		if hint == "" && len(known) > 0 {
 			hint = "; it has " + strings.Join(known, ", ")
 		}

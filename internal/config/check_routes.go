@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+
+	"github.com/gatehouse-dev/gatehouse/internal/nearest"
 )
 
 // routing checks what an exposure says of other upstreams than its own. The name
@@ -54,7 +56,7 @@ func (c *checker) knownUpstream(path, name string) bool {
 	for j, u := range c.file.Config.GetUpstreams() {
 		known = append(known, c.file.shown(fmt.Sprintf("upstreams[%d].name", j), u.GetName()))
 	}
-	hint := DidYouMean(name, known)
+	hint := nearest.DidYouMean(name, known)
 	if hint == "" {
 		hint = "; known are " + strings.Join(known, ", ")
 	}

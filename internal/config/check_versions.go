@@ -9,6 +9,8 @@ import (
 	"time"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+
+	"github.com/gatehouse-dev/gatehouse/internal/nearest"
 )
 
 // versions checks what APIs say of their versions. Which RPCs they have is for
@@ -54,7 +56,7 @@ func (c *checker) versionList(path string, api *configv1.Versions) {
 		c.deprecation(at+".deprecation", v.GetDeprecation())
 	}
 	if d := api.GetDefault(); d != "" && !slices.Contains(names, d) {
-		hint := DidYouMean(d, names)
+		hint := nearest.DidYouMean(d, names)
 		if hint == "" {
 			hint = "; there are " + strings.Join(names, ", ")
 		}

@@ -8,6 +8,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/gatehouse-dev/gatehouse/internal/nearest"
 )
 
 // What a document may make of us by aliases: each use of an alias counts anew,
@@ -280,7 +282,7 @@ func plainTag(n *yaml.Node) bool {
 
 // whichField ends an error about an unknown field of a message.
 func whichField(name string, md protoreflect.MessageDescriptor) string {
-	if hint := DidYouMean(name, fieldNames(md.Fields())); hint != "" {
+	if hint := nearest.DidYouMean(name, fieldNames(md.Fields())); hint != "" {
 		return hint
 	}
 	return "; known are " + fieldList(md)

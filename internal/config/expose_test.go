@@ -80,21 +80,6 @@ expose:
 	}
 }
 
-func TestDidYouMean(t *testing.T) {
-	known := []string{"target", "timeout", "name", "max_body_bytes"}
-	for name, want := range map[string]string{
-		"targt": "target", "tragte": "target", "TARGET": "target", "nmae": "name", "timeouts": "timeout", "max_body": "max_body_bytes",
-		"colour": "", "": "", "x": "", strings.Repeat("x", 10_000): "",
-	} {
-		if want != "" {
-			want = `; did you mean "` + want + `"?`
-		}
-		if got := config.DidYouMean(name, known); got != want {
-			t.Errorf("%.20q: %q, want %q", name, got, want)
-		}
-	}
-}
-
 func TestParseNetwork(t *testing.T) {
 	for text, want := range map[string]string{
 		"10.0.0.0/8": "10.0.0.0/8", "192.0.2.7": "192.0.2.7/32", "::1": "::1/128", "::ffff:192.0.2.7": "192.0.2.7/32", "fd00::/8": "fd00::/8",

@@ -15,7 +15,7 @@ import (
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/aggregate"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
-	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/nearest"
 )
 
 // composition is an RPC that is made of calls of others. Its connection stands in
@@ -51,7 +51,7 @@ func (b *builder) findCompositions(chosen []*exposed) error {
 	}
 	for i, c := range b.file.Config.GetCompose() {
 		if !slices.Contains(known, c.GetRpc()) {
-			errs = append(errs, b.file.Errorf(fmt.Sprintf("compose[%d].rpc", i), "%q is not an exposed RPC%s", c.GetRpc(), config.DidYouMean(c.GetRpc(), known)))
+			errs = append(errs, b.file.Errorf(fmt.Sprintf("compose[%d].rpc", i), "%q is not an exposed RPC%s", c.GetRpc(), nearest.DidYouMean(c.GetRpc(), known)))
 		}
 	}
 	return errors.Join(errs...)
@@ -185,7 +185,7 @@ func (b *builder) findRPC(name protoreflect.FullName) (*call.Method, error) {
 		known = append(known, string(m.Desc.FullName()))
 	}
 	slices.Sort(known)
-	return nil, fmt.Errorf("no upstream has an RPC %q%s", name, config.DidYouMean(string(name), known))
+	return nil, fmt.Errorf("no upstream has an RPC %q%s", name, nearest.DidYouMean(string(name), known))
 }
 
 // upstreamOf is the first upstream of the configuration that has an RPC.

@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
+	"github.com/gatehouse-dev/gatehouse/internal/nearest"
 )
 
 // methodInfo is what is known of an RPC beside what serves it, for those who
@@ -174,7 +175,7 @@ func (g *Gateway) ExplainRPC(name string, header map[string][]string) (*Explanat
 	for _, p := range now.policies {
 		known = append(known, p.Method)
 	}
-	e.Refusal.Message += config.DidYouMean(name, known)
+	e.Refusal.Message += nearest.DidYouMean(name, known)
 	return e, nil
 }
 

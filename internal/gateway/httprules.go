@@ -13,6 +13,7 @@ import (
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
+	"github.com/gatehouse-dev/gatehouse/internal/nearest"
 )
 
 // rule is an HTTP binding of an RPC, and where the configuration has it.
@@ -59,7 +60,7 @@ func (b *builder) addOverrides(chosen []*exposed) error {
 			field := fmt.Sprintf("expose[%d].http[%d]", i, j)
 			if !known[name] {
 				errs = append(errs, b.file.Errorf(field+".selector", "%q is not an exposed RPC%s",
-					name, config.DidYouMean(name, slices.Sorted(maps.Keys(known)))))
+					name, nearest.DidYouMean(name, slices.Sorted(maps.Keys(known)))))
 			}
 			b.overrides.own[name] = append(b.overrides.own[name], override{rule: r, exposure: i, field: field})
 		}

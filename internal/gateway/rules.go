@@ -11,6 +11,7 @@ import (
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
+	"github.com/gatehouse-dev/gatehouse/internal/nearest"
 )
 
 // choose finds what each exposure selects. The most specific selection of an
@@ -73,7 +74,7 @@ func (b *builder) checkExcept(path string, x *configv1.Exposure) error {
 	for i, except := range x.GetExcept() {
 		if !slices.ContainsFunc(selected, func(name string) bool { return config.Match(except, protoreflect.FullName(name)) }) {
 			errs = append(errs, b.file.Errorf(fmt.Sprintf("%s[%d]", path, i), "%q matches no RPC that select %q names%s",
-				except, x.GetSelect(), config.DidYouMean(except, selected)))
+				except, x.GetSelect(), nearest.DidYouMean(except, selected)))
 		}
 	}
 	if !slices.ContainsFunc(selected, func(name string) bool { return config.Selects(x, protoreflect.FullName(name)) }) {

@@ -17,6 +17,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
+	"github.com/gatehouse-dev/gatehouse/internal/nearest"
 )
 
 // versions are the APIs of a table, and which RPC belongs to which version.
@@ -84,7 +85,7 @@ func (b *builder) assign(v version, selects []string, chosen []*exposed) error {
 			b.versions.byMethod[name] = v
 		}
 		if !found {
-			errs = append(errs, b.file.Errorf(field, "%q matches no exposed RPC%s", text, config.DidYouMean(text, packagesOf(chosen))))
+			errs = append(errs, b.file.Errorf(field, "%q matches no exposed RPC%s", text, nearest.DidYouMean(text, packagesOf(chosen))))
 		}
 	}
 	return errors.Join(errs...)

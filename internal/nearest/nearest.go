@@ -1,10 +1,37 @@
 // Package nearest finds the name that a typing error was meant to be.
 package nearest
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // maxLen bounds what is compared, in bytes: nobody's typing error is longer.
 const maxLen = 256
+
+// DidYouMean ends an error about a name that is not known: it gives the nearest
+// of those that are, as in `; did you mean "target"?`, or is empty if none is
+// near.
+func DidYouMean(name string, known []string) string {
+	best := Name(name, known, len(name)/3+2) // more apart than this is another word
+	if best == "" {
+		best = beginning(name, known)
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// beginning is the first of the known names that goes on after name.
+func beginning(name string, known []string) string {
+	for _, k := range known {
+		if len(name) > 2 && strings.HasPrefix(k, name) {
+			return k
+		}
+	}
+	return ""
+}
 
 // Name returns the known name with the fewest edits from given, ignoring case, the
 // first of those with equally many; "" if none is fewer than limit edits away.

@@ -48,3 +48,19 @@ func TestName(t *testing.T) {
 		}
 	}
 }
+
+func TestDidYouMean(t *testing.T) {
+	t.Parallel()
+	known := []string{"target", "timeout", "name", "max_body_bytes"}
+	for name, want := range map[string]string{
+		"targt": "target", "tragte": "target", "TARGET": "target", "nmae": "name", "timeouts": "timeout", "max_body": "max_body_bytes",
+		"colour": "", "": "", "x": "", strings.Repeat("x", 10_000): "",
+	} {
+		if want != "" {
+			want = `; did you mean "` + want + `"?`
+		}
+		if got := nearest.DidYouMean(name, known); got != want {
+			t.Errorf("%.20q: %q, want %q", name, got, want)
+		}
+	}
+}

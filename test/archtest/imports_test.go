@@ -53,7 +53,7 @@ var arrows = []row{
 	{pattern: "internal/expr", ours: []string{"internal/call", "internal/view"}},
 	{pattern: "internal/routing", ours: []string{"gen", "internal/call", "internal/expr"}},
 	{pattern: "internal/handover"},
-	{pattern: "internal/aggregate", ours: []string{"gen", "internal/answers", "internal/call", "internal/expr", "internal/view"}},
+	{pattern: "internal/aggregate", ours: []string{"gen", "internal/answers", "internal/call", "internal/expr", "internal/nearest", "internal/view"}},
 	{pattern: "internal/redis", ours: []string{"gen"}},
 	{pattern: "internal/answers", ours: []string{"gen", "internal/call"}},
 	{pattern: "interceptors/auth", ours: []string{"gen", "interceptors", "internal/call"}, http: true}, // fetches keys
@@ -92,7 +92,6 @@ var exceptions = []exception{
 	{"interceptors/ratelimit", "internal/redis", "shares limits with other replicas"},
 	{"interceptors/retry", "internal/remember", "keeps budgets and latencies from table to table"},
 	{"interceptors/shed", "internal/remember", "keeps the load of methods from table to table"},
-	{"internal/aggregate", "internal/config", "takes the hint for a mistyped name from there"},
 	{"cmd", "interceptors/auth", "hashes API keys as the policy does"},
 	{"cmd", "internal/handover", "starts the process that takes over; the gateway does not know of processes"},
 	{"cmd", "internal/server", "gives the sockets of the process before to the gateway"},
