@@ -129,8 +129,8 @@ func (a *answer) replay(c *call.Call, reply any, opts []grpc.CallOption) error {
 
 // append writes an answer, each part with its length.
 func (a *answer) append(b []byte) []byte {
-	b = appendPart(b, string(a.status))
-	b = appendPart(b, string(a.message))
+	b = call.AppendPart(b, a.status)
+	b = call.AppendPart(b, a.message)
 	for _, md := range [...]metadata.MD{a.header, a.trailer} {
 		n := 0
 		for _, values := range md {
@@ -139,7 +139,7 @@ func (a *answer) append(b []byte) []byte {
 		b = binary.AppendUvarint(b, uint64(n))
 		for k, values := range md {
 			for _, v := range values {
-				b = appendPart(appendPart(b, k), v)
+				b = call.AppendPart(call.AppendPart(b, k), v)
 			}
 		}
 	}

@@ -244,7 +244,7 @@ func chosen(ctx context.Context, by []string) []byte {
 		}
 		b = binary.AppendUvarint(b, uint64(len(values)))
 		for _, v := range values {
-			b = appendPart(b, v)
+			b = call.AppendPart(b, v)
 		}
 	}
 	return b

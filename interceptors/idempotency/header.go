@@ -101,7 +101,7 @@ func ownerOf(c *call.Call) owner {
 	}
 	b := make([]byte, 0, 128)
 	if id, known := c.Caller().Identity(); known && !id.ByCredential {
-		b = appendPart(appendPart(append(b, 'c'), id.Authenticator), id.ID)
+		b = call.AppendPart(call.AppendPart(append(b, 'c'), id.Authenticator), id.ID)
 	} else {
 		b = appendAddress(b, c)
 	}
@@ -114,10 +114,10 @@ func identify(ctx context.Context, method, key string) id {
 	credentials := answers.Credentials(ctx)
 	b = binary.AppendUvarint(b, uint64(len(credentials)))
 	for _, part := range credentials {
-		b = appendPart(b, part)
+		b = call.AppendPart(b, part)
 	}
-	b = appendPart(b, method)
-	b = appendPart(b, key)
+	b = call.AppendPart(b, method)
+	b = call.AppendPart(b, key)
 	return sha256.Sum256(b)
 }
 
@@ -130,19 +130,15 @@ func appendCaller(b []byte, c *call.Call) []byte {
 		if id.ByCredential {
 			kind = 'h'
 		}
-		return appendPart(appendPart(append(b, kind), id.Authenticator), id.ID)
+		return call.AppendPart(call.AppendPart(append(b, kind), id.Authenticator), id.ID)
 	}
 	if caller := c.Caller(); caller != nil { // of whom nothing tells who it is
-		b = appendPart(append(b, 'u'), caller.Authenticator)
+		b = call.AppendPart(append(b, 'u'), caller.Authenticator)
 	}
 	return appendAddress(b, c)
 }
 
 func appendAddress(b []byte, c *call.Call) []byte {
 	b = append(b, 'a')
-	return appendPart(b, c.PeerNetwork().String())
-}
-
-func appendPart(b []byte, part string) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(part))), part...)
+	return call.AppendPart(b, c.PeerNetwork().String())
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"google.golang.org/grpc/mem"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
 // Key names an answer: a SHA-256 of all that it depends on. It is never made of
@@ -21,9 +23,9 @@ type hasher struct {
 
 var hashers sync.Pool
 
-// KeyOf is the key of parts and a request message. Each is preceded by its
-// length, so that no part reaches into the next. Requests are told apart by
-// their bytes: two spellings of one message have two keys.
+// KeyOf is the key of parts and a request message. Each part is preceded by its
+// length, so that none reaches into the next; the request is the rest. Requests
+// are told apart by their bytes: two spellings of one message have two keys.
 func KeyOf(request mem.BufferSlice, parts ...string) Key {
 	h, ok := hashers.Get().(*hasher)
 	if !ok {
@@ -31,12 +33,10 @@ func KeyOf(request mem.BufferSlice, parts ...string) Key {
 	}
 	defer hashers.Put(h)
 	h.Reset()
-	b := binary.BigEndian.AppendUint64(h.scratch[:0], uint64(len(parts)))
+	b := binary.AppendUvarint(h.scratch[:0], uint64(len(parts)))
 	for _, p := range parts {
-		b = binary.BigEndian.AppendUint64(b, uint64(len(p)))
-		b = append(b, p...)
+		b = call.AppendPart(b, p)
 	}
-	b = binary.BigEndian.AppendUint64(b, uint64(request.Len()))
 	_, _ = h.Write(b) // never fails
 	for _, buf := range request {
 		_, _ = h.Write(buf.ReadOnlyData())

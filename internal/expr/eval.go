@@ -55,8 +55,7 @@ func (p *Program) CallerKey(ctx context.Context) (string, error) {
 	}
 	of := c.Caller().Authenticator
 	b := make([]byte, 0, len(of)+len(key)+4)
-	b = binary.AppendUvarint(append(b, 'c'), uint64(len(of)))
-	return string(append(append(b, of...), key...)), nil
+	return string(append(call.AppendPart(append(b, 'c'), of), key...)), nil
 }
 
 // IsCallerID reports whether the expression is caller.id and nothing else.
@@ -97,8 +96,7 @@ func textNamed(c *call.Call, name string) (string, bool) {
 func appendKey(b []byte, v ref.Val) ([]byte, error) {
 	switch v := v.(type) {
 	case types.String:
-		b = binary.AppendUvarint(append(b, 't'), uint64(len(v)))
-		return append(b, v...), nil
+		return call.AppendPart(append(b, 't'), string(v)), nil
 	case types.Int:
 		return binary.BigEndian.AppendUint64(append(b, 'i'), uint64(v)), nil
 	case types.Uint:
