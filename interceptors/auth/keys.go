@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gatehouse-dev/gatehouse/internal/collect"
 )
 
 // errNoKeys says that an issuer's keys were never to be had.
@@ -251,10 +253,7 @@ func keyFetches(reg prometheus.Registerer) (*prometheus.CounterVec, error) {
 	v := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "gatehouse_auth_key_fetches_total", Help: "Fetches of issuers' keys, by authenticator and outcome (ok, failed, empty).",
 	}, []string{"authenticator", "outcome"})
-	if reg == nil {
-		return v, nil
-	}
-	err := reg.Register(v)
+	err := collect.Register(reg, v)
 	if known, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
 		if v, ok := known.ExistingCollector.(*prometheus.CounterVec); ok {
 			return v, nil // of the gateway before a reload: counters go on

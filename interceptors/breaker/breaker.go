@@ -28,6 +28,7 @@ import (
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/collect"
 	"github.com/gatehouse-dev/gatehouse/internal/remember"
 )
 
@@ -66,12 +67,7 @@ func New(reg prometheus.Registerer, random func() float64) (*Breakers, error) {
 	b.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "gatehouse_breaker_refusals_total", Help: "Attempts that a breaker refused.",
 	}, []string{"upstream", "method"})
-	for _, c := range []prometheus.Collector{b.refused, collector{b}} {
-		if err := reg.Register(c); err != nil {
-			return nil, err
-		}
-	}
-	return b, nil
+	return b, collect.Register(reg, b.refused, collector{b})
 }
 
 // For returns the policy for one RPC, named as on the wire, at its upstream. A

@@ -22,6 +22,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/answers"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/collect"
 )
 
 const name = "cache"
@@ -46,7 +47,7 @@ func New(store *answers.Store, reg prometheus.Registerer) (*Caches, error) {
 	c := &Caches{store: store, flights: map[answers.Key]*flight{}, calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "gatehouse_cache_calls_total", Help: "Calls of RPCs with a cache, by method and what the cache did.",
 	}, []string{"method", "result"})}
-	return c, reg.Register(c.calls)
+	return c, collect.Register(reg, c.calls)
 }
 
 // Vary tells who may be given the same answer: those for whom it is the same.

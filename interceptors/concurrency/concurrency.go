@@ -22,6 +22,7 @@ import (
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/collect"
 	"github.com/gatehouse-dev/gatehouse/internal/remember"
 )
 
@@ -59,10 +60,7 @@ type room interface {
 // They are counted when they are asked for, and cost a call nothing.
 func New(reg prometheus.Registerer) (*Caps, error) {
 	c := new(Caps)
-	if err := reg.Register(collector{c}); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return c, collect.Register(reg, collector{c})
 }
 
 // limit is one cap of one RPC.

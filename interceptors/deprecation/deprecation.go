@@ -13,6 +13,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/collect"
 )
 
 // Notice is what clients are told.
@@ -39,7 +40,7 @@ func New(reg prometheus.Registerer) (*Deprecations, error) {
 	calls := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "gatehouse_deprecated_calls_total", Help: "Calls of RPCs of deprecated versions, refused ones included.",
 	}, []string{"method", "version"})
-	return &Deprecations{calls}, reg.Register(calls)
+	return &Deprecations{calls}, collect.Register(reg, calls)
 }
 
 // For returns the policy for one method.

@@ -21,6 +21,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/answers"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/collect"
 )
 
 const name = "fallback"
@@ -41,7 +42,7 @@ func New(store *answers.Store, reg prometheus.Registerer) (*Fallbacks, error) {
 	f := &Fallbacks{store: store, served: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "gatehouse_fallback_served_total", Help: "Calls answered by a fallback, by method and the gRPC status they would have had.",
 	}, []string{"method", "status"})}
-	return f, reg.Register(f.served)
+	return f, collect.Register(reg, f.served)
 }
 
 // For returns the policy of one RPC. It belongs inside of the timeout, whose

@@ -1,6 +1,10 @@
 package idempotency
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gatehouse-dev/gatehouse/internal/collect"
+)
 
 // metrics are
 //
@@ -29,11 +33,8 @@ func newMetrics(reg prometheus.Registerer, m *memory) (*metrics, error) {
 		first: calls.WithLabelValues("first"), replayed: calls.WithLabelValues("replayed"),
 		running: calls.WithLabelValues("running"), other: calls.WithLabelValues("other_request"), failures: failures,
 	}
-	if reg == nil {
-		return out, nil
-	}
 	gauge := func(name, help string, value func(memoryState) int64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value(m.state())) })
+		return collect.Gauge(name, help, func() float64 { return float64(value(m.state())) })
 	}
 	counter := func(reason string, value func(memoryState) int64) prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{
@@ -41,18 +42,11 @@ func newMetrics(reg prometheus.Registerer, m *memory) (*metrics, error) {
 			ConstLabels: prometheus.Labels{"reason": reason},
 		}, func() float64 { return float64(value(m.state())) })
 	}
-	for _, c := range []prometheus.Collector{
-		calls, failures,
+	return out, collect.Register(reg, calls, failures,
 		counter("full", func(s memoryState) int64 { return s.full }), counter("share", func(s memoryState) int64 { return s.over }),
 		gauge("gatehouse_idempotency_answers", "Answers kept in this process.", func(s memoryState) int64 { return s.answers }),
 		gauge("gatehouse_idempotency_bytes", "Bytes of the keys and answers kept in this process.", func(s memoryState) int64 { return s.bytes }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "gatehouse_idempotency_unkept_total", Help: "Answers that were not kept for want of room; their keys were.",
-		}, func() float64 { return float64(m.state().unkept) }),
-	} {
-		if err := reg.Register(c); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
+		}, func() float64 { return float64(m.state().unkept) }))
 }

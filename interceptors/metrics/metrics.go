@@ -15,6 +15,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/collect"
 )
 
 // Metrics are the collectors of one gateway. They outlive tables, so counters
@@ -59,12 +60,7 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 			Name: "gatehouse_refusals_total", Help: "Calls refused by a policy, by policy, method and gRPC status.",
 		}, []string{"policy", "method", "status"}),
 	}
-	for _, c := range []prometheus.Collector{m.calls, m.duration, m.inFlight, m.refused, m.routed.calls, m.routed.duration} {
-		if err := reg.Register(c); err != nil {
-			return nil, err
-		}
-	}
-	return m, nil
+	return m, collect.Register(reg, m.calls, m.duration, m.inFlight, m.refused, m.routed.calls, m.routed.duration)
 }
 
 // For returns the policy for one method, which has its series looked up here

@@ -22,6 +22,7 @@ import (
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/collect"
 	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
 
@@ -68,7 +69,7 @@ func New(reg prometheus.Registerer, log *slog.Logger, room *memory.Background, r
 		}, []string{"method", "upstream"}),
 	}
 	m.ctx, m.stop = context.WithCancel(context.Background())
-	return m, errors.Join(reg.Register(m.calls), reg.Register(m.dropped))
+	return m, collect.Register(reg, m.calls, m.dropped)
 }
 
 // Method is what must be known of an RPC.

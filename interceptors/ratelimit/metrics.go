@@ -1,6 +1,10 @@
 package ratelimit
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gatehouse-dev/gatehouse/internal/collect"
+)
 
 // metrics are
 //
@@ -24,23 +28,11 @@ func newMetrics(reg prometheus.Registerer, local *buckets) (*metrics, error) {
 			Name: "gatehouse_ratelimit_without_redis_total", Help: "Calls decided without Redis, since it could not be asked.",
 		}),
 	}
-	if reg == nil {
-		return m, nil
-	}
-	for _, c := range []prometheus.Collector{
-		m.calls, m.alone,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "gatehouse_ratelimit_keys", Help: "Keys of limits remembered in this process.",
-		}, func() float64 { return float64(local.len()) }),
+	return m, collect.Register(reg, m.calls, m.alone,
+		collect.Gauge("gatehouse_ratelimit_keys", "Keys of limits remembered in this process.", func() float64 { return float64(local.len()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "gatehouse_ratelimit_evicted_total", Help: "Keys forgotten before their buckets were full, for want of room.",
-		}, func() float64 { return float64(local.evicted.Load()) }),
-	} {
-		if err := reg.Register(c); err != nil {
-			return nil, err
-		}
-	}
-	return m, nil
+		}, func() float64 { return float64(local.evicted.Load()) }))
 }
 
 // of are the counters of one limit.

@@ -29,6 +29,7 @@ import (
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/collect"
 	"github.com/gatehouse-dev/gatehouse/internal/remember"
 )
 
@@ -65,12 +66,7 @@ func New(reg prometheus.Registerer, random func() float64) (*Retries, error) {
 		random = rand.Float64
 	}
 	r := &Retries{random: random, metrics: newMetrics()}
-	for _, c := range []prometheus.Collector{r.metrics.attempts, r.metrics.withheld, tokens{r}} {
-		if err := reg.Register(c); err != nil {
-			return nil, err
-		}
-	}
-	return r, nil
+	return r, collect.Register(reg, r.metrics.attempts, r.metrics.withheld, tokens{r})
 }
 
 // Method is one RPC.

@@ -36,6 +36,7 @@ import (
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/collect"
 	"github.com/gatehouse-dev/gatehouse/internal/remember"
 )
 
@@ -114,19 +115,9 @@ func New(o *configv1.Shedding, reg prometheus.Registerer) (*Shedder, error) {
 	s.set(s.min)
 	s.began = time.Now()
 	s.next.Store(s.began.Add(window).UnixNano())
-	for name, g := range map[string]struct {
-		help string
-		n    func() int64
-	}{
-		"gatehouse_shed_limit":     {"How many calls may be in flight before some are shed.", s.limit.Load},
-		"gatehouse_shed_in_flight": {"Calls in flight, as the shedder counts them.", s.places},
-	} {
-		f := func() float64 { return float64(g.n()) }
-		if err := reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: g.help}, f)); err != nil {
-			return nil, err
-		}
-	}
-	return s, nil
+	return s, collect.Register(reg,
+		collect.Gauge("gatehouse_shed_limit", "How many calls may be in flight before some are shed.", func() float64 { return float64(s.limit.Load()) }),
+		collect.Gauge("gatehouse_shed_in_flight", "Calls in flight, as the shedder counts them.", func() float64 { return float64(s.places()) }))
 }
 
 // Precheck returns the policy that refuses calls of one RPC before authentication: a

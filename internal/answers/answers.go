@@ -22,6 +22,7 @@ import (
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/collect"
 )
 
 const (
@@ -150,18 +151,9 @@ func NewStore(c *configv1.Answers, reg prometheus.Registerer) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{kept: kept, largest: int(limit / largest)}
-	for name, value := range map[string]struct {
-		help string
-		f    func() float64
-	}{
-		"gatehouse_answers_bytes":     {"Bytes of the answers that are kept.", func() float64 { return float64(s.Size()) }},
-		"gatehouse_answers_max_bytes": {"How many bytes of answers are kept at most.", func() float64 { return float64(limit) }},
-	} {
-		if err := reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: value.help}, value.f)); err != nil {
-			return nil, err
-		}
-	}
-	return s, nil
+	return s, collect.Register(reg,
+		collect.Gauge("gatehouse_answers_bytes", "Bytes of the answers that are kept.", func() float64 { return float64(s.Size()) }),
+		collect.Gauge("gatehouse_answers_max_bytes", "How many bytes of answers are kept at most.", func() float64 { return float64(limit) }))
 }
 
 // Get is the answer under k to the request in ctx, or nil. It is never older than

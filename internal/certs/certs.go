@@ -22,6 +22,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/gatehouse-dev/gatehouse/internal/collect"
 	"github.com/gatehouse-dev/gatehouse/internal/files"
 )
 
@@ -81,10 +82,7 @@ func New(o Options) (*Store, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	if o.Registerer == nil {
-		return s, nil
-	}
-	return s, o.Registerer.Register(collector{s})
+	return s, collect.Register(o.Registerer, collector{s})
 }
 
 // Look reads the files anew that have changed. It returns what is wrong with

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/gatehouse-dev/gatehouse/internal/certs"
+	"github.com/gatehouse-dev/gatehouse/internal/collect"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 )
 
@@ -85,9 +86,7 @@ func (r *reload) begin(g *Gateway, o Options) error {
 	r.lastResult = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "gatehouse_reload_last_result", Help: "Whether the last reload was taken (1) or refused (0).",
 	})
-	draining := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "gatehouse_reload_tables_draining", Help: "Tables that were replaced and have calls that still run.",
-	}, func() float64 { return float64(g.draining()) })
+	draining := collect.Gauge("gatehouse_reload_tables_draining", "Tables that were replaced and have calls that still run.", func() float64 { return float64(g.draining()) })
 	for _, result := range []Result{Taken, Refused, Unchanged} {
 		r.results.WithLabelValues(string(result))
 	}
@@ -95,12 +94,7 @@ func (r *reload) begin(g *Gateway, o Options) error {
 	r.lastResult.Set(1)
 	r.last.Store(&Attempt{At: time.Now(), Trigger: AtStart, Result: Taken})
 	r.follow(o.Config, nil, time.Now())
-	for _, c := range []prometheus.Collector{r.results, r.unread, r.lastSuccess, r.lastResult, draining} {
-		if err := g.registry.Register(c); err != nil {
-			return err
-		}
-	}
-	return nil
+	return collect.Register(g.registry, r.results, r.unread, r.lastSuccess, r.lastResult, draining)
 }
 
 // look marks the files before they are read.

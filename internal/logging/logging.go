@@ -13,6 +13,7 @@ import (
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/collect"
 )
 
 // Log is the log of one gateway. It is safe for concurrent use and must be
@@ -36,14 +37,7 @@ func New(conf *configv1.Log, to io.Writer, reg prometheus.Registerer) (*Log, err
 	dropped := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "gatehouse_log_dropped_lines_total", Help: "Lines that were not written to the log, by the reason.",
 	}, []string{"reason"})
-	if err := reg.Register(dropped); err != nil {
-		return nil, err
-	}
-	var l *Log
-	waiting := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "gatehouse_log_waiting_bytes", Help: "Bytes of the log that wait to be written; there is room for 4 MiB.",
-	}, func() float64 { return l.queue.waitingBytes() })
-	l = &Log{queue: newQueue(to, conf.GetWhenFull() == configv1.Log_WHEN_FULL_WAIT, func(lines uint64) []byte {
+	l := &Log{queue: newQueue(to, conf.GetWhenFull() == configv1.Log_WHEN_FULL_WAIT, func(lines uint64) []byte {
 		return sumLine(conf, slog.LevelWarn, "lines of the log were lost", slog.Uint64("lines", lines))
 	})}
 	l.queue.full, l.queue.failed = dropped.WithLabelValues("full"), dropped.WithLabelValues("failed")
@@ -52,7 +46,8 @@ func New(conf *configv1.Log, to io.Writer, reg prometheus.Registerer) (*Log, err
 	})
 	l.own = slog.New(&own{newHandler(conf, urgent{l.queue}), l.peers, ""})
 	l.calls = slog.New(newLines(conf, patient{l.queue}))
-	if err := reg.Register(waiting); err != nil {
+	waiting := collect.Gauge("gatehouse_log_waiting_bytes", "Bytes of the log that wait to be written; there is room for 4 MiB.", l.queue.waitingBytes)
+	if err := collect.Register(reg, dropped, waiting); err != nil {
 		return nil, err
 	}
 	go l.queue.run()

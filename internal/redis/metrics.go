@@ -29,13 +29,3 @@ func newMetrics() metrics {
 		skipped:  failures.WithLabelValues("skipped"),
 	}
 }
-
-func (m metrics) register(reg prometheus.Registerer) error {
-	if reg == nil {
-		return nil
-	}
-	if err := reg.Register(m.up); err != nil {
-		return err
-	}
-	return reg.Register(m.failures)
-}

@@ -23,6 +23,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/gatehouse-dev/gatehouse/internal/collect"
 )
 
 // Defaults of Options.
@@ -114,7 +116,7 @@ func Dial(o Options) (*Store, error) {
 	}
 	s := &Store{prefix: o.Prefix, timeout: o.Timeout, log: o.Log, metrics: newMetrics(), recovery: make(chan struct{})}
 	close(s.recovery)
-	if err := s.metrics.register(o.Registerer); err != nil {
+	if err := collect.Register(o.Registerer, s.metrics.up, s.metrics.failures); err != nil {
 		return nil, err
 	}
 	goredis.SetLogger(silent{})

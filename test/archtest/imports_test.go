@@ -34,6 +34,7 @@ var arrows = []row{
 	{pattern: "internal/httprule", ours: []string{"internal/nearest"}},
 	{pattern: "internal/memory"}, // what the gateway holds for clients is counted at every layer
 	{pattern: "internal/files"},
+	{pattern: "internal/collect"},
 	{pattern: "internal/call", ours: []string{"internal/memory"}},
 	{pattern: "internal/transcode", ours: []string{"gen", "internal/call", "internal/nearest"}},
 	{
@@ -43,9 +44,9 @@ var arrows = []row{
 	},
 	{pattern: "internal/upstream", ours: []string{"gen", "internal/call", "internal/files", "internal/memory"}},
 	{pattern: "internal/remember"},
-	{pattern: "internal/certs", ours: []string{"internal/files"}},
+	{pattern: "internal/certs", ours: []string{"internal/collect", "internal/files"}},
 	{pattern: "internal/reflection", ours: []string{"internal/call"}},
-	{pattern: "internal/logging", ours: []string{"gen", "internal/call"}},
+	{pattern: "internal/logging", ours: []string{"gen", "internal/call", "internal/collect"}},
 	{pattern: "internal/contract", ours: []string{"gen", "internal/files"}},
 	{pattern: "internal/config", ours: []string{"gen", "internal/files", "internal/nearest", "internal/contract"}},
 	{pattern: "interceptors", ours: []string{"gen", "internal/call"}},
@@ -54,10 +55,10 @@ var arrows = []row{
 	{pattern: "internal/routing", ours: []string{"gen", "internal/call", "internal/expr"}},
 	{pattern: "internal/handover"},
 	{pattern: "internal/aggregate", ours: []string{"gen", "internal/answers", "internal/call", "internal/expr", "internal/nearest", "internal/view"}},
-	{pattern: "internal/redis", ours: []string{"gen"}},
-	{pattern: "internal/answers", ours: []string{"gen", "internal/call"}},
-	{pattern: "interceptors/auth", ours: []string{"gen", "interceptors", "internal/call"}, http: true}, // fetches keys
-	{pattern: "interceptors/*", ours: []string{"gen", "interceptors", "internal/call"}},
+	{pattern: "internal/redis", ours: []string{"gen", "internal/collect"}},
+	{pattern: "internal/answers", ours: []string{"gen", "internal/call", "internal/collect"}},
+	{pattern: "interceptors/auth", ours: []string{"gen", "interceptors", "internal/call", "internal/collect"}, http: true}, // fetches keys
+	{pattern: "interceptors/*", ours: []string{"gen", "interceptors", "internal/call", "internal/collect"}},
 	{pattern: "internal/server", ours: []string{"gen", "internal/call", "internal/memory"}, http: true},
 	{pattern: "internal/gateway", ours: []string{"gen", "interceptors", "interceptors/*", "internal/*"}},
 	{pattern: "examples/shop", ours: []string{"gen"}},
