@@ -104,7 +104,7 @@ func (r *recorder) note(name string) interceptors.Interceptor {
 
 // everyPolicy gives an RPC all policies that there are.
 func everyPolicy(c *configv1.Config) {
-	c.Log = &configv1.Log{Access: proto.Bool(true)}
+	c.Log = &configv1.Log{Access: new(true)}
 	c.Shedding = &configv1.Shedding{Enabled: true}
 	for _, u := range c.GetUpstreams() {
 		u.Balancing = &configv1.Balancing{Kind: configv1.Balancing_KIND_RING_HASH, Key: "caller.id"}
