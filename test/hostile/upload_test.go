@@ -146,11 +146,9 @@ func withoutEnd(door string) hostile.Attack {
 			return err
 		}
 		for range calls {
-			s, err := conn.Open(hostile.GRPCHeader("Update"), false)
-			if err != nil {
-				return nil // the gateway may end the connection
+			if s, err := conn.Open(hostile.GRPCHeader("Update"), false); err == nil { // the gateway may end the connection
+				_ = s.Send(message, false)
 			}
-			_ = s.Send(message, false)
 		}
 		return nil
 	}
