@@ -60,7 +60,8 @@ func New(store *answers.Store, reg prometheus.Registerer) (*Fallbacks, error) {
 // caller for the same host, scheme and facts while it is no older; it comes with age.
 // Callers of whom nothing is known are one, but a credential that no policy has
 // looked at ([answers.Credentials]) keeps a call out of this, and so does the
-// backend's cache-control no-store, or where nobody is known private or a cookie. Answers that differ by a request header, as the
+// backend's cache-control no-store, or, for callers that
+// nobody knows, private or a cookie. Answers that differ by a request header, as the
 // backend's vary says, are kept apart. The store has a
 // bounded memory: it drops answers that nobody has asked for lately, and then the
 // caller gets the error.

@@ -24,7 +24,7 @@ func NewMethod(desc protoreflect.MethodDescriptor, upstream string) *Method {
 	return &Method{Desc: desc, Upstream: upstream, Bindings: Declared(desc)}
 }
 
-// served are the bindings that are none with an error: what cannot be served has no
+// served are the bindings without an error. The others are not served, so they have no
 // clients.
 func (m *Method) served() []*Binding {
 	return slices.DeleteFunc(slices.Clone(m.Bindings), func(b *Binding) bool { return b.Err != nil })

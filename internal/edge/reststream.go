@@ -360,5 +360,5 @@ func (s *restStream) refuse(err error) {
 	}
 	s.commit(httpStatusOf(err))
 	s.call.Out.Add(len(body))
-	_, _ = s.w.Write(body) //nolint:gosec // JSON; who does not listen any more is told nothing
+	_, _ = s.w.Write(body) //nolint:gosec // JSON; a client that is gone gets nothing
 }

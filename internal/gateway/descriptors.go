@@ -15,7 +15,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/reflection"
 )
 
-// descriptors are what the gateway knows of what it serves: the descriptors behind it.
+// descriptors are those of everything that the gateway serves.
 // It looks into the contracts of all upstreams in the order of their names, then into
 // what is linked in, which has the types of google.rpc's error details. Immutable.
 type descriptors struct {

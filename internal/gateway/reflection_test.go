@@ -263,8 +263,8 @@ func TestReflectionIsBounded(t *testing.T) {
 	}
 }
 
-// TestReflectionIsBoundedByNetwork: who has many addresses of IPv6 has the places of one
-// client.
+// TestReflectionIsBoundedByNetwork: all IPv6 addresses of one network share the places of
+// one client.
 func TestReflectionIsBoundedByNetwork(t *testing.T) {
 	t.Parallel()
 	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Unreachable(t), func(c *configv1.Config) {

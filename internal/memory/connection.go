@@ -21,20 +21,20 @@ type Connection struct {
 
 	// Guarded by the process's mu:
 	place  *list.Element // among those that are watched
-	since  time.Time     // when nothing had been taken but
-	before int64         // this many times
+	since  time.Time     // when taken was last looked at
+	before int64         // what taken was then
 }
 
 // Untaken is how many bytes of answers wait in the transport, where that has a queue.
 func (c *Connection) Untaken() int64 { return c.untaken.Load() }
 
-// perAnswer is what the transport takes for a stream whose answer waits (measured).
+// perAnswer is about what the transport takes for a stream whose answer waits.
 const perAnswer = 9 << 10
 
 // Linger notes n bytes of an answer that go into the transport and whose call may end
-// before the client has taken them. Until Taken they count with the process. A
-// connection of which nothing is taken for timeout, if that is not 0, ends; sooner when
-// memory is tight.
+// before the client has taken them. Until Taken they count with the process. If the
+// client takes nothing for timeout, the connection ends; sooner when memory is tight. A
+// timeout of 0 is none.
 func (c *Connection) Linger(n int64, timeout time.Duration) {
 	c.Client.lingers.Add(1)
 	c.linger(n + perAnswer)

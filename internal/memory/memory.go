@@ -64,8 +64,8 @@ const (
 	// spare is the part of the limit that is kept for what is small: whoever asks for
 	// much is refused first.
 	spare = 0.2
-	// smallest is the part of what is left then that one request for memory may have:
-	// the less is left the smaller it must be, so that a little is left for most calls.
+	// smallest is the part of the rest that a call may take at once when only the spare
+	// part is left. The less is left, the less it may take, so small calls go on.
 	smallest = 1.0 / 640
 )
 

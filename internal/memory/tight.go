@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// perCall is what a call takes beside its headers and what it holds: stacks, and
-	// what the transports and the chain know of it (measured: 25 KiB).
+	// perCall is about what a call takes beside its headers and what it holds: stacks,
+	// and what the transports and the chain know of it.
 	perCall = 24 << 10
 	// few is how many calls a client may have at once when memory becomes tight, and
 	// ordinary how many bytes of headers a call may always have.
