@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/tap"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/memory"
@@ -23,6 +24,15 @@ import (
 func GRPC(s *Settings) grpc.StreamHandler {
 	e := &native{s}
 	return func(_ any, ss grpc.ServerStream) error { return call.StatusOf(e.serve(ss)).Err() }
+}
+
+// RefuseEarly is the first look of a grpc.Server with connections of its own at a call,
+// see [grpc.InTapHandle]: it costs less than a handler's answer.
+func RefuseEarly(ctx context.Context, _ *tap.Info) (context.Context, error) {
+	if c, _ := connectionOf(ctx); c != nil && c.RefuseEarly() {
+		return ctx, call.StatusOf(call.MemoryError(memory.ErrFull)).Err()
+	}
+	return ctx, nil
 }
 
 type native struct{ *Settings }
@@ -54,6 +64,9 @@ func (e *native) serve(ss grpc.ServerStream) (err error) {
 func (s *Settings) beginNative(c *call.Call, ss grpc.ServerStream, l *lineage, in metadata.MD, remote string) context.Context {
 	ctx := l.read(ss.Context(), in["traceparent"], in["tracestate"])
 	connection, _ := connectionOf(ss.Context())
+	if connection != nil {
+		connection.Begins()
+	}
 	s.begin(c, call.GRPC, l, &arrival{
 		remote: remote, tls: tlsOf(ss.Context()), connection: connection, host: first(in[":authority"]),
 		userAgent: first(in["user-agent"]), requestID: first(in["x-request-id"]),
@@ -276,11 +289,23 @@ func (s *nativeStream) SendMsg(m any) error {
 	if s.ctx.Err() != nil {
 		memory.Expire(msg.Data)
 	}
+	msg.Free() // what grpc-go has sent is needed no more
 	if s.out.stream {
+		return s.settle(int64(n))
+	}
+	return s.out.finish(s.ctx, &s.call.Memory)
+}
+
+// settle waits until the client has taken a message of n bytes, where others need the
+// room: the next one is not asked for before.
+func (s *nativeStream) settle(n int64) error {
+	share := &s.call.Memory
+	if !share.IsCrowded() {
 		return nil
 	}
-	msg.Free() // what grpc-go has sent is needed no more
-	return s.out.finish(s.ctx, &s.call.Memory)
+	share.Release(n) // it counts with its barriers, and is released once more
+	defer share.Hold(n)
+	return s.out.finish(s.ctx, share)
 }
 
 // finishStream waits until the client has taken the answers of a stream that ended with

@@ -209,6 +209,7 @@ func (s *sender) await(ctx context.Context, barriers, bytes int64) error {
 	for s.waiting.Load() > barriers || s.untaken.Load() > bytes {
 		select {
 		case <-s.freed:
+			s.taking.Moves()
 			timer.Reset(cmp.Or(s.timeout, math.MaxInt64))
 		case <-ctx.Done():
 			return call.RefuseStatus(call.Client, call.StatusOf(context.Cause(ctx)))

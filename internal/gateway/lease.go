@@ -97,7 +97,7 @@ func (g *Gateway) link(u *configv1.Upstream, others []*lease) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("upstream %q: %w", u.GetName(), err)
 	}
-	up, err := dial(u, secure, g.version, g.parts.tracing.DialOptions())
+	up, err := g.dial(u, secure)
 	if err != nil {
 		if secure != nil {
 			secure.Release()

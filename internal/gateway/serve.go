@@ -93,7 +93,8 @@ func limitsOf(l *configv1.Limits) server.Limits {
 
 // newGRPC makes a server whose every method is the gateway's, but for its own.
 func (g *Gateway) newGRPC(s *edge.Settings, own []ownRPC, opts []grpc.ServerOption) *grpc.Server {
-	srv := grpc.NewServer(append(opts, grpc.ForceServerCodecV2(call.Codec{}), grpc.UnknownServiceHandler(edge.GRPC(s)))...)
+	srv := grpc.NewServer(append(opts, grpc.ForceServerCodecV2(call.Codec{}),
+		grpc.InTapHandle(edge.RefuseEarly), grpc.UnknownServiceHandler(edge.GRPC(s)))...)
 	for _, desc := range describe(own, s) {
 		srv.RegisterService(desc, nil)
 	}

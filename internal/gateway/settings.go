@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/types/known/anypb"
 
@@ -44,7 +43,7 @@ func newParts(o Options, reg prometheus.Registerer) (p parts, _ *logging.Log, er
 }
 
 // dial connects to one upstream as configured.
-func dial(u *configv1.Upstream, secure *certs.Client, version string, more []grpc.DialOption) (*upstream.Upstream, error) {
+func (g *Gateway) dial(u *configv1.Upstream, secure *certs.Client) (*upstream.Upstream, error) {
 	o := upstream.Options{
 		Name:             u.GetName(),
 		Target:           u.GetTarget(),
@@ -55,11 +54,12 @@ func dial(u *configv1.Upstream, secure *certs.Client, version string, more []grp
 		KeepaliveTimeout: u.GetKeepalive().GetTimeout().AsDuration(),
 		ConnectTimeout:   u.GetConnectTimeout().AsDuration(),
 		MaxReceive:       int(u.GetMaxReceiveBytes()),
-		UserAgent:        "gatehouse/" + version,
+		UserAgent:        "gatehouse/" + g.version,
 		Balancing:        balancing(u.GetBalancing()),
 		Outliers:         outliers(u.GetOutliers()),
 		MaxStreamAge:     u.GetMaxStreamAge().AsDuration(),
-		Dial:             more,
+		Memory:           g.memory,
+		Dial:             g.parts.tracing.DialOptions(),
 	}
 	for _, a := range u.GetAddresses() {
 		o.Addresses = append(o.Addresses, upstream.Address{Address: a.GetAddress(), Weight: a.GetWeight()})

@@ -45,5 +45,5 @@ func (b *Background) Take(n int64) bool {
 // Give gives up n bytes that were taken.
 func (b *Background) Give(n int64) {
 	b.held.Add(-n)
-	b.process.held.Add(-n)
+	b.process.give(n)
 }

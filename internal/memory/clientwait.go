@@ -30,6 +30,18 @@ func (w *ClientWait) Begin(s *Share, end func()) {
 	w.place = p.waits.PushBack(w)
 }
 
+// Moves notes that the client has done a part of it.
+func (w *ClientWait) Moves() {
+	if w.share == nil {
+		return
+	}
+	p := w.share.client.process
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w.since = time.Now()
+	p.waits.MoveToBack(w.place)
+}
+
 // Done notes that the client has done what the call waited for, or that the call waits
 // no longer.
 func (w *ClientWait) Done() {
@@ -66,19 +78,29 @@ func (p *Process) relieve() {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.endSlow(slow) == 0 {
+		p.endLargest()
+	}
+}
+
+// endSlow ends calls that have waited so long for their clients, and returns how many. The
+// caller holds the lock.
+func (p *Process) endSlow(slow time.Duration) (ended int) {
 	over := p.endStalled(p.over(), slow)
 	for place := p.waits.Front(); place != nil && over > 0; place = place.Next() {
 		w := place.Value.(*ClientWait) //nolint:forcetypeassert // the list holds nothing else
 		if time.Since(w.since) < slow {
-			return
+			break
 		}
 		if w.ended.IsZero() {
 			w.ended = time.Now()
 			p.ended.Add(1)
 			w.end()
+			ended++
 		} else if time.Since(w.ended) > patience {
 			continue // nothing has come of it yet
 		}
 		over -= w.share.held.Load() + w.share.base
 	}
+	return ended
 }

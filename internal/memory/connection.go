@@ -18,6 +18,7 @@ type Connection struct {
 	lingering atomic.Int64 // bytes that count with the process for finished calls
 	watching  atomic.Bool
 	closed    atomic.Bool
+	came      atomic.Int64 // calls since one began: they wait until there is time for them
 
 	// Guarded by the process's mu:
 	place  *list.Element // among those that are watched

@@ -15,9 +15,13 @@ type Expectation struct {
 	place *list.Element
 }
 
-// soon is how long room is kept for an answer that has begun to come, where others
-// need the room.
-const soon = time.Second
+const (
+	// soon is how long room is kept for an answer that has begun to come, where others
+	// need the room.
+	soon = time.Second
+	// longest is how long it is kept for one whose window is open: it cannot be closed.
+	longest = time.Minute
+)
 
 // Ask notes that an upstream is asked for an answer of at most size bytes, and
 // reports whether Expect must be called before that is received: else the answers
@@ -51,14 +55,19 @@ func (s *Share) AwaitRoom(ctx context.Context) error {
 	return nil
 }
 
-// Expect waits until there is room for an answer of at most size bytes, of which
-// the beginning has come. The caller calls Came next.
+// Expect waits until the client may hold an answer of at most size bytes, of which
+// the beginning has come. The caller calls Came next. The process counts the answer
+// when it comes, see [Process.Let].
 func (s *Share) Expect(ctx context.Context, e *Expectation, size int64) error {
 	if s.client == nil {
 		return nil
 	}
-	if err := s.ReserveAnswer(ctx, size); err != nil {
+	if err := s.client.take(ctx, s, size, true); err != nil {
 		return err
+	}
+	s.promised.Add(size)
+	if s.closed.Load() {
+		s.Forgo(size)
 	}
 	e.share, e.size, e.since = s, size, time.Now()
 	p := s.client.process
@@ -70,9 +79,15 @@ func (s *Share) Expect(ctx context.Context, e *Expectation, size int64) error {
 
 // Came notes that the answer has come, of so many bytes, or that none will. They are
 // held from then on. It reports whether the answer was so late that its room was given
-// up.
-func (s *Share) Came(e *Expectation, size int64) (late bool) {
-	s.Hold(size)
+// up. a is what [Share.LetSmall] let come.
+func (s *Share) Came(e *Expectation, a *Arrival, size int64) (late bool) {
+	if s.client != nil && size > 0 {
+		s.client.held.Add(size)
+		s.client.process.change(size - s.client.process.takeOver(a, size))
+		s.add(size)
+	} else {
+		a.Over()
+	}
 	if e.share == nil {
 		return false
 	}
@@ -82,12 +97,12 @@ func (s *Share) Came(e *Expectation, size int64) (late bool) {
 	e.size = 0
 	p.expected.Remove(e.place)
 	p.mu.Unlock()
-	s.Release(kept)
+	s.Forgo(kept)
 	return kept == 0
 }
 
 // forgetLate gives up the room that is kept for answers that are late: they hold
-// none until they come.
+// none until they have come.
 func (p *Process) forgetLate() {
 	for _, s := range p.takeLate() {
 		s.client.settle(s)
@@ -104,11 +119,12 @@ func (p *Process) takeLate() (late []*Share) {
 			break
 		}
 		if e.size > 0 {
-			e.share.client.held.Add(-e.share.drop(e.size))
+			e.share.client.held.Add(-e.share.takeBack(e.size))
 			e.size = 0
 			late = append(late, e.share)
 		}
 	}
+	p.dropLate()
 	return late
 }
 

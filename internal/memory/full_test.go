@@ -3,12 +3,14 @@ package memory_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -20,55 +22,93 @@ import (
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
+	inventoryv1 "github.com/gatehouse-dev/gatehouse/gen/shop/inventory/v1"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
 const (
 	getProduct    = "/shop.catalog.v1.CatalogService/GetProduct"
 	createProduct = "/shop.catalog.v1.CatalogService/CreateProduct"
+	watchStock    = "/shop.inventory.v1.InventoryService/WatchStock"
+	messages      = 200       // of a stream
 	large         = 3_900_000 // bytes of the answer about "products/large"
 )
 
-// TestFullProcess has clients hold more than the process may: uploads that have come in
-// part, and answers that nobody reads. At each door new calls are refused, with the time
-// after which to try again, until those who keep the gateway waiting longest have been
-// ended; then they pass.
-func TestFullProcess(t *testing.T) {
+// doors have a call made with a request of so many bytes, and check how it is refused.
+var doors = map[string]func(t *testing.T, g *gatewaytest.Gateway, size int) (refused bool){
+	"REST":                  callREST,
+	"native gRPC":           func(t *testing.T, g *gatewaytest.Gateway, size int) bool { return callGRPC(t, g.GRPC, size) },
+	"gRPC on the HTTP port": func(t *testing.T, g *gatewaytest.Gateway, size int) bool { return callGRPC(t, g.HTTP, size) },
+}
+
+// start starts a gateway of whose memory clients may fill 51 MiB.
+func start(t *testing.T) *play {
+	t.Helper()
 	limit := debug.SetMemoryLimit(-1)
 	t.Cleanup(func() { debug.SetMemoryLimit(limit) })
-	for name, call := range map[string]func(*testing.T, *gatewaytest.Gateway) (refused bool){
-		"REST":                  callREST,
-		"native gRPC":           func(t *testing.T, g *gatewaytest.Gateway) bool { return callGRPC(t, g.GRPC) },
-		"gRPC on the HTTP port": func(t *testing.T, g *gatewaytest.Gateway) bool { return callGRPC(t, g.HTTP) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := new(play)
-			p.Gateway = gatewaytest.Start(t, gatewaytest.Config(p.backend(t), func(c *configv1.Config) {
-				c.Limits = &configv1.Limits{Memory: proto.Int64(128 * mib)} // two fifths are for clients
-			}))
-			if call(t, p.Gateway) {
-				t.Fatal("nothing is held, and calls are refused")
+	p := &play{release: make(chan struct{})}
+	p.Gateway = gatewaytest.Start(t, gatewaytest.Config(p.backend(t), func(c *configv1.Config) {
+		c.Limits = &configv1.Limits{Memory: proto.Int64(128 * mib)} // two fifths are for clients
+	}))
+	return p
+}
+
+// TestLargeRequestsAreRefused has the gateway hold so many large requests that another one
+// has no room. It is refused at each door, with the time after which to try again; small
+// ones are served.
+func TestLargeRequestsAreRefused(t *testing.T) {
+	const others = 14
+	p := start(t)
+	var refused atomic.Int64
+	var calls sync.WaitGroup
+	for range others {
+		calls.Go(func() {
+			if callGRPC(t, p.GRPC, large) {
+				refused.Add(1)
 			}
+		})
+	}
+	gatewaytest.Eventually(t, "large requests that are held, and others that are not", func() bool {
+		return refused.Load() > 0 && refused.Load()+p.created.Load() == others
+	})
+	for name, call := range doors {
+		t.Run(name, func(t *testing.T) {
+			if !call(t, p.Gateway, large) {
+				t.Error("a large request was served for which there is no room")
+			}
+			if call(t, p.Gateway, 0) {
+				t.Error("a small one was refused")
+			}
+		})
+	}
+	if counted := p.metric(t, "refused_total"); int64(counted) < refused.Load()+int64(len(doors)) {
+		t.Errorf("%v calls were counted, and %d refused", counted, refused.Load()+int64(len(doors)))
+	}
+	close(p.release)
+	calls.Wait()
+	gatewaytest.Eventually(t, "the end of what was held", func() bool { return p.metric(t, "held_bytes") == 0 })
+	if callGRPC(t, p.GRPC, large) {
+		t.Error("a large request was refused for which there is room again")
+	}
+}
+
+// TestFullProcess has clients hold more than the process may: uploads that have come in
+// part, and answers that nobody reads. Those that have no room wait until those who keep
+// the gateway waiting longest have been ended. Small calls are served all the time.
+func TestFullProcess(t *testing.T) {
+	for name, call := range doors {
+		t.Run(name, func(t *testing.T) {
+			p := start(t)
 			gatewaytest.Eventually(t, "readiness", func() bool { return strings.Contains(p.readiness(t), "200") })
 			uploads := p.uploadInPart(t)
-			first := p.read(t, 5)  // more than four fifths are not held yet
-			second := p.read(t, 8) // now there are more than all
-			if got := p.readiness(t); !strings.Contains(got, "503") || !strings.Contains(got, `"short_of_memory": true`) {
-				t.Errorf("readiness while the process is full: %s", got)
+			first := p.read(t, 5) // more than four fifths are not held yet
+			gatewaytest.Eventually(t, "the answers", func() bool { return p.metric(t, "held_bytes") >= 5*large })
+			second := p.read(t, 8) // these would be more than all
+			if call(t, p.Gateway, 0) {
+				t.Error("a small call was refused")
 			}
-			if p.metric(t, "held_bytes") <= p.metric(t, "limit_bytes") {
-				t.Error("the process is not full")
-			}
-			refused := 0.0
-			gatewaytest.Eventually(t, "a call that is served", func() bool {
-				if call(t, p.Gateway) {
-					refused++
-					return false
-				}
-				return true
-			})
-			if counted := p.metric(t, "refused_total"); refused == 0 || counted < refused {
-				t.Errorf("%v calls were refused, and %v counted", refused, counted)
+			if held, limit := p.metric(t, "held_bytes"), p.metric(t, "limit_bytes"); held > limit {
+				t.Errorf("%v bytes are held, and only %v may be", held, limit)
 			}
 			p.wantSlowestEnded(t, uploads, first, second)
 			if got := p.readiness(t); !strings.Contains(got, "200") {
@@ -78,22 +118,59 @@ func TestFullProcess(t *testing.T) {
 	}
 }
 
+// TestStreamsGoOn has clients read streams while others read nothing and hold more than
+// half of the room, so that messages wait for it.
+func TestStreamsGoOn(t *testing.T) {
+	p := start(t)
+	p.read(t, 7)
+	gatewaytest.Eventually(t, "the answers", func() bool { return p.metric(t, "held_bytes") >= 7*large })
+	for name, address := range map[string]string{"native gRPC": p.GRPC, "gRPC on the HTTP port": p.HTTP} {
+		t.Run(name, func(t *testing.T) {
+			up, err := gatewaytest.Dial(t, address, nil).NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true}, watchStock)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(up.SendMsg(new(inventoryv1.WatchStockRequest)), up.CloseSend()); err != nil {
+				t.Fatal(err)
+			}
+			for n := range messages {
+				if err := up.RecvMsg(new(inventoryv1.WatchStockResponse)); err != nil {
+					t.Fatalf("after %d of %d messages: %v", n, messages, err)
+				}
+			}
+		})
+	}
+	if ended := p.metric(t, "ended_readers_total"); ended != 0 {
+		t.Errorf("%v were ended, though there is room", ended)
+	}
+}
+
 // callREST makes a call, and checks how it is refused.
-func callREST(t *testing.T, g *gatewaytest.Gateway) (refused bool) {
+func callREST(t *testing.T, g *gatewaytest.Gateway, size int) (refused bool) {
 	t.Helper()
-	got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", "/v1/products/small", ""))
+	r := g.Request(t, "GET", "/v1/products/small", "")
+	if size > 0 {
+		r = g.Request(t, "POST", "/v1/products", `{"description":"`+strings.Repeat("x", size)+`"}`)
+	}
+	got := gatewaytest.Do(t, gatewaytest.Client(t), r)
 	if got.StatusCode == http.StatusOK {
 		return false
 	}
 	if got.StatusCode != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "" {
-		t.Fatalf("got %s, Retry-After %q: %s", got.Status, got.Header.Get("Retry-After"), got.Text)
+		t.Errorf("got %s, Retry-After %q: %s", got.Status, got.Header.Get("Retry-After"), got.Text)
 	}
 	return true
 }
 
-func callGRPC(t *testing.T, address string) (refused bool) {
+func callGRPC(t *testing.T, address string, size int) (refused bool) {
 	t.Helper()
-	err := gatewaytest.Dial(t, address, nil).Invoke(t.Context(), getProduct, &catalogv1.GetProductRequest{Name: "products/small"}, new(catalogv1.Product))
+	cc := gatewaytest.Dial(t, address, nil)
+	var err error
+	if size > 0 {
+		err = cc.Invoke(t.Context(), createProduct, &catalogv1.CreateProductRequest{Product: &catalogv1.Product{Description: strings.Repeat("x", size)}}, new(catalogv1.Product))
+	} else {
+		err = cc.Invoke(t.Context(), getProduct, &catalogv1.GetProductRequest{Name: "products/small"}, new(catalogv1.Product))
+	}
 	if err == nil {
 		return false
 	}
@@ -103,7 +180,7 @@ func callGRPC(t *testing.T, address string) (refused bool) {
 			return true
 		}
 	}
-	t.Fatalf("got %v with %v, want UNAVAILABLE with RetryInfo", err, st.Details())
+	t.Errorf("got %v with %v, want UNAVAILABLE with RetryInfo", err, st.Details())
 	return true
 }
 
@@ -111,42 +188,43 @@ func callGRPC(t *testing.T, address string) (refused bool) {
 type play struct {
 	*gatewaytest.Gateway
 
-	mu      sync.Mutex
-	wanted  int           // calls that ask for large answers
-	release chan struct{} // closed when all of them are there
+	created atomic.Int64  // large requests that came
+	release chan struct{} // they are answered when it is closed
 }
 
 func (p *play) backend(t *testing.T) string {
 	t.Helper()
 	return gatewaytest.Backend(t, gatewaytest.Script{
-		getProduct: gatewaytest.Unary(func(ctx context.Context, in *catalogv1.GetProductRequest) (*catalogv1.Product, error) {
+		getProduct: gatewaytest.Unary(func(_ context.Context, in *catalogv1.GetProductRequest) (*catalogv1.Product, error) {
 			if in.GetName() != "products/large" {
 				return new(catalogv1.Product), nil
 			}
-			p.mu.Lock()
-			release := p.release
-			if p.wanted--; p.wanted == 0 {
-				close(release)
+			return &catalogv1.Product{Description: strings.Repeat("x", large)}, nil
+		}),
+		watchStock: gatewaytest.ServerStreaming(func(_ context.Context, _ *inventoryv1.WatchStockRequest, send func(*inventoryv1.WatchStockResponse) error) error {
+			for range messages {
+				if err := send(new(inventoryv1.WatchStockResponse)); err != nil {
+					return err
+				}
 			}
-			p.mu.Unlock()
+			return nil
+		}),
+		createProduct: gatewaytest.Unary(func(ctx context.Context, _ *catalogv1.CreateProductRequest) (*catalogv1.Product, error) {
+			p.created.Add(1)
 			select {
-			case <-release:
+			case <-p.release:
+				return new(catalogv1.Product), nil
 			case <-ctx.Done():
 				return nil, ctx.Err()
 			}
-			return &catalogv1.Product{Description: strings.Repeat("x", large)}, nil
 		}),
 	})
 }
 
-// read has n connections ask for a large answer each and read none, and returns when the
-// gateway holds them all. Each of the channels is closed when its connection has ended.
+// read has n connections ask for a large answer each and read none, and returns when all
+// have begun to come. Each of the channels is closed when its connection has ended.
 func (p *play) read(t *testing.T, n int) (ended []chan struct{}) {
 	t.Helper()
-	before := p.metric(t, "held_bytes")
-	p.mu.Lock()
-	p.wanted, p.release = n, make(chan struct{})
-	p.mu.Unlock()
 	streams := make([]grpc.ClientStream, n)
 	for i := range streams {
 		end := make(chan struct{})
@@ -169,7 +247,6 @@ func (p *play) read(t *testing.T, n int) (ended []chan struct{}) {
 			t.Fatal(err)
 		}
 	}
-	gatewaytest.Eventually(t, "the answers", func() bool { return p.metric(t, "held_bytes") >= before+float64(n*large) })
 	return ended
 }
 

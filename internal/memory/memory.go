@@ -36,8 +36,17 @@ type Process struct {
 	refused   atomic.Int64
 	ended     atomic.Int64
 
-	mu    sync.Mutex
-	waits list.List // of *ClientWait, the longest first
+	arrivalsWait atomic.Int64  // len of arrivals, for those without the lock
+	gave         chan struct{} // something was given up while arrivals wait
+	landings     atomic.Int64  // how many arrivals are in landed
+
+	mu          sync.Mutex
+	arrivals    arrivals
+	letting     bool                 // letAll runs
+	answerWaits list.List            // of *AnswerWait
+	coming      list.List            // of *Arrival, those that have not moved for longest first
+	landed      map[int64][]*Arrival // of those that come: that are here and not taken, by size
+	waits       list.List            // of *ClientWait, the longest first
 	// expected are answers that have begun to come: *Expectation, the longest awaited
 	// first.
 	expected list.List
@@ -46,7 +55,9 @@ type Process struct {
 }
 
 // New returns a process that holds nothing yet.
-func New(l Limits) *Process { return &Process{limits: l, heap: heap{limit: l.Heap}} }
+func New(l Limits) *Process {
+	return &Process{limits: l, heap: heap{limit: l.Heap}, gave: make(chan struct{}, 1), landed: map[int64][]*Arrival{}}
+}
 
 // Held is how many bytes the clients hold together.
 func (p *Process) Held() int64 { return p.held.Load() }
@@ -98,22 +109,33 @@ func (p *Process) Admit(s *Share, headers int) error {
 // take adds n bytes, or refuses with ErrFull. Calls are ended for what is held already,
 // never to make room for one that asks for much.
 func (p *Process) take(n int64) error {
-	held := p.held.Add(n)
-	if p.limits.Process <= 0 || held <= p.crowded() {
+	if p.fits(n) {
 		return nil
 	}
-	p.held.Add(-n)
 	p.forgetLate()
 	p.relieve()
+	if p.fits(n) {
+		return nil
+	}
+	p.refused.Add(1)
+	return ErrFull
+}
+
+// fits adds n bytes if there is room.
+func (p *Process) fits(n int64) bool {
+	held := p.held.Add(n)
+	if p.limits.Process <= 0 || held <= p.crowded() {
+		return true
+	}
+	p.held.Add(-n)
 	for {
 		held := p.held.Load()
 		left := p.limits.Process - held
 		if held+n > p.crowded() && n > int64(smallest*float64(left)) {
-			p.refused.Add(1)
-			return ErrFull
+			return false
 		}
 		if p.held.CompareAndSwap(held, held+n) {
-			return nil
+			return true
 		}
 	}
 }

@@ -118,7 +118,7 @@ func TestAnAnswerThatIsLateKeepsNoRoom(t *testing.T) {
 		if err := errors.Join(late.Expect(t.Context(), &awaited, 8*mib), next.Reserve(t.Context(), 8*mib)); err != nil {
 			t.Fatal(err)
 		}
-		late.Came(&awaited, mib)
+		late.Came(&awaited, new(memory.Arrival), mib)
 		if got := c.Held(); got != 9*mib {
 			t.Errorf("%d bytes held, want those of both", got)
 		}

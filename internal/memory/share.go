@@ -156,7 +156,7 @@ func (s *Share) drop(n int64) int64 {
 	for s.client != nil && n > 0 {
 		held := s.held.Load()
 		if n = min(n, held); s.held.CompareAndSwap(held, held-n) {
-			s.client.process.held.Add(-n)
+			s.client.process.give(n)
 			return n
 		}
 	}

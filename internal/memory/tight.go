@@ -19,6 +19,8 @@ const (
 	// their clients, above high these have less time and clients one call each, and
 	// above most no call is taken.
 	busy, high, most = 0.5, 1.1, 1.6
+	// quiet is the load of running calls up to which upstreams may send more unasked.
+	quiet = 0.25
 )
 
 // open counts a call whose headers have so many bytes, until close.
@@ -46,6 +48,23 @@ func (p *Process) few() int64 {
 	return max(1, int64(few*min(1, (high-p.load())/(high-1))))
 }
 
+// RefuseEarly reports whether a new call of c is refused before anything is done for it:
+// when memory is tight and c has as many as it may have then. Those that Admit would refuse
+// take memory too until they end, and there may be a hundred of them on each connection.
+func (c *Connection) RefuseEarly() bool {
+	p := c.Client.process
+	came := c.came.Add(1)
+	if p.load() <= high || max(came, c.Client.calls.Load()+1) <= p.few() {
+		return false
+	}
+	p.relieve()
+	p.refused.Add(1)
+	return true
+}
+
+// Begins notes that a call for which RefuseEarly was asked begins.
+func (c *Connection) Begins() { c.came.Store(0) }
+
 // running is the load of running calls and their headers, which is 1 when memory is tight.
 func (p *Process) running() float64 {
 	if p.limits.Calls <= 0 {
@@ -53,6 +72,10 @@ func (p *Process) running() float64 {
 	}
 	return float64(p.base.Load()) / float64(p.limits.Calls)
 }
+
+// Quiet reports whether so few calls run that each may have more of an answer waiting here
+// than it needs.
+func (p *Process) Quiet() bool { return p.running() <= quiet }
 
 // load is how tight memory is for what calls take: 1 when it is tight. What the heap has
 // in use counts as far as running calls can be its cause, for their transports hold more
@@ -79,10 +102,11 @@ func (p *Process) isTight() bool { return p.lingersTooMuch() || p.heap.load() > 
 // when it waits for its client.
 func (s *Share) Busy() bool { return s.client != nil && s.client.process.load() > busy }
 
-// over is how many bytes calls must give up until memory is not tight.
+// over is how many bytes calls must give up until memory is not tight, and answers that
+// wait for it have come. The caller holds the lock.
 func (p *Process) over() (over int64) {
 	if p.limits.Process > 0 {
-		over = p.held.Load() - p.crowded()
+		over = p.held.Load() - p.crowded() + p.arrivals.wanted
 	}
 	if p.load() > 1 {
 		over = max(over, p.base.Load()+p.lingering.Load()-p.limits.Calls, p.heap.over())

@@ -19,6 +19,9 @@ const (
 	// connWindowMost is half of what HTTP/2 allows (RFC 9113, section 6.9.1).
 	connWindowMost = 1 << 30
 	frameBytes     = 16 << 10
+	// readBuffer is what a connection of the port of gRPC's own has for reading, at rest
+	// too. Frames that are larger need none.
+	readBuffer = 8 << 10
 )
 
 // A client may ping as often as this; one that has gone is noticed after
@@ -73,6 +76,7 @@ func grpcOptions(o *Options) []grpc.ServerOption {
 		grpc.ConnectionTimeout(o.Limits.HeaderTimeout),
 		grpc.InitialWindowSize(streamWindow),
 		grpc.InitialConnWindowSize(connWindow),
+		grpc.ReadBufferSize(readBuffer),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: o.Limits.IdleTimeout, Time: pingAfter, Timeout: pingTimeout,
 		}),

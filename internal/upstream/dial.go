@@ -110,7 +110,7 @@ func (u *Upstream) dialOptions() ([]grpc.DialOption, error) {
 	} else { // a control plane says itself how calls are spread
 		opts = append(opts, grpc.WithDefaultServiceConfig(config), grpc.WithDisableServiceConfig())
 	}
-	opts = append(opts, grpc.WithTransportCredentials(paced{creds, new(pace)}))
+	opts = append(opts, grpc.WithTransportCredentials(paced{creds, new(pace), o.Memory}))
 	if u.known.found == addressesScheme { // a proxy would be chosen by the name of the upstream
 		opts = append(opts, grpc.WithNoProxy())
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc/credentials"
+
+	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
 
 // grpc-go waits between attempts to connect that fail, but connects again at once
@@ -71,11 +73,13 @@ func (p *pace) ended(address string, broke bool) {
 	p.breaks[address] = breaks{b.count + 1, now}
 }
 
-// paced are credentials whose handshakes keep the pace.
+// paced are credentials whose handshakes keep the pace, and whose connections leave large
+// answers at the backend until there is room.
 type paced struct {
 	credentials.TransportCredentials
 
-	pace *pace
+	pace   *pace
+	memory *memory.Process // nil: there is always room
 }
 
 // ClientHandshake fails where it is too soon: then grpc-go waits, and calls fail.
@@ -88,12 +92,13 @@ func (c paced) ClientHandshake(ctx context.Context, authority string, raw net.Co
 	if err != nil {
 		return nil, nil, err
 	}
-	return &pacedConn{Conn: conn, pace: c.pace, address: address, began: time.Now()}, info, nil
+	conn = &pacedConn{Conn: conn, pace: c.pace, address: address, began: time.Now()}
+	return newWindowConn(conn, c.memory), info, nil
 }
 
 // Clone makes a copy that keeps the same pace.
 func (c paced) Clone() credentials.TransportCredentials {
-	return paced{c.TransportCredentials.Clone(), c.pace}
+	return paced{c.TransportCredentials.Clone(), c.pace, c.memory}
 }
 
 // UsesXDS is how grpc-go asks whether a mesh may say how connections are secured.

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"context"
 	"time"
 
 	"google.golang.org/grpc"
@@ -124,11 +125,59 @@ func (x *exchange) receiveHeld(up grpc.ClientStream, room int64, reply any, rece
 			return call.MemoryError(err)
 		}
 	}
-	err := receive(up, reply)
-	if err != nil {
-		x.learnLate(c.Memory.Came(&e, 0))
-		return err
+	var a memory.Arrival
+	err := x.awaitTurn(c, &a)
+	if err == nil {
+		err = x.receiveUnlessEnded(up, c, reply, receive)
 	}
-	x.learnLate(c.Memory.Came(&e, int64(msg.Len())))
-	return nil
+	came := int64(0)
+	if err == nil {
+		came = int64(msg.Len())
+	}
+	x.learnLate(c.Memory.Came(&e, &a, came))
+	return err
+}
+
+// receiveUnlessEnded receives an answer, unless the call is ended since it holds what others
+// need.
+func (x *exchange) receiveUnlessEnded(up grpc.ClientStream, c *call.Call, reply any, receive func(grpc.ClientStream, any) error) error {
+	if x.stream || !c.Memory.IsCrowded() {
+		return receive(up, reply)
+	}
+	var w memory.AnswerWait
+	ended := make(chan struct{})
+	w.Begin(&c.Memory, func() {
+		go func() {
+			defer close(ended)
+			_ = up.SendMsg(nil) // one more than there may be: this ends it
+		}()
+	})
+	err := receive(up, reply)
+	if w.Done() {
+		if <-ended; err != nil {
+			return call.MemoryError(memory.ErrFull)
+		}
+	}
+	return err
+}
+
+// awaitTurn waits until the process has room for a small answer, where it is crowded. A
+// large one waits for the rest, see windowConn.
+func (x *exchange) awaitTurn(c *call.Call, a *memory.Arrival) error {
+	if !c.Memory.IsCrowded() {
+		return nil
+	}
+	come := make(chan struct{})
+	if c.Memory.LetSmall(a, smallWindow, func() { close(come) }) {
+		return nil
+	}
+	if !x.stream {
+		c.LeavePlaces()
+	}
+	select {
+	case <-come:
+		return nil
+	case <-x.Done():
+		return call.MemoryError(context.Cause(x))
+	}
 }

@@ -16,6 +16,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	_ "google.golang.org/grpc/encoding/gzip" // so that compressed messages of either side can be read
 	_ "google.golang.org/grpc/health"        // so that replicas can be asked whether they are well
+
+	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
 
 // Options describe one upstream.
@@ -53,6 +55,8 @@ type Options struct {
 	// math/rand.
 	Random func() float64
 
+	// Memory counts large answers before they come. Nil counts none.
+	Memory *memory.Process
 	// Dial adds to what the connections are made with.
 	Dial []grpc.DialOption
 }

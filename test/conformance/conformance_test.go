@@ -143,8 +143,28 @@ func clientMode(failing string) []string {
 	return []string{"--mode", "client", "--conf", filepath.Join("testdata", "grpc.yaml"), "--known-failing", "@" + filepath.Join("testdata", failing)}
 }
 
-// run runs the suite against the adapter with the given arguments.
+// clocked are cases that the runner judges by a clock: the timeout that its server
+// is told of must be at most half a second short of what its client said. On a busy
+// machine that is no matter of what the gateway does.
+const clocked = "Deadline Propagation/"
+
+// run runs the suite against the adapter with the given arguments, up to three
+// times where nothing failed but clocked cases.
 func (s *suite) run(t *testing.T, runner []string, adapter ...string) result {
+	t.Helper()
+	for left := 2; ; left-- {
+		got := s.runOnce(t, runner, adapter...)
+		late := len(got.failed) > 0 && !slices.ContainsFunc(got.failed, func(name string) bool {
+			return !strings.HasPrefix(name, clocked)
+		})
+		if !late || left == 0 {
+			return got
+		}
+		t.Logf("once more, since the machine may have been late: %q failed", got.failed)
+	}
+}
+
+func (s *suite) runOnce(t *testing.T, runner []string, adapter ...string) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()

@@ -18,6 +18,9 @@ func unreadAttacks() []hostile.Attack {
 		unread(hostile.REST2, hostile.RESTHeader("GET", fmt.Sprintf("/v1/things/a?orders.size=%d", answerSize)), nil),
 		unreadConnections(),
 		endedStreams(hostile.Native), endedStreams(hostile.GRPC), smallAnswers(),
+		manyAnswers(hostile.Native, hostile.GRPCHeader("Get"), hostile.Framed(hostile.Thing{Name: "a", Orders: hostile.Orders{Size: answerSize}}.Wire())),
+		manyAnswers(hostile.GRPC, hostile.GRPCHeader("Get"), hostile.Framed(hostile.Thing{Name: "a", Orders: hostile.Orders{Size: answerSize}}.Wire())),
+		manyAnswers(hostile.REST2, hostile.RESTHeader("GET", fmt.Sprintf("/v1/things/a?orders.size=%d", answerSize)), nil),
 	}
 	return all
 }
@@ -43,6 +46,27 @@ func endedStreams(door string) hostile.Attack {
 					}
 				}
 				return nil
+			})
+		},
+	}
+}
+
+// manyAnswers has a large answer come for each of a thousand connections, of which nobody
+// reads any.
+func manyAnswers(door string, header []string, body []byte) hostile.Attack {
+	return hostile.Attack{
+		Name: "1,000 answers of 3.9 MB at once", Door: door, Promise: promiseProcess,
+		MemoryLimit: memoryLimit, Memory: processLimit, Innocent: mostInnocents,
+		Play: func(t *hostile.Target) error {
+			return tryTo(t, func() error {
+				return each(1000, func(int) error {
+					conn, err := t.Dial(door, hostile.H2{Window: -1, Closed: true})
+					if err != nil {
+						return err
+					}
+					_ = send(conn, header, body) // the gateway may end the connection
+					return nil
+				})
 			})
 		},
 	}
