@@ -7,10 +7,14 @@ import (
 
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 )
 
 // Method is one RPC as its contract declares it.
 type Method struct {
+	// Name is the name on the wire: "/shop.catalog.v1.CatalogService/GetProduct".
+	Name string
 	Desc protoreflect.MethodDescriptor
 	// Upstream is the name of the upstream whose contract it is.
 	Upstream string
@@ -21,7 +25,10 @@ type Method struct {
 
 // NewMethod reads what the contract declares of an RPC.
 func NewMethod(desc protoreflect.MethodDescriptor, upstream string) *Method {
-	return &Method{Desc: desc, Upstream: upstream, Bindings: Declared(desc)}
+	return &Method{
+		Name: "/" + string(desc.Parent().FullName()) + "/" + string(desc.Name()),
+		Desc: desc, Upstream: upstream, Bindings: declared(desc),
+	}
 }
 
 // served are the bindings without an error. The others are not served, so they have no
@@ -34,14 +41,18 @@ func (m *Method) served() []*Binding {
 // additional_bindings, as it is written.
 type Binding struct {
 	Verb, Path, Body, ResponseBody string
+	// Template is Path, parsed.
+	Template *httprule.Template
+	// OpenPath is the same path without the API's version; "" for none. A binding of
+	// which it is the Path serves every version that has no other there.
+	OpenPath string
 	// Origin says where it is written, for people: "google.api.http, additional_bindings[1]".
 	Origin string
 	// Err says why it is no binding; nil for one that is. The rest may be empty then.
 	Err error
 }
 
-// Declared are the bindings that the contract declares for an RPC.
-func Declared(m protoreflect.MethodDescriptor) []*Binding {
+func declared(m protoreflect.MethodDescriptor) []*Binding {
 	const origin = "google.api.http"
 	rule, _, err := Option[*annotations.HttpRule](m, annotations.E_Http)
 	switch {
@@ -84,6 +95,26 @@ func newBinding(rule *annotations.HttpRule, origin string) *Binding {
 		b.Verb, b.Path = p.Custom.GetKind(), p.Custom.GetPath()
 	default:
 		b.Err = errors.New("it has no method and path; give get, put, post, delete, patch or custom")
+		return b
 	}
+	b.Template, b.Err = httprule.Parse(b.Path)
 	return b
+}
+
+// String is the HTTP method and the path.
+func (b *Binding) String() string { return b.Verb + " " + b.Path }
+
+// At returns the binding at another path.
+func (b *Binding) At(path string) *Binding {
+	at := *b
+	at.Path = path
+	at.Template, at.Err = httprule.Parse(path)
+	return &at
+}
+
+// Failed returns the binding with what is wrong with it.
+func (b *Binding) Failed(err error) *Binding {
+	failed := *b
+	failed.Err = err
+	return &failed
 }

@@ -8,21 +8,10 @@ import (
 	"strings"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
-	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
-	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 )
-
-// bindings are the HTTP bindings of one RPC on their way into the table.
-type bindings struct {
-	of     *exposed
-	method *call.Method
-	rules  []*rule
-	info   RouteInfo   // what all of them have in common
-	routes []RouteInfo // of each rule
-	bad    []error     // of each rule that is skipped, nil for the others
-}
 
 // bindAll compiles the bindings of all RPCs. Those that may be skipped come last,
 // so that of two that are the same the other one is served; else they come in the
@@ -30,61 +19,48 @@ type bindings struct {
 func (b *builder) bindAll() error {
 	var errs []error
 	for _, may := range [...]bool{false, true} {
-		for _, list := range b.bindings {
-			for i, r := range list.rules {
-				if b.maySkip(list.of, r) != may {
-					continue
-				}
-				err := b.wrong(list.of, r, b.bind(list, i))
-				if may {
-					list.bad[i] = err
-				} else {
-					errs = append(errs, err)
-				}
+		for _, e := range b.exposed {
+			if b.maySkip(e) == may {
+				errs = append(errs, b.bindEach(e))
 			}
 		}
 	}
-	b.listRoutes()
 	return errors.Join(errs...)
 }
 
-// maySkip reports whether the gateway may go on without a binding. What the
+// maySkip reports whether the gateway may go on without a binding of an RPC. What the
 // configuration itself says must be right.
-func (b *builder) maySkip(e *exposed, r *rule) bool {
-	return r.field == "" && b.exposureAt(e).GetBadRules() == configv1.Exposure_BAD_RULES_SKIP
+func (b *builder) maySkip(e *exposed) bool {
+	return (e.rule == nil || e.rule.file != nil) && b.exposureAt(e).GetBadRules() == configv1.Exposure_BAD_RULES_SKIP
 }
 
-// listRoutes lists all bindings, and the RPCs without any.
-func (b *builder) listRoutes() {
-	for _, list := range b.bindings {
-		served := false
-		for i, info := range list.routes {
-			if bad := list.bad[i]; bad != nil {
-				info.Skipped = inOneLine(bad)
-			}
-			b.routes = append(b.routes, info)
-			if list.bad[i] != nil {
-				continue
-			}
-			served = true
-			if info.OpenPath != "" {
-				info.Path = info.OpenPath
-				b.routes = append(b.routes, info)
-			}
-		}
-		if !served {
-			b.routes = append(b.routes, list.info)
+// bindEach compiles the bindings of an RPC. What is wrong with one that is skipped
+// stands in it.
+func (b *builder) bindEach(e *exposed) error {
+	var errs []error
+	var served []*contract.Binding
+	for _, r := range e.bindings {
+		list, err := b.bind(e, r)
+		switch err = b.wrong(e, r, err); {
+		case err == nil:
+			served = append(served, list...)
+		case b.maySkip(e):
+			served = append(served, list[0].Failed(err))
+		default:
+			errs = append(errs, err)
 		}
 	}
+	e.bindings = served
+	return errors.Join(errs...)
 }
 
 // skipped warns of the bindings that are not served.
 func (b *builder) skipped() []string {
 	var warnings []string
-	for _, list := range b.bindings {
-		for _, err := range list.bad {
-			if err != nil {
-				warnings = append(warnings, inOneLine(err)+"; skipped")
+	for _, e := range b.exposed {
+		for _, r := range e.bindings {
+			if r.Err != nil {
+				warnings = append(warnings, inOneLine(r.Err)+"; skipped")
 			}
 		}
 	}
@@ -95,51 +71,48 @@ func (b *builder) skipped() []string {
 func inOneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // skippedBy counts the bindings that are not served, by upstream.
-func skippedBy(routes []RouteInfo) map[string]int {
+func skippedBy(all []*exposed) map[string]int {
 	counts := map[string]int{}
-	for _, r := range routes {
-		if r.Skipped != "" {
-			counts[r.Upstream]++
+	for _, e := range all {
+		for _, r := range e.bindings {
+			if r.Err != nil {
+				counts[e.Upstream]++
+			}
 		}
 	}
 	return counts
 }
 
-// bind compiles the HTTP binding at an index of the list. It enters it whole, or
-// not at all.
-func (b *builder) bind(list *bindings, i int) error {
-	r, m := list.rules[i], list.method
-	info := &list.routes[i]
-	*info = list.info
-	info.Verb, info.Path, info.Body, info.ResponseBody = r.Verb, r.Path, r.Body, r.ResponseBody
+// bind compiles an HTTP binding and enters it whole, or not at all. It returns those
+// that the table has of it: at least one, also after an error.
+func (b *builder) bind(e *exposed, r *contract.Binding) ([]*contract.Binding, error) {
+	list := []*contract.Binding{r}
 	if r.Err != nil {
-		return r.Err
+		return list, r.Err
 	}
-	template, err := httprule.Parse(r.Path)
+	view, err := b.schemas[e.Upstream].plans.Bind(e.Desc.Input(), e.Desc.Output(), transcodeRule(b.file.Config, r))
 	if err != nil {
-		return err
+		return list, err
 	}
-	view, err := b.schemas[m.Upstream].plans.Bind(m.Desc.Input(), m.Desc.Output(), transcodeRule(b.file.Config, r, template))
+	v := e.version.edge
+	list, placed, err := ofVersion(v, r)
+	if err == nil {
+		err = b.take(e, r, list)
+	}
 	if err != nil {
-		return err
+		return list, err
 	}
-	route := &edge.Route{
-		Method: m, Binding: r.Verb + " " + r.Path, View: view, Body: r.Body != "", RawBody: view.RawBody(), RawAnswer: view.RawAnswer(),
+	origin := r.Origin + " of " + e.Name
+	routes := make([]*edge.Route, 0, len(list))
+	for _, one := range list {
+		routes = append(routes, &edge.Route{
+			Method: b.methods[e.Name], Binding: one.String(), View: view, Body: one.Body != "", RawBody: view.RawBody(), RawAnswer: view.RawAnswer(), Version: v,
+		})
 	}
-	var open *openBinding
-	if v := b.versions.of(m.Desc); v.edge != nil {
-		if template, open, err = splitVersion(v, template, route, r, info); err != nil {
-			return err
-		}
+	if err := b.router.Add(r.Verb, list[0].Template, origin, routes[0]); err != nil || len(list) == 1 {
+		return list, err
 	}
-	if err := b.take(list.of, r, template, open); err != nil {
-		return err
-	}
-	origin := r.Origin + " of " + m.Name
-	if err := b.router.Add(r.Verb, template, origin, route); err != nil || open == nil {
-		return err
-	}
-	return b.versions.paths.Add(open.version, r.Verb, open.open, open.placed, origin, open.route)
+	return list, b.versions.paths.Add(v, r.Verb, list[1].Template, placed.Template, origin, routes[1])
 }
 
 // claim is a path with its HTTP method, which one binding has.
@@ -152,16 +125,16 @@ type claim struct {
 // take claims the paths of a binding, all or none. Two bindings with the same HTTP
 // method and path are one too many, whatever their variables are called. Only
 // versions of one API share the path without a version.
-func (b *builder) take(e *exposed, r *rule, t *httprule.Template, open *openBinding) error {
-	claims := map[string]claim{r.Verb + " " + t.Path(): {by: r.Verb + " " + t.String() + " of " + b.named(e, r)}}
-	if open != nil {
-		v, path := version{edge: open.version}.String(), r.Verb+" "+open.open.Path()
+func (b *builder) take(e *exposed, r *contract.Binding, list []*contract.Binding) error {
+	claims := map[string]claim{r.Verb + " " + list[0].Template.Path(): {by: r.Verb + " " + list[0].Template.String() + " of " + b.named(e, r)}}
+	for _, open := range list[1:] {
+		v, path := e.version.String(), r.Verb+" "+open.Template.Path()
 		own := claim{
-			by: fmt.Sprintf("%s %s of %s, in version %s", r.Verb, open.open, b.named(e, r), v),
+			by: fmt.Sprintf("%s %s of %s, in version %s", r.Verb, open.Template, b.named(e, r), v),
 			in: fmt.Sprintf("in version %s, on the path without it, ", v),
 		}
 		claims["version "+v+": "+path] = own
-		own.owner = open.version.API.Name
+		own.owner = e.version.edge.API.Name
 		claims["any version: "+path] = own
 	}
 	for _, path := range slices.Sorted(maps.Keys(claims)) {
@@ -173,22 +146,23 @@ func (b *builder) take(e *exposed, r *rule, t *httprule.Template, open *openBind
 	return nil
 }
 
-// named names an RPC, and where its rule is written.
-func (b *builder) named(e *exposed, r *rule) string {
+// named names an RPC, and where its binding is written.
+func (b *builder) named(e *exposed, r *contract.Binding) string {
 	where := r.Origin
 	switch {
-	case r.file != nil:
-		where = r.file.Position(r.in).String()
-	case r.field != "":
-		where = strings.TrimSpace(r.field + " " + b.file.Position(r.field).String())
+	case e.rule == nil:
+	case e.rule.file != nil:
+		where = e.rule.file.Position(e.rule.in).String()
+	default:
+		where = strings.TrimSpace(e.rule.field + " " + b.file.Position(e.rule.field).String())
 	}
-	return fmt.Sprintf("%s (%s)", e.method.FullName(), where)
+	return fmt.Sprintf("%s (%s)", e.Desc.FullName(), where)
 }
 
-// wrong places what is wrong with a rule, nil for nothing: where the rule is
+// wrong places what is wrong with a binding, nil for nothing: where it is
 // written, or, if that is the contract, at what exposes the RPC. It is one error
 // for each that err joins.
-func (b *builder) wrong(e *exposed, r *rule, err error) error {
+func (b *builder) wrong(e *exposed, r *contract.Binding, err error) error {
 	var errs []error
 	for _, one := range flattened(err) {
 		if _, placed := errors.AsType[config.Errors](one); !placed {
@@ -199,14 +173,14 @@ func (b *builder) wrong(e *exposed, r *rule, err error) error {
 	return errors.Join(errs...)
 }
 
-func (b *builder) place(e *exposed, r *rule, err error) error {
-	text := strings.TrimSpace(fmt.Sprintf("%s %s of %s: %v", r.Verb, r.Path, e.method.FullName(), err))
+func (b *builder) place(e *exposed, r *contract.Binding, err error) error {
+	text := strings.TrimSpace(fmt.Sprintf("%s %s of %s: %v", r.Verb, r.Path, e.Desc.FullName(), err))
 	switch {
-	case r.field != "":
-		return b.file.Errorf(r.field, "%s", text)
-	case r.file != nil:
-		return r.file.Errorf(r.in, "%s", text)
-	default:
+	case e.rule == nil:
 		return b.file.Errorf(fmt.Sprintf("expose[%d]", e.index), "%s: %s", r.Origin, text)
+	case e.rule.file != nil:
+		return e.rule.file.Errorf(e.rule.in, "%s", text)
+	default:
+		return b.file.Errorf(e.rule.field, "%s", text)
 	}
 }

@@ -6,7 +6,6 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 )
 
@@ -19,10 +18,10 @@ func (b *builder) unbroken() error {
 	old := make([]*contract.Method, 0, len(b.before.exposed))
 	upstreams := map[protoreflect.FullName]string{}
 	for _, was := range b.before.exposed {
-		old = append(old, contract.NewMethod(was.method, was.upstream))
-		upstreams[was.method.FullName()] = was.upstream
+		old = append(old, was.Method)
+		upstreams[was.Desc.FullName()] = was.Upstream
 	}
-	changes := breaks(old, b.schemas, func(name string) *call.Method { return b.methods[name] })
+	changes := breaks(old, b.schemas, b.exposed)
 	errs := make([]error, 0, len(changes))
 	for _, c := range changes {
 		errs = append(errs, b.file.Errorf(b.schemaField(upstreams[c.RPC]),
@@ -42,17 +41,21 @@ func (b *builder) schemaField(upstream string) string {
 
 // Breaks lists what would break clients of old if this gateway took its place.
 func (g *Gateway) Breaks(old []*contract.Method) []contract.Change {
-	table, now := g.inForce()
-	return breaks(old, now.schemas, table.Method)
+	now := g.served()
+	return breaks(old, now.schemas, now.exposed)
 }
 
 // breaks compares contracts. What is not exposed any more, or whose upstream is
 // gone, is not looked at: that is the operator's own word, not the contract's.
-func breaks(old []*contract.Method, schemas map[string]*source, served func(name string) *call.Method) []contract.Change {
+func breaks(old []*contract.Method, schemas map[string]*source, served []*exposed) []contract.Change {
+	now := map[string]*contract.Method{}
+	for _, e := range served {
+		now[e.Name] = e.Method
+	}
 	var was, is []*contract.Method
 	for _, one := range old {
-		if m := served(fullMethod(one.Desc)); m != nil {
-			was, is = append(was, one), append(is, contract.NewMethod(m.Desc, m.Upstream))
+		if m := now[one.Name]; m != nil {
+			was, is = append(was, one), append(is, m)
 			continue
 		}
 		if s := schemas[one.Upstream]; s != nil && s.set.Method(one.Desc.FullName()) == nil {

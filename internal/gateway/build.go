@@ -39,20 +39,15 @@ type builder struct {
 	shapes    call.Shapes
 	router    httprule.Builder[*edge.Route]
 	exposed   []*exposed
-	routes    []RouteInfo
-	policies  []MethodPolicy
 	overrides overrides
-	bindings  []*bindings
 	taken     map[string]claim    // HTTP method and path -> binding that has it
 	ruleless  map[int][]string    // exposure -> RPCs of which nobody said who may call them
 	overruled map[int][]string    // exposure -> RPCs whose contract says otherwise who may call them
 	unmatched map[string][]string // route that asks for claims -> public RPCs, whose callers have none
-	forwarded []string            // metadata in which any RPC forwards claims
+	forwarded []string            // metadata in which any RPC forwards claims: no client may send it, to whatever RPC
 	shared    sharedLimits
 	versions  versions
-	infos     map[string]*methodInfo // by full name on the wire
 	composed  compositions
-	keys      map[string][]PolicyKey // by full name on the wire
 }
 
 // source is a contract with the plans made from it. It is kept from table to
@@ -67,7 +62,7 @@ type source struct {
 func (b *builder) build() (*edge.Table, error) {
 	b.methods, b.schemas, b.shared = map[string]*call.Method{}, map[string]*source{}, sharedLimits{}
 	b.ruleless, b.overruled, b.unmatched = map[int][]string{}, map[int][]string{}, map[string][]string{}
-	b.infos, b.taken, b.keys = map[string]*methodInfo{}, map[string]claim{}, map[string][]PolicyKey{}
+	b.taken = map[string]claim{}
 	if b.file.Config.GetPaths().GetKeepReserved() {
 		b.router.Decoding = httprule.KeepReserved
 		b.versions.paths.Decoding = httprule.KeepReserved
@@ -95,9 +90,6 @@ func (b *builder) build() (*edge.Table, error) {
 	var errs []error
 	for _, c := range chosen {
 		errs = append(errs, b.add(c))
-	}
-	for i, p := range b.policies {
-		b.policies[i].Keys = b.keys[p.Method]
 	}
 	errs = append(errs, b.bindAll(), b.compose(), b.denyByDefault())
 	if err := errors.Join(errs...); err != nil {
@@ -156,13 +148,26 @@ func (b *builder) source(content string, read func() (*contract.Set, error)) (*s
 	return &source{set: set, plans: transcode.NewCompiler(options, set.Types), content: content, options: options}, nil
 }
 
-// exposed is one RPC that is to be served, and why.
+// exposed is one RPC, as its contract declares it and as it is served. It is
+// immutable once the table is built.
 type exposed struct {
-	method   protoreflect.MethodDescriptor
-	upstream string
-	index    int // of the exposure in the configuration
-
+	*contract.Method
+	index     int // of the exposure in the configuration
 	effective *config.Effective
+	version   version
+	rule      *override           // that counts instead of the contract's; nil: none
+	bindings  []*contract.Binding // as they are served, and those that are skipped
+	chain     []string            // the policies, the outermost first
+	routes    [][]string          // those behind the choice of each route
+	keys      []PolicyKey
+}
+
+// find finds an RPC by its name on the wire.
+func find(all []*exposed, name string) *exposed {
+	if i := slices.IndexFunc(all, func(e *exposed) bool { return e.Name == name }); i >= 0 {
+		return all[i]
+	}
+	return nil
 }
 
 // merge finds the policy of every RPC, before any is compiled: what one forwards
@@ -170,58 +175,51 @@ type exposed struct {
 func (b *builder) merge(chosen []*exposed) error {
 	var errs []error
 	for _, e := range chosen {
-		effective, err := b.file.Policy(e.method, e.index)
+		effective, err := b.file.Policy(e.Desc, e.index)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		e.effective = effective
+		b.forwarded = slices.AppendSeq(b.forwarded, maps.Keys(effective.Policy.GetAuth().GetForward()))
 		if !hasRule(effective.Policy.GetAuth()) {
-			b.ruleless[e.index] = append(b.ruleless[e.index], string(e.method.FullName()))
+			b.ruleless[e.index] = append(b.ruleless[e.index], string(e.Desc.FullName()))
 		}
 		if effective.Overruled != "" {
-			b.overruled[e.index] = append(b.overruled[e.index], string(e.method.FullName()))
+			b.overruled[e.index] = append(b.overruled[e.index], string(e.Desc.FullName()))
 		}
-		b.policies = append(b.policies, MethodPolicy{Method: fullMethod(e.method), Effective: effective})
 	}
-	b.forwarded = forwardedBy(b.policies)
+	slices.Sort(b.forwarded)
+	b.forwarded = slices.Compact(b.forwarded)
 	return errors.Join(errs...)
 }
 
 // add compiles one RPC: its chain and its bindings.
 func (b *builder) add(e *exposed) error {
-	name := fullMethod(e.method)
-	rules := b.rulesOf(e)
+	e.rule = b.overrideOf(e)
+	bindings := b.bindingsOf(e)
 	idle := b.file.Config.GetLimits().GetStreamIdleTimeout().AsDuration()
 	m := &call.Method{
-		Name:          name,
-		Desc:          e.method,
-		Stream:        grpc.StreamDesc{StreamName: string(e.method.Name()), ClientStreams: e.method.IsStreamingClient(), ServerStreams: e.method.IsStreamingServer()},
-		Upstream:      e.upstream,
+		Name:          e.Name,
+		Desc:          e.Desc,
+		Stream:        grpc.StreamDesc{StreamName: string(e.Desc.Name()), ClientStreams: e.Desc.IsStreamingClient(), ServerStreams: e.Desc.IsStreamingServer()},
+		Upstream:      e.Upstream,
 		StreamIdle:    idle,
-		Request:       b.shapes.Of(e.method.Input()),
+		Request:       b.shapes.Of(e.Desc.Input()),
 		CheckRequests: b.checksRequests(e),
 		RequestWithin: shorter(e.effective.Policy.GetTimeout().AsDuration(), idle),
 	}
-	b.methods[name] = m
-	var err error
-	if b.infos[name], err = b.newInfo(e); err != nil {
-		return err
-	}
+	b.methods[e.Name] = m
 	if hasRule(e.effective.Policy.GetAuth()) {
-		meaning := rules
+		meaning := bindings
 		if b.exposureAt(e).GetGrpcOnly() {
-			meaning = rulesFrom(contract.Declared(e.method)) // what its HTTP method would be says whether it may be repeated
+			meaning = e.Bindings // what its HTTP method would be says whether it may be repeated
 		}
 		if err := b.guard(m, e, meaning); err != nil {
 			return b.wrongPolicy(e, err)
 		}
 	}
-	info := RouteInfo{Method: name, Upstream: m.Upstream, Exposure: fmt.Sprintf("expose[%d]", e.index), Policies: policiesOf(e.effective)}
-	info.Routes, info.Mirror = b.ways(e)
-	b.bindings = append(b.bindings, &bindings{
-		of: e, method: m, rules: rules, info: info, routes: make([]RouteInfo, len(rules)), bad: make([]error, len(rules)),
-	})
+	e.bindings = bindings
 	return nil
 }
 
@@ -243,7 +241,7 @@ func (b *builder) checksRequests(e *exposed) bool {
 	if on(p.GetBreaker()) || on(p.GetRetry()) {
 		return true
 	}
-	upstreams := []string{e.upstream, x.GetMirror().GetUpstream()}
+	upstreams := []string{e.Upstream, x.GetMirror().GetUpstream()}
 	for _, route := range x.GetRoutes() {
 		upstreams = append(upstreams, route.GetUpstream())
 	}
@@ -251,8 +249,8 @@ func (b *builder) checksRequests(e *exposed) bool {
 }
 
 // guard puts the chain of policies in front of m's upstream.
-func (b *builder) guard(m *call.Method, e *exposed, rules []*rule) error {
-	r, err := b.newRPC(e, rules)
+func (b *builder) guard(m *call.Method, e *exposed, bindings []*contract.Binding) error {
+	r, err := b.newRPC(e, bindings)
 	if err != nil {
 		return err
 	}
@@ -310,8 +308,8 @@ func (b *builder) sharedNames() []string {
 		}
 	}
 	for _, e := range b.exposed {
-		visit(e.method.Input())
-		visit(e.method.Output())
+		visit(e.Desc.Input())
+		visit(e.Desc.Output())
 	}
 	return list
 }
@@ -362,9 +360,4 @@ func (b *builder) table() (*edge.Table, error) {
 		CORS:         cors,
 		Security:     edge.NewSecurityHeaders(b.file.Config.GetSecurityHeaders()),
 	}, nil
-}
-
-// fullMethod is the name as on the wire.
-func fullMethod(m protoreflect.MethodDescriptor) string {
-	return "/" + string(m.Parent().FullName()) + "/" + string(m.Name())
 }

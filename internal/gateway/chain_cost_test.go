@@ -22,6 +22,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/memory"
 	"github.com/gatehouse-dev/gatehouse/internal/routing"
 	"github.com/gatehouse-dev/gatehouse/test/authtest"
@@ -84,7 +85,7 @@ func rehearse(tb testing.TB, guarded bool, routes ...*configv1.Route) *rehearsal
 		tb.Fatal(err)
 	}
 	b := &builder{file: file, parts: &parts{state: s, auth: known, log: log}, shared: sharedLimits{}}
-	r, err := b.newRPC(&exposed{method: desc, upstream: "shop", effective: effective}, nil)
+	r, err := b.newRPC(&exposed{Method: contract.NewMethod(desc, "shop"), effective: effective}, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

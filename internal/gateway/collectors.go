@@ -68,10 +68,10 @@ func namesOf(b *builder) names {
 	for _, own := range ownRPCs() {
 		n.add("method", own)
 	}
-	for _, p := range b.policies {
-		n.add("method", p.Method)
-		for i, limit := range p.Effective.Policy.GetRateLimit() {
-			n.add("limit", ratelimit.NameOf(p.Method, i, limit))
+	for _, e := range b.exposed {
+		n.add("method", e.Name)
+		for i, limit := range e.effective.Policy.GetRateLimit() {
+			n.add("limit", ratelimit.NameOf(e.Name, i, limit))
 		}
 	}
 	for _, u := range b.file.Config.GetUpstreams() {

@@ -36,17 +36,17 @@ func (b *builder) findCompositions(chosen []*exposed) error {
 	var errs []error
 	known := make([]string, 0, len(chosen))
 	for _, e := range chosen {
-		known = append(known, string(e.method.FullName()))
-		from, field, err := b.file.Composition(e.method)
+		known = append(known, string(e.Desc.FullName()))
+		from, field, err := b.file.Composition(e.Desc)
 		switch {
 		case err != nil:
-			errs = append(errs, fmt.Errorf("%s: %w", optionOf(e.method), err))
+			errs = append(errs, fmt.Errorf("%s: %w", optionOf(e.Desc), err))
 		case from != nil:
-			b.composed[fullMethod(e.method)] = &composition{rpc: e.method, from: from, field: field, conn: new(aggregate.Conn)}
-		case b.upstreams[e.upstream] == nil: // composed: true
+			b.composed[e.Name] = &composition{rpc: e.Desc, from: from, field: field, conn: new(aggregate.Conn)}
+		case b.upstreams[e.Upstream] == nil: // composed: true
 			errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d]", e.index),
 				"nobody answers %s: upstream %q has no server (composed: true), and nothing says of what the RPC is composed; give it the option (gatehouse.compose.v1.composition), or write compose: [{rpc: %s, steps: [...]}]",
-				e.method.FullName(), e.upstream, e.method.FullName()))
+				e.Desc.FullName(), e.Upstream, e.Desc.FullName()))
 		}
 	}
 	for i, c := range b.file.Config.GetCompose() {
@@ -108,8 +108,8 @@ func (b *builder) versionHeaders() []string {
 // of who calls than it does itself: an answer that is kept passes no step's policy.
 func (b *builder) keptForOthers() error {
 	policies := map[string]*policyv1.Policy{}
-	for _, p := range b.policies {
-		policies[p.Method] = p.Effective.Policy
+	for _, e := range b.exposed {
+		policies[e.Name] = e.effective.Policy
 	}
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(b.composed)) {

@@ -16,34 +16,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/nearest"
 )
 
-// methodInfo is what is known of an RPC beside what serves it, for those who
-// ask. It is immutable.
-type methodInfo struct {
-	exposure  string // as "gatehouse.yaml:14:5 expose[0]"
-	effective *config.Effective
-	chain     []string   // the policies, the outermost first
-	routes    [][]string // those behind the choice of each route
-	version   version
-	encode    func(dst, wire []byte) ([]byte, error) // of the request message, as JSON
-	// upstreams tells where a call with this header would go; nil, where there
-	// is nothing to choose.
-	upstreams func(header map[string][]string) []UpstreamChoice
-}
-
-// newInfo gathers what is known of an RPC before it is compiled.
-func (b *builder) newInfo(e *exposed) (*methodInfo, error) {
-	encoder, err := b.schemas[e.upstream].plans.Encoder(e.method.Input())
-	if err != nil {
-		return nil, err
-	}
-	field := fmt.Sprintf("expose[%d]", e.index)
-	return &methodInfo{
-		exposure:  strings.TrimSpace(b.file.Position(field).String() + " " + field),
-		effective: e.effective, version: b.versions.of(e.method), encode: encoder.Append, upstreams: b.choices(e),
-	}, nil
-}
-
-// namesOf lists policies.
+// policyNames lists policies.
 func policyNames(list []interceptors.Interceptor) []string {
 	names := make([]string, 0, len(list))
 	for _, i := range list {
@@ -146,12 +119,13 @@ func (g *Gateway) Explain(ctx context.Context, method, target string, header map
 	for _, n := range r.Nearest {
 		e.Nearest = append(e.Nearest, NearMiss{Binding: n.Binding, RPC: strings.TrimPrefix(n.Method, "/"), Why: n.Why})
 	}
-	e.Skipped = skippedFor(now.routes, method, r)
+	e.Skipped = skippedFor(now.exposed, method, r)
 	if r.Route != nil {
-		info := now.infos[r.Method.Name]
-		e.explainBinding(now.routes, r, info)
-		err = e.addMethod(r.Method, info, withHost(header, target))
-		e.addVersion(info.version, r.VersionBy)
+		of := find(now.exposed, r.Method.Name)
+		e.addVersion(of.version, r.VersionBy)
+		if err = now.explainBinding(e, of, r); err == nil {
+			err = now.explainMethod(e, of, withHost(header, target))
+		}
 	}
 	e.Served = e.Refusal == nil
 	return e, err
@@ -167,13 +141,13 @@ func (g *Gateway) ExplainRPC(name string, header map[string][]string) (*Explanat
 	r := s.ReadGRPC(name, header)
 	e := &Explanation{Request: "grpc " + name, Refusal: refusalOf(r), Served: r.Err == nil}
 	if r.Method != nil {
-		info := now.infos[name]
-		e.addVersion(info.version, "the RPC's name")
-		return e, e.addMethod(r.Method, info, header)
+		of := find(now.exposed, name)
+		e.addVersion(of.version, "the RPC's name")
+		return e, now.explainMethod(e, of, header)
 	}
-	known := make([]string, 0, len(now.policies))
-	for _, p := range now.policies {
-		known = append(known, p.Method)
+	known := make([]string, 0, len(now.exposed))
+	for _, of := range now.exposed {
+		known = append(known, of.Name)
 	}
 	e.Refusal.Message += nearest.DidYouMean(name, known)
 	return e, nil
@@ -191,19 +165,17 @@ func (g *Gateway) snapshot() (*served, *edge.Settings, error) {
 
 // skippedFor lists the skipped bindings whose path and HTTP method a request has. If
 // the request is served, only a binding with the very same path matters.
-func skippedFor(routes []RouteInfo, method string, r *edge.Reading) []SkippedBinding {
+func skippedFor(all []*exposed, method string, r *edge.Reading) []SkippedBinding {
 	var list []SkippedBinding
-	for _, route := range routes {
-		if route.Skipped == "" {
-			continue
-		}
-		template, err := httprule.Parse(route.Path)
-		if err != nil || r.Template != nil && r.Template.Path() != template.Path() {
-			continue
-		}
-		var b httprule.Builder[struct{}]
-		if b.Add(route.Verb, template, "", struct{}{}) == nil && b.Build().Match(method, r.Path, new(httprule.Match[struct{}])) == nil {
-			list = append(list, SkippedBinding{Binding: route.Verb + " " + route.Path, RPC: strings.TrimPrefix(route.Method, "/"), Why: route.Skipped})
+	for _, e := range all {
+		for _, skipped := range e.bindings {
+			if skipped.Err == nil || skipped.Template == nil || r.Template != nil && r.Template.Path() != skipped.Template.Path() {
+				continue
+			}
+			var b httprule.Builder[struct{}]
+			if b.Add(skipped.Verb, skipped.Template, "", struct{}{}) == nil && b.Build().Match(method, r.Path, new(httprule.Match[struct{}])) == nil {
+				list = append(list, SkippedBinding{Binding: skipped.String(), RPC: strings.TrimPrefix(e.Name, "/"), Why: inOneLine(skipped.Err)})
+			}
 		}
 	}
 	return list
@@ -217,17 +189,13 @@ func refusalOf(r *edge.Reading) *Refusal {
 	return &Refusal{HTTPStatus: r.Status, Code: call.CodeName(st.Code()), Message: st.Message(), Allow: r.Allow}
 }
 
-// addMethod tells of the RPC and what stands before its upstream.
-func (e *Explanation) addMethod(m *call.Method, info *methodInfo, header map[string][]string) (err error) {
-	e.RPC, e.Exposure, e.Chain = strings.TrimPrefix(m.Name, "/"), info.exposure, info.chain
-	e.Upstreams = []UpstreamChoice{{Upstream: m.Upstream}}
-	if info.upstreams != nil {
-		e.Upstreams = info.upstreams(header)
-		for i, chain := range info.routes {
-			e.Upstreams[i].Chain = chain
-		}
-	}
-	e.Policies, err = info.effective.Fields()
+// explainMethod tells of the RPC and what stands before its upstream.
+func (s *served) explainMethod(e *Explanation, of *exposed, header map[string][]string) (err error) {
+	field := fmt.Sprintf("expose[%d]", of.index)
+	e.RPC, e.Chain = strings.TrimPrefix(of.Name, "/"), of.chain
+	e.Exposure = strings.TrimSpace(s.file.Position(field).String() + " " + field)
+	e.Upstreams = s.choices(of, header)
+	e.Policies, err = of.effective.Fields()
 	return err
 }
 
@@ -245,14 +213,14 @@ func (e *Explanation) addVersion(v version, by string) {
 }
 
 // explainBinding tells what becomes of path and query.
-func (e *Explanation) explainBinding(routes []RouteInfo, r *edge.Reading, info *methodInfo) {
+func (s *served) explainBinding(e *Explanation, of *exposed, r *edge.Reading) error {
 	e.Binding = r.Route.Binding
 	for i, v := range r.Template.Variables() {
 		e.Variables = append(e.Variables, NamedValue{Name: strings.Join(v.FieldPath, "."), Value: r.Vars[i]})
 	}
-	for _, route := range routes {
-		if route.Skipped == "" && route.Method == r.Method.Name && route.Verb+" "+route.Path == e.Binding {
-			e.Body = route.Body
+	for _, b := range of.bindings {
+		if b.Err == nil && b.String() == e.Binding {
+			e.Body = b.Body
 		}
 	}
 	for pair := range strings.SplitSeq(r.Query, "&") {
@@ -266,11 +234,16 @@ func (e *Explanation) explainBinding(routes []RouteInfo, r *edge.Reading, info *
 		if e.Refusal == nil {
 			e.Refusal = &Refusal{HTTPStatus: badRequest, Code: "INVALID_ARGUMENT", Message: err.Error()}
 		}
-		return
+		return nil
 	}
-	if text, err := info.encode(nil, wire); err == nil {
+	encoder, err := s.schemas[of.Upstream].plans.Encoder(of.Desc.Input())
+	if err != nil {
+		return err
+	}
+	if text, err := encoder.Append(nil, wire); err == nil {
 		e.Message = text
 	}
+	return nil
 }
 
 // badRequest is the HTTP status of what cannot be read.

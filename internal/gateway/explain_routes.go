@@ -10,30 +10,28 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/routing"
 )
 
-// choices tells among which upstreams the calls of an exposure choose, and which
-// would take one with a given header; nil where there is nothing to choose.
-func (b *builder) choices(e *exposed) func(header map[string][]string) []UpstreamChoice {
-	routes := b.exposureAt(e).GetRoutes()
+// choices tells among which upstreams the calls of an RPC choose, and which would
+// take one with a given header.
+func (s *served) choices(e *exposed, header map[string][]string) []UpstreamChoice {
+	routes := s.file.Config.GetExpose()[e.index].GetRoutes()
 	if len(routes) == 0 {
-		return nil
+		return []UpstreamChoice{{Upstream: e.Upstream}}
 	}
-	return func(header map[string][]string) []UpstreamChoice {
-		md := metadata.MD{}
-		for key, values := range header {
-			md.Append(key, values...)
-		}
-		var host string
-		if given := md.Get("host"); len(given) > 0 {
-			host = given[0]
-		}
-		list := make([]UpstreamChoice, 0, len(routes)+1)
-		for _, r := range routes {
-			list = append(list, UpstreamChoice{
-				Upstream: r.GetUpstream(), When: strings.Trim(condition(r), " ()"), Verdict: routing.Verdict(r, host, md),
-			})
-		}
-		return append(list, UpstreamChoice{Upstream: e.upstream, When: "no route takes it", Verdict: restVerdict(list)})
+	md := metadata.MD{}
+	for key, values := range header {
+		md.Append(key, values...)
 	}
+	var host string
+	if given := md.Get("host"); len(given) > 0 {
+		host = given[0]
+	}
+	list := make([]UpstreamChoice, 0, len(routes)+1)
+	for i, r := range routes {
+		list = append(list, UpstreamChoice{
+			Upstream: r.GetUpstream(), When: strings.Trim(condition(r), " ()"), Verdict: routing.Verdict(r, host, md), Chain: e.routes[i],
+		})
+	}
+	return append(list, UpstreamChoice{Upstream: e.Upstream, When: "no route takes it", Verdict: restVerdict(list)})
 }
 
 // restVerdict tells whether a call goes to what is left.

@@ -84,11 +84,8 @@ type Gateway struct {
 // Description. It is immutable.
 type served struct {
 	file      *config.File
-	routes    []RouteInfo
-	policies  []MethodPolicy
 	contract  *descriptors
 	exposed   []*exposed
-	infos     map[string]*methodInfo
 	warnings  []string
 	schemas   map[string]*source
 	httpFiles map[string]*config.HTTPFile // by path
@@ -218,9 +215,6 @@ func (g *Gateway) Methods() []protoreflect.MethodDescriptor {
 	return list
 }
 
-// Routes lists all that is served.
-func (g *Gateway) Routes() []RouteInfo { return g.served().routes }
-
 // MethodPolicy is the policy in force for one RPC.
 type MethodPolicy struct {
 	Method    string
@@ -230,7 +224,13 @@ type MethodPolicy struct {
 }
 
 // Policies lists the policy of every RPC that is served.
-func (g *Gateway) Policies() []MethodPolicy { return g.served().policies }
+func (g *Gateway) Policies() []MethodPolicy {
+	var list []MethodPolicy
+	for _, e := range g.served().exposed {
+		list = append(list, MethodPolicy{Method: e.Name, Effective: e.effective, Keys: e.keys})
+	}
+	return list
+}
 
 // Warnings tell what of the configuration is right and may yet not be meant.
 func (g *Gateway) Warnings() []string { return g.served().warnings }

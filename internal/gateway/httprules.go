@@ -16,15 +16,6 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/nearest"
 )
 
-// rule is an HTTP binding of an RPC, and where the configuration has it.
-type rule struct {
-	*contract.Binding
-	field string // of the configuration, as "expose[0].http[1]"; "" for all others
-
-	file *config.HTTPFile // that has it, at index; nil for none
-	in   int
-}
-
 // override is an HTTP rule that takes the place of the contract's.
 type override struct {
 	rule     *annotations.HttpRule
@@ -51,7 +42,7 @@ func (b *builder) addOverrides(chosen []*exposed) error {
 	}
 	known := map[string]bool{}
 	for _, e := range chosen {
-		known[string(e.method.FullName())] = true
+		known[string(e.Desc.FullName())] = true
 	}
 	var errs []error
 	for i, x := range b.file.Config.GetExpose() {
@@ -103,12 +94,12 @@ func (b *builder) readHTTPFiles(exposure int, x *configv1.Exposure) error {
 // that names the RPC; nil for none.
 func (b *builder) overrideOf(e *exposed) *override {
 	var last *override
-	for _, o := range b.overrides.own[string(e.method.FullName())] {
+	for _, o := range b.overrides.own[string(e.Desc.FullName())] {
 		if last == nil || o.exposure == e.index || last.exposure != e.index {
 			last = &o
 		}
 	}
-	switch fromFile, ok := b.overrides.files[e.index][string(e.method.FullName())]; {
+	switch fromFile, ok := b.overrides.files[e.index][string(e.Desc.FullName())]; {
 	case last != nil && last.exposure == e.index:
 		return last
 	case ok:
@@ -118,37 +109,20 @@ func (b *builder) overrideOf(e *exposed) *override {
 	}
 }
 
-// rulesOf are the bindings of an RPC: the configuration's if it has any, else
-// the contract's own, below the prefix that its upstream has. What cannot be a
-// binding has its error.
-func (b *builder) rulesOf(e *exposed) []*rule {
-	if b.exposureAt(e).GetGrpcOnly() {
+// bindingsOf are the bindings by which an RPC is served: the configuration's if it
+// has any, else the contract's own, below the prefix that its upstream has. What
+// cannot be a binding has its error.
+func (b *builder) bindingsOf(e *exposed) []*contract.Binding {
+	switch {
+	case b.exposureAt(e).GetGrpcOnly():
 		return nil
+	case e.rule == nil:
+		return b.prefixed(e.Upstream, e.Bindings)
 	}
-	o := b.overrideOf(e)
-	if o == nil {
-		return b.prefixed(e.upstream, rulesFrom(contract.Declared(e.method)))
+	if e.rule.file != nil {
+		return contract.BindingsOf(e.rule.rule, "http rule of "+e.rule.file.Position(e.rule.in).File)
 	}
-	origin := "http rule of the configuration"
-	if o.file != nil {
-		origin = "http rule of " + o.file.Position(o.in).File
-	}
-	rules := rulesFrom(contract.BindingsOf(o.rule, origin))
-	for _, r := range rules {
-		r.file, r.in = o.file, o.in
-		if o.file == nil {
-			r.field = o.field
-		}
-	}
-	return rules
-}
-
-func rulesFrom(bindings []*contract.Binding) []*rule {
-	rules := make([]*rule, 0, len(bindings))
-	for _, b := range bindings {
-		rules = append(rules, &rule{Binding: b})
-	}
-	return rules
+	return contract.BindingsOf(e.rule.rule, "http rule of the configuration")
 }
 
 // replaced warns of rules that do not count, since another rule for the RPC does. A
@@ -157,8 +131,8 @@ func rulesFrom(bindings []*contract.Binding) []*rule {
 func (b *builder) replaced() []string {
 	var list []string
 	for _, e := range b.exposed {
-		counts := b.overrideOf(e)
-		for _, o := range b.overrides.own[string(e.method.FullName())] {
+		counts := e.rule
+		for _, o := range b.overrides.own[string(e.Desc.FullName())] {
 			why := fmt.Sprintf("expose[%d] serves it on gRPC only", e.index)
 			if !b.exposureAt(e).GetGrpcOnly() {
 				if counts.field == o.field {
@@ -166,12 +140,12 @@ func (b *builder) replaced() []string {
 				}
 				why = fmt.Sprintf("the one that counts is %s at %s", counts.field, b.placeOf(counts))
 			}
-			list = append(list, b.file.Errorf(o.field, "this rule for %s does not count: %s", e.method.FullName(), why).Error())
+			list = append(list, b.file.Errorf(o.field, "this rule for %s does not count: %s", e.Desc.FullName(), why).Error())
 		}
 		for _, o := range b.overrides.again[e.index] {
-			if o.rule.GetSelector() == string(e.method.FullName()) {
+			if o.rule.GetSelector() == string(e.Desc.FullName()) {
 				list = append(list, o.file.Errorf(o.in, "this rule for %s does not count: the one that counts is %s at %s",
-					e.method.FullName(), counts.field, b.placeOf(counts)).Error())
+					e.Desc.FullName(), counts.field, b.placeOf(counts)).Error())
 			}
 		}
 	}

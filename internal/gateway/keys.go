@@ -75,7 +75,7 @@ func (f *facts) steps(rpc string) {
 	f.seen[rpc] = true
 	for _, s := range c.from.GetSteps() {
 		name := wireNameOf(s.GetCall())
-		if e := f.b.exposedAs(name); e != nil && !f.seen[name] {
+		if e := find(f.b.exposed, name); e != nil && !f.seen[name] {
 			f.step(e)
 			f.steps(name)
 		}
@@ -85,7 +85,7 @@ func (f *facts) steps(rpc string) {
 
 // step adds what one step goes by.
 func (f *facts) step(e *exposed) {
-	policy, of := e.effective.Policy, string(e.method.FullName())
+	policy, of := e.effective.Policy, string(e.Desc.FullName())
 	f.forwarded(of, policy.GetAuth())
 	f.routes(e, policy.GetAuth())
 	if kept := policy.GetCache(); on(kept) && (kept.Vary == nil || !cache.IsEverybody(kept.GetVary())) {
@@ -128,7 +128,7 @@ func (f *facts) routes(e *exposed, auth *policyv1.Auth) {
 // expression adds what an expression depends on. Its request is made of that of the
 // whole and of other steps' answers, which are in the key already.
 func (f *facts) expression(why string, e *exposed, auth *policyv1.Auth, text string, compile func(*expr.Env, string) (*expr.Program, error)) {
-	of := expressions{desc: e.method}
+	of := expressions{desc: e.Desc}
 	env, err := of.names()
 	if err != nil {
 		f.fail(why, "%v", err)
@@ -178,13 +178,13 @@ func (b *builder) keysOf(r *rpc, e *exposed) error {
 		f.steps(r.name)
 	}
 	if b.composed[r.name] == nil {
-		own.forwarded(string(e.method.FullName()), policy.GetAuth())
+		own.forwarded(string(e.Desc.FullName()), policy.GetAuth())
 	}
 	choice.routes(e, policy.GetAuth())
 	choice.keepHeaders()
 	r.facts, r.ownFacts, r.chosenBy = parts.list(), own.list(), choice.headers()
 	note := func(policy string, f *facts, first ...string) {
-		b.keys[r.name] = append(b.keys[r.name], PolicyKey{policy, f.parts(first)})
+		e.keys = append(e.keys, PolicyKey{policy, f.parts(first)})
 	}
 	kept := ""
 	if c := policy.GetCache(); on(c) {
@@ -244,16 +244,6 @@ func (f *facts) parts(first []string) []string {
 		}
 	}
 	return list
-}
-
-// exposedAs finds an RPC that is exposed, by its name on the wire.
-func (b *builder) exposedAs(name string) *exposed {
-	for _, e := range b.exposed {
-		if fullMethod(e.method) == name {
-			return e
-		}
-	}
-	return nil
 }
 
 // wireNameOf is the name on the wire of an RPC's full name.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -18,6 +17,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/ratelimit"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/expr"
 )
 
@@ -176,14 +176,14 @@ func (p *parts) fallbackFor(r *rpc) (interceptors.Interceptor, error) {
 }
 
 // newRPC gathers what the policies of an RPC must know.
-func (b *builder) newRPC(e *exposed, rules []*rule) (*rpc, error) {
+func (b *builder) newRPC(e *exposed, bindings []*contract.Binding) (*rpc, error) {
 	policy := e.effective.Policy
 	r := &rpc{
-		name: fullMethod(e.method), desc: e.method, policy: policy,
-		expressions: expressions{desc: e.method}, forwarded: b.forwarded, shared: b.shared,
-		version: b.versions.of(e.method),
+		name: e.Name, desc: e.Desc, policy: policy,
+		expressions: expressions{desc: e.Desc}, forwarded: b.forwarded, shared: b.shared,
+		version: e.version,
 	}
-	r.safe, r.sideEffects = repeatable(e.method, rules)
+	r.safe, r.sideEffects = repeatable(e.Desc, bindings)
 	if again := policy.GetRetry(); again != nil {
 		if again.Safe == nil {
 			again.Safe = &r.safe // shown as what is in force
@@ -198,12 +198,12 @@ func (b *builder) newRPC(e *exposed, rules []*rule) (*rpc, error) {
 		return nil, err
 	}
 	if text := policy.GetFallback().GetResponse(); text != "" && on(policy.GetFallback()) {
-		decoder, err := b.schemas[e.upstream].plans.Decoder(e.method.Output())
+		decoder, err := b.schemas[e.Upstream].plans.Decoder(e.Desc.Output())
 		if err == nil {
 			r.fixed, err = decoder.Append([]byte{}, []byte(text))
 		}
 		if err != nil {
-			return nil, &policyError{"fallback.response", fmt.Errorf("not a %s in JSON: %w", e.method.Output().FullName(), err)}
+			return nil, &policyError{"fallback.response", fmt.Errorf("not a %s in JSON: %w", e.Desc.Output().FullName(), err)}
 		}
 	}
 	return r, nil
@@ -226,7 +226,7 @@ func adaptiveAlone(e *config.Effective) error {
 // repeatable tells whether an RPC may be repeated, and whether it leaves
 // something behind: as its contract says, else as its first HTTP method means
 // (RFC 9110, section 9.2).
-func repeatable(m protoreflect.MethodDescriptor, rules []*rule) (safe, sideEffects bool) {
+func repeatable(m protoreflect.MethodDescriptor, bindings []*contract.Binding) (safe, sideEffects bool) {
 	options, _ := m.Options().(*descriptorpb.MethodOptions)
 	switch options.GetIdempotencyLevel() {
 	case descriptorpb.MethodOptions_NO_SIDE_EFFECTS:
@@ -235,10 +235,10 @@ func repeatable(m protoreflect.MethodDescriptor, rules []*rule) (safe, sideEffec
 		return true, true
 	default:
 	}
-	if len(rules) == 0 {
+	if len(bindings) == 0 {
 		return false, true
 	}
-	switch rules[0].Verb {
+	switch bindings[0].Verb {
 	case "GET", "HEAD":
 		return true, false
 	case "PUT", "DELETE":
@@ -246,19 +246,6 @@ func repeatable(m protoreflect.MethodDescriptor, rules []*rule) (safe, sideEffec
 	default:
 		return false, true
 	}
-}
-
-// forwardedBy are the keys of metadata in which any RPC forwards claims. No
-// client may send them, to whatever RPC.
-func forwardedBy(policies []MethodPolicy) []string {
-	var keys []string
-	for _, p := range policies {
-		for key := range p.Effective.Policy.GetAuth().GetForward() {
-			keys = append(keys, key)
-		}
-	}
-	slices.Sort(keys)
-	return slices.Compact(keys)
 }
 
 // wrongPolicy tells what is wrong with a policy, and where it is written.
@@ -279,7 +266,7 @@ func (b *builder) wrongPolicy(e *exposed, err error) error {
 		}
 		if mistake := path + ": " + text; !reported[mistake] {
 			reported[mistake] = true
-			errs = append(errs, b.file.Errorf(path, "%s (of %s)", text, e.method.FullName()))
+			errs = append(errs, b.file.Errorf(path, "%s (of %s)", text, e.Desc.FullName()))
 		}
 	}
 	return errors.Join(errs...)

@@ -16,7 +16,7 @@ func (b *builder) weakPromises() []string {
 		p := e.effective.Policy.GetIdempotency()
 		asked := e.effective.Origin["idempotency.at_most_once"] != "default"
 		if on(p) && asked && p.GetAtMostOnce() && p.GetStore() != policyv1.Store_STORE_REDIS {
-			rpcs[e.index] = append(rpcs[e.index], string(e.method.FullName()))
+			rpcs[e.index] = append(rpcs[e.index], string(e.Desc.FullName()))
 		}
 	}
 	var list []string

@@ -183,7 +183,7 @@ func (g *Gateway) build(b *builder) (*edge.Table, *served, error) {
 		return nil, nil, err
 	}
 	return table, &served{
-		file: b.file, routes: b.routes, policies: b.policies, contract: b.contract, exposed: b.exposed, infos: b.infos, warnings: b.warnings(),
+		file: b.file, contract: b.contract, exposed: b.exposed, warnings: b.warnings(),
 		schemas: b.schemas, httpFiles: b.overrides.read, upstreams: b.upstreams, openAPI: doc, since: time.Now(),
 	}, nil
 }

@@ -11,6 +11,7 @@ import (
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors/rewrite"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 )
 
 // rewrites compiles changes of metadata, those of requests and those of answers.
@@ -70,34 +71,25 @@ func (b *builder) forwards(c rewrite.Changes) error {
 // prefixed has the HTTP paths of an upstream's contract begin as the
 // configuration says. Rules of the configuration are not its business: who wrote
 // them wrote what is served.
-func (b *builder) prefixed(name string, rules []*rule) []*rule {
+func (b *builder) prefixed(name string, declared []*contract.Binding) []*contract.Binding {
 	u := b.upstreamNamed(name)
 	strip, add := u.GetStripPrefix(), u.GetAddPrefix()
-	for _, r := range rules {
-		if r.Err != nil {
-			continue
-		}
+	if strip == "" && add == "" {
+		return declared
+	}
+	bindings := slices.Clone(declared)
+	for i, r := range declared {
 		rest, ok := strings.CutPrefix(r.Path, strip)
-		if !ok || strip != "" && (rest == "" && add == "" || rest != "" && rest[0] != '/') {
-			r.Err = b.file.Errorf(b.fieldOf(name)+".strip_prefix",
-				"%s %s is not below %q; leave the RPC out, or give it a path of its own with expose[].http", r.Verb, r.Path, strip)
-			continue
+		switch {
+		case r.Err != nil:
+		case !ok || strip != "" && (rest == "" && add == "" || rest != "" && rest[0] != '/'):
+			bindings[i] = r.Failed(b.file.Errorf(b.fieldOf(name)+".strip_prefix",
+				"%s %s is not below %q; leave the RPC out, or give it a path of its own with expose[].http", r.Verb, r.Path, strip))
+		default:
+			bindings[i] = r.At(add + rest)
 		}
-		r.Path = add + rest
 	}
-	return rules
-}
-
-// ways tells where else calls of an exposure go, for `gatehouse routes`.
-func (b *builder) ways(e *exposed) (routes []string, mirror string) {
-	x := b.exposureAt(e)
-	for _, r := range x.GetRoutes() {
-		routes = append(routes, r.GetUpstream()+condition(r))
-	}
-	if m := x.GetMirror(); m != nil {
-		mirror = m.GetUpstream() + share(m.GetPercent())
-	}
-	return routes, mirror
+	return bindings
 }
 
 func share(percent float64) string {

@@ -45,7 +45,7 @@ func (b *builder) upstreamNamed(name string) *configv1.Upstream {
 // own.
 func (b *builder) direct(r *rpc, e *exposed) error {
 	x := b.exposureAt(e)
-	own, err := b.to(r, e.upstream)
+	own, err := b.to(r, e.Upstream)
 	if err != nil {
 		return err
 	}
@@ -88,12 +88,12 @@ func (b *builder) fieldOf(name string) string {
 func (b *builder) link(r *rpc, e *exposed) (grpc.ClientConnInterface, error) {
 	if !r.routed {
 		list, err := b.parts.chain(r)
-		b.infos[r.name].chain = policyNames(list)
+		e.chain = policyNames(list)
 		return b.linked(r, list), err
 	}
 	outer, outerErr := b.parts.ofCall(r)
 	rest, names, restErr := b.target(r)
-	b.infos[r.name].chain = append(policyNames(outer), names...)
+	e.chain = append(policyNames(outer), names...)
 	routes, routesErr := b.routesOf(r, e)
 	return b.parts.link(routing.New(routes, rest, rand.Float64), outer...), errors.Join(outerErr, restErr, routesErr)
 }
@@ -122,11 +122,11 @@ func (b *builder) routesOf(r *rpc, e *exposed) ([]routing.Route, error) {
 // routeOf compiles one route, which stands at path.
 func (b *builder) routeOf(r *rpc, e *exposed, conf *configv1.Route, path string) (routing.Route, error) {
 	route := routing.Route{Match: conf}
-	if err := b.hasSame(conf.GetUpstream(), e.method); err != nil {
+	if err := b.hasSame(conf.GetUpstream(), e.Desc); err != nil {
 		return route, &routeError{path + ".upstream", err}
 	}
 	if len(conf.GetClaims()) > 0 && r.policy.GetAuth().GetPublic() {
-		b.unmatched[path] = append(b.unmatched[path], string(e.method.FullName()))
+		b.unmatched[path] = append(b.unmatched[path], string(e.Desc.FullName()))
 	}
 	var err error
 	if text := conf.GetWhen(); text != "" {
@@ -155,7 +155,7 @@ func (b *builder) routeOf(r *rpc, e *exposed, conf *configv1.Route, path string)
 	other.toUpstream = to
 	target, names, err := b.target(&other)
 	route.Target = target
-	b.infos[r.name].routes = append(b.infos[r.name].routes, names)
+	e.routes = append(e.routes, names)
 	return route, err
 }
 
@@ -246,7 +246,7 @@ func (b *builder) mirrorOf(r *rpc, e *exposed) (*mirrorTo, error) {
 	if conf == nil || !r.unary() || r.sideEffects && !conf.GetUnsafe() {
 		return nil, nil
 	}
-	if err := b.hasSame(conf.GetUpstream(), e.method); err != nil {
+	if err := b.hasSame(conf.GetUpstream(), e.Desc); err != nil {
 		return nil, &routeError{fmt.Sprintf("expose[%d].mirror.upstream", e.index), err}
 	}
 	up := b.upstreams[conf.GetUpstream()]

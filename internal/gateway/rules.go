@@ -49,7 +49,7 @@ func (b *builder) exposureOf(m protoreflect.MethodDescriptor) (*exposed, error) 
 		return nil, err
 	}
 	upstream := b.file.Config.GetExpose()[i].GetUpstream()
-	return &exposed{method: b.schemas[upstream].set.Method(m.FullName()), upstream: upstream, index: i}, nil
+	return &exposed{Method: contract.NewMethod(b.schemas[upstream].set.Method(m.FullName()), upstream), index: i}, nil
 }
 
 // checkSelects finds exposures that name nothing, or leave out what is not there.
@@ -106,7 +106,7 @@ func (b *builder) selectsNothing(path string, x *configv1.Exposure) error {
 func (b *builder) checkMessageSets(chosen []*exposed) error {
 	ofUpstream := map[string][]protoreflect.MethodDescriptor{}
 	for _, e := range chosen {
-		ofUpstream[e.upstream] = append(ofUpstream[e.upstream], e.method)
+		ofUpstream[e.Upstream] = append(ofUpstream[e.Upstream], e.Desc)
 	}
 	found := map[string]map[protoreflect.FullName]protoreflect.FullName{}
 	for upstream, methods := range ofUpstream {
@@ -114,10 +114,10 @@ func (b *builder) checkMessageSets(chosen []*exposed) error {
 	}
 	var errs []error
 	for _, e := range chosen {
-		if set := found[e.upstream][e.method.FullName()]; set != "" {
+		if set := found[e.Upstream][e.Desc.FullName()]; set != "" {
 			errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d].select", e.index),
 				"%s cannot be served: its messages contain %s, a MessageSet, which is a wire format of proto1; leave it out, such as with except: [%s]",
-				e.method.FullName(), set, e.method.FullName()))
+				e.Desc.FullName(), set, e.Desc.FullName()))
 		}
 	}
 	return errors.Join(errs...)
@@ -168,21 +168,4 @@ func servicesOf(set *contract.Set) string {
 		return "no services"
 	}
 	return strings.Join(names, ", ")
-}
-
-// RouteInfo is one line of `gatehouse routes`.
-type RouteInfo struct {
-	Verb         string            `json:"verb,omitempty"`
-	Path         string            `json:"path,omitempty"`
-	Body         string            `json:"body,omitempty"`
-	ResponseBody string            `json:"response_body,omitempty"` // the contract's own spelling
-	Method       string            `json:"method"`
-	Upstream     string            `json:"upstream"`
-	Routes       []string          `json:"routes,omitempty"` // other upstreams, in their order, each with the calls that go there
-	Mirror       string            `json:"mirror,omitempty"`
-	Exposure     string            `json:"exposure"`
-	Version      string            `json:"version,omitempty"`   // as in "v2 of reviews"
-	OpenPath     string            `json:"open_path,omitempty"` // the path that leaves the version open; it has a line of its own, whose Path is the same
-	Policies     map[string]string `json:"policies"`
-	Skipped      string            `json:"skipped,omitempty"` // why this binding is not served (bad_rules: skip)
 }

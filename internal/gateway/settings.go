@@ -13,9 +13,9 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/certs"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/files"
-	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/internal/logging"
 	"github.com/gatehouse-dev/gatehouse/internal/transcode"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
@@ -134,7 +134,7 @@ func jsonOptions(c *configv1.Config) transcode.Options {
 	}
 }
 
-func transcodeRule(c *configv1.Config, r *rule, t *httprule.Template) transcode.Rule {
+func transcodeRule(c *configv1.Config, r *contract.Binding) transcode.Rule {
 	out := transcode.Rule{
 		HTTPMethod:         r.Verb,
 		Body:               r.Body,
@@ -144,7 +144,7 @@ func transcodeRule(c *configv1.Config, r *rule, t *httprule.Template) transcode.
 		MaxQueryParams:     int(c.GetLimits().GetMaxQueryParameters()),
 		AnyMedia:           c.GetJson().GetProfile() == configv1.Json_PROFILE_GRPC_GATEWAY,
 	}
-	for _, v := range t.Variables() {
+	for _, v := range r.Template.Variables() {
 		out.Variables = append(out.Variables, transcode.PathVariable{FieldPath: v.FieldPath, Multi: v.Multi})
 	}
 	return out

@@ -154,7 +154,7 @@ func (r *reload) note(why Trigger, result Result, err error) {
 		return
 	}
 	now := r.gateway.served()
-	log.Info("configuration reloaded", "file", now.file.Name, "sha256", now.file.SHA256, "rpcs", len(now.policies))
+	log.Info("configuration reloaded", "file", now.file.Name, "sha256", now.file.SHA256, "rpcs", len(now.exposed))
 	for _, warning := range now.warnings {
 		log.Warn(warning)
 	}
@@ -195,8 +195,8 @@ func (g *Gateway) Status() Status {
 		File: now.file.Name, SHA256: now.file.SHA256, Since: now.since, Trigger: now.trigger, Last: g.reload.last.Load(),
 		Draining: g.draining(), Certificates: g.certs.States(), Config: now.file.Values(), Text: text.String(), Policies: map[string]map[string]string{},
 	}
-	for _, p := range now.policies {
-		s.Policies[p.Method] = p.Effective.Values()
+	for _, e := range now.exposed {
+		s.Policies[e.Name] = e.effective.Values()
 	}
 	return s
 }

@@ -35,7 +35,7 @@ func (upstreamMetrics) Describe(out chan<- *prometheus.Desc) {
 // Collect gives them.
 func (m upstreamMetrics) Collect(out chan<- prometheus.Metric) {
 	if now := m.served(); now != nil {
-		skipped := skippedBy(now.routes)
+		skipped := skippedBy(now.exposed)
 		for _, u := range now.file.Config.GetUpstreams() {
 			out <- prometheus.MustNewConstMetric(skippedRules, prometheus.GaugeValue, float64(skipped[u.GetName()]), u.GetName())
 		}

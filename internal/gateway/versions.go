@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,23 +9,22 @@ import (
 	"strings"
 
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/deprecation"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/internal/nearest"
 )
 
-// versions are the APIs of a table, and which RPC belongs to which version.
+// versions are the APIs of a table.
 type versions struct {
-	apis     []*edge.API
-	byMethod map[protoreflect.FullName]version
-	paths    edge.VersionsBuilder
+	apis  []*edge.API
+	paths edge.VersionsBuilder
 }
 
 // version is one version of an API.
@@ -33,9 +33,6 @@ type version struct {
 	field       string              // of the configuration, as "versions[0].list[1]"
 	deprecation *deprecation.Notice // nil: it stays
 }
-
-// of returns the version of an RPC, the zero version for none.
-func (v *versions) of(m protoreflect.MethodDescriptor) version { return v.byMethod[m.FullName()] }
 
 // String is the version for people.
 func (v version) String() string {
@@ -47,7 +44,6 @@ func (v version) String() string {
 
 // readVersions finds the version of each RPC that is exposed.
 func (b *builder) readVersions(chosen []*exposed) error {
-	b.versions.byMethod = map[protoreflect.FullName]version{}
 	var errs []error
 	for i, conf := range b.file.Config.GetVersions() {
 		names := make([]string, 0, len(conf.GetList()))
@@ -72,17 +68,16 @@ func (b *builder) assign(v version, selects []string, chosen []*exposed) error {
 	for i, text := range selects {
 		field, found := fmt.Sprintf("%s.select[%d]", v.field, i), false
 		for _, e := range chosen {
-			name := e.method.FullName()
-			if !config.Match(text, name) {
+			if !config.Match(text, e.Desc.FullName()) {
 				continue
 			}
 			found = true
-			if other := b.versions.byMethod[name]; other.edge != nil && other.edge != v.edge {
+			if other := e.version; other.edge != nil && other.edge != v.edge {
 				errs = append(errs, b.file.Errorf(field, "%s is in version %v by %s at %s already; select it in one of them",
-					name, other, other.field, b.file.Position(other.field)))
+					e.Desc.FullName(), other, other.field, b.file.Position(other.field)))
 				continue
 			}
-			b.versions.byMethod[name] = v
+			e.version = v
 		}
 		if !found {
 			errs = append(errs, b.file.Errorf(field, "%q matches no exposed RPC%s", text, nearest.DidYouMean(text, packagesOf(chosen))))
@@ -95,7 +90,7 @@ func (b *builder) assign(v version, selects []string, chosen []*exposed) error {
 func packagesOf(chosen []*exposed) []string {
 	var names []string
 	for _, e := range chosen {
-		names = append(names, string(e.method.ParentFile().Package())+".*", string(e.method.Parent().FullName()), string(e.method.FullName()))
+		names = append(names, string(e.Desc.ParentFile().Package())+".*", string(e.Desc.Parent().FullName()), string(e.Desc.FullName()))
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -139,49 +134,32 @@ func versionFor(r *rpc) interceptors.Interceptor {
 // versionsOf lists the versions of RPCs by their names on the wire.
 func (b *builder) versionsOf() map[string]*edge.Version {
 	all := map[string]*edge.Version{}
-	for name, m := range b.methods {
-		if v := b.versions.of(m.Desc); v.edge != nil {
-			all[name] = v.edge
+	for _, e := range b.exposed {
+		if e.version.edge != nil {
+			all[e.Name] = e.version.edge
 		}
 	}
 	return all
 }
 
-// openBinding is a binding of a version on the path without the version.
-type openBinding struct {
-	version      *edge.Version
-	open, placed *httprule.Template
-	route        *edge.Route
-}
-
-// splitVersion returns the template of a binding's path with its version, and the
-// binding on the path without it; nil where that path would be empty.
-func splitVersion(v version, t *httprule.Template, route *edge.Route, r *rule, info *RouteInfo) (*httprule.Template, *openBinding, error) {
-	route.Version, info.Version = v.edge, v.String()
-	paths, err := splitPath(t.String(), v.edge)
-	if err != nil {
-		return nil, nil, err
+// ofVersion are the bindings of a version, where the RPC belongs to one: on the path
+// with the version and on the path without it, unless that would be empty. The last is
+// on the path with a variable in its place.
+func ofVersion(v *edge.Version, r *contract.Binding) (served []*contract.Binding, placed *contract.Binding, err error) {
+	if v == nil {
+		return []*contract.Binding{r}, nil, nil
 	}
-	named, err := httprule.Parse(paths.named)
+	paths, err := splitPath(r.Template.String(), v)
 	if err != nil {
-		return nil, nil, err
+		return []*contract.Binding{r}, nil, err
 	}
-	route.Binding, info.Path = r.Verb+" "+paths.named, paths.named
+	named := r.At(paths.named)
 	if paths.open == "" {
-		return named, nil, nil
+		return []*contract.Binding{named}, nil, named.Err
 	}
-	open, err := httprule.Parse(paths.open)
-	if err != nil {
-		return nil, nil, err
-	}
-	placed, err := httprule.Parse(paths.placed)
-	if err != nil {
-		return nil, nil, err
-	}
-	info.OpenPath = paths.open
-	onOpen := *route
-	onOpen.Binding = r.Verb + " " + paths.open
-	return named, &openBinding{version: v.edge, open: open, placed: placed, route: &onOpen}, nil
+	named.OpenPath = paths.open
+	open, placed := named.At(paths.open), named.At(paths.placed)
+	return []*contract.Binding{named, open}, placed, cmp.Or(named.Err, open.Err, placed.Err)
 }
 
 // paths of one binding of a version.

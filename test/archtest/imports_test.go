@@ -47,7 +47,7 @@ var arrows = []row{
 	{pattern: "internal/certs", ours: []string{"internal/collect", "internal/files"}},
 	{pattern: "internal/reflection", ours: []string{"internal/call"}},
 	{pattern: "internal/logging", ours: []string{"gen", "internal/call", "internal/collect"}},
-	{pattern: "internal/contract", ours: []string{"gen", "internal/files"}},
+	{pattern: "internal/contract", ours: []string{"gen", "internal/files", "internal/httprule"}},
 	{pattern: "internal/config", ours: []string{"gen", "internal/files", "internal/nearest", "internal/contract"}},
 	{pattern: "interceptors", ours: []string{"gen", "internal/call"}},
 	{pattern: "internal/view"},
