@@ -13,6 +13,10 @@ type View interface {
 	// stream take no delimiter. It fails with the error of until, which may be
 	// nil, soon after there is one.
 	AppendResponse(dst, wire []byte, until Lifetime) (out []byte, contentType string, raw bool, err error)
+	// RawBody reports whether the body is bytes that nobody parses
+	// (google.api.HttpBody), RawAnswer whether the answer is.
+	RawBody() bool
+	RawAnswer() bool
 }
 
 // Lifetime tells those who work for a call whether it is over: Err is nil until then,

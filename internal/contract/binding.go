@@ -38,9 +38,12 @@ func (m *Method) served() []*Binding {
 }
 
 // Binding is how HTTP shows an RPC: a google.api.HttpRule, or one of its
-// additional_bindings, as it is written.
+// additional_bindings. The router, the transcoder, the edges and those who explain
+// read it; it is immutable.
 type Binding struct {
 	Verb, Path, Body, ResponseBody string
+	// Name is the HTTP method and the path, for people.
+	Name string
 	// Template is Path, parsed.
 	Template *httprule.Template
 	// OpenPath is the same path without the API's version; "" for none. A binding of
@@ -97,17 +100,13 @@ func newBinding(rule *annotations.HttpRule, origin string) *Binding {
 		b.Err = errors.New("it has no method and path; give get, put, post, delete, patch or custom")
 		return b
 	}
-	b.Template, b.Err = httprule.Parse(b.Path)
-	return b
+	return b.At(b.Path)
 }
-
-// String is the HTTP method and the path.
-func (b *Binding) String() string { return b.Verb + " " + b.Path }
 
 // At returns the binding at another path.
 func (b *Binding) At(path string) *Binding {
 	at := *b
-	at.Path = path
+	at.Path, at.Name = path, b.Verb+" "+path
 	at.Template, at.Err = httprule.Parse(path)
 	return &at
 }

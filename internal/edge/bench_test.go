@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
@@ -25,6 +26,9 @@ func (plain) AppendRequest(dst []byte, in *call.Input) ([]byte, error) {
 func (plain) AppendResponse(dst, wire []byte, _ call.Lifetime) ([]byte, string, bool, error) {
 	return append(dst, wire...), "", false, nil
 }
+
+func (plain) RawBody() bool   { return false }
+func (plain) RawAnswer() bool { return false }
 
 // sink is a writer that keeps nothing.
 type sink struct{ header http.Header }
@@ -47,7 +51,7 @@ func BenchmarkREST(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := routes.Add("GET", template, "here", &edge.Route{Method: m, Binding: "GET /v1/{name=products/*}", View: plain{}}); err != nil {
+	if err := routes.Add("GET", template, "here", &edge.Route{Method: m, Binding: &contract.Binding{Name: "GET /v1/{name=products/*}"}, View: plain{}}); err != nil {
 		b.Fatal(err)
 	}
 	var current edge.Current

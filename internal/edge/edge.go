@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
@@ -44,17 +45,11 @@ type Table struct {
 	Description any
 }
 
-// Route is one HTTP binding of one method.
+// Route is one HTTP binding of one method, and what serves it.
 type Route struct {
+	*contract.Binding
 	Method *call.Method
-	// Binding is the HTTP method and the path template, for logs.
-	Binding string
-	View    call.View
-	// Body tells that the binding takes a body.
-	Body bool
-	// RawBody tells that the body is bytes that nobody parses (google.api.HttpBody),
-	// RawAnswer that the answer is.
-	RawBody, RawAnswer bool
+	View   call.View
 	// Version is the one that the method belongs to; nil is none.
 	Version *Version
 }

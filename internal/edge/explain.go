@@ -23,8 +23,6 @@ type Reading struct {
 	Method *call.Method
 	// Route is the binding; nil over gRPC.
 	Route *Route
-	// Template is the binding's path.
-	Template *httprule.Template
 	// Vars are the values of its variables.
 	Vars []string
 	// Path and Query are the parts of the target, as sent.
@@ -66,7 +64,7 @@ func (s *Settings) ReadHTTP(ctx context.Context, method, target string, header m
 	}
 	out := &Reading{Route: m.Value, Vars: m.Vars, Path: sentPath(r.URL), Query: r.URL.RawQuery, VersionBy: m.by}
 	if m.Value != nil {
-		out.Method, out.Template = m.Value.Method, m.Route.Template
+		out.Method = m.Value.Method
 	}
 	if err != nil {
 		out.Err, out.Status = err, httpStatusOf(err)
@@ -125,7 +123,7 @@ const few = 3
 func (s *Settings) nearest(t *Table, method, path string) []Nearby {
 	var found []Nearby
 	for _, n := range t.Routes.Nearest(method, path, few) {
-		found = append(found, Nearby{Binding: n.Route.Value.Binding, Method: n.Route.Value.Method.Name, Why: n.Why, apart: n.Apart})
+		found = append(found, Nearby{Binding: n.Route.Value.Name, Method: n.Route.Value.Method.Name, Why: n.Why, apart: n.Apart})
 	}
 	if t.Versions != nil {
 		for _, n := range t.Versions.open.Nearest(method, path, few) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
@@ -37,7 +38,7 @@ func plainDoors(t *testing.T, reserved edge.Reserved, seen chan<- metadata.MD) (
 		t.Fatal(err)
 	}
 	var routes httprule.Builder[*edge.Route]
-	if err := routes.Add("POST", template, "here", &edge.Route{Method: m, Binding: "POST /v1/things", View: plain{}, Body: true}); err != nil {
+	if err := routes.Add("POST", template, "here", &edge.Route{Method: m, Binding: &contract.Binding{Name: "POST /v1/things", Body: "*"}, View: plain{}}); err != nil {
 		t.Fatal(err)
 	}
 	return serveTable(t, &edge.Table{

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
@@ -72,7 +73,7 @@ func serveView(t *testing.T, view call.View, limit time.Duration) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := routes.Add("POST", template, "here", &edge.Route{Method: m, Binding: "POST /v1/things", View: view, Body: true}); err != nil {
+	if err := routes.Add("POST", template, "here", &edge.Route{Method: m, Binding: &contract.Binding{Name: "POST /v1/things", Body: "*"}, View: view}); err != nil {
 		t.Fatal(err)
 	}
 	var current edge.Current

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
@@ -40,7 +41,7 @@ func TestMessageMayNotOutgrowItsLimit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := routes.Add("POST", template, "here", &edge.Route{Method: m, Binding: "POST /v1/things", View: doubling{}, Body: true}); err != nil {
+	if err := routes.Add("POST", template, "here", &edge.Route{Method: m, Binding: &contract.Binding{Name: "POST /v1/things", Body: "*"}, View: doubling{}}); err != nil {
 		t.Fatal(err)
 	}
 	refused := &call.Method{Conn: interceptors.Chain(call.Refuser{})}

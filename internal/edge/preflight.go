@@ -2,7 +2,6 @@ package edge
 
 import (
 	"net/http"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 
@@ -79,8 +78,7 @@ func (e *rest) ask(s *restStream, m *match) error {
 	}
 	switch {
 	case err == nil:
-		_, path, _ := strings.Cut(m.Value.Binding, " ")
-		s.call.Binding = "OPTIONS " + path
+		s.call.Binding = "OPTIONS " + m.Value.Path
 		return nil
 	case methods[0] == http.MethodPost && isPlainPath(r.URL) && s.table.Method(r.URL.Path) != nil:
 		return nil // an RPC's own path, for the protocols that call it there

@@ -90,7 +90,7 @@ func (e *rest) prepare(s *restStream, m *match) (context.CancelFunc, error) {
 	}
 	s.route, s.vars = m.Value, m.Vars
 	c := s.call
-	c.Method, c.Binding, c.Upstream = s.route.Method.Name, s.route.Binding, s.route.Method.Upstream
+	c.Method, c.Binding, c.Upstream = s.route.Method.Name, s.route.Name, s.route.Method.Upstream
 	ctx, cancel, err := withDeadline(s.ctx, s.r.Header)
 	if err != nil {
 		return nil, err

@@ -100,7 +100,7 @@ func (s *restStream) RecvMsg(m any) error {
 		return io.EOF
 	}
 	s.received = true
-	if !s.route.Body && s.r.ContentLength != 0 {
+	if s.route.Body == "" && s.r.ContentLength != 0 {
 		return s.recvNoBody(m.(*call.Message)) //nolint:forcetypeassert // call.Forward's promise
 	}
 	body, err := s.receiveBody()
@@ -122,7 +122,7 @@ func (s *restStream) recvNoBody(m *call.Message) error {
 	n, err := io.ReadFull(s.r.Body, probe[:])
 	switch {
 	case n > 0:
-		return call.Refuse(call.Client, codes.InvalidArgument, "%s takes no body", s.route.Binding)
+		return call.Refuse(call.Client, codes.InvalidArgument, "%s takes no body", s.route.Name)
 	case err != io.EOF:
 		return brokenBody(err)
 	}
@@ -133,10 +133,10 @@ func (s *restStream) recvNoBody(m *call.Message) error {
 // translate makes the request's wire bytes in a buffer that grpc-go gives back.
 func (s *restStream) translate(m *call.Message, body []byte) error {
 	in := call.Input{Vars: s.vars, RawQuery: s.r.URL.RawQuery, Body: body, HasBody: len(body) > 0, ContentType: s.contentType(), Until: s}
-	if s.route.RawBody { // an empty file is one, too
+	if s.route.View.RawBody() { // an empty file is one, too
 		in.HasBody = in.HasBody || s.route.Method.Stream.ClientStreams || in.ContentType != ""
 	}
-	if s.asked && s.route.RawBody {
+	if s.asked && s.route.View.RawBody() {
 		in = call.Input{Body: body, HasBody: true, Continues: true}
 	}
 	s.call.In.Add(len(body))
@@ -219,7 +219,7 @@ func (s *restStream) appendAnswer(out *[]byte, msg *call.Message) (contentType s
 // streamType is the media type of a stream that does not say its own.
 // grpc-gateway's clients expect plain JSON of streams of JSON.
 func (s *restStream) streamType() string {
-	if s.route.RawAnswer {
+	if s.route.View.RawAnswer() {
 		return transcode.BinaryType
 	}
 	if s.table.WrapStreams {
@@ -309,7 +309,7 @@ func (s *restStream) finish(err error) {
 		s.commit(http.StatusOK)
 	case err != nil && !s.committed:
 		s.refuse(err)
-	case err != nil && s.route.RawAnswer: // an error document would be taken for a part of the file
+	case err != nil && s.route.View.RawAnswer(): // an error document would be taken for a part of the file
 		s.broken = true
 		return
 	case err != nil: // the status is gone: the stream says it itself

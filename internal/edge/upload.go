@@ -126,7 +126,7 @@ const wireMost = 11
 // translated is how many bytes a body of n bytes becomes at most.
 func (s *restStream) translated(n int64) int64 {
 	switch limit := s.settings.MaxMessage; {
-	case s.route.RawBody:
+	case s.route.View.RawBody():
 		return n
 	case limit > 0:
 		return min(limit, n*wireMost)
@@ -296,7 +296,7 @@ func (s *restStream) translatePiece(m *call.Message, piece []byte) error {
 
 func (s *restStream) beginUpload() {
 	s.upload = &frameReader{src: s.r.Body, limit: int(s.settings.MaxBody), hold: s.holdFrame}
-	if s.route.RawBody {
+	if s.route.View.RawBody() {
 		s.upload = &rawReader{src: s.r.Body, most: s.rawMost()}
 	}
 	// HTTP/1 servers close the upload with the first byte of the answer unless told
@@ -329,7 +329,7 @@ func (s *restStream) rawMost() int {
 // requests each is plain JSON, unless nobody parses it.
 func (s *restStream) contentType() string {
 	ct := s.r.Header.Get("Content-Type")
-	if s.route.Method.Stream.ClientStreams && !s.route.RawBody && isNDJSON(ct) {
+	if s.route.Method.Stream.ClientStreams && !s.route.View.RawBody() && isNDJSON(ct) {
 		return typeJSON
 	}
 	return ct

@@ -146,9 +146,10 @@ type pending struct {
 	template     *httprule.Template
 }
 
-// Add has a route of a version served on a path without the version: open, which
-// is placed with a variable in the version's place.
-func (b *VersionsBuilder) Add(v *Version, verb string, open, placed *httprule.Template, origin string, route *Route) error {
+// Add has a route of a version served on its path without the version, which is
+// placed with a variable in the version's place.
+func (b *VersionsBuilder) Add(route *Route, placed *httprule.Template, origin string) error {
+	v, verb, open := route.Version, route.Verb, route.Template
 	if err := v.routes.Add(verb, open, origin, route); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
@@ -38,7 +39,7 @@ func serving(tb testing.TB, versions int) http.Handler {
 		}
 	}
 	var routes httprule.Builder[*edge.Route]
-	must(routes.Add("GET", parse("/plain/{name=products/*}"), "here", &edge.Route{Method: m, Binding: "GET /plain", View: plain{}}))
+	must(routes.Add("GET", parse("/plain/{name=products/*}"), "here", &edge.Route{Method: m, Binding: &contract.Binding{Name: "GET /plain"}, View: plain{}}))
 	table := &edge.Table{Table: call.NewTable([]*call.Method{m}, &call.Method{Conn: call.Refuser{}}), Errors: &edge.Errors{}}
 	if versions > 0 {
 		names := make([]string, versions)
@@ -49,9 +50,10 @@ func serving(tb testing.TB, versions int) http.Handler {
 		api.Default = api.Version("v1")
 		var b edge.VersionsBuilder
 		for _, v := range api.List {
-			route := &edge.Route{Method: m, Binding: "GET /products", View: plain{}, Version: v}
+			open := &contract.Binding{Verb: "GET", Name: "GET /products", Template: parse("/{name=products/*}")}
+			route := &edge.Route{Method: m, Binding: open, View: plain{}, Version: v}
 			must(routes.Add("GET", parse("/"+v.Name+"/{name=products/*}"), v.Name, route))
-			must(b.Add(v, "GET", parse("/{name=products/*}"), parse("/{any}/{name=products/*}"), v.Name, route))
+			must(b.Add(route, parse("/{any}/{name=products/*}"), v.Name))
 		}
 		table.Routes = routes.Build()
 		table.Versions = b.Build([]*edge.API{api}, table.Routes, func(origin, path string, _ *httprule.Route[*edge.Route]) {

@@ -90,7 +90,7 @@ func (b *builder) bind(e *exposed, r *contract.Binding) ([]*contract.Binding, er
 	if r.Err != nil {
 		return list, r.Err
 	}
-	view, err := b.schemas[e.Upstream].plans.Bind(e.Desc.Input(), e.Desc.Output(), transcodeRule(b.file.Config, r))
+	view, err := b.schemas[e.Upstream].plans.Bind(e.Desc.Input(), e.Desc.Output(), r)
 	if err != nil {
 		return list, err
 	}
@@ -105,14 +105,12 @@ func (b *builder) bind(e *exposed, r *contract.Binding) ([]*contract.Binding, er
 	origin := r.Origin + " of " + e.Name
 	routes := make([]*edge.Route, 0, len(list))
 	for _, one := range list {
-		routes = append(routes, &edge.Route{
-			Method: b.methods[e.Name], Binding: one.String(), View: view, Body: one.Body != "", RawBody: view.RawBody(), RawAnswer: view.RawAnswer(), Version: v,
-		})
+		routes = append(routes, &edge.Route{Binding: one, Method: b.methods[e.Name], View: view, Version: v})
 	}
 	if err := b.router.Add(r.Verb, list[0].Template, origin, routes[0]); err != nil || len(list) == 1 {
 		return list, err
 	}
-	return list, b.versions.paths.Add(v, r.Verb, list[1].Template, placed.Template, origin, routes[1])
+	return list, b.versions.paths.Add(routes[1], placed.Template, origin)
 }
 
 // claim is a path with its HTTP method, which one binding has.

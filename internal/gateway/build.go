@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -136,7 +137,7 @@ func (b *builder) source(content string, read func() (*contract.Set, error)) (*s
 	}
 	for _, all := range known {
 		for _, s := range all {
-			if s.content == content && s.options == options {
+			if s.content == content && reflect.DeepEqual(s.options, options) {
 				return s, nil
 			}
 		}

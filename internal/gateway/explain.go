@@ -169,12 +169,12 @@ func skippedFor(all []*exposed, method string, r *edge.Reading) []SkippedBinding
 	var list []SkippedBinding
 	for _, e := range all {
 		for _, skipped := range e.bindings {
-			if skipped.Err == nil || skipped.Template == nil || r.Template != nil && r.Template.Path() != skipped.Template.Path() {
+			if skipped.Err == nil || skipped.Template == nil || r.Route != nil && r.Route.Template.Path() != skipped.Template.Path() {
 				continue
 			}
 			var b httprule.Builder[struct{}]
 			if b.Add(skipped.Verb, skipped.Template, "", struct{}{}) == nil && b.Build().Match(method, r.Path, new(httprule.Match[struct{}])) == nil {
-				list = append(list, SkippedBinding{Binding: skipped.String(), RPC: strings.TrimPrefix(e.Name, "/"), Why: inOneLine(skipped.Err)})
+				list = append(list, SkippedBinding{Binding: skipped.Name, RPC: strings.TrimPrefix(e.Name, "/"), Why: inOneLine(skipped.Err)})
 			}
 		}
 	}
@@ -214,14 +214,9 @@ func (e *Explanation) addVersion(v version, by string) {
 
 // explainBinding tells what becomes of path and query.
 func (s *served) explainBinding(e *Explanation, of *exposed, r *edge.Reading) error {
-	e.Binding = r.Route.Binding
-	for i, v := range r.Template.Variables() {
+	e.Binding, e.Body = r.Route.Name, r.Route.Body
+	for i, v := range r.Route.Template.Variables() {
 		e.Variables = append(e.Variables, NamedValue{Name: strings.Join(v.FieldPath, "."), Value: r.Vars[i]})
-	}
-	for _, b := range of.bindings {
-		if b.Err == nil && b.String() == e.Binding {
-			e.Body = b.Body
-		}
 	}
 	for pair := range strings.SplitSeq(r.Query, "&") {
 		if pair == "" {

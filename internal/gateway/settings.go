@@ -13,7 +13,6 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/certs"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
-	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/files"
 	"github.com/gatehouse-dev/gatehouse/internal/logging"
@@ -126,28 +125,16 @@ func serverTLS(store *certs.Store, t *configv1.ServerTls, protocols []string) (*
 func jsonOptions(c *configv1.Config) transcode.Options {
 	j := c.GetJson()
 	return transcode.Options{
-		EmitDefaults:   j.GetEmitDefaults(),
-		UseProtoNames:  j.GetProtoNames(),
-		UseEnumNumbers: j.GetEnumNumbers(),
-		IgnoreUnknown:  j.GetIgnoreUnknownFields(),
-		MaxDepth:       int(c.GetLimits().GetMaxDepth()),
-	}
-}
-
-func transcodeRule(c *configv1.Config, r *contract.Binding) transcode.Rule {
-	out := transcode.Rule{
-		HTTPMethod:         r.Verb,
-		Body:               r.Body,
-		ResponseBody:       r.ResponseBody,
-		AllowQuery:         c.GetJson().GetAllowQuery(),
-		IgnoreUnknownQuery: c.GetJson().GetIgnoreUnknownQuery(),
+		EmitDefaults:       j.GetEmitDefaults(),
+		UseProtoNames:      j.GetProtoNames(),
+		UseEnumNumbers:     j.GetEnumNumbers(),
+		IgnoreUnknown:      j.GetIgnoreUnknownFields(),
+		MaxDepth:           int(c.GetLimits().GetMaxDepth()),
+		AllowQuery:         j.GetAllowQuery(),
+		IgnoreUnknownQuery: j.GetIgnoreUnknownQuery(),
 		MaxQueryParams:     int(c.GetLimits().GetMaxQueryParameters()),
-		AnyMedia:           c.GetJson().GetProfile() == configv1.Json_PROFILE_GRPC_GATEWAY,
+		AnyMedia:           j.GetProfile() == configv1.Json_PROFILE_GRPC_GATEWAY,
 	}
-	for _, v := range r.Template.Variables() {
-		out.Variables = append(out.Variables, transcode.PathVariable{FieldPath: v.FieldPath, Multi: v.Multi})
-	}
-	return out
 }
 
 // errors makes the writer of error bodies. Details may be of any type that an

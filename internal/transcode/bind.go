@@ -7,41 +7,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 )
-
-// Rule is one HTTP binding of an RPC (google.api.HttpRule) with its path
-// template taken apart.
-type Rule struct {
-	// HTTPMethod is the request method, such as "PATCH".
-	HTTPMethod string
-	// Variables are the template's variables in its order.
-	Variables []PathVariable
-	// Body is "", "*" or the name of a top-level field of the request.
-	Body string
-	// ResponseBody is "" or the name of a top-level field of the response.
-	ResponseBody string
-	// AllowQuery names query parameters that are ignored instead of refused;
-	// "*" stands for any text, as in "utm_*".
-	AllowQuery []string
-	// IgnoreUnknownQuery ignores all query parameters that name no field.
-	IgnoreUnknownQuery bool
-	// MaxQueryParams bounds the number of query parameters; 0 means 1000.
-	MaxQueryParams int
-	// AnyMedia reads bodies of every media type as JSON, as grpc-gateway does.
-	// A page of another site may then have a browser send them.
-	AnyMedia bool
-}
-
-// PathVariable is a variable of a path template.
-type PathVariable struct {
-	// FieldPath is the path of the field it binds, by proto names.
-	FieldPath []string
-	// Multi says that it may span several segments of the path.
-	Multi bool
-}
-
-// defaultQueryParams bounds a query unless the rule does.
-const defaultQueryParams = 1000
 
 // Binding shows the messages of one HTTP binding to HTTP clients. It is
 // immutable and safe for concurrent use.
@@ -57,15 +24,14 @@ const defaultQueryParams = 1000
 // FieldMask there may have names in snake_case too, or be "*"; an enum's number
 // may stand for its name.
 type Binding struct {
+	opts     *Options
 	rt       *inRuntime
 	plan     *inPlan
 	vars     []boundVar
 	guard    *guard // of the request message, nil if nothing is guarded
 	body     bodyRule
-	query    queryRule
 	mask     *inField // the FieldMask to fill from the body, or nil
 	required bool     // whether required fields must be looked for at the end
-	anyMedia bool     // whether bodies of every media type are read as JSON
 	response responseRule
 }
 
@@ -81,20 +47,19 @@ type boundVar struct {
 }
 
 // Bind compiles a binding for the request message in and the response message
-// out. Its error joins one for each part of the rule that is wrong, which it names.
-func (c *Compiler) Bind(in, out protoreflect.MessageDescriptor, rule Rule) (*Binding, error) {
-	b := &Binding{rt: &c.in, plan: c.in.message(in), anyMedia: rule.AnyMedia}
+// out. Its error joins one for each part of it that is wrong, which it names.
+func (c *Compiler) Bind(in, out protoreflect.MessageDescriptor, from *contract.Binding) (*Binding, error) {
+	b := &Binding{opts: &c.opts, rt: &c.in, plan: c.in.message(in)}
 	b.required = b.plan.reachesRequired(map[*inPlan]bool{})
 	var errs []error
-	for slot, v := range rule.Variables {
+	for slot, v := range from.Template.Variables() {
 		errs = append(errs, b.bindVariable(slot, v))
 	}
-	errs = append(errs, b.bindBody(rule.Body))
-	b.bindQuery(rule)
-	if rule.HTTPMethod == "PATCH" {
+	errs = append(errs, b.bindBody(from.Body))
+	if from.Verb == "PATCH" {
 		b.bindMask()
 	}
-	errs = append(errs, b.bindResponse(c, out, rule.ResponseBody))
+	errs = append(errs, b.bindResponse(c, out, from.ResponseBody))
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}

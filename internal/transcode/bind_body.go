@@ -91,7 +91,7 @@ func (b *Binding) readBody(s *inState, in *call.Input) bool {
 		return true
 	case !b.body.all && b.body.field == nil:
 		return s.fail("this method takes no body here; give its fields in the query")
-	case !b.anyMedia && !isJSON(in.ContentType):
+	case !b.opts.AnyMedia && !isJSON(in.ContentType):
 		s.fail("unsupported media type %s: send the body as application/json in UTF-8", quote([]byte(in.ContentType)))
 		s.err.Kind = UnsupportedMedia
 		return false

@@ -6,6 +6,8 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 )
 
 // pathValues are the values of the path's variables as wire bytes without
@@ -26,7 +28,7 @@ func (v *pathValues) value(slot int) []byte {
 }
 
 // bindVariable resolves a variable's field path and guards what it binds.
-func (b *Binding) bindVariable(slot int, v PathVariable) error {
+func (b *Binding) bindVariable(slot int, v httprule.Variable) error {
 	name := strings.Join(v.FieldPath, ".")
 	bound := boundVar{name: name}
 	p := b.plan

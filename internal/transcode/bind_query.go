@@ -10,13 +10,6 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
-// queryRule says which query parameters a binding takes.
-type queryRule struct {
-	allow         []string
-	ignoreUnknown bool
-	limit         int
-}
-
 // queryState is a query under way.
 type queryState struct {
 	key, value []byte
@@ -28,13 +21,6 @@ type queryState struct {
 
 func (q *queryState) reset() {
 	q.chain, q.seen, q.keys, q.masked = q.chain[:0], q.seen[:0], nil, false
-}
-
-func (b *Binding) bindQuery(rule Rule) {
-	b.query = queryRule{allow: rule.AllowQuery, ignoreUnknown: rule.IgnoreUnknownQuery, limit: rule.MaxQueryParams}
-	if b.query.limit <= 0 {
-		b.query.limit = defaultQueryParams
-	}
 }
 
 // readQuery writes what the query sets, one field for each parameter.
@@ -54,8 +40,8 @@ func (b *Binding) readQuery(s *inState, in *call.Input) bool {
 		if pair == "" {
 			continue
 		}
-		if count++; count > b.query.limit {
-			return s.fail("more than %d query parameters", b.query.limit)
+		if count++; count > b.opts.MaxQueryParams {
+			return s.fail("more than %d query parameters", b.opts.MaxQueryParams)
 		}
 		if !b.readPair(s, pair) {
 			return false
@@ -178,10 +164,10 @@ func (b *Binding) repeatPath(s *inState, f *inField, w *guardedField) bool {
 // unknown handles a parameter that names no field of p, which is nil where the
 // binding takes no parameters at all.
 func (b *Binding) unknown(s *inState, p *inPlan, rest []byte) bool {
-	if b.query.ignoreUnknown {
+	if b.opts.IgnoreUnknownQuery {
 		return true
 	}
-	for _, pattern := range b.query.allow {
+	for _, pattern := range b.opts.AllowQuery {
 		if matches(pattern, s.query.key) {
 			return true
 		}

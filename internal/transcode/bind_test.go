@@ -14,6 +14,8 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
+	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/internal/transcode"
 )
 
@@ -89,12 +91,17 @@ message Put
   map string Part named 4
 `
 
-func vars(paths ...string) []transcode.PathVariable {
-	var list []transcode.PathVariable
-	for _, p := range paths {
-		list = append(list, transcode.PathVariable{FieldPath: strings.Split(p, ".")})
+// vars is a path with variables.
+func vars(names ...string) *httprule.Template {
+	path := "/x"
+	for _, name := range names {
+		path += "/{" + name + "}"
 	}
-	return list
+	t, err := httprule.Parse(path)
+	if err != nil {
+		panic(err)
+	}
+	return t
 }
 
 func body(s string) *call.Input { return &call.Input{Body: []byte(s), HasBody: true} }
@@ -104,7 +111,7 @@ type bindTest struct {
 	name    string
 	message string
 	options transcode.Options
-	rule    transcode.Rule
+	rule    *contract.Binding // nil: neither variables nor a body
 	in      call.Input
 	want    string // the message as text
 	err     string
@@ -112,6 +119,9 @@ type bindTest struct {
 
 func (tt bindTest) run(t *testing.T, s schema) {
 	t.Helper()
+	if tt.rule == nil {
+		tt.rule = &contract.Binding{Template: vars()}
+	}
 	md := s.message(t, tt.message)
 	b, err := transcode.NewCompiler(tt.options, s.types).Bind(md, md, tt.rule)
 	if err != nil {
@@ -153,8 +163,8 @@ func text(t *testing.T, md protoreflect.MessageDescriptor, s string) proto.Messa
 
 func TestBindPath(t *testing.T) {
 	s := newSchema(t, "proto3", bindSchema)
-	rule := func(paths ...string) transcode.Rule {
-		return transcode.Rule{HTTPMethod: "GET", Variables: vars(paths...)}
+	rule := func(paths ...string) *contract.Binding {
+		return &contract.Binding{Verb: "GET", Template: vars(paths...)}
 	}
 	in := func(values ...string) call.Input { return call.Input{Vars: values} }
 	for _, tt := range []bindTest{
@@ -186,7 +196,8 @@ func TestBindPath(t *testing.T) {
 
 func TestBindQuery(t *testing.T) {
 	s := newSchema(t, "proto3", bindSchema)
-	rule := transcode.Rule{HTTPMethod: "GET", Variables: vars("name"), AllowQuery: []string{"utm_*", "*.x"}, MaxQueryParams: 8}
+	rule := &contract.Binding{Verb: "GET", Template: vars("name")}
+	options := transcode.Options{AllowQuery: []string{"utm_*", "*.x"}, MaxQueryParams: 8}
 	for _, tt := range []bindTest{
 		{in: call.Input{RawQuery: "id=1&color=RED&flag=true&ratio=1.5&raw=aGk%3D"}, want: `id: 1 color: RED flag: true ratio: 1.5 raw: "hi"`},
 		{in: call.Input{RawQuery: "pageSize=1"}, want: `page_size: 1`},
@@ -244,7 +255,7 @@ func TestBindQuery(t *testing.T) {
 		{in: call.Input{RawQuery: "book" + strings.Repeat(".sequel", 200) + ".pages=1"}, err: quote49("book"+strings.Repeat(".sequel", 200)+".pages") + `: nested deeper than 100 levels`},
 		{in: call.Input{Body: []byte("{}"), HasBody: true}, err: `this method takes no body here; give its fields in the query`},
 	} {
-		tt.message, tt.rule, tt.in.Vars = "Get", rule, []string{""}
+		tt.message, tt.rule, tt.options, tt.in.Vars = "Get", rule, options, []string{""}
 		t.Run(tt.in.RawQuery, func(t *testing.T) { tt.run(t, s) })
 	}
 }
@@ -254,11 +265,11 @@ func quote49(s string) string { return `"` + s[:48] + `"...` }
 
 func TestBindBody(t *testing.T) {
 	s := newSchema(t, "proto3", bindSchema)
-	field := transcode.Rule{HTTPMethod: "PUT", Variables: vars("book.name"), Body: "book"}
-	all := transcode.Rule{HTTPMethod: "POST", Variables: vars("book.name", "count"), Body: "*"}
-	choice := transcode.Rule{HTTPMethod: "POST", Variables: vars("book.url"), Body: "*"}
-	presence := transcode.Rule{HTTPMethod: "POST", Variables: vars("opt"), Body: "*"}
-	noBody := transcode.Rule{HTTPMethod: "GET", Variables: vars("book.name", "count")}
+	field := &contract.Binding{Verb: "PUT", Template: vars("book.name"), Body: "book"}
+	all := &contract.Binding{Verb: "POST", Template: vars("book.name", "count"), Body: "*"}
+	choice := &contract.Binding{Verb: "POST", Template: vars("book.url"), Body: "*"}
+	presence := &contract.Binding{Verb: "POST", Template: vars("opt"), Body: "*"}
+	noBody := &contract.Binding{Verb: "GET", Template: vars("book.name", "count")}
 	const bound = "the path binds this field; leave it out or give the same value"
 	for _, tt := range []bindTest{
 		{name: "field", rule: field, in: call.Input{Vars: []string{"b"}, Body: []byte(`{"title":"T","author":{"name":"A"}}`)}, want: `book {name: "b" title: "T" author {name: "A"}}`},
@@ -289,13 +300,13 @@ func TestBindBody(t *testing.T) {
 		{name: "oneof", rule: choice, in: call.Input{Vars: []string{"u"}, Body: []byte(`{"book":{"isbn":"1"}}`)}, err: `book.isbn: the path binds book.url, another member of oneof source`},
 		{name: "oneof, null is absent", rule: choice, in: call.Input{Vars: []string{"u"}, Body: []byte(`{"book":{"isbn":null,"url":null}}`)}, want: `book {url: "u"}`},
 		{name: "oneof, empty", rule: choice, in: call.Input{Vars: []string{"u"}, Body: []byte(`{"book":{"isbn":""}}`)}, err: `book.isbn: the path binds book.url, another member of oneof source`},
-		{name: "list", rule: transcode.Rule{Body: "books"}, in: *body(`[{"name":"a"},{}]`), want: `books {name: "a"} books {}`},
-		{name: "list, error", rule: transcode.Rule{Body: "books"}, in: *body(`[{"name":1}]`), err: `[0].name: expected a string, got number 1`},
-		{name: "map", rule: transcode.Rule{Body: "by_name"}, in: *body(`{"a":{"pages":1}}`), want: `by_name {key: "a" value {pages: 1}}`},
-		{name: "scalar", rule: transcode.Rule{Body: "text"}, in: *body(`"x"`), want: `text: "x"`},
-		{name: "http body", rule: transcode.Rule{Body: "file"}, in: call.Input{Body: []byte("\x00\xff"), HasBody: true, ContentType: "image/png"}, want: `file {content_type: "image/png" data: "\x00\xff"}`},
-		{name: "http body, empty", rule: transcode.Rule{Body: "file"}, in: call.Input{HasBody: true, ContentType: "image/png"}, want: `file {content_type: "image/png"}`},
-		{name: "http body, long", rule: transcode.Rule{Body: "file"}, in: *body(strings.Repeat("x", 1000)), want: `file {data: "` + strings.Repeat("x", 1000) + `"}`},
+		{name: "list", rule: &contract.Binding{Body: "books", Template: vars()}, in: *body(`[{"name":"a"},{}]`), want: `books {name: "a"} books {}`},
+		{name: "list, error", rule: &contract.Binding{Body: "books", Template: vars()}, in: *body(`[{"name":1}]`), err: `[0].name: expected a string, got number 1`},
+		{name: "map", rule: &contract.Binding{Body: "by_name", Template: vars()}, in: *body(`{"a":{"pages":1}}`), want: `by_name {key: "a" value {pages: 1}}`},
+		{name: "scalar", rule: &contract.Binding{Body: "text", Template: vars()}, in: *body(`"x"`), want: `text: "x"`},
+		{name: "http body", rule: &contract.Binding{Body: "file", Template: vars()}, in: call.Input{Body: []byte("\x00\xff"), HasBody: true, ContentType: "image/png"}, want: `file {content_type: "image/png" data: "\x00\xff"}`},
+		{name: "http body, empty", rule: &contract.Binding{Body: "file", Template: vars()}, in: call.Input{HasBody: true, ContentType: "image/png"}, want: `file {content_type: "image/png"}`},
+		{name: "http body, long", rule: &contract.Binding{Body: "file", Template: vars()}, in: *body(strings.Repeat("x", 1000)), want: `file {data: "` + strings.Repeat("x", 1000) + `"}`},
 	} {
 		if tt.message == "" {
 			tt.message = "Update"
@@ -306,7 +317,7 @@ func TestBindBody(t *testing.T) {
 
 func TestBindMask(t *testing.T) {
 	s := newSchema(t, "proto3", bindSchema)
-	patch := transcode.Rule{HTTPMethod: "PATCH", Variables: vars("book.name"), Body: "book"}
+	patch := &contract.Binding{Verb: "PATCH", Template: vars("book.name"), Body: "book"}
 	in := func(doc string) call.Input { return call.Input{Vars: []string{"b"}, Body: []byte(doc)} }
 	for _, tt := range []bindTest{
 		{name: "leaves", in: in(`{"title":"T","author":{"name":"A","born":null},"tags":["x"],"labels":{"k":"v"},"published":"1970-01-01T00:00:01Z"}`),
@@ -327,9 +338,9 @@ func TestBindMask(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) { tt.run(t, s) })
 	}
 	for _, tt := range []bindTest{
-		{name: "not for PUT", rule: transcode.Rule{HTTPMethod: "PUT", Body: "book"}, in: *body(`{"title":"T"}`), want: `book {title: "T"}`},
-		{name: "not for a whole body", rule: transcode.Rule{HTTPMethod: "PATCH", Body: "*"}, in: *body(`{"book":{"title":"T"}}`), want: `book {title: "T"}`},
-		{name: "not for a list", rule: transcode.Rule{HTTPMethod: "PATCH", Body: "books"}, in: *body(`[{"title":"T"}]`), want: `books {title: "T"}`},
+		{name: "not for PUT", rule: &contract.Binding{Verb: "PUT", Body: "book", Template: vars()}, in: *body(`{"title":"T"}`), want: `book {title: "T"}`},
+		{name: "not for a whole body", rule: &contract.Binding{Verb: "PATCH", Body: "*", Template: vars()}, in: *body(`{"book":{"title":"T"}}`), want: `book {title: "T"}`},
+		{name: "not for a list", rule: &contract.Binding{Verb: "PATCH", Body: "books", Template: vars()}, in: *body(`[{"title":"T"}]`), want: `books {title: "T"}`},
 	} {
 		tt.message = "Update"
 		t.Run(tt.name, func(t *testing.T) { tt.run(t, s) })
@@ -340,14 +351,14 @@ func TestBindMask(t *testing.T) {
 // asked for are not.
 func TestBindIgnoringUnknown(t *testing.T) {
 	s := newSchema(t, "proto3", bindSchema)
-	patch := transcode.Rule{HTTPMethod: "PATCH", Variables: vars("book.name"), Body: "book"}
+	patch := &contract.Binding{Verb: "PATCH", Template: vars("book.name"), Body: "book"}
 	in := func(doc string) call.Input { return call.Input{Vars: []string{"b"}, Body: []byte(doc)} }
 	for _, tt := range []bindTest{
-		{name: "body", message: "Update", rule: transcode.Rule{Body: "*"}, in: *body(`{"nope":1,"book":{"no":{},"title":"T"}}`), want: `book {title: "T"}`},
+		{name: "body", message: "Update", rule: &contract.Binding{Body: "*", Template: vars()}, in: *body(`{"nope":1,"book":{"no":{},"title":"T"}}`), want: `book {title: "T"}`},
 		{name: "query", message: "Get", in: call.Input{RawQuery: "color=PURPLE"}, err: `color: expected a name of enum Color or its number, got string "PURPLE"`},
 		{name: "query, list", message: "Get", in: call.Input{RawQuery: "colors=RED&colors=PURPLE"}, err: `colors: expected a name of enum Color or its number, got string "PURPLE"`},
 		{name: "query, map", message: "Get", in: call.Input{RawQuery: "byId[1]=PURPLE"}, err: `"byId[1]": expected a name of enum Color or its number, got string "PURPLE"`},
-		{name: "path", message: "Get", rule: transcode.Rule{Variables: vars("color")}, in: call.Input{Vars: []string{"PURPLE"}},
+		{name: "path", message: "Get", rule: &contract.Binding{Template: vars("color")}, in: call.Input{Vars: []string{"PURPLE"}},
 			err: `color: expected a name of enum Color or its number, got string "PURPLE"`},
 		{name: "patch", message: "Update", rule: patch, in: in(`{"nope":1}`), err: `nope: unknown field in test.proto3.Book`},
 		{name: "patch, inside", message: "Update", rule: patch, in: in(`{"author":{"nope":1}}`), err: `author.nope: unknown field in test.proto3.Author`},
@@ -361,15 +372,15 @@ func TestBindIgnoringUnknown(t *testing.T) {
 
 func TestBindRequired(t *testing.T) {
 	s := newSchema(t, "proto2", requiredSchema)
-	rule := transcode.Rule{HTTPMethod: "PUT", Variables: vars("name"), Body: "part"}
+	rule := &contract.Binding{Verb: "PUT", Template: vars("name"), Body: "part"}
 	for _, tt := range []bindTest{
 		{name: "all there", in: call.Input{Vars: []string{"n"}, Body: []byte(`{"id":"x"}`)}, rule: rule, want: `name: "n" part {id: "x"}`},
 		{name: "missing in the body", in: call.Input{Vars: []string{"n"}, Body: []byte(`{}`)}, rule: rule, err: `part.id: required, but not given`},
 		{name: "missing body", in: call.Input{Vars: []string{"n"}}, rule: rule, err: `part: required, but not given`},
-		{name: "in a list", in: *body(`{"name":"","part":{"id":""},"parts":[{"id":"a"},{}]}`), rule: transcode.Rule{Body: "*"}, err: `parts[1].id: required, but not given`},
-		{name: "in a map", in: *body(`{"name":"","part":{"id":""},"named":{"k":{}}}`), rule: transcode.Rule{Body: "*"}, err: `named["k"].id: required, but not given`},
+		{name: "in a list", in: *body(`{"name":"","part":{"id":""},"parts":[{"id":"a"},{}]}`), rule: &contract.Binding{Body: "*", Template: vars()}, err: `parts[1].id: required, but not given`},
+		{name: "in a map", in: *body(`{"name":"","part":{"id":""},"named":{"k":{}}}`), rule: &contract.Binding{Body: "*", Template: vars()}, err: `named["k"].id: required, but not given`},
 		{name: "from the path", in: call.Input{Vars: []string{"n", "i"}, Body: []byte(`{"part":{"count":1}}`)},
-			rule: transcode.Rule{Variables: vars("name", "part.id"), Body: "*"}, want: `name: "n" part {id: "i" count: 1}`},
+			rule: &contract.Binding{Template: vars("name", "part.id"), Body: "*"}, want: `name: "n" part {id: "i" count: 1}`},
 	} {
 		tt.message = "Put"
 		t.Run(tt.name, func(t *testing.T) { tt.run(t, s) })
@@ -379,7 +390,7 @@ func TestBindRequired(t *testing.T) {
 func TestBindMediaTypes(t *testing.T) {
 	s := newSchema(t, "proto3", bindSchema)
 	md := s.message(t, "Update")
-	b, err := transcode.NewCompiler(transcode.Options{}, s.types).Bind(md, md, transcode.Rule{Body: "*"})
+	b, err := transcode.NewCompiler(transcode.Options{}, s.types).Bind(md, md, &contract.Binding{Body: "*", Template: vars()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -403,7 +414,7 @@ func TestBindMediaTypes(t *testing.T) {
 func TestBindMediaTypeOfBytes(t *testing.T) {
 	s := newSchema(t, "proto3", bindSchema)
 	md := s.message(t, "Update")
-	b, err := transcode.NewCompiler(transcode.Options{}, s.types).Bind(md, md, transcode.Rule{Body: "file"})
+	b, err := transcode.NewCompiler(transcode.Options{}, s.types).Bind(md, md, &contract.Binding{Body: "file", Template: vars()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -416,24 +427,22 @@ func TestBindMediaTypeOfBytes(t *testing.T) {
 
 func TestBindMistakes(t *testing.T) {
 	s := newSchema(t, "proto3", bindSchema)
-	for want, rule := range map[string]transcode.Rule{
-		`path variable {nam}: test.proto3.Get has no field "nam"; did you mean "name"?`:            {Variables: vars("nam")},
-		`path variable {book.titel}: test.proto3.Book has no field "titel"; did you mean "title"?`: {Variables: vars("book.titel")},
-		`path variable {name.x}: test.proto3.Get.name is not a message with fields of its own`:     {Variables: vars("name.x")},
-		`path variable {books.x}: test.proto3.Get.books is not a message with fields of its own`:   {Variables: vars("books.x")},
-		`path variable {ttl.seconds}: test.proto3.Get.ttl is not a message with fields of its own`: {Variables: vars("ttl.seconds")},
-		`path variable {name}: its field or another member of its oneof is bound twice`:            {Variables: vars("name", "name")},
-		`path variable {by_tag}: its field or another member of its oneof is bound twice`:          {Variables: vars("by_title", "by_tag")},
-		`path variable {by_author.name}: another one binds test.proto3.Get.by_author`:              {Variables: vars("by_title", "by_author.name")},
-		`path variable {by_title}: its field or another member of its oneof is bound twice`:        {Variables: vars("by_author.name", "by_title")},
-		`body: test.proto3.Get has no field "boko"; did you mean "book"?`:                          {Body: "boko"},
-		`body: test.proto3.Get has no field "book.title"; a body is a top-level field`:             {Body: "book.title"},
-		`body: the path binds field "name" or another member of its oneof`:                         {Body: "name", Variables: vars("name")},
-		`response_body: test.proto3.Get has no field "boko"; did you mean "book"?`:                 {ResponseBody: "boko"},
-		`path variable {numbers}: ` + single:                                                       {Variables: vars("numbers")},
-		`path variable {book}: ` + single:                                                          {Variables: vars("book")},
-		`path variable {filter}: ` + single:                                                        {Variables: vars("filter")},
-		`path variable {}: ` + single:                                                              {Variables: []transcode.PathVariable{{}}},
+	for want, rule := range map[string]*contract.Binding{
+		`path variable {nam}: test.proto3.Get has no field "nam"; did you mean "name"?`:            {Template: vars("nam")},
+		`path variable {book.titel}: test.proto3.Book has no field "titel"; did you mean "title"?`: {Template: vars("book.titel")},
+		`path variable {name.x}: test.proto3.Get.name is not a message with fields of its own`:     {Template: vars("name.x")},
+		`path variable {books.x}: test.proto3.Get.books is not a message with fields of its own`:   {Template: vars("books.x")},
+		`path variable {ttl.seconds}: test.proto3.Get.ttl is not a message with fields of its own`: {Template: vars("ttl.seconds")},
+		`path variable {by_tag}: its field or another member of its oneof is bound twice`:          {Template: vars("by_title", "by_tag")},
+		`path variable {by_author.name}: another one binds test.proto3.Get.by_author`:              {Template: vars("by_title", "by_author.name")},
+		`path variable {by_title}: its field or another member of its oneof is bound twice`:        {Template: vars("by_author.name", "by_title")},
+		`body: test.proto3.Get has no field "boko"; did you mean "book"?`:                          {Body: "boko", Template: vars()},
+		`body: test.proto3.Get has no field "book.title"; a body is a top-level field`:             {Body: "book.title", Template: vars()},
+		`body: the path binds field "name" or another member of its oneof`:                         {Body: "name", Template: vars("name")},
+		`response_body: test.proto3.Get has no field "boko"; did you mean "book"?`:                 {ResponseBody: "boko", Template: vars()},
+		`path variable {numbers}: ` + single:                                                       {Template: vars("numbers")},
+		`path variable {book}: ` + single:                                                          {Template: vars("book")},
+		`path variable {filter}: ` + single:                                                        {Template: vars("filter")},
 	} {
 		md := s.message(t, "Get")
 		if _, err := transcode.NewCompiler(transcode.Options{}, s.types).Bind(md, md, rule); err == nil || err.Error() != want {
@@ -456,7 +465,7 @@ func TestBindResponse(t *testing.T) {
 	} {
 		for _, defaults := range []bool{false, true} {
 			md := s.message(t, tt.message)
-			b, err := transcode.NewCompiler(transcode.Options{EmitDefaults: defaults}, s.types).Bind(md, md, transcode.Rule{ResponseBody: tt.field})
+			b, err := transcode.NewCompiler(transcode.Options{EmitDefaults: defaults}, s.types).Bind(md, md, &contract.Binding{ResponseBody: tt.field, Template: vars()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -495,7 +504,7 @@ func TestBindRawResponse(t *testing.T) {
 		{update, "file", `text: "t" file {` + in + `}`, "\x00\xff", "image/png"},
 		{update, "file", ``, "", "application/octet-stream"},
 	} {
-		b, err := transcode.NewCompiler(transcode.Options{}, s.types).Bind(update, tt.out, transcode.Rule{ResponseBody: tt.field})
+		b, err := transcode.NewCompiler(transcode.Options{}, s.types).Bind(update, tt.out, &contract.Binding{ResponseBody: tt.field, Template: vars()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -516,8 +525,8 @@ func TestBindRawResponse(t *testing.T) {
 func TestBindAllocatesNothing(t *testing.T) {
 	s := newSchema(t, "proto3", bindSchema)
 	md := s.message(t, "Update")
-	b, err := transcode.NewCompiler(transcode.Options{}, s.types).Bind(md, md,
-		transcode.Rule{HTTPMethod: "PATCH", Variables: vars("book.name", "book.author.name"), Body: "book", AllowQuery: []string{"utm_*"}})
+	b, err := transcode.NewCompiler(transcode.Options{AllowQuery: []string{"utm_*"}}, s.types).Bind(md, md,
+		&contract.Binding{Verb: "PATCH", Template: vars("book.name", "book.author.name"), Body: "book"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -535,7 +544,7 @@ func TestBindAllocatesNothing(t *testing.T) {
 func FuzzBindQuery(f *testing.F) {
 	s := newSchema(f, "proto3", bindSchema)
 	md := s.message(f, "Get")
-	b, err := transcode.NewCompiler(transcode.Options{}, s.types).Bind(md, md, transcode.Rule{Variables: vars("name")})
+	b, err := transcode.NewCompiler(transcode.Options{}, s.types).Bind(md, md, &contract.Binding{Template: vars("name")})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/transcode"
 )
 
@@ -216,7 +217,7 @@ func TestNoAnswerIsDear(t *testing.T) {
 func TestNoQueryIsDear(t *testing.T) {
 	s := newSchema(t, "proto3", proto3Schema)
 	md := s.message(t, "All")
-	b, err := transcode.NewCompiler(transcode.Options{}, s.types).Bind(md, md, transcode.Rule{HTTPMethod: "GET", IgnoreUnknownQuery: true})
+	b, err := transcode.NewCompiler(transcode.Options{IgnoreUnknownQuery: true}, s.types).Bind(md, md, &contract.Binding{Verb: "GET", Template: vars()})
 	if err != nil {
 		t.Fatal(err)
 	}

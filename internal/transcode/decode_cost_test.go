@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/transcode"
 )
 
@@ -52,7 +53,7 @@ func TestDecodeCostIsBounded(t *testing.T) {
 func TestMaskCostIsBounded(t *testing.T) {
 	s := newSchema(t, "proto3", bindSchema)
 	md := s.message(t, "Update")
-	b, err := transcode.NewCompiler(transcode.Options{}, s.types).Bind(md, md, transcode.Rule{HTTPMethod: "PATCH", Body: "book"})
+	b, err := transcode.NewCompiler(transcode.Options{}, s.types).Bind(md, md, &contract.Binding{Verb: "PATCH", Body: "book", Template: vars()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/transcode"
 )
 
@@ -48,7 +49,7 @@ func TestFieldsOfOneJSONName(t *testing.T) {
 		"body":  body(doc),
 		"query": {RawQuery: "event_type=a&eventType=b&otherField=1"},
 	} {
-		rule := transcode.Rule{HTTPMethod: "POST"}
+		rule := &contract.Binding{Verb: "POST", Template: vars()}
 		if name == "body" {
 			rule.Body = "*"
 		}

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/transcode"
 )
 
@@ -46,7 +47,7 @@ func asksOften(t *testing.T, name string, size int, f func(call.Lifetime) error)
 
 func bindAll(t *testing.T, s schema, md protoreflect.MessageDescriptor) *transcode.Binding {
 	t.Helper()
-	b, err := transcode.NewCompiler(transcode.Options{IgnoreUnknown: true}, s.types).Bind(md, md, transcode.Rule{HTTPMethod: "POST", Body: "*"})
+	b, err := transcode.NewCompiler(transcode.Options{IgnoreUnknown: true}, s.types).Bind(md, md, &contract.Binding{Verb: "POST", Body: "*", Template: vars()})
 	if err != nil {
 		t.Fatal(err)
 	}

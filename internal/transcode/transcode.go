@@ -10,6 +10,8 @@
 package transcode
 
 import (
+	"cmp"
+
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
@@ -28,7 +30,20 @@ type Options struct {
 	IgnoreUnknown bool
 	// MaxDepth bounds how deep the messages of a request nest. 0 means 100.
 	MaxDepth int
+	// AllowQuery names query parameters that are ignored instead of refused;
+	// "*" stands for any text, as in "utm_*".
+	AllowQuery []string
+	// IgnoreUnknownQuery ignores all query parameters that name no field.
+	IgnoreUnknownQuery bool
+	// MaxQueryParams bounds the number of query parameters; 0 means 1000.
+	MaxQueryParams int
+	// AnyMedia reads bodies of every media type as JSON, as grpc-gateway does.
+	// A page of another site may then have a browser send them.
+	AnyMedia bool
 }
+
+// defaultQueryParams bounds a query unless the options do.
+const defaultQueryParams = 1000
 
 // Resolver finds the types inside google.protobuf.Any and the extensions of a
 // message, for example [google.golang.org/protobuf/types/dynamicpb.Types].
@@ -48,6 +63,7 @@ type Compiler struct {
 // NewCompiler returns a compiler for messages whose Any and extensions r
 // resolves.
 func NewCompiler(opts Options, r Resolver) *Compiler {
+	opts.MaxQueryParams = cmp.Or(opts.MaxQueryParams, defaultQueryParams)
 	c := &Compiler{opts: opts}
 	if r != nil {
 		r = boundedNames{r}
