@@ -105,7 +105,7 @@ func compare(w io.Writer, r *running, g *gateway.Gateway) error {
 	d := &differences{w: w, hidden: slices.Contains(slices.Collect(maps.Values(now.Config)), config.Redacted)}
 	d.section("routes", routeLines(r.routes, g.Routes()))
 	d.section("policies", policyLines(r.status.Policies, now.Policies))
-	d.section("contract", contractLines(breaking, contract.Changed(descriptors(r.rpcs), g.Methods())))
+	d.section("contract", contractLines(breaking, contract.Changed(r.rpcs, g.Methods())))
 	restart := 0
 	var lines []string
 	changed := gateway.Differences(r.status.Config, now.Config)
@@ -237,14 +237,6 @@ func contractLines(breaking []contract.Change, changed []protoreflect.FullName) 
 		}
 	}
 	return lines
-}
-
-func descriptors(rpcs []*contract.Method) []protoreflect.MethodDescriptor {
-	list := make([]protoreflect.MethodDescriptor, 0, len(rpcs))
-	for _, r := range rpcs {
-		list = append(list, r.Desc)
-	}
-	return list
 }
 
 func fromTo(change [2]string) string {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	configpkg "github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/gateway"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
@@ -55,9 +56,9 @@ func TestGoldenServed(t *testing.T) {
 func chains(t *testing.T, g *gatewaytest.Gateway) string {
 	t.Helper()
 	var all strings.Builder
-	for _, m := range g.Gateway.Methods() {
-		name := "/" + string(m.Parent().FullName()) + "/" + string(m.Name())
-		e, err := g.Gateway.ExplainRPC(name, nil)
+	byName := func(a, b *contract.Method) int { return strings.Compare(a.Name, b.Name) }
+	for _, m := range slices.SortedFunc(slices.Values(g.Gateway.Methods()), byName) {
+		e, err := g.Gateway.ExplainRPC(m.Name, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

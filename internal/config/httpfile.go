@@ -50,14 +50,10 @@ func ReadHTTPFile(path string) (*HTTPFile, error) {
 	return f, nil
 }
 
-// Errorf makes an error about the rule at an index of Rules.
-func (f *HTTPFile) Errorf(rule int, format string, args ...any) error {
-	return f.file.Errorf(fmt.Sprintf("http.rules[%d]", rule), format, args...)
-}
-
-// Position is where the rule at an index of Rules is written.
-func (f *HTTPFile) Position(rule int) Position {
-	return f.file.Position(fmt.Sprintf("http.rules[%d]", rule))
+// Place is where the rule at an index of Rules is written, and its path in the file.
+func (f *HTTPFile) Place(rule int) (at Position, path string) {
+	path = fmt.Sprintf("http.rules[%d]", rule)
+	return f.file.Position(path), path
 }
 
 // service reads the section http of a google.api.Service and checks its type.

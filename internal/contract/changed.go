@@ -11,16 +11,16 @@ import (
 
 // Changed lists the messages and enums of RPCs in both that are not the same in
 // both, sorted, whether that breaks clients or not.
-func Changed(old, next []protoreflect.MethodDescriptor) []protoreflect.FullName {
-	now := map[protoreflect.FullName]protoreflect.MethodDescriptor{}
+func Changed(old, next []*Method) []protoreflect.FullName {
+	now := map[string]*Method{}
 	for _, m := range next {
-		now[m.FullName()] = m
+		now[m.Name] = m
 	}
 	before, after := types{}, types{}
 	for _, m := range old {
-		if is := now[m.FullName()]; is != nil {
-			before.of(m)
-			after.of(is)
+		if is := now[m.Name]; is != nil {
+			before.of(m.Desc)
+			after.of(is.Desc)
 		}
 	}
 	var changed []protoreflect.FullName

@@ -41,8 +41,9 @@ type Reading struct {
 
 // Nearby is a binding that a request nearly has.
 type Nearby struct {
-	Binding, Method string
-	Why             []string
+	Binding string   `json:"binding"`
+	RPC     string   `json:"rpc"`
+	Why     []string `json:"why"`
 
 	apart int
 }
@@ -123,7 +124,7 @@ const few = 3
 func (s *Settings) nearest(t *Table, method, path string) []Nearby {
 	var found []Nearby
 	for _, n := range t.Routes.Nearest(method, path, few) {
-		found = append(found, Nearby{Binding: n.Route.Value.Name, Method: n.Route.Value.Method.Name, Why: n.Why, apart: n.Apart})
+		found = append(found, Nearby{Binding: n.Route.Value.Name, RPC: strings.TrimPrefix(n.Route.Value.Method.Name, "/"), Why: n.Why, apart: n.Apart})
 	}
 	if t.Versions != nil {
 		for _, n := range t.Versions.open.Nearest(method, path, few) {
@@ -143,7 +144,7 @@ func nearbyOpen(n httprule.Near[*openPath]) Nearby {
 		n.Why = []string{"it is only in " + have}
 	}
 	return Nearby{
-		Binding: n.Route.Method + " " + p.template, Method: fmt.Sprintf("%q in %s", p.api.Name, have), Why: n.Why, apart: n.Apart,
+		Binding: n.Route.Method + " " + p.template, RPC: fmt.Sprintf("%q in %s", p.api.Name, have), Why: n.Why, apart: n.Apart,
 	}
 }
 

@@ -31,7 +31,7 @@ func (b *builder) bindAll() error {
 // maySkip reports whether the gateway may go on without a binding of an RPC. What the
 // configuration itself says must be right.
 func (b *builder) maySkip(e *exposed) bool {
-	return (e.rule == nil || e.rule.file != nil) && b.exposureAt(e).GetBadRules() == configv1.Exposure_BAD_RULES_SKIP
+	return (e.rule == nil || e.rule.inFile()) && b.exposureAt(e).GetBadRules() == configv1.Exposure_BAD_RULES_SKIP
 }
 
 // bindEach compiles the bindings of an RPC. What is wrong with one that is skipped
@@ -124,11 +124,11 @@ type claim struct {
 // method and path are one too many, whatever their variables are called. Only
 // versions of one API share the path without a version.
 func (b *builder) take(e *exposed, r *contract.Binding, list []*contract.Binding) error {
-	claims := map[string]claim{r.Verb + " " + list[0].Template.Path(): {by: r.Verb + " " + list[0].Template.String() + " of " + b.named(e, r)}}
+	claims := map[string]claim{r.Verb + " " + list[0].Template.Path(): {by: r.Verb + " " + list[0].Template.String() + " of " + named(e, r)}}
 	for _, open := range list[1:] {
 		v, path := e.version.String(), r.Verb+" "+open.Template.Path()
 		own := claim{
-			by: fmt.Sprintf("%s %s of %s, in version %s", r.Verb, open.Template, b.named(e, r), v),
+			by: fmt.Sprintf("%s %s of %s, in version %s", r.Verb, open.Template, named(e, r), v),
 			in: fmt.Sprintf("in version %s, on the path without it, ", v),
 		}
 		claims["version "+v+": "+path] = own
@@ -145,14 +145,14 @@ func (b *builder) take(e *exposed, r *contract.Binding, list []*contract.Binding
 }
 
 // named names an RPC, and where its binding is written.
-func (b *builder) named(e *exposed, r *contract.Binding) string {
+func named(e *exposed, r *contract.Binding) string {
 	where := r.Origin
 	switch {
 	case e.rule == nil:
-	case e.rule.file != nil:
-		where = e.rule.file.Position(e.rule.in).String()
+	case e.rule.inFile():
+		where = e.rule.at.String()
 	default:
-		where = strings.TrimSpace(e.rule.field + " " + b.file.Position(e.rule.field).String())
+		where = strings.TrimSpace(e.rule.field + " " + e.rule.at.String())
 	}
 	return fmt.Sprintf("%s (%s)", e.Desc.FullName(), where)
 }
@@ -173,12 +173,8 @@ func (b *builder) wrong(e *exposed, r *contract.Binding, err error) error {
 
 func (b *builder) place(e *exposed, r *contract.Binding, err error) error {
 	text := strings.TrimSpace(fmt.Sprintf("%s %s of %s: %v", r.Verb, r.Path, e.Desc.FullName(), err))
-	switch {
-	case e.rule == nil:
+	if e.rule == nil {
 		return b.file.Errorf(fmt.Sprintf("expose[%d]", e.index), "%s: %s", r.Origin, text)
-	case e.rule.file != nil:
-		return e.rule.file.Errorf(e.rule.in, "%s", text)
-	default:
-		return b.file.Errorf(e.rule.field, "%s", text)
 	}
+	return e.rule.errorf("%s", text)
 }

@@ -15,10 +15,9 @@ func (b *builder) unbroken() error {
 	if b.before == nil || b.file.Config.GetReload().GetAllowBreaking() {
 		return nil
 	}
-	old := make([]*contract.Method, 0, len(b.before.exposed))
+	old := methodsOf(b.before.exposed)
 	upstreams := map[protoreflect.FullName]string{}
-	for _, was := range b.before.exposed {
-		old = append(old, was.Method)
+	for _, was := range old {
 		upstreams[was.Desc.FullName()] = was.Upstream
 	}
 	changes := breaks(old, b.schemas, b.exposed)

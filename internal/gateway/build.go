@@ -171,6 +171,15 @@ func find(all []*exposed, name string) *exposed {
 	return nil
 }
 
+// methodsOf are RPCs as their contracts declare them.
+func methodsOf(all []*exposed) []*contract.Method {
+	list := make([]*contract.Method, 0, len(all))
+	for _, e := range all {
+		list = append(list, e.Method)
+	}
+	return list
+}
+
 // merge finds the policy of every RPC, before any is compiled: what one forwards
 // to backends, all others must strip.
 func (b *builder) merge(chosen []*exposed) error {

@@ -46,7 +46,7 @@ type Explanation struct {
 	Exposure  string           `json:"exposure,omitempty"`
 	Chain     []string         `json:"chain,omitempty"`
 	Policies  []config.Field   `json:"policies,omitempty"`
-	Nearest   []NearMiss       `json:"nearest,omitempty"`
+	Nearest   []edge.Nearby    `json:"nearest,omitempty"`
 	// Skipped are the bindings of the request that the configuration skips.
 	Skipped []SkippedBinding `json:"skipped,omitempty"`
 }
@@ -89,13 +89,6 @@ type UpstreamChoice struct {
 	Chain []string `json:"chain,omitempty"`
 }
 
-// NearMiss is a binding that a request nearly has.
-type NearMiss struct {
-	Binding string   `json:"binding"`
-	RPC     string   `json:"rpc"`
-	Why     []string `json:"why"`
-}
-
 // SkippedBinding is a binding that is not served (bad_rules: skip), and why.
 type SkippedBinding struct {
 	Binding string `json:"binding"`
@@ -114,11 +107,8 @@ func (g *Gateway) Explain(ctx context.Context, method, target string, header map
 	if err != nil {
 		return nil, err
 	}
-	e := &Explanation{Request: method + " " + target, Refusal: refusalOf(r)}
+	e := &Explanation{Request: method + " " + target, Refusal: refusalOf(r), Nearest: r.Nearest}
 	e.Path, _ = httprule.Canonical(r.Path) // what is wrong with it, the refusal tells
-	for _, n := range r.Nearest {
-		e.Nearest = append(e.Nearest, NearMiss{Binding: n.Binding, RPC: strings.TrimPrefix(n.Method, "/"), Why: n.Why})
-	}
 	e.Skipped = skippedFor(now.exposed, method, r)
 	if r.Route != nil {
 		of := find(now.exposed, r.Method.Name)

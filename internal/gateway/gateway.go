@@ -20,12 +20,12 @@ import (
 	promcollectors "github.com/prometheus/client_golang/prometheus/collectors"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/breaker"
 	"github.com/gatehouse-dev/gatehouse/internal/certs"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/logging"
 	"github.com/gatehouse-dev/gatehouse/internal/memory"
@@ -204,16 +204,8 @@ func (c conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method strin
 	return table.NewStream(ctx, desc, method, opts...)
 }
 
-// Methods are the descriptors of all RPCs that are served.
-func (g *Gateway) Methods() []protoreflect.MethodDescriptor {
-	var list []protoreflect.MethodDescriptor
-	for _, m := range g.current.Load().Methods() {
-		if m.Desc != nil {
-			list = append(list, m.Desc)
-		}
-	}
-	return list
-}
+// Methods are all RPCs that are served, as their contracts declare them.
+func (g *Gateway) Methods() []*contract.Method { return methodsOf(g.served().exposed) }
 
 // MethodPolicy is the policy in force for one RPC.
 type MethodPolicy struct {

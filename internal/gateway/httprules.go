@@ -20,10 +20,16 @@ import (
 type override struct {
 	rule     *annotations.HttpRule
 	exposure int
-	field    string // of the configuration
+	field    string // of the configuration: the rule, or the file that has it
 
-	file *config.HTTPFile // that has it, at index; nil: the configuration does
-	in   int
+	at   config.Position
+	path string // of the rule in what has it
+}
+
+func (o *override) inFile() bool { return o.path != o.field }
+
+func (o *override) errorf(format string, args ...any) error {
+	return config.Errors{{Position: o.at, Path: o.path, Text: fmt.Sprintf(format, args...)}}
 }
 
 // overrides are the HTTP rules of the configuration and of its files.
@@ -53,7 +59,7 @@ func (b *builder) addOverrides(chosen []*exposed) error {
 				errs = append(errs, b.file.Errorf(field+".selector", "%q is not an exposed RPC%s",
 					name, nearest.DidYouMean(name, slices.Sorted(maps.Keys(known)))))
 			}
-			b.overrides.own[name] = append(b.overrides.own[name], override{rule: r, exposure: i, field: field})
+			b.overrides.own[name] = append(b.overrides.own[name], override{rule: r, exposure: i, field: field, at: b.file.Position(field), path: field})
 		}
 		errs = append(errs, b.readHTTPFiles(i, x))
 	}
@@ -80,10 +86,11 @@ func (b *builder) readHTTPFiles(exposure int, x *configv1.Exposure) error {
 			b.overrides.read[path] = file
 		}
 		for j, r := range file.Rules {
-			if before := b.overrides.files[exposure][r.GetSelector()]; before.file == file {
+			if before := b.overrides.files[exposure][r.GetSelector()]; before.at.File == path {
 				b.overrides.again[exposure] = append(b.overrides.again[exposure], before)
 			}
-			b.overrides.files[exposure][r.GetSelector()] = override{rule: r, exposure: exposure, field: field, file: file, in: j}
+			at, in := file.Place(j)
+			b.overrides.files[exposure][r.GetSelector()] = override{rule: r, exposure: exposure, field: field, at: at, path: in}
 		}
 	}
 	return errors.Join(errs...)
@@ -119,8 +126,8 @@ func (b *builder) bindingsOf(e *exposed) []*contract.Binding {
 	case e.rule == nil:
 		return b.prefixed(e.Upstream, e.Bindings)
 	}
-	if e.rule.file != nil {
-		return contract.BindingsOf(e.rule.rule, "http rule of "+e.rule.file.Position(e.rule.in).File)
+	if e.rule.inFile() {
+		return contract.BindingsOf(e.rule.rule, "http rule of "+e.rule.at.File)
 	}
 	return contract.BindingsOf(e.rule.rule, "http rule of the configuration")
 }
@@ -138,26 +145,18 @@ func (b *builder) replaced() []string {
 				if counts.field == o.field {
 					continue
 				}
-				why = fmt.Sprintf("the one that counts is %s at %s", counts.field, b.placeOf(counts))
+				why = fmt.Sprintf("the one that counts is %s at %s", counts.field, counts.at)
 			}
-			list = append(list, b.file.Errorf(o.field, "this rule for %s does not count: %s", e.Desc.FullName(), why).Error())
+			list = append(list, o.errorf("this rule for %s does not count: %s", e.Desc.FullName(), why).Error())
 		}
 		for _, o := range b.overrides.again[e.index] {
 			if o.rule.GetSelector() == string(e.Desc.FullName()) {
-				list = append(list, o.file.Errorf(o.in, "this rule for %s does not count: the one that counts is %s at %s",
-					e.Desc.FullName(), counts.field, b.placeOf(counts)).Error())
+				list = append(list, o.errorf("this rule for %s does not count: the one that counts is %s at %s",
+					e.Desc.FullName(), counts.field, counts.at).Error())
 			}
 		}
 	}
 	return list
-}
-
-// placeOf is where a rule is written.
-func (b *builder) placeOf(o *override) config.Position {
-	if o.file != nil {
-		return o.file.Position(o.in)
-	}
-	return b.file.Position(o.field)
 }
 
 // unknownSelectors warns of rules in files for RPCs that the upstream does not have.
