@@ -264,7 +264,7 @@ func (b *builder) guard(m *call.Method, e *exposed, bindings []*contract.Binding
 	if err != nil {
 		return err
 	}
-	m.Conn, err = b.link(r, e)
+	m.Conn, err = b.link(r)
 	return err
 }
 

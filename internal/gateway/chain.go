@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
@@ -41,8 +40,7 @@ type linker = func(conn grpc.ClientConnInterface, list ...interceptors.Intercept
 
 // rpc is one RPC as its policies see it.
 type rpc struct {
-	name        string // as on the wire
-	desc        protoreflect.MethodDescriptor
+	*exposed
 	policy      *policyv1.Policy
 	safe        bool // may be repeated without harm
 	sideEffects bool
@@ -50,7 +48,6 @@ type rpc struct {
 	fixed       []byte   // what fallback serves, as wire bytes
 	forwarded   []string // the metadata in which any RPC forwards claims
 	shared      sharedLimits
-	version     version       // the zero version for none
 	facts       answers.Facts // that its answers depend on, whoever calls
 	ownFacts    answers.Facts // the same, where each caller has answers of its own
 	chosenBy    []string      // headers by which upstreams are chosen, of its steps too
@@ -60,7 +57,7 @@ type rpc struct {
 // toUpstream is what differs from one upstream to the next, of those that an RPC
 // chooses among.
 type toUpstream struct {
-	upstream string
+	upstream string // this one; Upstream is the one whose contract it is
 	budget   *policyv1.RetryBudget
 	routed   bool            // the RPC chooses
 	requests rewrite.Changes // of metadata
@@ -69,7 +66,7 @@ type toUpstream struct {
 	mirror   *mirrorTo
 }
 
-func (r *rpc) unary() bool { return !r.desc.IsStreamingClient() && !r.desc.IsStreamingServer() }
+func (r *rpc) unary() bool { return !r.Desc.IsStreamingClient() && !r.Desc.IsStreamingServer() }
 
 // capped reports whether the number of calls that run at once is bounded.
 func (r *rpc) capped() bool {
@@ -89,22 +86,22 @@ func (p *parts) chain(r *rpc) ([]interceptors.Interceptor, error) {
 
 // ofCall is the first part: who may call, how often, and for how long.
 func (p *parts) ofCall(r *rpc) ([]interceptors.Interceptor, error) {
-	c := collector{list: p.observers(r.name)}
+	c := collector{list: p.observers(r.Name)}
 	c.add("", recovery.New(p.log), nil)                                                                                                // a panic further in is an answer like any other
 	c.addIf("deprecation", r.version.deprecation != nil, func() (interceptors.Interceptor, error) { return p.deprecationFor(r), nil }) // who is refused is told too
 	c.addIf("", r.version.edge != nil, func() (interceptors.Interceptor, error) { return versionFor(r), nil })
 	// Who is refused without a look at credentials costs least.
 	c.addIf("ip", r.policy.GetIp() != nil, func() (interceptors.Interceptor, error) { return ip.New(r.policy.GetIp()) })
-	c.add("priority", p.shed.Precheck(r.name, r.policy.GetPriority()), nil) // takes no place yet
+	c.add("priority", p.shed.Precheck(r.Name, r.policy.GetPriority()), nil) // takes no place yet
 	c.build("auth", func() (interceptors.Interceptor, error) { return p.authFor(r) })
 	c.addIf("rate_limit", len(r.policy.GetRateLimit()) > 0, func() (interceptors.Interceptor, error) { return p.limitsFor(r) })
 	c.add("timeout", timeout.New(r.policy.GetTimeout().AsDuration()), nil) // bounds all that follows, every attempt together
-	places := p.shed.For(r.name, r.policy.GetPriority())
+	places := p.shed.For(r.Name, r.policy.GetPriority())
 	c.addIf("", r.capped() || r.unary() && places.Unary != nil, func() (interceptors.Interceptor, error) { return admit.New(), nil })
 	// A place is taken once the request is there, never while waiting for the client.
 	c.add("priority", places, nil)
 	c.addIf("concurrency", r.capped(), func() (interceptors.Interceptor, error) {
-		return p.caps.For(r.name, r.upstream, r.capsOfCall())
+		return p.caps.For(r.Name, r.upstream, r.capsOfCall())
 	})
 	return c.list, errors.Join(c.errs...)
 }
@@ -113,29 +110,29 @@ func (p *parts) ofCall(r *rpc) ([]interceptors.Interceptor, error) {
 // is asked.
 func (p *parts) ofUpstream(r *rpc) ([]interceptors.Interceptor, error) {
 	var c collector
-	c.addIf("", r.routed, func() (interceptors.Interceptor, error) { return p.metrics.Routed(r.name, r.upstream), nil })
+	c.addIf("", r.routed, func() (interceptors.Interceptor, error) { return p.metrics.Routed(r.Name, r.upstream), nil })
 	c.add("", r.answers.Answers(), nil) // the metadata of all answers, from wherever they come
 	c.addIf("concurrency", r.routed && r.capped(), func() (interceptors.Interceptor, error) {
-		return p.caps.For(r.name, r.upstream, r.capsOfUpstream())
+		return p.caps.For(r.Name, r.upstream, r.capsOfUpstream())
 	})
 	// What answers in the backend's place: a call that is answered here is not tried.
 	c.addIf("cache", on(r.policy.GetCache()), func() (interceptors.Interceptor, error) { return p.cacheFor(r) })
 	c.addIf("fallback", on(r.policy.GetFallback()), func() (interceptors.Interceptor, error) { return p.fallbackFor(r) })
 	// Inside of the fallback: what that serves is not the answer to the call, and must not be replayed as such.
 	c.addIf("idempotency", on(r.policy.GetIdempotency()), func() (interceptors.Interceptor, error) {
-		return p.idempotency.For(r.name, !r.unary(), r.policy.GetIdempotency(), r.chosenBy...)
+		return p.idempotency.For(r.Name, !r.unary(), r.policy.GetIdempotency(), r.chosenBy...)
 	})
 	c.add("", p.mirrorFor(r), nil) // what the upstream is about to be asked, once
 	c.add("", r.toReplica(), nil)  // the same for all attempts
 	// What follows happens once for each attempt.
 	c.addIf("retry", on(r.policy.GetRetry()), func() (interceptors.Interceptor, error) {
 		return p.retries.For(retry.Method{
-			Name: r.name, Upstream: r.upstream, ClientStreams: r.desc.IsStreamingClient(), ServerStreams: r.desc.IsStreamingServer(),
+			Name: r.Name, Upstream: r.upstream, ClientStreams: r.Desc.IsStreamingClient(), ServerStreams: r.Desc.IsStreamingServer(),
 			Safe: r.safe, SideEffects: r.sideEffects, Policy: r.policy.GetRetry(), Budget: r.budget,
 		})
 	})
 	c.addIf("breaker", on(r.policy.GetBreaker()), func() (interceptors.Interceptor, error) {
-		return p.breakers.For(r.upstream, r.name, r.policy.GetBreaker())
+		return p.breakers.For(r.upstream, r.Name, r.policy.GetBreaker())
 	})
 	c.add("", r.requests.Requests(), nil) // all others see what the client sent
 	c.list = append(c.list, p.custom...)  // of those who build a gateway of their own

@@ -108,7 +108,7 @@ func rehearse(tb testing.TB, guarded bool, routes ...*configv1.Route) *rehearsal
 		conn = routing.New([]routing.Route{{Target: to, Match: file.Config.GetExpose()[0].GetRoutes()[0]}}, to, rand.Float64)
 	}
 	token := issuer.Sign("ES256", issuer.Claims(time.Now()))
-	return &rehearsal{&call.Method{Name: r.name, Conn: interceptors.Chain(conn, outer...)}, token}
+	return &rehearsal{&call.Method{Name: r.Name, Conn: interceptors.Chain(conn, outer...)}, token}
 }
 
 var oneRequest = []string{"\n\rshelves/tents"}

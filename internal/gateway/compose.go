@@ -63,7 +63,7 @@ func optionOf(m protoreflect.MethodDescriptor) string {
 
 // connOf is what stands at the end of an RPC's chain.
 func (b *builder) connOf(r *rpc) grpc.ClientConnInterface {
-	if c := b.composed[r.name]; c != nil {
+	if c := b.composed[r.Name]; c != nil {
 		return c.conn
 	}
 	return b.upstreams[r.upstream].Conn()

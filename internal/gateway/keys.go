@@ -168,23 +168,23 @@ func (f *facts) expression(why string, e *exposed, auth *policyv1.Auth, text str
 
 // keysOf finds the facts for the policies of an RPC that keep answers, and notes its
 // keys for those who ask.
-func (b *builder) keysOf(r *rpc, e *exposed) error {
-	policy := e.effective.Policy
+func (b *builder) keysOf(r *rpc) error {
+	policy := r.policy
 	if !keeps(policy) {
 		return nil
 	}
 	parts, own, choice := b.newFacts(), b.newFacts(), b.newFacts()
 	for _, f := range []*facts{parts, own, choice} {
-		f.steps(r.name)
+		f.steps(r.Name)
 	}
-	if b.composed[r.name] == nil {
-		own.forwarded(string(e.Desc.FullName()), policy.GetAuth())
+	if b.composed[r.Name] == nil {
+		own.forwarded(string(r.Desc.FullName()), policy.GetAuth())
 	}
-	choice.routes(e, policy.GetAuth())
+	choice.routes(r.exposed, policy.GetAuth())
 	choice.keepHeaders()
 	r.facts, r.ownFacts, r.chosenBy = parts.list(), own.list(), choice.headers()
 	note := func(policy string, f *facts, first ...string) {
-		e.keys = append(e.keys, PolicyKey{policy, f.parts(first)})
+		r.keys = append(r.keys, PolicyKey{policy, f.parts(first)})
 	}
 	kept := ""
 	if c := policy.GetCache(); on(c) {

@@ -74,7 +74,7 @@ func (p *parts) authFor(r *rpc) (interceptors.Interceptor, error) {
 			return interceptors.Interceptor{}, fmt.Errorf("allow: %w", err)
 		}
 	}
-	return p.auth.For(r.name, r.policy.GetAuth(), rule)
+	return p.auth.For(r.Name, r.policy.GetAuth(), rule)
 }
 
 // networkKey is the key that most limits have; its own code is the fastest.
@@ -83,7 +83,7 @@ const networkKey = "peer.network"
 func (p *parts) limitsFor(r *rpc) (interceptors.Interceptor, error) {
 	limits := make([]ratelimit.Limit, 0, len(r.policy.GetRateLimit()))
 	for i, l := range r.policy.GetRateLimit() {
-		if err := r.shared.agree(l, r.name); err != nil {
+		if err := r.shared.agree(l, r.Name); err != nil {
 			return interceptors.Interceptor{}, fmt.Errorf("[%d].name: %w", i, err)
 		}
 		limit := ratelimit.Limit{Policy: l}
@@ -95,7 +95,7 @@ func (p *parts) limitsFor(r *rpc) (interceptors.Interceptor, error) {
 		}
 		limits = append(limits, limit)
 	}
-	return p.limits.For(r.name, limits)
+	return p.limits.For(r.Name, limits)
 }
 
 // sharedLimits are the limits of a table that have a name, with the RPC that
@@ -168,20 +168,19 @@ func (p *parts) cacheFor(r *rpc) (interceptors.Interceptor, error) {
 		}
 		vary = program.CallerKey
 	}
-	return p.cache.For(r.name, r.source(), r.unary(), r.sideEffects, conf, vary, facts)
+	return p.cache.For(r.Name, r.source(), r.unary(), r.sideEffects, conf, vary, facts)
 }
 
 func (p *parts) fallbackFor(r *rpc) (interceptors.Interceptor, error) {
-	return p.fallback.For(r.name, r.source(), r.unary(), r.sideEffects, r.policy.GetFallback(), r.fixed, r.ownFacts)
+	return p.fallback.For(r.Name, r.source(), r.unary(), r.sideEffects, r.policy.GetFallback(), r.fixed, r.ownFacts)
 }
 
 // newRPC gathers what the policies of an RPC must know.
 func (b *builder) newRPC(e *exposed, bindings []*contract.Binding) (*rpc, error) {
 	policy := e.effective.Policy
 	r := &rpc{
-		name: e.Name, desc: e.Desc, policy: policy,
+		exposed: e, policy: policy,
 		expressions: expressions{desc: e.Desc}, forwarded: b.forwarded, shared: b.shared,
-		version: e.version,
 	}
 	r.safe, r.sideEffects = repeatable(e.Desc, bindings)
 	if again := policy.GetRetry(); again != nil {
@@ -191,10 +190,10 @@ func (b *builder) newRPC(e *exposed, bindings []*contract.Binding) (*rpc, error)
 		}
 		r.safe = again.GetSafe()
 	}
-	if err := errors.Join(adaptiveAlone(e.effective), b.keysOf(r, e)); err != nil {
+	if err := errors.Join(adaptiveAlone(e.effective), b.keysOf(r)); err != nil {
 		return nil, err
 	}
-	if err := b.direct(r, e); err != nil {
+	if err := b.direct(r); err != nil {
 		return nil, err
 	}
 	if text := policy.GetFallback().GetResponse(); text != "" && on(policy.GetFallback()) {

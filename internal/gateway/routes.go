@@ -43,18 +43,18 @@ func (b *builder) upstreamNamed(name string) *configv1.Upstream {
 
 // direct tells r what differs from one upstream to the next, for the exposure's
 // own.
-func (b *builder) direct(r *rpc, e *exposed) error {
-	x := b.exposureAt(e)
-	own, err := b.to(r, e.Upstream)
+func (b *builder) direct(r *rpc) error {
+	x := b.exposureAt(r.exposed)
+	own, err := b.to(r, r.Upstream)
 	if err != nil {
 		return err
 	}
 	r.toUpstream = own
 	r.routed = len(x.GetRoutes()) > 0
 	if r.requests, r.answers, err = rewrites(x.GetMetadata()); err != nil {
-		return &routeError{fmt.Sprintf("expose[%d].metadata", e.index), err}
+		return &routeError{fmt.Sprintf("expose[%d].metadata", r.index), err}
 	}
-	r.mirror, err = b.mirrorOf(r, e)
+	r.mirror, err = b.mirrorOf(r)
 	return err
 }
 
@@ -85,16 +85,16 @@ func (b *builder) fieldOf(name string) string {
 
 // link makes the connection of an RPC: its policies, the choice among upstreams
 // if there is one, and the upstreams.
-func (b *builder) link(r *rpc, e *exposed) (grpc.ClientConnInterface, error) {
+func (b *builder) link(r *rpc) (grpc.ClientConnInterface, error) {
 	if !r.routed {
 		list, err := b.parts.chain(r)
-		e.chain = policyNames(list)
+		r.chain = policyNames(list)
 		return b.linked(r, list), err
 	}
 	outer, outerErr := b.parts.ofCall(r)
 	rest, names, restErr := b.target(r)
-	e.chain = append(policyNames(outer), names...)
-	routes, routesErr := b.routesOf(r, e)
+	r.chain = append(policyNames(outer), names...)
+	routes, routesErr := b.routesOf(r)
 	return b.parts.link(routing.New(routes, rest, rand.Float64), outer...), errors.Join(outerErr, restErr, routesErr)
 }
 
@@ -109,24 +109,24 @@ func (b *builder) linked(r *rpc, list []interceptors.Interceptor) grpc.ClientCon
 	return b.parts.link(b.connOf(r), list...)
 }
 
-func (b *builder) routesOf(r *rpc, e *exposed) ([]routing.Route, error) {
+func (b *builder) routesOf(r *rpc) ([]routing.Route, error) {
 	var routes []routing.Route
 	var errs []error
-	for i, conf := range b.exposureAt(e).GetRoutes() {
-		route, err := b.routeOf(r, e, conf, fmt.Sprintf("expose[%d].routes[%d]", e.index, i))
+	for i, conf := range b.exposureAt(r.exposed).GetRoutes() {
+		route, err := b.routeOf(r, conf, fmt.Sprintf("expose[%d].routes[%d]", r.index, i))
 		routes, errs = append(routes, route), append(errs, err)
 	}
 	return routes, errors.Join(errs...)
 }
 
 // routeOf compiles one route, which stands at path.
-func (b *builder) routeOf(r *rpc, e *exposed, conf *configv1.Route, path string) (routing.Route, error) {
+func (b *builder) routeOf(r *rpc, conf *configv1.Route, path string) (routing.Route, error) {
 	route := routing.Route{Match: conf}
-	if err := b.hasSame(conf.GetUpstream(), e.Desc); err != nil {
+	if err := b.hasSame(conf.GetUpstream(), r.Desc); err != nil {
 		return route, &routeError{path + ".upstream", err}
 	}
 	if len(conf.GetClaims()) > 0 && r.policy.GetAuth().GetPublic() {
-		b.unmatched[path] = append(b.unmatched[path], string(e.Desc.FullName()))
+		b.unmatched[path] = append(b.unmatched[path], string(r.Desc.FullName()))
 	}
 	var err error
 	if text := conf.GetWhen(); text != "" {
@@ -155,7 +155,7 @@ func (b *builder) routeOf(r *rpc, e *exposed, conf *configv1.Route, path string)
 	other.toUpstream = to
 	target, names, err := b.target(&other)
 	route.Target = target
-	e.routes = append(e.routes, names)
+	r.routes = append(r.routes, names)
 	return route, err
 }
 
@@ -241,13 +241,13 @@ type mirrorTo struct {
 
 // mirrorOf is where copies of an RPC's calls go, nil for nowhere. They are
 // changed as the exposure says, and pass no other policy.
-func (b *builder) mirrorOf(r *rpc, e *exposed) (*mirrorTo, error) {
-	conf := b.exposureAt(e).GetMirror()
+func (b *builder) mirrorOf(r *rpc) (*mirrorTo, error) {
+	conf := b.exposureAt(r.exposed).GetMirror()
 	if conf == nil || !r.unary() || r.sideEffects && !conf.GetUnsafe() {
 		return nil, nil
 	}
-	if err := b.hasSame(conf.GetUpstream(), e.Desc); err != nil {
-		return nil, &routeError{fmt.Sprintf("expose[%d].mirror.upstream", e.index), err}
+	if err := b.hasSame(conf.GetUpstream(), r.Desc); err != nil {
+		return nil, &routeError{fmt.Sprintf("expose[%d].mirror.upstream", r.index), err}
 	}
 	up := b.upstreams[conf.GetUpstream()]
 	return &mirrorTo{conf.GetUpstream(), interceptors.Chain(up.Conn(), r.requests.Requests()), int64(up.Options.MaxReceive), conf}, nil
@@ -257,6 +257,6 @@ func (p *parts) mirrorFor(r *rpc) interceptors.Interceptor {
 	if r.mirror == nil {
 		return interceptors.Interceptor{}
 	}
-	method := mirror.Method{Name: r.name, Unary: r.unary(), SideEffects: r.sideEffects, MaxAnswer: r.mirror.maxAnswer}
+	method := mirror.Method{Name: r.Name, Unary: r.unary(), SideEffects: r.sideEffects, MaxAnswer: r.mirror.maxAnswer}
 	return p.mirrors.For(method, r.mirror.upstream, r.mirror.conn, r.mirror.conf)
 }

@@ -111,7 +111,7 @@ func noticeOf(v *configv1.Version) (*deprecation.Notice, error) {
 }
 
 func (p *parts) deprecationFor(r *rpc) interceptors.Interceptor {
-	return p.deprecated.For(r.name, *r.version.deprecation)
+	return p.deprecated.For(r.Name, *r.version.deprecation)
 }
 
 // versionFor tells backends the version in calls from inside the process, whoever
