@@ -25,10 +25,12 @@ type Method struct {
 
 // NewMethod reads what the contract declares of an RPC.
 func NewMethod(desc protoreflect.MethodDescriptor, upstream string) *Method {
-	return &Method{
-		Name: "/" + string(desc.Parent().FullName()) + "/" + string(desc.Name()),
-		Desc: desc, Upstream: upstream, Bindings: declared(desc),
-	}
+	return &Method{Name: WireName(desc.FullName()), Desc: desc, Upstream: upstream, Bindings: declared(desc)}
+}
+
+// WireName is the name on the wire of the RPC of a full name.
+func WireName(full protoreflect.FullName) string {
+	return "/" + string(full.Parent()) + "/" + string(full.Name())
 }
 
 // served are the bindings without an error. The others are not served, so they have no
@@ -46,8 +48,8 @@ type Binding struct {
 	Name string
 	// Template is Path, parsed.
 	Template *httprule.Template
-	// OpenPath is the same path without the API's version; "" for none. A binding of
-	// which it is the Path serves every version that has no other there.
+	// OpenPath is the path without the API's version; "" for none. The binding on that
+	// path has it as its Path too.
 	OpenPath string
 	// Origin says where it is written, for people: "google.api.http, additional_bindings[1]".
 	Origin string

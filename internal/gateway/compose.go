@@ -15,6 +15,7 @@ import (
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/aggregate"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/nearest"
 )
 
@@ -172,7 +173,7 @@ func (b *builder) jsonOf(upstream string) func(protoreflect.MessageDescriptor, [
 
 // findRPC finds what a step calls.
 func (b *builder) findRPC(name protoreflect.FullName) (*call.Method, error) {
-	if m := b.methods["/"+string(name.Parent())+"/"+string(name.Name())]; m != nil {
+	if m := b.methods[contract.WireName(name)]; m != nil {
 		return m, nil
 	}
 	for upstream, s := range b.schemas {

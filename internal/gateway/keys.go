@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/cache"
 	"github.com/gatehouse-dev/gatehouse/interceptors/idempotency"
 	"github.com/gatehouse-dev/gatehouse/internal/answers"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/expr"
 )
 
@@ -74,7 +75,7 @@ func (f *facts) steps(rpc string) {
 	}
 	f.seen[rpc] = true
 	for _, s := range c.from.GetSteps() {
-		name := wireNameOf(s.GetCall())
+		name := contract.WireName(protoreflect.FullName(s.GetCall()))
 		if e := find(f.b.exposed, name); e != nil && !f.seen[name] {
 			f.step(e)
 			f.steps(name)
@@ -244,10 +245,4 @@ func (f *facts) parts(first []string) []string {
 		}
 	}
 	return list
-}
-
-// wireNameOf is the name on the wire of an RPC's full name.
-func wireNameOf(full string) string {
-	name := protoreflect.FullName(full)
-	return "/" + string(name.Parent()) + "/" + string(name.Name())
 }
