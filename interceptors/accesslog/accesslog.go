@@ -22,12 +22,23 @@ type Lines interface {
 	Line(t time.Time, level slog.Level, message string, attrs []slog.Attr)
 }
 
-// New returns the policy; it writes to log at level Info, or Warn where the
-// upstream or the gateway is at fault. Calls that failed by the client's own fault,
-// and those that a policy refused, cost a client little: admit, if not nil, tells
-// whether the line of one more from that peer is written.
-func New(log *slog.Logger, admit func(peer string) bool) interceptors.Interceptor {
-	p := &policy{log: log, admit: admit}
+// Policy writes to Log at level Info, or Warn where the upstream or the gateway is at
+// fault.
+type Policy struct {
+	Log *slog.Logger // nil: no lines
+	// Admit tells whether the line of one more call from that peer is written that
+	// failed by the client's own fault, or that a policy refused: such calls cost a
+	// client little. Nil admits all.
+	Admit func(peer string) bool
+}
+
+// Build returns the policy, which is the same for all RPCs.
+func (o Policy) Build(*interceptors.Method) (interceptors.Interceptor, error) {
+	if o.Log == nil {
+		return interceptors.Interceptor{}, nil
+	}
+	log := o.Log
+	p := &policy{log: log, admit: o.Admit}
 	p.lines, _ = log.Handler().(Lines)
 	return interceptors.Observe("accesslog", func(ctx context.Context, _ string) (context.Context, func(error), error) {
 		c := call.From(ctx)
@@ -35,7 +46,7 @@ func New(log *slog.Logger, admit func(peer string) bool) interceptors.Intercepto
 			return ctx, nil, nil
 		}
 		return ctx, func(err error) { p.write(ctx, c, err) }, nil
-	})
+	}), nil
 }
 
 type policy struct {

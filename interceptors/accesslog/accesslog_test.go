@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/accesslog"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 func TestOneLineACall(t *testing.T) {
@@ -40,7 +41,7 @@ func TestOneLineACall(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var out bytes.Buffer
-			conn := interceptors.Chain(calltest.Conn{}, accesslog.New(slog.New(slog.NewJSONHandler(&out, nil)), nil))
+			conn := interceptors.Chain(calltest.Conn{}, policytest.Build(t, accesslog.Policy{Log: slog.New(slog.NewJSONHandler(&out, nil))}, interceptors.Method{}))
 			running := call.Call{
 				Method: c.Method, Protocol: c.Protocol, Binding: c.Binding, Upstream: c.Upstream,
 				Peer: c.Peer, RequestID: c.RequestID, TraceID: c.TraceID, Start: time.Now(),
@@ -74,7 +75,7 @@ func TestOneLineACall(t *testing.T) {
 func TestRepeatedAttemptsAreLogged(t *testing.T) {
 	for attempts, want := range []any{nil, nil, 2.0, 3.0} {
 		var out bytes.Buffer
-		conn := interceptors.Chain(calltest.Conn{}, accesslog.New(slog.New(slog.NewJSONHandler(&out, nil)), nil))
+		conn := interceptors.Chain(calltest.Conn{}, policytest.Build(t, accesslog.Policy{Log: slog.New(slog.NewJSONHandler(&out, nil))}, interceptors.Method{}))
 		running := call.Call{Method: "/s/m", Start: time.Now()}
 		if err := conn.Invoke(call.With(t.Context(), &running), "/s/m", nil, nil); err != nil {
 			t.Fatal(err)
@@ -99,7 +100,7 @@ func TestLongTextsAreCut(t *testing.T) {
 	const atMost = 8 << 10
 	long := strings.Repeat("x", 1<<20)
 	var out bytes.Buffer
-	conn := interceptors.Chain(calltest.Conn{}, accesslog.New(slog.New(slog.NewJSONHandler(&out, nil)), nil))
+	conn := interceptors.Chain(calltest.Conn{}, policytest.Build(t, accesslog.Policy{Log: slog.New(slog.NewJSONHandler(&out, nil))}, interceptors.Method{}))
 	running := call.Call{Method: "/s/m", UserAgent: long, Start: time.Now()}
 	running.SetCaller(&call.Caller{ID: long, Authenticator: "keys"})
 	if err := conn.Invoke(call.With(t.Context(), &running), "/s/m", nil, nil); err != nil {

@@ -9,10 +9,11 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/accesslog"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 func BenchmarkAccessLog(b *testing.B) {
-	conn := interceptors.Chain(calltest.Conn{}, accesslog.New(slog.New(slog.DiscardHandler), nil))
+	conn := interceptors.Chain(calltest.Conn{}, policytest.Build(b, accesslog.Policy{Log: slog.New(slog.DiscardHandler)}, interceptors.Method{}))
 	b.ReportAllocs()
 	for b.Loop() {
 		c := call.Call{

@@ -6,22 +6,34 @@ package admit
 import (
 	"context"
 	"io"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
-// New returns the policy. A call with one request goes on when that has been read,
+// Policy is the policy of RPCs for whose calls there are places.
+type Policy struct {
+	// Shedding says that there is a place for each unary call.
+	Shedding bool
+}
+
+// Build returns the policy of one RPC. A call with one request goes on when that has been read,
 // and is refused here if it cannot be. With a stream of requests it goes on with the
 // first of them, or with their end: until then the backend does not hear of it, and
 // a backend that speaks first is not heard.
-func New() interceptors.Interceptor {
-	return interceptors.Interceptor{Name: "admit", Unary: unary, Stream: stream}
+func (p Policy) Build(m *interceptors.Method) (interceptors.Interceptor, error) {
+	capped := slices.ContainsFunc(m.Policy.GetConcurrency(), func(c *policyv1.Concurrency) bool { return !c.GetUnlimited() })
+	if !capped && !(p.Shedding && m.Unary()) {
+		return interceptors.Interceptor{}, nil
+	}
+	return interceptors.Interceptor{Name: "admit", Unary: unary, Stream: stream}, nil
 }
 
 func unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {

@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
@@ -66,12 +67,12 @@ func newAPIKeys(name string, c *policyv1.ApiKeys, o *Options) (*apiKeys, error) 
 		k.header = defaultKeyHeader
 	}
 	if k.header == "authorization" || call.RequestReserved(k.header) {
-		return nil, fmt.Errorf("header: %q has another meaning: use one like %q", k.header, defaultKeyHeader)
+		return nil, interceptors.Wrong("header", "%q has another meaning: use one like %q", k.header, defaultKeyHeader)
 	}
 	var err error
 	k.file, err = watch(c.GetFile(), o.Log, func(data []byte, _ *keyList) (*keyList, error) { return parseKeyList(data, name) })
 	if err != nil {
-		return nil, fmt.Errorf("file: %w", err)
+		return nil, interceptors.Wrong("file", "%w", err)
 	}
 	return k, nil
 }

@@ -111,7 +111,7 @@ func New(list []*policyv1.Authenticator, o Options) (*Authenticators, error) {
 	var errs []error
 	for i, c := range list {
 		if err := a.add(c, &o, parts); err != nil {
-			errs = append(errs, fmt.Errorf("authenticators[%d].%w", i, err))
+			errs = append(errs, interceptors.Within(fmt.Sprintf("authenticators[%d]", i), err))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -123,7 +123,7 @@ func New(list []*policyv1.Authenticator, o Options) (*Authenticators, error) {
 func (a *Authenticators) add(c *policyv1.Authenticator, o *Options, parts *shared) error {
 	name := c.GetName()
 	if name == "" || a.byName[name] != nil {
-		return fmt.Errorf("name: %q is empty or there twice", name)
+		return interceptors.Wrong("name", "%q is empty or there twice", name)
 	}
 	if o.Previous.lend(a, c) {
 		return nil
@@ -145,10 +145,10 @@ func (a *Authenticators) add(c *policyv1.Authenticator, o *Options, parts *share
 		field = "basic"
 		one, err = newBasic(name, kind.Basic, o)
 	default:
-		return errors.New("kind: one of jwt, api_keys, mtls and basic is needed")
+		return interceptors.Wrong("kind", "one of jwt, api_keys, mtls and basic is needed")
 	}
 	if err != nil {
-		return fmt.Errorf("%s.%w", field, err)
+		return interceptors.Within(field, err)
 	}
 	a.have(&shareable{authenticator: one, conf: c})
 	return nil
@@ -223,20 +223,34 @@ func (a *Authenticators) For(method string, c *policyv1.Auth, o Rule) (intercept
 	return interceptors.Around(policyName, r.begin), nil
 }
 
+// Build returns the policy of one RPC.
+func (a *Authenticators) Build(m *interceptors.Method) (interceptors.Interceptor, error) {
+	rule := Rule{Strip: m.Strip}
+	if text := m.Policy.GetAuth().GetAllow(); text != "" {
+		program, err := m.Condition(text)
+		if err != nil {
+			return interceptors.Interceptor{}, interceptors.Wrong("auth.allow", "%w", err)
+		}
+		rule.Allow = program.Bool
+	}
+	i, err := a.For(m.Name, m.Policy.GetAuth(), rule)
+	return i, interceptors.Within("auth", err)
+}
+
 // accepted looks up the authenticators of a rule, and checks the rule.
 func (a *Authenticators) accepted(method string, c *policyv1.Auth, o Rule) ([]authenticator, error) {
 	names := c.GetAccept()
 	switch {
 	case c.GetPublic() && (len(names) > 0 || c.GetAnonymous() || len(c.GetScopes()) > 0 || c.GetAllow() != "" || o.Allow != nil):
-		return nil, errors.New("public: anybody may call, so accept, anonymous, scopes and allow cannot be said beside it")
+		return nil, interceptors.Wrong("public", "anybody may call, so accept, anonymous, scopes and allow cannot be said beside it")
 	case !c.GetPublic() && len(names) == 0:
 		return nil, fmt.Errorf("%s has no rule that says who may call it, and by default nobody may: say `accept` with names of authenticators, or `public: true`", method)
 	case c.GetAnonymous() && len(c.GetScopes()) > 0:
-		return nil, errors.New("anonymous: nobody has no scopes, so anonymous and scopes cannot be said together")
+		return nil, interceptors.Wrong("anonymous", "nobody has no scopes, so anonymous and scopes cannot be said together")
 	}
 	for i, s := range c.GetScopes() {
 		if s == "" || !call.Printable(s) || strings.Contains(s, " ") {
-			return nil, fmt.Errorf("scopes[%d]: %q is no scope: want printable ASCII without spaces", i, s)
+			return nil, interceptors.Wrong(fmt.Sprintf("scopes[%d]", i), "%q is no scope: want printable ASCII without spaces", s)
 		}
 	}
 	list := make([]authenticator, 0, len(names))
@@ -244,9 +258,9 @@ func (a *Authenticators) accepted(method string, c *policyv1.Auth, o Rule) ([]au
 		one := a.byName[name]
 		switch {
 		case one == nil:
-			return nil, fmt.Errorf("accept[%d]: there is no authenticator %q%s", i, name, hint(name, a.names))
+			return nil, interceptors.Wrong(fmt.Sprintf("accept[%d]", i), "there is no authenticator %q%s", name, hint(name, a.names))
 		case slices.Index(names, name) < i:
-			return nil, fmt.Errorf("accept[%d]: %q is there twice", i, name)
+			return nil, interceptors.Wrong(fmt.Sprintf("accept[%d]", i), "%q is there twice", name)
 		}
 		list = append(list, one)
 	}

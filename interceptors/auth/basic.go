@@ -19,6 +19,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
@@ -58,13 +59,13 @@ func newBasic(name string, c *policyv1.Basic, o *Options) (*basicUsers, error) {
 		b.realm = realm
 	}
 	if !call.Printable(b.realm) {
-		return nil, errors.New("realm: want printable ASCII")
+		return nil, interceptors.Wrong("realm", "want printable ASCII")
 	}
 	_, _ = rand.Read(b.pepper[:]) // never fails
 	var err error
 	b.file, err = watch(c.GetFile(), o.Log, func(data []byte, _ *userList) (*userList, error) { return parseUsers(data, name) })
 	if err != nil {
-		return nil, fmt.Errorf("file: %w", err)
+		return nil, interceptors.Wrong("file", "%w", err)
 	}
 	return b, nil
 }

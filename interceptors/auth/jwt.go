@@ -8,6 +8,7 @@ import (
 	"time"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
@@ -48,32 +49,32 @@ func newJWT(name string, c *policyv1.Jwt, o *Options, parts *shared) (*jwtIssuer
 		leeway: c.GetLeeway().AsDuration(), verified: newCache[[sha256.Size]byte, *verification](keptBytes),
 	}
 	if j.issuer == "" {
-		return nil, errors.New("issuer: it is missing: want what the claim iss must be")
+		return nil, interceptors.Wrong("issuer", "it is missing: want what the claim iss must be")
 	}
 	if len(j.audiences) == 0 {
-		return nil, errors.New("audiences: at least one is needed: what the claim aud must have")
+		return nil, interceptors.Wrong("audiences", "at least one is needed: what the claim aud must have")
 	}
 	var err error
 	if j.allowed, err = parseAlgorithms(c.GetAlgorithms()); err != nil {
-		return nil, fmt.Errorf("algorithms: %w", err)
+		return nil, interceptors.Wrong("algorithms", "%w", err)
 	}
 	switch from := c.GetKeys().(type) {
 	case *policyv1.Jwt_JwksFile:
 		if j.keys, err = newFileKeys(from.JwksFile, o.Log); err != nil {
-			return nil, fmt.Errorf("jwks_file: %w", err)
+			return nil, interceptors.Wrong("jwks_file", "%w", err)
 		}
 	case *policyv1.Jwt_JwksUrl:
 		if err := checkURL(from.JwksUrl); err != nil {
-			return nil, fmt.Errorf("jwks_url: %w", err)
+			return nil, interceptors.Wrong("jwks_url", "%w", err)
 		}
 		j.keys = fetchFrom(name, c, o, parts, func(ctx context.Context) ([]byte, error) { return parts.fetcher.get(ctx, from.JwksUrl) })
 	case *policyv1.Jwt_Discovery:
 		if err := checkURL(j.issuer); err != nil {
-			return nil, fmt.Errorf("issuer: %w", err)
+			return nil, interceptors.Wrong("issuer", "%w", err)
 		}
 		j.keys = fetchFrom(name, c, o, parts, func(ctx context.Context) ([]byte, error) { return parts.fetcher.discover(ctx, j.issuer) })
 	default:
-		return nil, errors.New("keys: one of discovery, jwks_url and jwks_file is needed")
+		return nil, interceptors.Wrong("keys", "one of discovery, jwks_url and jwks_file is needed")
 	}
 	return j, nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
@@ -41,7 +42,7 @@ func newMTLS(name string, c *policyv1.Mtls) (*certificates, error) {
 		domain, path, slash := strings.Cut(rest, "/")
 		switch {
 		case !ok || !spiffeName(domain, false) || wild && !slash || strings.Contains(path, "*"):
-			return nil, fmt.Errorf("spiffe_ids[%d]: %q is not an id: want one like \"spiffe://example.org/shop\" or \"spiffe://example.org/*\"", i, id)
+			return nil, interceptors.Wrong(fmt.Sprintf("spiffe_ids[%d]", i), "%q is not an id: want one like \"spiffe://example.org/shop\" or \"spiffe://example.org/*\"", id)
 		case wild:
 			m.prefixes = append(m.prefixes, prefix)
 		default:

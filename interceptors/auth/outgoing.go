@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc/metadata"
 
+	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
@@ -34,10 +35,10 @@ func newOutgoing(strip []string, forward map[string]string, basic bool) (outgoin
 	o := outgoing{strip: map[string]bool{}, basic: basic}
 	for key, path := range forward {
 		if key == "authorization" || call.RequestReserved(key) {
-			return o, fmt.Errorf("forward: %q has another meaning: use a key like \"x-user\"", key)
+			return o, interceptors.Wrong("forward", "%q has another meaning: use a key like \"x-user\"", key)
 		}
 		if path == "" {
-			return o, fmt.Errorf("forward: %q has no claim: want a path like \"sub\"", key)
+			return o, interceptors.Wrong("forward", "%q has no claim: want a path like \"sub\"", key)
 		}
 		o.forward = append(o.forward, forwarded{key, path})
 		strip = append(strip, key)

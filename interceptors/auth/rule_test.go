@@ -88,7 +88,7 @@ func TestWrongAuthenticators(t *testing.T) {
 		{"key header of another meaning", &policyv1.Authenticator{Name: "k", Kind: &policyv1.Authenticator_ApiKeys{
 			ApiKeys: &policyv1.ApiKeys{Header: "authorization", File: file(t, "[]")},
 		}}, "api_keys.header: "},
-		{"mtls with nobody", mtls(&policyv1.Mtls{}), "mtls.subjects, names or spiffe_ids: "},
+		{"mtls with nobody", mtls(&policyv1.Mtls{}), "mtls: subjects, names or spiffe_ids: "},
 		{"spiffe of any domain", mtls(&policyv1.Mtls{SpiffeIds: []string{"spiffe://*"}}), "mtls.spiffe_ids[0]: "},
 		{"spiffe of domains alike", mtls(&policyv1.Mtls{SpiffeIds: []string{"spiffe://example.org*"}}), "mtls.spiffe_ids[0]: "},
 		{"spiffe with a star within", mtls(&policyv1.Mtls{SpiffeIds: []string{"spiffe://example.org/*/shop"}}), "mtls.spiffe_ids[0]: "},

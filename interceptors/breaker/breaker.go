@@ -70,30 +70,29 @@ func New(reg prometheus.Registerer, random func() float64) (*Breakers, error) {
 	return b, collect.Register(reg, b.refused, collector{b})
 }
 
-// For returns the policy for one RPC, named as on the wire, at its upstream. A
-// second time with the same settings it finds the same breaker, as it is. nil
-// and a disabled policy let everything through. Errors name the field of p.
-func (b *Breakers) For(upstream, method string, p *policyv1.Breaker) (interceptors.Interceptor, error) {
-	s, err := read(p)
-	if err != nil {
-		return interceptors.Interceptor{}, err
-	}
+// Build returns the policy for one RPC at its upstream. A second time with the same
+// settings it finds the same breaker, as it is.
+func (b *Breakers) Build(m *interceptors.Method) (interceptors.Interceptor, error) {
+	p := m.Policy.GetBreaker()
 	if p == nil || p.GetDisabled() {
-		return interceptors.Interceptor{Name: Name}, nil
+		return interceptors.Interceptor{}, nil
 	}
-	k := key{upstream: upstream, settings: s}
-	if s.scope == policyv1.Breaker_SCOPE_RPC {
-		k.method = method
+	k := key{upstream: m.Upstream, settings: read(p)}
+	if k.settings.scope == policyv1.Breaker_SCOPE_RPC {
+		k.method = m.Name
 	}
 	return b.all.Get(k, func() *breaker { return b.make(k) }).interceptor(), nil
 }
 
-// Begin says that For is called for a new table from now on.
+// Begin says that a new table is compiled from now on.
 func (b *Breakers) Begin() { b.all.Begin() }
 
-// Settle says whether that table was taken. Breakers that none has any more are
+// Commit says that this table is in force. Breakers that none has any more are
 // forgotten.
-func (b *Breakers) Settle(taken bool) { b.all.Settle(taken, nil) }
+func (b *Breakers) Commit() { b.all.Commit(nil) }
+
+// Abandon says that this table was refused.
+func (b *Breakers) Abandon() { b.all.Abandon() }
 
 func (b *Breakers) make(k key) *breaker {
 	br := &breaker{key: k, refusals: refusals{upstream: k.upstream}, counter: b.refused.WithLabelValues(k.upstream, k.method)}

@@ -23,6 +23,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/breaker"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 const method = "/shop.v1.Shop/Get"
@@ -73,9 +74,13 @@ func policy(t *testing.T, text string) *policyv1.Breaker {
 	return p
 }
 
+func build(b *breaker.Breakers, upstream, method string, p *policyv1.Breaker) (interceptors.Interceptor, error) {
+	return policytest.TryBuild(b, interceptors.Method{Name: method, Policy: &policyv1.Policy{Breaker: p}, Target: interceptors.Target{Upstream: upstream}})
+}
+
 func connect(t *testing.T, b *breaker.Breakers, upstream, method, text string, to grpc.ClientConnInterface) grpc.ClientConnInterface {
 	t.Helper()
-	i, err := b.For(upstream, method, policy(t, text))
+	i, err := build(b, upstream, method, policy(t, text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,18 +262,18 @@ func TestStateOutlivesTables(t *testing.T) {
 		// Other settings make another breaker, in the place of the old one.
 		b.Begin()
 		connect(t, b, "shop", method, text+" minimum_calls: 60", up.conn())
-		if b.Settle(false); len(b.States()) != 1 || state(t, b).Refusal == 0 {
+		if b.Abandon(); len(b.States()) != 1 || state(t, b).Refusal == 0 {
 			t.Errorf("%q: a table that was refused left something: %+v", text, b.States())
 		}
 		b.Begin()
 		changed := connect(t, b, "shop", method, text+" minimum_calls: 50", up.conn())
-		b.Settle(true)
+		b.Commit()
 		if repeat(t, 10, changed) != 0 || state(t, b).Requests != 10 {
 			t.Errorf("%q: it does not go by its new settings: %+v", text, state(t, b))
 		}
 		b.Begin()
 		connect(t, b, "shop", method, "disabled: true", up.conn())
-		b.Settle(true)
+		b.Commit()
 		if all := b.States(); len(all) != 0 {
 			t.Errorf("%q: one is left after it was disabled: %+v", text, all)
 		}
@@ -295,9 +300,9 @@ func TestScopes(t *testing.T) {
 func TestNoPolicyNoBreaker(t *testing.T) {
 	b, _ := newBreakers(t, nil)
 	for _, p := range []*policyv1.Breaker{nil, policy(t, "disabled: true")} {
-		i, err := b.For("shop", method, p)
-		if err != nil || i.Unary != nil || i.Stream != nil || i.Name != "breaker" {
-			t.Errorf("For(%v) = %+v, %v; want one that lets all through", p, i, err)
+		i, err := build(b, "shop", method, p)
+		if err != nil || i.Unary != nil || i.Stream != nil {
+			t.Errorf("Build(%v) = %+v, %v; want one that lets all through", p, i, err)
 		}
 	}
 }
@@ -317,7 +322,7 @@ func TestBadSettings(t *testing.T) {
 		threeState + "probes: 0":              "probes",
 	} {
 		b, _ := newBreakers(t, nil)
-		if _, err := b.For("shop", method, policy(t, text)); err == nil || !strings.HasPrefix(err.Error(), field+": ") {
+		if _, err := build(b, "shop", method, policy(t, text)); err == nil || !strings.HasPrefix(err.Error(), "breaker."+field+": ") {
 			t.Errorf("%s: err = %v, want one of %s", text, err, field)
 		}
 	}
@@ -366,7 +371,7 @@ func BenchmarkBreaker(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			i, err := all.For("shop", method, &policyv1.Breaker{Kind: &kind, Window: durationpb.New(time.Minute)})
+			i, err := build(all, "shop", method, &policyv1.Breaker{Kind: &kind, Window: durationpb.New(time.Minute)})
 			if err != nil {
 				b.Fatal(err)
 			}

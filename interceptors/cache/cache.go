@@ -7,7 +7,6 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"strings"
 	"sync"
@@ -94,11 +93,11 @@ func (c *Caches) For(method, source string, unary, sideEffects bool, p *policyv1
 	case p == nil || p.GetDisabled():
 		return nothing, nil
 	case !unary:
-		return nothing, errors.New("cache: the RPC is a stream: only answers of unary RPCs can be kept")
+		return nothing, interceptors.Wrong("cache", "the RPC is a stream: only answers of unary RPCs can be kept")
 	case sideEffects:
-		return nothing, errors.New("cache: the RPC may have side effects: only RPCs with idempotency_level NO_SIDE_EFFECTS can be answered from a cache, or those that are bound to GET")
+		return nothing, interceptors.Wrong("cache", "the RPC may have side effects: only RPCs with idempotency_level NO_SIDE_EFFECTS can be answered from a cache, or those that are bound to GET")
 	case p.GetTtl().AsDuration() <= 0:
-		return nothing, errors.New("cache.ttl: want how long an answer is kept, as in 10s")
+		return nothing, interceptors.Wrong("cache.ttl", "want how long an answer is kept, as in 10s")
 	}
 	r := &rpc{caches: c, method: method, source: source, ttl: p.GetTtl().AsDuration(), vary: vary, facts: facts}
 	r.all = p.Vary != nil && IsEverybody(p.GetVary())
@@ -107,6 +106,24 @@ func (c *Caches) For(method, source string, unary, sideEffects bool, p *policyv1
 		r.results[i] = c.calls.WithLabelValues(method, resultNames[i])
 	}
 	return interceptors.Interceptor{Name: name, Unary: r.unary}, nil
+}
+
+// Build returns the policy of one RPC at its upstream.
+func (c *Caches) Build(m *interceptors.Method) (interceptors.Interceptor, error) {
+	p := m.Policy.GetCache()
+	var vary Vary // nil, where the policy does not say: by who calls
+	facts := m.OwnFacts
+	if p != nil && p.Vary != nil {
+		facts = m.Facts
+	}
+	if p.GetVary() != "" && !p.GetDisabled() {
+		program, err := m.Key(p.GetVary())
+		if err != nil {
+			return interceptors.Interceptor{}, interceptors.Wrong("cache.vary", "%w", err)
+		}
+		vary = program.CallerKey
+	}
+	return c.For(m.Name, m.Source, m.Unary(), m.SideEffects, p, vary, facts)
 }
 
 // IsEverybody tells a vary that is "" for everybody.

@@ -27,9 +27,8 @@ import (
 )
 
 const (
-	name           = "concurrency"
-	defaultMaxWait = 100 * time.Millisecond
-	scopes         = 3 // a list has at most one cap of each
+	name   = "concurrency"
+	scopes = 3 // a list has at most one cap of each
 )
 
 // Caps counts the calls that run. It outlives tables: calls that began under an
@@ -72,44 +71,53 @@ type limit struct {
 	refusal error
 }
 
-// For returns the policy of one RPC and its upstream. A call takes its place
-// under each cap in the order of caps, and gives all back when it ends, a stream
-// when its last message or its status was received. Calls of the same scope and
-// name are counted together whenever and for whichever table For was called;
-// each goes by the limit it came with.
+// Build returns the policy with the caps of one RPC that do not depend on which
+// upstream is chosen: where there is no choice, all of them. A call takes its place
+// under each cap in their order, and gives all back when it ends, a stream when its
+// last message or its status was received. Calls of the same scope and name are
+// counted together whenever and for whichever table the policy was built; each goes
+// by the limit it came with.
 //
 // Where there is no room the call is refused with RESOURCE_EXHAUSTED and
 // RetryInfo of max_wait: by fault of the caller in its own scope, else of the
 // gateway. It waits instead if the queue has a place left and its deadline, if
-// any, is not sooner than max_wait (100ms by default).
+// any, is not sooner than max_wait.
 //
 // Without authentication a caller is an address, of IPv6 its /64. A caller that
 // has no call running takes no memory.
-//
-// A cap without a limit, or two caps of one scope, are errors that name the
-// field.
-func (c *Caps) For(method, upstream string, caps []*policyv1.Concurrency) (interceptors.Interceptor, error) {
+func (c *Caps) Build(m *interceptors.Method) (interceptors.Interceptor, error) {
+	return c.some(m, func(one *policyv1.Concurrency) bool { return !m.Routed || !ofUpstream(one) })
+}
+
+// BuildTarget returns the policy with the other caps, which stands behind the choice.
+func (c *Caps) BuildTarget(m *interceptors.Method) (interceptors.Interceptor, error) {
+	return c.some(m, func(one *policyv1.Concurrency) bool { return m.Routed && ofUpstream(one) })
+}
+
+func ofUpstream(one *policyv1.Concurrency) bool {
+	return one.GetScope() == policyv1.Concurrency_SCOPE_UPSTREAM
+}
+
+// some compiles the caps that are wanted.
+func (c *Caps) some(m *interceptors.Method, wanted func(*policyv1.Concurrency) bool) (interceptors.Interceptor, error) {
 	var p policy
 	seen := map[string]bool{}
-	for i, one := range caps {
-		if one.GetUnlimited() {
+	for i, one := range m.Policy.GetConcurrency() {
+		if one.GetUnlimited() || !wanted(one) {
 			continue
 		}
 		if one.GetLimit() == 0 {
-			return interceptors.Interceptor{}, fmt.Errorf("concurrency[%d].limit: want how many calls may run at once, at least 1", i)
+			return interceptors.Interceptor{}, interceptors.Wrong(fmt.Sprintf("concurrency[%d].limit", i), "want how many calls may run at once, at least 1")
 		}
-		if wait := one.GetMaxWait(); wait != nil && wait.AsDuration() <= 0 {
-			return interceptors.Interceptor{}, fmt.Errorf("concurrency[%d].max_wait: must be more than 0s", i)
-		}
-		l, scope := c.limit(method, upstream, one)
+		l, scope := c.limit(m.Name, m.Upstream, one)
 		if seen[scope] {
-			return interceptors.Interceptor{}, fmt.Errorf("concurrency[%d].scope: there is a cap of scope %q before; want one of each", i, scope)
+			return interceptors.Interceptor{}, interceptors.Wrong(fmt.Sprintf("concurrency[%d].scope", i), "there is a cap of scope %q before; want one of each", scope)
 		}
 		seen[scope] = true
 		p.limits = append(p.limits, l)
 	}
 	if len(p.limits) == 0 {
-		return interceptors.Interceptor{Name: name}, nil
+		return interceptors.Interceptor{}, nil
 	}
 	i := interceptors.Around(name, p.begin)
 	i.Unary = p.unary // as Around has it, without an allocation
@@ -118,10 +126,7 @@ func (c *Caps) For(method, upstream string, caps []*policyv1.Concurrency) (inter
 
 // limit compiles one cap and tells its scope.
 func (c *Caps) limit(method, upstream string, one *policyv1.Concurrency) (_ limit, scope string) {
-	l := limit{calls: int(one.GetLimit()), queue: int(one.GetQueue()), maxWait: defaultMaxWait}
-	if wait := one.GetMaxWait(); wait != nil {
-		l.maxWait = wait.AsDuration()
-	}
+	l := limit{calls: int(one.GetLimit()), queue: int(one.GetQueue()), maxWait: one.GetMaxWait().AsDuration()}
 	var text string
 	key, fault := scoped{"rpc", method}, call.Gateway
 	switch one.GetScope() {
@@ -148,13 +153,16 @@ func (c *Caps) room(key scoped) room {
 	})
 }
 
-// Begin says that For is called for a new table from now on.
+// Begin says that a new table is compiled from now on.
 func (c *Caps) Begin() { c.rooms.Begin() }
 
-// Settle says whether that table was taken. What none needs any more is
-// forgotten, but not where calls are counted that run.
-func (c *Caps) Settle(taken bool) {
-	c.rooms.Settle(taken, func(r room) bool {
+// Abandon says that this table was refused.
+func (c *Caps) Abandon() { c.rooms.Abandon() }
+
+// Commit says that this table is in force. What none needs any more is forgotten, but
+// not where calls are counted that run.
+func (c *Caps) Commit() {
+	c.rooms.Commit(func(r room) bool {
 		running, waiting := r.count()
 		return running+waiting > 0
 	})

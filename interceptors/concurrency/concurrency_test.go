@@ -25,6 +25,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/concurrency"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 func newCaps(tb testing.TB) (*concurrency.Caps, *prometheus.Registry) {
@@ -68,9 +69,15 @@ func (u *upstream) invoke(ctx context.Context, _ string, _, _ any, _ ...grpc.Cal
 	}
 }
 
+func build(caps *concurrency.Caps, method, upstream string, list []*policyv1.Concurrency) (interceptors.Interceptor, error) {
+	return policytest.TryBuild(caps, interceptors.Method{
+		Name: method, Policy: &policyv1.Policy{Concurrency: list}, Target: interceptors.Target{Upstream: upstream},
+	})
+}
+
 func chain(tb testing.TB, caps *concurrency.Caps, u *upstream, method, name string, list ...*policyv1.Concurrency) grpc.ClientConnInterface {
 	tb.Helper()
-	i, err := caps.For(method, name, list)
+	i, err := build(caps, method, name, list)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -356,7 +363,7 @@ func TestSeveralCapsAreTakenAndGivenBackTogether(t *testing.T) {
 func TestAStreamHoldsItsPlaceUntilItEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		caps, reg := newCaps(t)
-		i, err := caps.For("/s/m", "up", []*policyv1.Concurrency{cap0(1, policyv1.Concurrency_SCOPE_RPC)})
+		i, err := build(caps, "/s/m", "up", []*policyv1.Concurrency{cap0(1, policyv1.Concurrency_SCOPE_RPC)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -392,7 +399,7 @@ func TestAStreamHoldsItsPlaceUntilItEnds(t *testing.T) {
 
 func TestAPanicGivesThePlaceBack(t *testing.T) {
 	caps, reg := newCaps(t)
-	i, err := caps.For("/s/m", "up", []*policyv1.Concurrency{cap0(1, policyv1.Concurrency_SCOPE_RPC)})
+	i, err := build(caps, "/s/m", "up", []*policyv1.Concurrency{cap0(1, policyv1.Concurrency_SCOPE_RPC)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -409,7 +416,7 @@ func TestAPanicGivesThePlaceBack(t *testing.T) {
 func TestNoCap(t *testing.T) {
 	caps, _ := newCaps(t)
 	for _, list := range [][]*policyv1.Concurrency{nil, {{Unlimited: new(true)}}} {
-		i, err := caps.For("/s/m", "up", list)
+		i, err := build(caps, "/s/m", "up", list)
 		if err != nil || i.Unary != nil || i.Stream != nil {
 			t.Errorf("%v: %+v and %v, want a policy that does nothing", list, i, err)
 		}
@@ -424,7 +431,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"concurrency[1].max_wait": {Limit: proto.Uint32(1), MaxWait: durationpb.New(-1)},
 		"concurrency[1].scope":    {Limit: proto.Uint32(7)},
 	} {
-		if _, err := caps.For("/s/m", "up", []*policyv1.Concurrency{ok, bad}); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if _, err := build(caps, "/s/m", "up", []*policyv1.Concurrency{ok, bad}); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("err = %v, want one that names %s", err, want)
 		}
 	}
@@ -437,7 +444,7 @@ func TestMistakesAreNamed(t *testing.T) {
 func TestManyAtOnce(t *testing.T) {
 	caps, reg := newCaps(t)
 	var running, most atomic.Int32
-	i, err := caps.For("/s/m", "up", []*policyv1.Concurrency{queued(3, 8, time.Millisecond), cap0(2, policyv1.Concurrency_SCOPE_CALLER)})
+	i, err := build(caps, "/s/m", "up", []*policyv1.Concurrency{queued(3, 8, time.Millisecond), cap0(2, policyv1.Concurrency_SCOPE_CALLER)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -479,7 +486,7 @@ func TestAnUncontendedCallAllocatesNothing(t *testing.T) {
 
 func uncontended(tb testing.TB) (grpc.ClientConnInterface, context.Context) {
 	caps, _ := newCaps(tb)
-	i, err := caps.For("/s/m", "up", []*policyv1.Concurrency{
+	i, err := build(caps, "/s/m", "up", []*policyv1.Concurrency{
 		cap0(5, policyv1.Concurrency_SCOPE_RPC), cap0(5, policyv1.Concurrency_SCOPE_UPSTREAM), cap0(5, policyv1.Concurrency_SCOPE_CALLER),
 	})
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -15,19 +14,6 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/collect"
 )
-
-// Notice is what clients are told.
-type Notice struct {
-	// Version is the version that goes away, for metrics.
-	Version string
-	// Date is since when, or from when on, it is deprecated.
-	Date time.Time
-	// Sunset is when it will stop to be served; the zero Time is not known.
-	Sunset time.Time
-	// Link is a page that tells more, and Successor what to use instead: URLs or
-	// paths, "" for none.
-	Link, Successor string
-}
 
 // Deprecations count the calls of what is deprecated. They outlive tables. Safe
 // for concurrent use.
@@ -43,22 +29,25 @@ func New(reg prometheus.Registerer) (*Deprecations, error) {
 	return &Deprecations{calls}, collect.Register(reg, calls)
 }
 
-// For returns the policy for one method.
-func (d *Deprecations) For(method string, n Notice) interceptors.Interceptor {
-	headers, calls := n.Headers(), d.calls.WithLabelValues(method, n.Version)
+// Build returns the policy for one method.
+func (d *Deprecations) Build(m *interceptors.Method) (interceptors.Interceptor, error) {
+	if m.Deprecation == nil {
+		return interceptors.Interceptor{}, nil
+	}
+	headers, calls := Headers(m.Deprecation), d.calls.WithLabelValues(m.Name, m.Deprecation.Version)
 	return interceptors.Around("deprecation", func(ctx context.Context, _ string) (context.Context, func(error), error) {
 		calls.Inc()
 		if c := call.From(ctx); c != nil {
 			c.AddHeader(headers...)
 		}
 		return ctx, nil, nil
-	})
+	}), nil
 }
 
 // Headers are what the answers say, as pairs. The date is a Date of Structured
 // Fields (RFC 9651, section 3.3.7), the sunset one of HTTP (RFC 9110, section
 // 5.6.7): so have the two RFCs it.
-func (n Notice) Headers() []string {
+func Headers(n *interceptors.Deprecation) []string {
 	pairs := []string{"deprecation", fmt.Sprintf("@%d", n.Date.Unix())}
 	if !n.Sunset.IsZero() {
 		pairs = append(pairs, "sunset", n.Sunset.UTC().Format(httpDate))

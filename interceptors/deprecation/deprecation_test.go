@@ -14,6 +14,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/deprecation"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 func date(t *testing.T, text string) time.Time {
@@ -29,16 +30,16 @@ func TestHeaders(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
-		notice deprecation.Notice
+		notice interceptors.Deprecation
 		want   []string
 	}{
-		{"date alone", deprecation.Notice{Date: date(t, "2026-01-01T00:00:00Z")}, []string{"deprecation", "@1767225600"}},
+		{"date alone", interceptors.Deprecation{Date: date(t, "2026-01-01T00:00:00Z")}, []string{"deprecation", "@1767225600"}},
 		{
-			"another zone", deprecation.Notice{Date: date(t, "2026-01-01T01:00:00+01:00"), Sunset: date(t, "2027-06-30T12:30:00+02:00")},
+			"another zone", interceptors.Deprecation{Date: date(t, "2026-01-01T01:00:00+01:00"), Sunset: date(t, "2027-06-30T12:30:00+02:00")},
 			[]string{"deprecation", "@1767225600", "sunset", "Wed, 30 Jun 2027 10:30:00 GMT"},
 		},
 		{
-			"all", deprecation.Notice{
+			"all", interceptors.Deprecation{
 				Date: date(t, "2026-01-01T00:00:00Z"), Sunset: date(t, "2027-01-01T00:00:00Z"), Link: "https://shop.example/v1-goes", Successor: "/v2/products",
 			},
 			[]string{
@@ -46,9 +47,9 @@ func TestHeaders(t *testing.T) {
 				"link", `<https://shop.example/v1-goes>; rel="deprecation", </v2/products>; rel="successor-version"`,
 			},
 		},
-		{"before 1970", deprecation.Notice{Date: date(t, "1969-12-31T23:59:59Z")}, []string{"deprecation", "@-1"}},
+		{"before 1970", interceptors.Deprecation{Date: date(t, "1969-12-31T23:59:59Z")}, []string{"deprecation", "@-1"}},
 	} {
-		if got := test.notice.Headers(); !slices.Equal(got, test.want) {
+		if got := deprecation.Headers(&test.notice); !slices.Equal(got, test.want) {
 			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
 		}
 	}
@@ -72,7 +73,7 @@ func TestTellsWithEveryAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	const method = "/shop.v1.Shop/Get"
-	policy := d.For(method, deprecation.Notice{Version: "v1", Date: date(t, "2026-01-01T00:00:00Z")})
+	policy := policytest.Build(t, d, interceptors.Method{Name: method, Deprecation: &interceptors.Deprecation{Version: "v1", Date: date(t, "2026-01-01T00:00:00Z")}})
 	for _, want := range []codes.Code{codes.OK, codes.PermissionDenied} {
 		conn := interceptors.Chain(failing{status.Error(want, "so it is")}, policy)
 		for kind, do := range map[string]func(context.Context) error{

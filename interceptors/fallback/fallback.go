@@ -80,7 +80,7 @@ func (f *Fallbacks) For(method, source string, unary, sideEffects bool, p *polic
 		if p == nil || p.GetDisabled() {
 			return interceptors.Interceptor{Name: name}, nil
 		}
-		return interceptors.Interceptor{}, errors.New("fallback: want last_good or response, or it serves nothing")
+		return interceptors.Interceptor{}, interceptors.Wrong("fallback", "want last_good or response, or it serves nothing")
 	case *policyv1.Fallback_Response:
 		r.fixed = answers.Fixed(fixed)
 	case *policyv1.Fallback_LastGood:
@@ -88,11 +88,11 @@ func (f *Fallbacks) For(method, source string, unary, sideEffects bool, p *polic
 		switch {
 		case p.GetDisabled():
 		case !unary:
-			return interceptors.Interceptor{}, errors.New("fallback.last_good: the RPC is a stream: only answers of unary RPCs can be kept; a stream can have a fixed response")
+			return interceptors.Interceptor{}, interceptors.Wrong("fallback.last_good", "the RPC is a stream: only answers of unary RPCs can be kept; a stream can have a fixed response")
 		case sideEffects:
-			return interceptors.Interceptor{}, errors.New("fallback.last_good: the RPC may have side effects: an old answer would say that they happened; it can have a fixed response")
+			return interceptors.Interceptor{}, interceptors.Wrong("fallback.last_good", "the RPC may have side effects: an old answer would say that they happened; it can have a fixed response")
 		case r.maxAge <= 0:
-			return interceptors.Interceptor{}, errors.New("fallback.last_good: want how old an answer may be, as in 10m")
+			return interceptors.Interceptor{}, interceptors.Wrong("fallback.last_good", "want how old an answer may be, as in 10m")
 		}
 	}
 	switch {
@@ -103,6 +103,19 @@ func (f *Fallbacks) For(method, source string, unary, sideEffects bool, p *polic
 	default:
 		return interceptors.Interceptor{Name: name, Unary: r.unary, Stream: r.stream}, nil
 	}
+}
+
+// Build returns the policy of one RPC at its upstream.
+func (f *Fallbacks) Build(m *interceptors.Method) (interceptors.Interceptor, error) {
+	p := m.Policy.GetFallback()
+	var fixed []byte
+	if text := p.GetResponse(); text != "" && !p.GetDisabled() {
+		var err error
+		if fixed, err = m.Response(text); err != nil {
+			return interceptors.Interceptor{}, interceptors.Wrong("fallback.response", "%w", err)
+		}
+	}
+	return f.For(m.Name, m.Source, m.Unary(), m.SideEffects, p, fixed, m.OwnFacts)
 }
 
 // rpc is the policy of one RPC.

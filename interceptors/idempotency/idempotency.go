@@ -38,8 +38,6 @@
 package idempotency
 
 import (
-	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -57,14 +55,6 @@ const Name = "idempotency"
 // Host stands for the host that a client asked for among headers.
 const Host = ":authority"
 
-// Defaults.
-const (
-	DefaultTTL      = 24 * time.Hour
-	DefaultMaxBytes = 64 << 20
-
-	DefaultCallerShare = 0.1
-)
-
 // largest is the part of the memory that one answer may take.
 const largest = 16
 
@@ -79,10 +69,10 @@ type Options struct {
 	// MaxBytes bounds the keys and answers that are kept in this process. None is
 	// dropped before its time: when there is no room, calls with new keys are
 	// refused. An answer may take a sixteenth of it at most; the repetition of a
-	// call with a larger one is refused. Zero is DefaultMaxBytes.
+	// call with a larger one is refused.
 	MaxBytes int64
 	// CallerShare is the part of MaxBytes that one caller may take, or where nobody
-	// is known one address. Zero is DefaultCallerShare.
+	// is known one address.
 	CallerShare float64
 }
 
@@ -103,17 +93,8 @@ type Keys struct {
 
 // New returns keys that nobody has used.
 func New(o Options) (*Keys, error) {
-	if o.MaxBytes < 0 {
-		return nil, fmt.Errorf("max bytes: %d: want more than 0", o.MaxBytes)
-	}
-	if o.MaxBytes == 0 {
-		o.MaxBytes = DefaultMaxBytes
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.CallerShare == 0 {
-		o.CallerShare = DefaultCallerShare
 	}
 	k := &Keys{
 		local: newMemory(o.MaxBytes, int64(float64(o.MaxBytes)*o.CallerShare)), redis: o.Redis, log: o.Log,
@@ -124,36 +105,27 @@ func New(o Options) (*Keys, error) {
 	return k, err
 }
 
-// For returns the policy of one RPC; streaming says that either half of it is a
-// stream, which cannot be repeated from memory. chosenBy are headers by which the
-// backend is chosen, [Host] for the host: a call that differs in one of them is
-// another, as one with another request is. Called again for a later table, it
-// finds the same answers. The errors begin with the name of the field that is
-// wrong. A nil policy, like a disabled one, lets all calls through.
-func (k *Keys) For(method string, streaming bool, p *policyv1.Idempotency, chosenBy ...string) (interceptors.Interceptor, error) {
+// Build returns the policy of one RPC, which must be unary: a stream cannot be
+// repeated from memory. A call that differs in one of the headers by which the backend
+// is chosen ([Host] for the host) is another, as one with another request is. Called
+// again for a later table, it finds the same answers.
+func (k *Keys) Build(m *interceptors.Method) (interceptors.Interceptor, error) {
+	p := m.Policy.GetIdempotency()
 	if p == nil || p.GetDisabled() {
-		return interceptors.Interceptor{Name: Name}, nil
-	}
-	if streaming {
-		return interceptors.Interceptor{}, errors.New("idempotency: the RPC is a stream: want a unary one, or `disabled: true`")
+		return interceptors.Interceptor{}, nil
 	}
 	g := &guard{
-		keys: k, method: method, chosenBy: chosenBy, ttl: DefaultTTL, required: p.GetRequired(),
+		keys: k, method: m.Name, chosenBy: m.ChosenBy, ttl: p.GetTtl().AsDuration(), required: p.GetRequired(),
 		open: p.GetOnFailure() == policyv1.OnFailure_ON_FAILURE_OPEN, once: p.GetAtMostOnce(),
 	}
-	if g.once && g.open {
-		return interceptors.Interceptor{}, errors.New("idempotency.at_most_once: not together with on_failure: open, for replicas that each know their own keys do a call twice: take on_failure: closed, or at_most_once: false")
-	}
-	if p.GetTtl() != nil {
-		g.ttl = p.GetTtl().AsDuration()
-	}
-	if g.ttl <= 0 {
-		return interceptors.Interceptor{}, fmt.Errorf("idempotency.ttl: %v: want more than 0s", g.ttl)
-	}
-	if p.GetStore() == policyv1.Store_STORE_REDIS {
-		if k.redis == nil {
-			return interceptors.Interceptor{}, errors.New("idempotency.store: redis is not configured; add redis: {addresses: [\"127.0.0.1:6379\"]} at the top, or take store: local")
-		}
+	switch shared := p.GetStore() == policyv1.Store_STORE_REDIS; {
+	case !m.Unary():
+		return interceptors.Interceptor{}, interceptors.Wrong("idempotency", "the RPC is a stream: want a unary one, or `disabled: true`")
+	case g.once && g.open:
+		return interceptors.Interceptor{}, interceptors.Wrong("idempotency.at_most_once", "not together with on_failure: open, for replicas that each know their own keys do a call twice: take on_failure: closed, or at_most_once: false")
+	case shared && k.redis == nil:
+		return interceptors.Interceptor{}, interceptors.Wrong("idempotency.store", "redis is not configured; add redis: {addresses: [\"127.0.0.1:6379\"]} at the top, or take store: local")
+	case shared:
 		g.shared = &remote{redis: k.redis}
 	}
 	return interceptors.Interceptor{Name: Name, Unary: g.unary}, nil

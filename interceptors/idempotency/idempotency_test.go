@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
@@ -25,6 +26,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/idempotency"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -64,6 +66,12 @@ func (b *backend) invoke(ctx context.Context, _ string, args, reply any, opts ..
 
 func newKeys(t *testing.T, o idempotency.Options) *idempotency.Keys {
 	t.Helper()
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 64 << 20
+	}
+	if o.CallerShare == 0 {
+		o.CallerShare = 0.1
+	}
 	k, err := idempotency.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -71,10 +79,19 @@ func newKeys(t *testing.T, o idempotency.Options) *idempotency.Keys {
 	return k
 }
 
+// build builds the policy of a unary RPC. What p leaves out is off.
+func build(k *idempotency.Keys, p *policyv1.Idempotency) (interceptors.Interceptor, error) {
+	p = proto.CloneOf(p)
+	if p != nil && p.Ttl == nil {
+		p.Ttl = durationpb.New(24 * time.Hour)
+	}
+	return k.Build(&interceptors.Method{Name: method, Policy: &policyv1.Policy{Idempotency: p}})
+}
+
 // serve is an RPC behind the policy.
 func serve(t *testing.T, k *idempotency.Keys, b *backend, p *policyv1.Idempotency) *call.Method {
 	t.Helper()
-	i, err := k.For(method, false, p)
+	i, err := build(k, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -380,7 +397,7 @@ func TestAnswersTooLargeToKeep(t *testing.T) {
 		reply.(*call.Message).Data = calltest.Bytes(strings.Repeat("x", 5<<10))
 		return nil
 	}}
-	i, err := newKeys(t, idempotency.Options{MaxBytes: 64 << 10}).For(method, false, &policyv1.Idempotency{})
+	i, err := build(newKeys(t, idempotency.Options{MaxBytes: 64 << 10}), &policyv1.Idempotency{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -393,33 +410,28 @@ func TestAnswersTooLargeToKeep(t *testing.T) {
 	}
 }
 
-func TestForSettings(t *testing.T) {
+func TestSettings(t *testing.T) {
 	k := newKeys(t, idempotency.Options{})
+	try := func(p *policyv1.Idempotency, streams bool) (interceptors.Interceptor, error) {
+		return policytest.TryBuild(k, interceptors.Method{Name: method, ServerStreams: streams, Policy: &policyv1.Policy{Idempotency: p}})
+	}
 	for name, p := range map[string]*policyv1.Idempotency{"none": nil, "disabled": {Disabled: new(true), Required: new(true)}} {
-		if i, err := k.For(method, true, p); err != nil || i.Unary != nil || i.Stream != nil || i.Name != "idempotency" {
+		if i, err := try(p, true); err != nil || i.Unary != nil || i.Stream != nil {
 			t.Errorf("%s: %+v %v, want a policy that lets all through", name, i, err)
 		}
 	}
-	if i, err := k.For(method, false, &policyv1.Idempotency{}); err != nil || i.Unary == nil {
+	if i, err := try(&policyv1.Idempotency{}, false); err != nil || i.Unary == nil {
 		t.Errorf("%+v %v, want a policy: it is on where it is named", i, err)
 	}
-	for want, try := range map[string]func() error{
-		"idempotency: the RPC is a stream": func() error { _, err := k.For(method, true, &policyv1.Idempotency{}); return err },
-		"idempotency.ttl: 0s": func() error {
-			_, err := k.For(method, false, &policyv1.Idempotency{Ttl: durationpb.New(0)})
-			return err
-		},
-		"idempotency.store: ": func() error {
-			_, err := k.For(method, false, &policyv1.Idempotency{Store: policyv1.Store_STORE_REDIS.Enum()})
-			return err
-		},
-		"idempotency.at_most_once: ": func() error {
-			_, err := k.For(method, false, &policyv1.Idempotency{AtMostOnce: new(true), OnFailure: policyv1.OnFailure_ON_FAILURE_OPEN.Enum()})
-			return err
-		},
-		"max bytes: -1": func() error { _, err := idempotency.New(idempotency.Options{MaxBytes: -1}); return err },
+	if _, err := try(&policyv1.Idempotency{}, true); err == nil || !strings.HasPrefix(err.Error(), "idempotency: the RPC is a stream") {
+		t.Errorf("a stream: %v", err)
+	}
+	for want, p := range map[string]*policyv1.Idempotency{
+		"idempotency.ttl: ":          {Ttl: durationpb.New(0)},
+		"idempotency.store: ":        {Store: policyv1.Store_STORE_REDIS.Enum()},
+		"idempotency.at_most_once: ": {AtMostOnce: new(true), OnFailure: policyv1.OnFailure_ON_FAILURE_OPEN.Enum()},
 	} {
-		if err := try(); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if _, err := try(p, false); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("err = %v, want %q...", err, want)
 		}
 	}
@@ -427,9 +439,6 @@ func TestForSettings(t *testing.T) {
 	newKeys(t, idempotency.Options{Registerer: reg})
 	if _, err := idempotency.New(idempotency.Options{Registerer: reg}); err == nil {
 		t.Error("two in one registry: want an error")
-	}
-	if idempotency.DefaultTTL != 24*time.Hour || idempotency.DefaultMaxBytes != 64<<20 {
-		t.Error("want 24h and 64 MiB")
 	}
 }
 

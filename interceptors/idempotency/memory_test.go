@@ -30,7 +30,7 @@ func sized(t *testing.T, reg prometheus.Registerer, size int, asked *int) *call.
 		reply.(*call.Message).Data = calltest.Bytes(strings.Repeat("x", size))
 		return nil
 	}}
-	i, err := newKeys(t, idempotency.Options{MaxBytes: room, Registerer: reg}).For(method, false, &policyv1.Idempotency{})
+	i, err := build(newKeys(t, idempotency.Options{MaxBytes: room, Registerer: reg}), &policyv1.Idempotency{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestAKeyOutlivesAnAnswerWithoutRoom(t *testing.T) {
 		reply.(*call.Message).Data = calltest.Bytes(strings.Repeat("x", 10<<10))
 		return nil
 	}}
-	i, err := newKeys(t, idempotency.Options{MaxBytes: room, Registerer: reg}).For(method, false, &policyv1.Idempotency{})
+	i, err := build(newKeys(t, idempotency.Options{MaxBytes: room, Registerer: reg}), &policyv1.Idempotency{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func TestLargeAnswersWaitForRoom(t *testing.T) {
 		reply.(*call.Message).Data = calltest.Bytes(strings.Repeat("x", size))
 		return nil
 	}}
-	policy, err := newReplica(t, redistest.Start(t)).keys.For(method, false, shared())
+	policy, err := build(newReplica(t, redistest.Start(t)).keys, shared())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@
 package ip
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
@@ -27,7 +27,7 @@ var (
 	errNotAllowed = call.Refuse(call.Client, codes.PermissionDenied, "calls from your network address are not among those that are let in").By(name)
 )
 
-// New returns the policy for p, nil being one that lets all in. Entries are
+// Build returns the policy of one RPC; without lists all are let in. Entries are
 // networks in CIDR notation (RFC 4632, RFC 4291) or single addresses; an
 // IPv4-mapped IPv6 address means the IPv4 address, in the lists and of clients
 // alike. An entry that is neither is an error that names it.
@@ -39,17 +39,11 @@ var (
 //
 // A decision is a binary search: it takes no longer for a list of thousands than
 // a dozen comparisons, and allocates nothing.
-func New(p *policyv1.Ip) (interceptors.Interceptor, error) {
-	allow, err := parse("allow", p.GetAllow())
-	if err != nil {
+func Build(m *interceptors.Method) (interceptors.Interceptor, error) {
+	allow, allowErr := parse("ip.allow", m.Policy.GetIp().GetAllow())
+	deny, denyErr := parse("ip.deny", m.Policy.GetIp().GetDeny())
+	if err := cmp.Or(allowErr, denyErr); err != nil || len(allow)+len(deny) == 0 {
 		return interceptors.Interceptor{}, err
-	}
-	deny, err := parse("deny", p.GetDeny())
-	if err != nil {
-		return interceptors.Interceptor{}, err
-	}
-	if len(allow)+len(deny) == 0 {
-		return interceptors.Interceptor{Name: name}, nil
 	}
 	return interceptors.Around(name, func(ctx context.Context, _ string) (context.Context, func(error), error) {
 		if err := decide(allow, deny, peer(ctx)); err != nil {
@@ -95,7 +89,7 @@ func parse(field string, entries []string) (networks, error) {
 	for i, entry := range entries {
 		prefix, err := parseEntry(entry)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s[%d]: %q %w", field, i, entry, err))
+			errs = append(errs, interceptors.Wrong(fmt.Sprintf("%s[%d]", field, i), "%q %w", entry, err))
 			continue
 		}
 		spans = append(spans, span{prefix.Addr(), lastOf(prefix)})

@@ -17,6 +17,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/ip"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 // ask calls once, unary and as a stream, and returns the outcome of both.
@@ -76,7 +77,7 @@ func TestDecision(t *testing.T) {
 		{"overlapping", []string{"10.0.0.0/8", "10.1.0.0/16", "10.0.0.0/8"}, nil, "10.200.0.1:4", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			policy, err := ip.New(&policyv1.Ip{Allow: tc.allow, Deny: tc.deny})
+			policy, err := build(&policyv1.Ip{Allow: tc.allow, Deny: tc.deny})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +101,7 @@ func TestDecision(t *testing.T) {
 }
 
 func TestWithoutACallNobodyIsKnown(t *testing.T) {
-	policy, err := ip.New(&policyv1.Ip{Allow: []string{"0.0.0.0/0"}})
+	policy, err := build(&policyv1.Ip{Allow: []string{"0.0.0.0/0"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +111,7 @@ func TestWithoutACallNobodyIsKnown(t *testing.T) {
 }
 
 func TestNoPolicyLetsAllIn(t *testing.T) {
-	policy, err := ip.New(nil)
+	policy, err := build(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,11 +140,11 @@ func TestBadEntriesAreNamed(t *testing.T) {
 			{Allow: []string{"10.0.0.0/8", entry}},
 			{Deny: []string{"10.0.0.0/8", entry}},
 		} {
-			field := "allow"
+			field := "ip.allow"
 			if len(p.GetDeny()) > 0 {
-				field = "deny"
+				field = "ip.deny"
 			}
-			_, err := ip.New(p)
+			_, err := build(p)
 			if err == nil {
 				t.Errorf("%q was taken", entry)
 				continue
@@ -168,7 +169,7 @@ func FuzzNew(f *testing.F) {
 	f.Add("::ffff:10.0.0.0/104", "192.0.2.7", "::ffff:10.9.9.9")
 	f.Add("2001:db8::/127", "2001:db8::1", "2001:db8::2")
 	f.Fuzz(func(t *testing.T, a, b, client string) {
-		policy, err := ip.New(&policyv1.Ip{Allow: []string{a, b}})
+		policy, err := build(&policyv1.Ip{Allow: []string{a, b}})
 		if err != nil {
 			return
 		}
@@ -204,7 +205,7 @@ func long(tb testing.TB, n int) (grpc.ClientConnInterface, context.Context) {
 		binary.BigEndian.PutUint32(b[:], uint32(i)*512)
 		deny[i] = netip.PrefixFrom(netip.AddrFrom4(b), 24).String()
 	}
-	policy, err := ip.New(&policyv1.Ip{Deny: deny})
+	policy, err := build(&policyv1.Ip{Deny: deny})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -223,4 +224,8 @@ func BenchmarkDecision(b *testing.B) {
 			}
 		})
 	}
+}
+
+func build(p *policyv1.Ip) (interceptors.Interceptor, error) {
+	return policytest.TryBuild(interceptors.PolicyFunc(ip.Build), interceptors.Method{Policy: &policyv1.Policy{Ip: p}})
 }

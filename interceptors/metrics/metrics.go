@@ -63,10 +63,10 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 	return m, collect.Register(reg, m.calls, m.duration, m.inFlight, m.refused, m.routed.calls, m.routed.duration)
 }
 
-// For returns the policy for one method, which has its series looked up here
+// Build returns the policy for one method, which has its series looked up here
 // and not per call.
-func (m *Metrics) For(method string) interceptors.Interceptor {
-	s := &series{metrics: m, method: method, inFlight: m.inFlight.WithLabelValues(method)}
+func (m *Metrics) Build(of *interceptors.Method) (interceptors.Interceptor, error) {
+	s := &series{metrics: m, method: of.Name, inFlight: m.inFlight.WithLabelValues(of.Name)}
 	return interceptors.Observe("metrics", func(ctx context.Context, _ string) (context.Context, func(error), error) {
 		c := call.From(ctx)
 		if c == nil {
@@ -74,7 +74,7 @@ func (m *Metrics) For(method string) interceptors.Interceptor {
 		}
 		s.inFlight.Inc()
 		return ctx, func(err error) { s.done(c, err) }, nil
-	})
+	}), nil
 }
 
 // series are one method's, looked up on first use. Those of calls that succeed are

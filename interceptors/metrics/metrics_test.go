@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/metrics"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 func TestCallsAreCountedWhenTheyAreAnswered(t *testing.T) {
@@ -21,7 +22,7 @@ func TestCallsAreCountedWhenTheyAreAnswered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn := interceptors.Chain(calltest.Conn{}, m.For("/s/m"))
+	conn := interceptors.Chain(calltest.Conn{}, policytest.Build(t, m, interceptors.Method{Name: "/s/m"}))
 	begin := func(p call.Protocol) *call.Call {
 		c := &call.Call{Protocol: p, Start: time.Now()}
 		if err := conn.Invoke(call.With(t.Context(), c), "/s/m", nil, nil); err != nil {

@@ -30,10 +30,15 @@ func newRouted() routed {
 	}
 }
 
-// Routed returns the policy that counts the calls of one RPC that go to one of
-// its upstreams, so that a canary can be compared with what it may replace. It
-// belongs inside of what chooses: calls that were refused before are not counted.
-func (m *Metrics) Routed(method, upstream string) interceptors.Interceptor {
+// Routed builds the policy that counts the calls of one RPC that go to one of the
+// upstreams that it chooses among, so that a canary can be compared with what it may
+// replace. It belongs inside of what chooses: calls that were refused before are not
+// counted.
+func (m *Metrics) Routed(of *interceptors.Method) (interceptors.Interceptor, error) {
+	if !of.Routed {
+		return interceptors.Interceptor{}, nil
+	}
+	method, upstream := of.Name, of.Upstream
 	timer := m.routed.duration.WithLabelValues(method, upstream)
 	counters := new([codes.Unauthenticated + 1]atomic.Pointer[prometheus.Counter])
 	return interceptors.Around("metrics", func(ctx context.Context, _ string) (context.Context, func(error), error) {
@@ -45,5 +50,5 @@ func (m *Metrics) Routed(method, upstream string) interceptors.Interceptor {
 				return m.routed.calls.WithLabelValues(method, upstream, call.CodeName(code))
 			}).Inc()
 		}, nil
-	})
+	}), nil
 }

@@ -72,35 +72,28 @@ func New(reg prometheus.Registerer, log *slog.Logger, room *memory.Background, r
 	return m, collect.Register(reg, m.calls, m.dropped)
 }
 
-// Method is what must be known of an RPC.
-type Method struct {
-	Name        string // as on the wire
-	Unary       bool
-	SideEffects bool
-	MaxAnswer   int64 // bytes that an answer to a copy may have
-}
-
-// For returns the policy of one RPC whose copies go to conn, which belongs to
-// upstream. It does nothing for a stream, nor for an RPC with side effects unless
-// c says `unsafe`. It belongs where a call is about to be sent to its own
+// Build returns the policy of one RPC, whose copies go to m.Mirror. It does nothing for
+// a stream, nor for an RPC with side effects unless the mirror's configuration says
+// `unsafe`. It belongs where a call is about to be sent to its own
 // upstream, outside of what repeats it.
 //
 // A copy has the bytes of the request, and the metadata that the call has at this
 // place, credentials included, with "gatehouse-mirrored: true" beside them. It
 // begins when the call does, which does not wait for it, and runs until it is
-// answered or c's timeout has passed, whatever becomes of the call; until then it
+// answered or the timeout of copies has passed, whatever becomes of the call; until then it
 // counts as a call of its table. Where so many copies are under way to upstream
-// already as c allows, or memory has no room for another, none is made.
-func (m *Mirrors) For(method Method, upstream string, conn grpc.ClientConnInterface, c *configv1.Mirror) interceptors.Interceptor {
-	if c == nil || !method.Unary || method.SideEffects && !c.GetUnsafe() || c.GetPercent() <= 0 {
-		return interceptors.Interceptor{Name: name}
+// already as the configuration allows, or memory has no room for another, none is made.
+func (m *Mirrors) Build(of *interceptors.Method) (interceptors.Interceptor, error) {
+	to := of.Mirror
+	if to == nil || !of.Unary() || of.SideEffects && !to.Conf.GetUnsafe() || to.Conf.GetPercent() <= 0 {
+		return interceptors.Interceptor{}, nil
 	}
 	p := &policy{
-		mirrors: m, method: method.Name, upstream: upstream, conn: conn, conf: c, maxAnswer: method.MaxAnswer,
-		dropped: m.dropped.WithLabelValues(method.Name, upstream),
+		mirrors: m, method: of.Name, upstream: to.Upstream, conn: to.Conn, conf: to.Conf, maxAnswer: to.MaxAnswer,
+		dropped: m.dropped.WithLabelValues(of.Name, to.Upstream),
 	}
 	p.answer.Store(min(firstAnswer, p.mostAnswer()))
-	return interceptors.Interceptor{Name: name, Unary: p.unary}
+	return interceptors.Interceptor{Name: name, Unary: p.unary}, nil
 }
 
 // Close ends the copies that are under way, and waits for their ends. None are

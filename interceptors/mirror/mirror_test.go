@@ -24,6 +24,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/memory"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -43,7 +44,7 @@ type scene struct {
 	log     bytes.Buffer
 	random  float64
 
-	method mirror.Method
+	method interceptors.Method
 	conf   *configv1.Mirror
 	table  *call.Table                 // that the call is served from; may be nil
 	second func(context.Context) error // what the second upstream does
@@ -51,7 +52,7 @@ type scene struct {
 	got    chan copied
 }
 
-var getShelf = mirror.Method{Name: "/s/GetShelf", Unary: true, MaxAnswer: 4 << 20}
+var getShelf = interceptors.Method{Name: "/s/GetShelf"}
 
 func setup(t *testing.T, conf *configv1.Mirror) *scene {
 	t.Helper()
@@ -75,11 +76,11 @@ func setupWith(t *testing.T, conf *configv1.Mirror, limits memory.Limits) *scene
 // call makes one call, whose own upstream answers "main".
 func (s *scene) call(t *testing.T, ctx context.Context) {
 	t.Helper()
-	s.callBy(t, ctx, s.mirrorOf())
+	s.callBy(t, ctx, s.mirrorOf(t))
 }
 
 // mirrorOf is the policy of the RPC.
-func (s *scene) mirrorOf() interceptors.Interceptor {
+func (s *scene) mirrorOf(t *testing.T) interceptors.Interceptor {
 	second := calltest.Conn{OnInvoke: func(ctx context.Context, _ string, args, reply any, opts ...grpc.CallOption) error {
 		md, _ := metadata.FromOutgoingContext(ctx)
 		reply.(*call.Message).Data = calltest.Bytes("second")
@@ -94,7 +95,14 @@ func (s *scene) mirrorOf() interceptors.Interceptor {
 		}
 		return nil
 	}}
-	return s.mirrors.For(s.method, "second", second, s.conf)
+	return s.build(t, s.method, second)
+}
+
+// build is the policy of an RPC whose copies go to a connection.
+func (s *scene) build(t *testing.T, m interceptors.Method, second grpc.ClientConnInterface) interceptors.Interceptor {
+	t.Helper()
+	m.Mirror = &interceptors.Mirror{Upstream: "second", Conn: second, MaxAnswer: 4 << 20, Conf: s.conf}
+	return policytest.Build(t, s.mirrors, m)
 }
 
 // callBy is call with a policy that may be that of other calls too.
@@ -318,7 +326,7 @@ func TestRoomForAnswersGrows(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := setupWith(t, &configv1.Mirror{}, tc.limits)
 				s.answer = tc.answer
-				policy := s.mirrorOf()
+				policy := s.mirrorOf(t)
 				for range 9 {
 					s.callBy(t, t.Context(), policy)
 					synctest.Wait()
@@ -337,14 +345,14 @@ func TestRoomForAnswersGrows(t *testing.T) {
 func TestWhatIsCopied(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
-		method mirror.Method
+		method interceptors.Method
 		conf   *configv1.Mirror
 		random float64
 		copies int
 	}{
 		{"safe", getShelf, &configv1.Mirror{}, 1, 1},
-		{"with side effects", mirror.Method{Unary: true, SideEffects: true}, &configv1.Mirror{}, 0, 0},
-		{"with side effects, as asked for", mirror.Method{Unary: true, SideEffects: true}, &configv1.Mirror{Unsafe: true}, 0, 1},
+		{"with side effects", interceptors.Method{SideEffects: true}, &configv1.Mirror{}, 0, 0},
+		{"with side effects, as asked for", interceptors.Method{SideEffects: true}, &configv1.Mirror{Unsafe: true}, 0, 1},
 		{"in the sample", getShelf, &configv1.Mirror{Percent: new(10.0)}, 0.09, 1},
 		{"not in the sample", getShelf, &configv1.Mirror{Percent: new(10.0)}, 0.1, 0},
 		{"none", getShelf, &configv1.Mirror{Percent: new(0.0)}, 0, 0},
@@ -363,7 +371,7 @@ func TestWhatIsCopied(t *testing.T) {
 
 func TestStreamsAreNotCopied(t *testing.T) {
 	s := setup(t, &configv1.Mirror{Unsafe: true})
-	if i := s.mirrors.For(mirror.Method{Name: "/s/Watch"}, "second", calltest.Conn{}, s.conf); i.Unary != nil || i.Stream != nil {
+	if i := s.build(t, interceptors.Method{Name: "/s/Watch", ServerStreams: true}, calltest.Conn{}); i.Unary != nil || i.Stream != nil {
 		t.Error("there is something in the chain of a stream")
 	}
 }

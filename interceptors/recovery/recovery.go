@@ -16,11 +16,14 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
-// New returns the policy. A panic further in becomes INTERNAL for the client,
-// which learns nothing else, and an error with the stack in log.
-func New(log *slog.Logger) interceptors.Interceptor {
-	r := recoverer{log}
-	return interceptors.Interceptor{Name: "recovery", Unary: r.unary, Stream: r.stream}
+// Policy has a panic further in become INTERNAL for the client, which learns nothing
+// else, and an error with the stack in Log.
+type Policy struct{ Log *slog.Logger }
+
+// Build returns the policy, which is the same for all RPCs.
+func (p Policy) Build(*interceptors.Method) (interceptors.Interceptor, error) {
+	r := recoverer{p.Log}
+	return interceptors.Interceptor{Name: "recovery", Unary: r.unary, Stream: r.stream}, nil
 }
 
 type recoverer struct{ log *slog.Logger }

@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/recovery"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 func TestPanicBecomesInternal(t *testing.T) {
@@ -46,7 +47,7 @@ func TestPanicBecomesInternal(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
-			err := act(interceptors.Chain(conn, recovery.New(slog.New(slog.NewTextHandler(&log, nil)))))
+			err := act(interceptors.Chain(conn, policytest.Build(t, recovery.Policy{Log: slog.New(slog.NewTextHandler(&log, nil))}, interceptors.Method{})))
 			if status.Code(err) != codes.Internal || strings.Contains(err.Error(), "secret") {
 				t.Errorf("err = %v, want INTERNAL without the panic's text", err)
 			}

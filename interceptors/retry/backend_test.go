@@ -28,6 +28,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 // replica is one server of a backend, over a connection in memory.
@@ -178,19 +179,14 @@ func build(t *testing.T, p policies, replicas ...*replica) (_ *rig, closeAll fun
 	r, _ := newRetries(t, half)
 	m := safe(t, p.retry)
 	m.Budget, m.ServerStreams = budget(t, p.budget), p.stream
-	retries, err := r.For(m)
-	if err != nil {
-		t.Fatal(err)
-	}
+	retries := policytest.Build(t, r, m)
 	random := rand.New(rand.NewPCG(1, 2))
 	breakers, err := breaker.New(prometheus.NewRegistry(), random.Float64)
 	if err != nil {
 		t.Fatal(err)
 	}
-	spares, err := breakers.For("shop", method, p.breaker)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m.Policy = &policyv1.Policy{Breaker: p.breaker}
+	spares := policytest.Build(t, breakers, m)
 	return &rig{interceptors.Chain(upstream.NewConn("shop", cc), retries, spares), breakers}, stop
 }
 

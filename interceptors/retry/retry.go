@@ -19,14 +19,12 @@
 package retry
 
 import (
-	"errors"
 	"math/rand/v2"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
 
-	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/collect"
@@ -69,45 +67,21 @@ func New(reg prometheus.Registerer, random func() float64) (*Retries, error) {
 	return r, collect.Register(reg, r.metrics.attempts, r.metrics.withheld, tokens{r})
 }
 
-// Method is one RPC.
-type Method struct {
-	Name     string // as on the wire
-	Upstream string // whose budget it shares
-	// ClientStreams and ServerStreams tell which halves are streams.
-	ClientStreams, ServerStreams bool
-	// Safe says that it may be repeated without harm.
-	Safe bool
-	// SideEffects says that a call leaves something behind.
-	SideEffects bool
-	// Policy is the RPC's; nil means that nothing is repeated.
-	Policy *policyv1.Retry
-	// Budget is the upstream's; nil means the defaults.
-	Budget *policyv1.RetryBudget
-}
-
-// For returns the policy for one RPC. A second time it finds the same budget and
-// latencies, as they are; a budget with another size keeps its level. Calls of an
-// RPC that is not safe are attempted once, within attempt_timeout. A stream from
-// the client cannot be sent again: such calls pass. Errors name the field of the
-// policy.
-func (r *Retries) For(m Method) (interceptors.Interceptor, error) {
-	off := interceptors.Interceptor{Name: Name}
-	bounds, err := readBudget(m.Budget)
-	if err != nil {
-		return off, err
-	}
-	if m.Policy == nil || m.Policy.GetDisabled() {
+// Build returns the policy for one RPC at its upstream. A second time it finds the same
+// budget and latencies, as they are; a budget with another size keeps its level. Calls
+// of an RPC that is not safe are attempted once, within attempt_timeout. A stream from
+// the client cannot be sent again: such calls pass.
+func (r *Retries) Build(m *interceptors.Method) (interceptors.Interceptor, error) {
+	off := interceptors.Interceptor{}
+	if m.Policy.GetRetry() == nil || m.Policy.GetRetry().GetDisabled() {
 		return off, nil
 	}
-	s, err := read(m.Policy)
-	if err != nil {
-		return off, err
-	}
-	if s.hedges && (m.ClientStreams || m.ServerStreams) {
-		return off, errors.New("hedge: only a unary RPC can be hedged; disable it for this one, or leave it out")
+	s := read(m.Policy.GetRetry())
+	if s.hedges && !m.Unary() {
+		return off, interceptors.Wrong("retry.hedge", "only a unary RPC can be hedged; disable it for this one, or leave it out")
 	}
 	if s.hedges && m.SideEffects {
-		return off, errors.New("hedge: only an RPC without side effects can be hedged (idempotency_level NO_SIDE_EFFECTS, or GET); disable it for this one, or leave it out")
+		return off, interceptors.Wrong("retry.hedge", "only an RPC without side effects can be hedged (idempotency_level NO_SIDE_EFFECTS, or GET); disable it for this one, or leave it out")
 	}
 	if m.ClientStreams {
 		return off, nil
@@ -119,7 +93,7 @@ func (r *Retries) For(m Method) (interceptors.Interceptor, error) {
 		return off, nil
 	}
 	p := &plan{
-		settings: s, random: r.random, budget: r.budget(m.Upstream, bounds), series: r.metrics.of(m.Name),
+		settings: s, random: r.random, budget: r.budget(m.Upstream, readBudget(m.Budget)), series: r.metrics.of(m.Name),
 		timedOut: call.Refuse(call.Upstream, codes.DeadlineExceeded, "upstream %q gave no answer within the attempt_timeout of %v", m.Upstream, s.attemptTimeout),
 	}
 	if s.hedges && s.hedgeDelay == 0 {
@@ -153,8 +127,8 @@ func (r *Retries) budget(upstream string, b bounds) *budget {
 	return kept
 }
 
-// Begin says that For is called for a new table from now on. Sizes of budgets
-// change when it is taken.
+// Begin says that a new table is compiled from now on. Sizes of budgets change when
+// it comes into force.
 func (r *Retries) Begin() {
 	r.budgets.Begin()
 	r.latencies.Begin()
@@ -163,18 +137,24 @@ func (r *Retries) Begin() {
 	r.sizes = map[string]bounds{}
 }
 
-// Settle says whether that table was taken. What none needs any more is
-// forgotten.
-func (r *Retries) Settle(taken bool) {
-	r.budgets.Settle(taken, nil)
-	r.latencies.Settle(taken, nil)
+// Commit says that this table is in force. What none needs any more is forgotten.
+func (r *Retries) Commit() {
+	r.budgets.Commit(nil)
+	r.latencies.Commit(nil)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if taken {
-		for upstream, kept := range r.budgets.All() {
-			kept.resize(r.sizes[upstream])
-		}
+	for upstream, kept := range r.budgets.All() {
+		kept.resize(r.sizes[upstream])
 	}
+	r.sizes = nil
+}
+
+// Abandon says that this table was refused.
+func (r *Retries) Abandon() {
+	r.budgets.Abandon()
+	r.latencies.Abandon()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.sizes = nil
 }
 

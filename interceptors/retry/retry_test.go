@@ -21,6 +21,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/retry"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 const method = "/shop.v1.Shop/Get"
@@ -121,18 +122,18 @@ func budget(t *testing.T, text string) *policyv1.RetryBudget {
 	return b
 }
 
-func safe(t *testing.T, text string) retry.Method {
-	t.Helper()
-	return retry.Method{Name: method, Upstream: "shop", Safe: true, Policy: policy(t, text)}
+func rpc(p *policyv1.Retry, safe bool) interceptors.Method {
+	return interceptors.Method{Name: method, Safe: safe, Policy: &policyv1.Policy{Retry: p}, Target: interceptors.Target{Upstream: "shop"}}
 }
 
-func connect(t *testing.T, r *retry.Retries, m retry.Method, to grpc.ClientConnInterface) grpc.ClientConnInterface {
+func safe(t *testing.T, text string) interceptors.Method {
 	t.Helper()
-	i, err := r.For(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return interceptors.Chain(to, i)
+	return rpc(policy(t, text), true)
+}
+
+func connect(t *testing.T, r *retry.Retries, m interceptors.Method, to grpc.ClientConnInterface) grpc.ClientConnInterface {
+	t.Helper()
+	return interceptors.Chain(to, policytest.Build(t, r, m))
 }
 
 func (s *script) conn() calltest.Conn { return calltest.Conn{OnInvoke: s.invoke} }
@@ -450,26 +451,26 @@ func TestAttemptsAreCounted(t *testing.T) {
 	})
 }
 
-func TestForRefuses(t *testing.T) {
+func TestBuildRefuses(t *testing.T) {
 	for _, tc := range []struct {
 		policy, budget string
-		m              retry.Method
+		m              interceptors.Method
 		want           string
 	}{
-		{policy: "attempts: 1", want: "attempts: "},
-		{policy: "attempts: 6", want: "attempts: "},
-		{policy: "initial_backoff: {}", want: "initial_backoff: "},
-		{policy: "max_backoff: {seconds: -1}", want: "max_backoff: "},
-		{policy: "multiplier: 0.5", want: "multiplier: "},
-		{policy: "multiplier: nan", want: "multiplier: "},
-		{policy: `codes: ["UNAVAILABLE", "DATA_LOSS"]`, want: "codes[1]: "},
-		{policy: `codes: "CANCELLED"`, want: "codes[0]: "},
-		{policy: `codes: "unavailable"`, want: "codes[0]: "},
-		{policy: "attempt_timeout: {seconds: -1}", want: "attempt_timeout: "},
-		{policy: "hedge: {delay: {seconds: -1}}", want: "hedge.delay: "},
-		{policy: "hedge: {}", m: retry.Method{ServerStreams: true}, want: "hedge: "},
-		{policy: "hedge: {}", m: retry.Method{ClientStreams: true}, want: "hedge: "},
-		{policy: "hedge: {}", m: retry.Method{SideEffects: true}, want: "hedge: "},
+		{policy: "attempts: 1", want: "retry.attempts: "},
+		{policy: "attempts: 6", want: "retry.attempts: "},
+		{policy: "initial_backoff: {}", want: "retry.initial_backoff: "},
+		{policy: "max_backoff: {seconds: -1}", want: "retry.max_backoff: "},
+		{policy: "multiplier: 0.5", want: "retry.multiplier: "},
+		{policy: "multiplier: nan", want: "retry.multiplier: "},
+		{policy: `codes: ["UNAVAILABLE", "DATA_LOSS"]`, want: "retry.codes[1]: "},
+		{policy: `codes: "CANCELLED"`, want: "retry.codes[0]: "},
+		{policy: `codes: "unavailable"`, want: "retry.codes[0]: "},
+		{policy: "attempt_timeout: {seconds: -1}", want: "retry.attempt_timeout: "},
+		{policy: "hedge: {delay: {seconds: -1}}", want: "retry.hedge.delay: "},
+		{policy: "hedge: {}", m: interceptors.Method{ServerStreams: true}, want: "retry.hedge: "},
+		{policy: "hedge: {}", m: interceptors.Method{ClientStreams: true}, want: "retry.hedge: "},
+		{policy: "hedge: {}", m: interceptors.Method{SideEffects: true}, want: "retry.hedge: "},
 		{budget: "max_tokens: 0", want: "retry_budget.max_tokens: "},
 		{budget: "max_tokens: 1001", want: "retry_budget.max_tokens: "},
 		{budget: "token_ratio: 0", want: "retry_budget.token_ratio: "},
@@ -477,26 +478,32 @@ func TestForRefuses(t *testing.T) {
 		{budget: "token_ratio: nan", want: "retry_budget.token_ratio: "},
 	} {
 		r, _ := newRetries(t, nil)
-		m := tc.m
-		m.Name, m.Upstream, m.Safe, m.Policy, m.Budget = method, "shop", true, policy(t, tc.policy), budget(t, tc.budget)
-		if _, err := r.For(m); err == nil || !strings.HasPrefix(err.Error(), tc.want) {
+		m := safe(t, tc.policy)
+		m.ClientStreams, m.ServerStreams, m.SideEffects, m.Budget = tc.m.ClientStreams, tc.m.ServerStreams, tc.m.SideEffects, budget(t, tc.budget)
+		if _, err := policytest.TryBuild(r, m); err == nil || !strings.HasPrefix(err.Error(), tc.want) {
 			t.Errorf("%s %s: err = %v, want one of %s", tc.policy, tc.budget, err, tc.want)
 		}
 	}
 }
 
 func TestWhatPasses(t *testing.T) {
-	for name, m := range map[string]retry.Method{
-		"no policy":     {Name: method, Upstream: "shop", Safe: true},
-		"disabled":      {Name: method, Upstream: "shop", Safe: true, Policy: policy(t, "disabled: true hedge: {}"), SideEffects: true},
-		"client stream": {Name: method, Upstream: "shop", Safe: true, Policy: policy(t, ""), ClientStreams: true},
-		"both ways":     {Name: method, Upstream: "shop", Safe: true, Policy: policy(t, ""), ClientStreams: true, ServerStreams: true},
-		"not safe":      {Name: method, Upstream: "shop", Policy: policy(t, "")},
-		"no hedge":      {Name: method, Upstream: "shop", Policy: policy(t, "hedge: {disabled: true}"), SideEffects: true},
+	for name, m := range map[string]struct {
+		safe   bool
+		policy *policyv1.Retry
+		of     interceptors.Method
+	}{
+		"no policy":     {safe: true},
+		"disabled":      {safe: true, policy: policy(t, "disabled: true hedge: {}"), of: interceptors.Method{SideEffects: true}},
+		"client stream": {safe: true, policy: policy(t, ""), of: interceptors.Method{ClientStreams: true}},
+		"both ways":     {safe: true, policy: policy(t, ""), of: interceptors.Method{ClientStreams: true, ServerStreams: true}},
+		"not safe":      {policy: policy(t, "")},
+		"no hedge":      {policy: policy(t, "hedge: {disabled: true}"), of: interceptors.Method{SideEffects: true}},
 	} {
 		r, _ := newRetries(t, nil)
-		if i, err := r.For(m); err != nil || i.Unary != nil || i.Stream != nil || i.Name != "retry" {
-			t.Errorf("%s: For = %+v, %v; want one that lets all through", name, i, err)
+		of := rpc(m.policy, m.safe)
+		of.ClientStreams, of.ServerStreams, of.SideEffects = m.of.ClientStreams, m.of.ServerStreams, m.of.SideEffects
+		if i, err := policytest.TryBuild(r, of); err != nil || i.Unary != nil || i.Stream != nil {
+			t.Errorf("%s: Build = %+v, %v; want one that lets all through", name, i, err)
 		}
 	}
 }

@@ -8,9 +8,43 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
+
+// BuildRequests returns the policy that makes the changes of one RPC in requests.
+func BuildRequests(m *interceptors.Method) (interceptors.Interceptor, error) {
+	c, err := all(m.Metadata, OfRequests, (*configv1.Rewrite).GetRequest)
+	return c.Requests(), err
+}
+
+// KeyOf tells changes of requests apart; it is "" for none.
+func KeyOf(list []*configv1.Rewrite) string {
+	c, err := all(list, OfRequests, (*configv1.Rewrite).GetRequest)
+	if err != nil {
+		return "" // Build says what is wrong
+	}
+	return c.String()
+}
+
+// BuildAnswers is the same for answers.
+func BuildAnswers(m *interceptors.Method) (interceptors.Interceptor, error) {
+	c, err := all(m.Metadata, OfAnswers, (*configv1.Rewrite).GetResponse)
+	return c.Answers(), err
+}
+
+func all(list []*configv1.Rewrite, compile func(*configv1.Changes) (Changes, error), part func(*configv1.Rewrite) *configv1.Changes) (Changes, error) {
+	var changes Changes
+	for _, one := range list {
+		next, err := compile(part(one))
+		if err != nil {
+			return Changes{}, err
+		}
+		changes = changes.Then(next)
+	}
+	return changes, nil
+}
 
 // Requests returns the policy that makes the changes in requests. It belongs
 // innermost, so that all others see what the client sent.

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
@@ -107,7 +108,7 @@ func compile(c *configv1.Changes, reserved func(string) bool) (Changes, error) {
 	var s step
 	for i, key := range c.GetRemove() {
 		if err := check(key, reserved); err != nil {
-			return Changes{}, fmt.Errorf("remove[%d]: %w", i, err)
+			return Changes{}, interceptors.Wrong(fmt.Sprintf("remove[%d]", i), "%w", err)
 		}
 		s.remove = append(s.remove, key)
 	}
@@ -128,11 +129,11 @@ func pairs(field string, m map[string]string, reserved func(string) bool) ([]pai
 	var list []pair
 	for _, key := range slices.Sorted(maps.Keys(m)) {
 		if err := check(key, reserved); err != nil {
-			return nil, fmt.Errorf("%s[%q]: %w", field, key, err)
+			return nil, interceptors.Wrong(fmt.Sprintf("%s[%q]", field, key), "%w", err)
 		}
 		value, err := valueOf(key, m[key])
 		if err != nil {
-			return nil, fmt.Errorf("%s[%q]: %w", field, key, err)
+			return nil, interceptors.Wrong(fmt.Sprintf("%s[%q]", field, key), "%w", err)
 		}
 		list = append(list, pair{key, value})
 	}

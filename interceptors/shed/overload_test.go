@@ -100,6 +100,24 @@ func offer(t *testing.T, conn grpc.ClientConnInterface, perSecond float64, lengt
 	return float64(good.Load()) / float64(asked.Load())
 }
 
+// build is the policy of an RPC that gives out places.
+func build(s *shed.Shedder, method string, p policyv1.Priority) interceptors.Interceptor {
+	i, err := s.Build(&interceptors.Method{Name: method, Policy: &policyv1.Policy{Priority: &p}})
+	if err != nil {
+		panic(err)
+	}
+	return i
+}
+
+// precheck is the one in front of authentication.
+func precheck(s *shed.Shedder, method string, p policyv1.Priority) interceptors.Interceptor {
+	i, err := s.BuildPrecheck(&interceptors.Method{Name: method, Policy: &policyv1.Policy{Priority: &p}})
+	if err != nil {
+		panic(err)
+	}
+	return i
+}
+
 func newShedder(tb testing.TB, least, most uint32) *shed.Shedder {
 	tb.Helper()
 	s, err := shed.New(&configv1.Shedding{Enabled: true, MinLimit: new(least), MaxLimit: new(most)}, prometheus.NewRegistry())
@@ -134,7 +152,7 @@ func TestGoodputUnderFiveTimesTheCapacity(t *testing.T) {
 				b := newBackend(20, 50*time.Millisecond)
 				conn := grpc.ClientConnInterface(calltest.Conn{OnInvoke: b.invoke})
 				if tc.shed {
-					conn = interceptors.Chain(conn, newShedder(t, 10, 1000).For("/s/m", normal))
+					conn = interceptors.Chain(conn, build(newShedder(t, 10, 1000), "/s/m", normal))
 				}
 				if tc.warm > 0 {
 					if got := offer(t, conn, b.capacity()/2, tc.warm); got < 0.99 {
@@ -160,7 +178,7 @@ func TestHighPrioritiesFareBetter(t *testing.T) {
 		var mu sync.Mutex
 		for p, load := range map[policyv1.Priority]float64{critical: 0.3, high: 0.4, normal: 1.3, sheddable: 3} {
 			all.Go(func() {
-				conn := interceptors.Chain(calltest.Conn{OnInvoke: b.invoke}, s.For("/s/"+p.String(), p))
+				conn := interceptors.Chain(calltest.Conn{OnInvoke: b.invoke}, build(s, "/s/"+p.String(), p))
 				got := offer(t, conn, load*b.capacity(), 15*time.Second)
 				mu.Lock()
 				defer mu.Unlock()
@@ -202,7 +220,7 @@ func TestNothingIsShedWithoutOverload(t *testing.T) {
 				// Many RPCs of little traffic each: their averages are noisy.
 				var all sync.WaitGroup
 				for i := range 20 {
-					conn := interceptors.Chain(calltest.Conn{OnInvoke: b.invoke}, s.For(fmt.Sprint("/s/m", i), normal))
+					conn := interceptors.Chain(calltest.Conn{OnInvoke: b.invoke}, build(s, fmt.Sprint("/s/m", i), normal))
 					all.Go(func() {
 						if got := offer(t, conn, 50+float64(i), 20*time.Second); got < 0.99 {
 							t.Errorf("RPC %d: %.1f%% succeeded, want all", i, 100*got)
@@ -218,7 +236,7 @@ func TestNothingIsShedWithoutOverload(t *testing.T) {
 func TestASlowerBackendIsNoOverloadForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend(400, 20*time.Millisecond)
-		conn := interceptors.Chain(calltest.Conn{OnInvoke: b.invoke}, newShedder(t, 20, 1000).For("/s/m", normal))
+		conn := interceptors.Chain(calltest.Conn{OnInvoke: b.invoke}, build(newShedder(t, 20, 1000), "/s/m", normal))
 		if got := offer(t, conn, 1000, 10*time.Second); got < 0.99 {
 			t.Fatalf("%.1f%% succeeded, want all", 100*got)
 		}

@@ -41,8 +41,8 @@ func TestCallsThatNeverEndGiveTheirPlacesBack(t *testing.T) {
 				<-ctx.Done()
 			}
 			return nil
-		}}, s.Precheck("/s/hangs", normal), s.For("/s/hangs", normal))
-		other := interceptors.Chain(calltest.Conn{}, s.Precheck("/s/m", normal), s.For("/s/m", normal))
+		}}, precheck(s, "/s/hangs", normal), build(s, "/s/hangs", normal))
+		other := interceptors.Chain(calltest.Conn{}, precheck(s, "/s/m", normal), build(s, "/s/m", normal))
 
 		if run := begin(t, one, 100); run != 16 {
 			t.Fatalf("%d calls run, want the 16 of normal priority", run)
@@ -87,8 +87,8 @@ func TestCallsThatNeverEndGiveTheirPlacesBack(t *testing.T) {
 func TestSlowCallsKeepTheirPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShedder(t, 20, 20)
-		conn := interceptors.Chain(slow(time.Minute), s.For("/s/m", critical))
-		other := interceptors.Chain(calltest.Conn{}, s.For("/s/other", critical))
+		conn := interceptors.Chain(slow(time.Minute), build(s, "/s/m", critical))
+		other := interceptors.Chain(calltest.Conn{}, build(s, "/s/other", critical))
 		begin(t, conn, 20)
 		time.Sleep(2 * time.Minute) // now it is known how long they take
 		if run := begin(t, conn, 100); run != 20 {

@@ -21,7 +21,6 @@
 package shed
 
 import (
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,8 +41,6 @@ import (
 
 const (
 	name       = "shed"
-	defaultMin = 20
-	defaultMax = 1000
 	retryAfter = time.Second
 )
 
@@ -86,27 +83,17 @@ type Shedder struct {
 	began time.Time  // of the window
 }
 
-// New makes the shedder of a gateway, nil meaning none. min_limit is 20 and
-// max_limit 1000 by default. It registers with reg:
+// New makes the shedder of a gateway, nil meaning none. It registers with reg:
 //
 //	gatehouse_shed_limit
 //	gatehouse_shed_in_flight
 func New(o *configv1.Shedding, reg prometheus.Registerer) (*Shedder, error) {
-	s := &Shedder{enabled: o.GetEnabled(), min: defaultMin, max: defaultMax}
+	s := &Shedder{enabled: o.GetEnabled(), min: float64(o.GetMinLimit()), max: float64(o.GetMaxLimit())}
 	if !s.enabled {
 		return s, nil
 	}
-	if o.MinLimit != nil {
-		s.min = float64(o.GetMinLimit())
-	}
-	if o.MaxLimit != nil {
-		s.max = float64(o.GetMaxLimit())
-	}
-	if s.min < 1 {
-		return nil, errors.New("min_limit: must be at least 1")
-	}
 	if s.max < s.min {
-		return nil, errors.New("max_limit: must not be less than min_limit")
+		return nil, interceptors.Wrong("max_limit", "must not be less than min_limit")
 	}
 	// It begins at the bottom, where latencies are what they are without load,
 	// and doubles until it meets an overload: a gateway that starts into one
@@ -120,22 +107,25 @@ func New(o *configv1.Shedding, reg prometheus.Registerer) (*Shedder, error) {
 		collect.Gauge("gatehouse_shed_in_flight", "Calls in flight, as the shedder counts them.", func() float64 { return float64(s.places()) }))
 }
 
-// Precheck returns the policy that refuses calls of one RPC before authentication: a
+// Enabled reports whether calls are shed at all.
+func (s *Shedder) Enabled() bool { return s.enabled }
+
+// BuildPrecheck returns the policy that refuses calls of one RPC before authentication: a
 // call that is shed should have cost nothing. It takes no place, so a client that
 // keeps its request back holds none.
 //
 // Streams are refused like unary calls when there is no room, but are neither
 // counted nor measured: how long they last says nothing of the load. Caps of
 // concurrency are for them.
-func (s *Shedder) Precheck(methodName string, p policyv1.Priority) interceptors.Interceptor {
+func (s *Shedder) BuildPrecheck(m *interceptors.Method) (interceptors.Interceptor, error) {
 	if !s.enabled {
-		return interceptors.Interceptor{Name: name}
+		return interceptors.Interceptor{}, nil
 	}
-	g := s.guard(methodName, p)
-	return interceptors.Interceptor{Name: name, Unary: g.precheckUnary, Stream: g.precheckStream}
+	g := s.guard(m)
+	return interceptors.Interceptor{Name: name, Unary: g.precheckUnary, Stream: g.precheckStream}, nil
 }
 
-// For returns the policy of one RPC that gives out places. It belongs where the
+// Build returns the policy of one RPC that gives out places. It belongs where the
 // request has been read: what follows then waits for backends, not for the client.
 //
 // A call is refused with UNAVAILABLE and RetryInfo if so many are in flight that
@@ -149,15 +139,15 @@ func (s *Shedder) Precheck(methodName string, p policyv1.Priority) interceptors.
 // only (see method.lease), and an RPC whose calls hang has at most half of the
 // places until one of its calls succeeds. Breakers and caps of an upstream bound it
 // sooner.
-func (s *Shedder) For(methodName string, p policyv1.Priority) interceptors.Interceptor {
+func (s *Shedder) Build(m *interceptors.Method) (interceptors.Interceptor, error) {
 	if !s.enabled {
-		return interceptors.Interceptor{Name: name}
+		return interceptors.Interceptor{}, nil
 	}
-	return interceptors.Interceptor{Name: name, Unary: s.guard(methodName, p).unary}
+	return interceptors.Interceptor{Name: name, Unary: s.guard(m).unary}, nil
 }
 
-func (s *Shedder) guard(methodName string, p policyv1.Priority) *guard {
-	return &guard{shedder: s, method: s.method(methodName), tenths: tenths(p)}
+func (s *Shedder) guard(m *interceptors.Method) *guard {
+	return &guard{shedder: s, method: s.method(m.Name), tenths: tenths(m.Policy.GetPriority())}
 }
 
 const tenthsLeast = 7
@@ -181,12 +171,14 @@ func (s *Shedder) method(name string) *method {
 	return s.methods.Get(name, s.newMethod)
 }
 
-// Begin says that For is called for a new table from now on.
+// Begin says that a new table is compiled from now on.
 func (s *Shedder) Begin() { s.methods.Begin() }
 
-// Settle says whether that table was taken. What none needs any more is
-// forgotten.
-func (s *Shedder) Settle(taken bool) { s.methods.Settle(taken, nil) }
+// Commit says that this table is in force.
+func (s *Shedder) Commit() { s.methods.Commit(nil) }
+
+// Abandon says that this table was refused.
+func (s *Shedder) Abandon() { s.methods.Abandon() }
 
 // set moves the limit, within its bounds.
 func (s *Shedder) set(limit float64) {

@@ -22,6 +22,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/shed"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
 )
 
@@ -54,7 +55,7 @@ func TestEachPriorityHasItsShare(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newShedder(t, 20, 20)
-			conn := interceptors.Chain(slow(time.Minute), s.Precheck("/s/m", p), s.For("/s/m", p))
+			conn := interceptors.Chain(slow(time.Minute), precheck(s, "/s/m", p), build(s, "/s/m", p))
 			let := 0
 			for range 30 {
 				ended := make(chan error, 1)
@@ -81,14 +82,14 @@ func TestEachPriorityHasItsShare(t *testing.T) {
 }
 
 func TestEveryPriorityHasAPlace(t *testing.T) {
-	conn := interceptors.Chain(calltest.Conn{}, newShedder(t, 1, 1).For("/s/m", sheddable))
+	conn := interceptors.Chain(calltest.Conn{}, build(newShedder(t, 1, 1), "/s/m", sheddable))
 	if err := conn.Invoke(t.Context(), "/s/m", nil, nil); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestStreamsTakeNoPlace(t *testing.T) {
-	conn := interceptors.Chain(calltest.Conn{}, newShedder(t, 1, 1).For("/s/m", critical))
+	conn := interceptors.Chain(calltest.Conn{}, build(newShedder(t, 1, 1), "/s/m", critical))
 	for range 5 {
 		if _, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true}, "/s/m"); err != nil {
 			t.Fatal(err)
@@ -102,7 +103,7 @@ func TestStreamsTakeNoPlace(t *testing.T) {
 func TestWhatCannotMeetItsDeadlineIsRefusedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShedder(t, 20, 20)
-		conn := interceptors.Chain(slow(100*time.Millisecond), s.For("/s/m", normal))
+		conn := interceptors.Chain(slow(100*time.Millisecond), build(s, "/s/m", normal))
 		within := func(d time.Duration) (time.Duration, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), d)
 			defer cancel()
@@ -145,7 +146,7 @@ func TestWhatTheLimitFollows(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				reg := prometheus.NewRegistry()
-				s, err := shed.New(&configv1.Shedding{Enabled: true, MinLimit: proto.Uint32(least)}, reg)
+				s, err := shed.New(&configv1.Shedding{Enabled: true, MinLimit: proto.Uint32(least), MaxLimit: proto.Uint32(1000)}, reg)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -154,7 +155,7 @@ func TestWhatTheLimitFollows(t *testing.T) {
 				conn := interceptors.Chain(calltest.Conn{OnInvoke: func(context.Context, string, any, any, ...grpc.CallOption) error {
 					time.Sleep(takes)
 					return outcome
-				}}, s.For("/s/m", critical))
+				}}, build(s, "/s/m", critical))
 				crowd(t, conn, 40, 2*time.Second)
 				before := gauge(t, reg, "gatehouse_shed_limit")
 				if before < 40 {
@@ -177,14 +178,14 @@ func TestWhatTheLimitFollows(t *testing.T) {
 func TestOtherEndsTellNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := prometheus.NewRegistry()
-		s, err := shed.New(&configv1.Shedding{Enabled: true, MinLimit: proto.Uint32(10)}, reg)
+		s, err := shed.New(&configv1.Shedding{Enabled: true, MinLimit: proto.Uint32(10), MaxLimit: proto.Uint32(1000)}, reg)
 		if err != nil {
 			t.Fatal(err)
 		}
 		conn := interceptors.Chain(calltest.Conn{OnInvoke: func(context.Context, string, any, any, ...grpc.CallOption) error {
 			time.Sleep(time.Millisecond)
 			return call.Refuse(call.Client, codes.Unauthenticated, "who are you")
-		}}, s.For("/s/m", critical))
+		}}, build(s, "/s/m", critical))
 		crowd(t, conn, 10, 5*time.Second)
 		if got := gauge(t, reg, "gatehouse_shed_limit"); got != 10 {
 			t.Errorf("limit is %v after refusals alone, want 10", got)
@@ -215,20 +216,20 @@ func TestDefaults(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if i := s.For("/s/m", critical); i.Unary != nil || i.Stream != nil {
+		if i := build(s, "/s/m", critical); i.Unary != nil || i.Stream != nil {
 			t.Error("shedding is on by default")
 		}
 	}
 	synctest.Test(t, func(t *testing.T) {
 		reg := prometheus.NewRegistry()
-		s, err := shed.New(&configv1.Shedding{Enabled: true}, reg)
+		s, err := shed.New(byDefault(), reg)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := gauge(t, reg, "gatehouse_shed_limit"); got != 20 {
 			t.Errorf("min_limit is %v by default, want 20", got)
 		}
-		crowd(t, interceptors.Chain(slow(100*time.Millisecond), s.For("/s/m", critical)), 1200, 4*time.Second)
+		crowd(t, interceptors.Chain(slow(100*time.Millisecond), build(s, "/s/m", critical)), 1200, 4*time.Second)
 		if got := gauge(t, reg, "gatehouse_shed_limit"); got != 1000 {
 			t.Errorf("max_limit is %v by default, want 1000", got)
 		}
@@ -237,7 +238,6 @@ func TestDefaults(t *testing.T) {
 
 func TestMistakesAreNamed(t *testing.T) {
 	for want, o := range map[string]*configv1.Shedding{
-		"min_limit": {Enabled: true, MinLimit: proto.Uint32(0)},
 		"max_limit": {Enabled: true, MinLimit: proto.Uint32(30), MaxLimit: proto.Uint32(29)},
 	} {
 		if _, err := shed.New(o, prometheus.NewRegistry()); err == nil || !strings.HasPrefix(err.Error(), want) {
@@ -245,15 +245,15 @@ func TestMistakesAreNamed(t *testing.T) {
 		}
 	}
 	reg := prometheus.NewRegistry()
-	_, first := shed.New(&configv1.Shedding{Enabled: true}, reg)
-	if _, second := shed.New(&configv1.Shedding{Enabled: true}, reg); first != nil || second == nil {
+	_, first := shed.New(byDefault(), reg)
+	if _, second := shed.New(byDefault(), reg); first != nil || second == nil {
 		t.Errorf("two shedders in one registry: %v and %v, want an error of the second", first, second)
 	}
 }
 
 func TestAPanicGivesThePlaceBack(t *testing.T) {
 	conn := interceptors.Chain(calltest.Conn{OnInvoke: func(context.Context, string, any, any, ...grpc.CallOption) error { panic("boom") }},
-		newShedder(t, 1, 1).For("/s/m", critical))
+		build(newShedder(t, 1, 1), "/s/m", critical))
 	for range 3 {
 		func() {
 			defer func() {
@@ -270,9 +270,9 @@ func TestAPanicGivesThePlaceBack(t *testing.T) {
 func TestStateSurvivesARebuild(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShedder(t, 2, 2)
-		go interceptors.Chain(slow(time.Second), s.For("/s/m", normal)).Invoke(t.Context(), "/s/m", nil, nil)
+		go interceptors.Chain(slow(time.Second), build(s, "/s/m", normal)).Invoke(t.Context(), "/s/m", nil, nil)
 		synctest.Wait()
-		overloaded(t, interceptors.Chain(calltest.Conn{}, s.For("/s/m", normal)).Invoke(t.Context(), "/s/m", nil, nil))
+		overloaded(t, interceptors.Chain(calltest.Conn{}, build(s, "/s/m", normal)).Invoke(t.Context(), "/s/m", nil, nil))
 	})
 }
 
@@ -281,7 +281,7 @@ func TestManyAtOnce(t *testing.T) {
 	s := newShedder(t, 4, 8)
 	var all sync.WaitGroup
 	for w := range 16 {
-		conn := interceptors.Chain(calltest.Conn{}, s.For(fmt.Sprint("/s/", w%3), policyv1.Priority(w%5)))
+		conn := interceptors.Chain(calltest.Conn{}, build(s, fmt.Sprint("/s/", w%3), policyv1.Priority(w%5)))
 		all.Go(func() {
 			for range 2000 {
 				if err := conn.Invoke(t.Context(), "/s/m", nil, nil); err != nil && !errors.As(err, new(*call.Error)) {
@@ -304,7 +304,7 @@ func TestNeitherLettingInNorRefusingAllocates(t *testing.T) {
 
 // letting returns a chain that lets calls in, and one that is full.
 func letting(tb testing.TB) (in, out grpc.ClientConnInterface) {
-	in = interceptors.Chain(calltest.Conn{}, newShedder(tb, 20, 20).For("/s/m", normal))
+	in = interceptors.Chain(calltest.Conn{}, build(newShedder(tb, 20, 20), "/s/m", normal))
 	s := newShedder(tb, 1, 1)
 	release, entered := make(chan struct{}), make(chan struct{})
 	tb.Cleanup(func() { close(release) })
@@ -312,7 +312,7 @@ func letting(tb testing.TB) (in, out grpc.ClientConnInterface) {
 		close(entered)
 		<-release
 		return nil
-	}}, s.For("/s/m", normal))
+	}}, build(s, "/s/m", normal))
 	go full.Invoke(tb.Context(), "/s/m", nil, nil)
 	<-entered
 	return in, full
@@ -343,4 +343,11 @@ func gauge(t *testing.T, reg prometheus.Gatherer, name string) float64 {
 	}
 	t.Fatalf("no %s", name)
 	return 0
+}
+
+// byDefault is what a configuration has that says no more than that calls are shed.
+func byDefault() *configv1.Shedding {
+	o := config.Default().GetShedding()
+	o.Enabled = true
+	return o
 }

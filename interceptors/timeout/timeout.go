@@ -5,7 +5,6 @@ package timeout
 
 import (
 	"context"
-	"time"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/timeout"
 	"google.golang.org/grpc"
@@ -14,17 +13,18 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
-// New returns a policy that ends unary calls after limit with
+// Build returns a policy that ends unary calls after their time limit with
 // DEADLINE_EXCEEDED. A client's earlier deadline stays; what is left of the
 // smaller one is sent on to the backend. Streams pass: they last as long as
 // they have something to say, and are bound by the client's deadline and the
 // idle limit of streams. A limit of zero bounds nothing.
-func New(limit time.Duration) interceptors.Interceptor {
+func Build(m *interceptors.Method) (interceptors.Interceptor, error) {
+	limit := m.Policy.GetTimeout().AsDuration()
 	if limit <= 0 {
-		return interceptors.Interceptor{Name: "timeout"}
+		return interceptors.Interceptor{}, nil
 	}
 	bounded := timeout.UnaryClientInterceptor(limit)
 	return interceptors.Interceptor{Name: "timeout", Unary: func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 		return bounded(call.WithTimeLimit(ctx, limit), method, req, reply, cc, next, opts...)
-	}}
+	}}, nil
 }

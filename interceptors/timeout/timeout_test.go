@@ -9,10 +9,13 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/timeout"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 // silent is an upstream that waits for the deadline.
@@ -39,7 +42,7 @@ func TestTheSmallerDeadlineCounts(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var left time.Duration
-				conn := interceptors.Chain(silent(&left), timeout.New(tc.policy))
+				conn := interceptors.Chain(silent(&left), bound(t, tc.policy))
 				ctx, cancel := context.WithTimeout(t.Context(), tc.client)
 				defer cancel()
 				begin := time.Now()
@@ -60,8 +63,15 @@ func TestStreamsAreNotBounded(t *testing.T) {
 	conn := interceptors.Chain(calltest.Conn{OnStream: func(ctx context.Context, _ *grpc.StreamDesc, _ string) (grpc.ClientStream, error) {
 		_, bounded = ctx.Deadline()
 		return &calltest.ClientStream{}, nil
-	}}, timeout.New(time.Second))
+	}}, bound(t, time.Second))
 	if _, err := conn.NewStream(context.Background(), &grpc.StreamDesc{ServerStreams: true}, "/s/m"); err != nil || bounded {
 		t.Errorf("err = %v, bounded = %v; want neither", err, bounded)
 	}
+}
+
+// bound is the policy with a limit.
+func bound(t *testing.T, limit time.Duration) interceptors.Interceptor {
+	t.Helper()
+	policy := &policyv1.Policy{Timeout: durationpb.New(limit)}
+	return policytest.Build(t, interceptors.PolicyFunc(timeout.Build), interceptors.Method{Policy: policy})
 }

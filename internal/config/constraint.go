@@ -22,8 +22,10 @@ func (c *checker) constraints() {
 	for _, v := range invalid.Violations {
 		// A oneof is no field in YAML.
 		path := protovalidate.FieldPathString(v.Proto.GetField())
-		for _, oneof := range [...]string{".source", ".kind", ".keys"} {
-			path = strings.TrimSuffix(path, oneof)
+		if v.Proto.GetRuleId() == "required" {
+			for _, oneof := range [...]string{".source", ".kind", ".keys"} {
+				path = strings.TrimSuffix(path, oneof)
+			}
 		}
 		c.fail(path, "%s", c.violation(path, v))
 	}

@@ -132,7 +132,7 @@ func fillMessage(to, from protoreflect.Message) {
 	from.Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		switch {
 		case !isGroup(field):
-			if !to.Has(field) {
+			if !to.Has(field) || isUnspecified(field, to.Get(field)) {
 				to.Set(field, v)
 			}
 		default:
@@ -140,6 +140,12 @@ func fillMessage(to, from protoreflect.Message) {
 		}
 		return true
 	})
+}
+
+// isUnspecified tells an enum's value that stands for the default. Only the options of
+// a contract can have it.
+func isUnspecified(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+	return field.Enum() != nil && !field.IsList() && v.Enum() == 0
 }
 
 // isGroup tells a field whose message has fields of its own to fill.

@@ -20,6 +20,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 // counted is a table of nothing: what is refused passes the metrics that are
@@ -33,7 +34,7 @@ func counted(t *testing.T, refuse grpc.ClientConnInterface) (*edge.Table, *prome
 	}
 	var routes httprule.Builder[*edge.Route]
 	return &edge.Table{
-		Table:  call.NewTable(nil, &call.Method{Conn: interceptors.Chain(refuse, m.For(""))}),
+		Table:  call.NewTable(nil, &call.Method{Conn: interceptors.Chain(refuse, policytest.Build(t, m, interceptors.Method{}))}),
 		Routes: routes.Build(), Errors: &edge.Errors{},
 	}, reg
 }

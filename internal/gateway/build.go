@@ -46,7 +46,6 @@ type builder struct {
 	overruled map[int][]string    // exposure -> RPCs whose contract says otherwise who may call them
 	unmatched map[string][]string // route that asks for claims -> public RPCs, whose callers have none
 	forwarded []string            // metadata in which any RPC forwards claims: no client may send it, to whatever RPC
-	shared    sharedLimits
 	versions  versions
 	composed  compositions
 }
@@ -61,7 +60,7 @@ type source struct {
 }
 
 func (b *builder) build() (*edge.Table, error) {
-	b.methods, b.schemas, b.shared = map[string]*call.Method{}, map[string]*source{}, sharedLimits{}
+	b.methods, b.schemas = map[string]*call.Method{}, map[string]*source{}
 	b.ruleless, b.overruled, b.unmatched = map[int][]string{}, map[int][]string{}, map[string][]string{}
 	b.taken = map[string]claim{}
 	if b.file.Config.GetPaths().GetKeepReserved() {
@@ -260,11 +259,11 @@ func (b *builder) checksRequests(e *exposed) bool {
 
 // guard puts the chain of policies in front of m's upstream.
 func (b *builder) guard(m *call.Method, e *exposed, bindings []*contract.Binding) error {
-	r, err := b.newRPC(e, bindings)
+	r, err := b.newMethod(e, bindings)
 	if err != nil {
 		return err
 	}
-	m.Conn, err = b.link(r)
+	m.Conn, err = b.link(r, e)
 	return err
 }
 
@@ -348,7 +347,15 @@ func (b *builder) table() (*edge.Table, error) {
 	if err != nil {
 		return nil, b.file.Errorf("cors", "%v", err)
 	}
-	refused := &call.Method{Conn: interceptors.Chain(call.Refuser{}, b.parts.observers("")...)}
+	observers, err := build(b.parts.observers(), new(interceptors.Method))
+	if err != nil {
+		return nil, err
+	}
+	refused := &call.Method{Conn: interceptors.Chain(call.Refuser{}, observers...)}
+	own, err := b.parts.own()
+	if err != nil {
+		return nil, err
+	}
 	routes := b.router.Build()
 	versions, err := b.buildVersions(routes)
 	if err != nil {
@@ -360,7 +367,7 @@ func (b *builder) table() (*edge.Table, error) {
 	}
 	return &edge.Table{
 		UserAgentKey: userAgent,
-		Table:        call.NewTable(methods, refused, b.parts.own()...),
+		Table:        call.NewTable(methods, refused, own...),
 		Routes:       routes,
 		Versions:     versions,
 		VersionOf:    b.versionsOf(),

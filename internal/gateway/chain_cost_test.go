@@ -84,16 +84,16 @@ func rehearse(tb testing.TB, guarded bool, routes ...*configv1.Route) *rehearsal
 	if err != nil {
 		tb.Fatal(err)
 	}
-	b := &builder{file: file, parts: &parts{state: s, auth: known, log: log}, shared: sharedLimits{}}
-	r, err := b.newRPC(&exposed{Method: contract.NewMethod(desc, "shop"), effective: effective}, nil)
+	b := &builder{file: file, parts: &parts{state: s, auth: known, log: log}}
+	r, err := b.newMethod(&exposed{Method: contract.NewMethod(desc, "shop"), effective: effective}, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	outer, err := b.parts.ofCall(r)
+	outer, err := build(b.parts.ofCall(), r)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	inner, err := b.parts.ofUpstream(r)
+	inner, err := build(b.parts.ofUpstream(), r)
 	if err != nil {
 		tb.Fatal(err)
 	}

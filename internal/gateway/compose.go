@@ -13,6 +13,7 @@ import (
 
 	composev1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/compose/v1"
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/aggregate"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
@@ -63,11 +64,11 @@ func optionOf(m protoreflect.MethodDescriptor) string {
 }
 
 // connOf is what stands at the end of an RPC's chain.
-func (b *builder) connOf(r *rpc) grpc.ClientConnInterface {
+func (b *builder) connOf(r *interceptors.Method) grpc.ClientConnInterface {
 	if c := b.composed[r.Name]; c != nil {
 		return c.conn
 	}
-	return b.upstreams[r.upstream].Conn()
+	return b.upstreams[r.Upstream].Conn()
 }
 
 // compose links the composed RPCs to those that they call, of this same table.

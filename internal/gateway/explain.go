@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/interceptors/deprecation"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
@@ -197,7 +198,7 @@ func (e *Explanation) addVersion(v version, by string) {
 	if v.deprecation == nil {
 		return
 	}
-	for pair := range slices.Chunk(v.deprecation.Headers(), 2) {
+	for pair := range slices.Chunk(deprecation.Headers(v.deprecation), 2) {
 		e.Version.Deprecation = append(e.Version.Deprecation, pair[0]+": "+pair[1])
 	}
 }

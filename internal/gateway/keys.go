@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/cache"
 	"github.com/gatehouse-dev/gatehouse/interceptors/idempotency"
 	"github.com/gatehouse-dev/gatehouse/internal/answers"
@@ -129,8 +130,7 @@ func (f *facts) routes(e *exposed, auth *policyv1.Auth) {
 // expression adds what an expression depends on. Its request is made of that of the
 // whole and of other steps' answers, which are in the key already.
 func (f *facts) expression(why string, e *exposed, auth *policyv1.Auth, text string, compile func(*expr.Env, string) (*expr.Program, error)) {
-	of := expressions{desc: e.Desc}
-	env, err := of.names()
+	env, err := expr.NewEnv(e.Desc)
 	if err != nil {
 		f.fail(why, "%v", err)
 		return
@@ -169,8 +169,8 @@ func (f *facts) expression(why string, e *exposed, auth *policyv1.Auth, text str
 
 // keysOf finds the facts for the policies of an RPC that keep answers, and notes its
 // keys for those who ask.
-func (b *builder) keysOf(r *rpc) error {
-	policy := r.policy
+func (b *builder) keysOf(r *interceptors.Method, e *exposed) error {
+	policy := e.effective.Policy
 	if !keeps(policy) {
 		return nil
 	}
@@ -179,13 +179,13 @@ func (b *builder) keysOf(r *rpc) error {
 		f.steps(r.Name)
 	}
 	if b.composed[r.Name] == nil {
-		own.forwarded(string(r.Desc.FullName()), policy.GetAuth())
+		own.forwarded(string(e.Desc.FullName()), policy.GetAuth())
 	}
-	choice.routes(r.exposed, policy.GetAuth())
+	choice.routes(e, policy.GetAuth())
 	choice.keepHeaders()
-	r.facts, r.ownFacts, r.chosenBy = parts.list(), own.list(), choice.headers()
+	r.Facts, r.OwnFacts, r.ChosenBy = parts.list(), own.list(), choice.headers()
 	note := func(policy string, f *facts, first ...string) {
-		r.keys = append(r.keys, PolicyKey{policy, f.parts(first)})
+		e.keys = append(e.keys, PolicyKey{policy, f.parts(first)})
 	}
 	kept := ""
 	if c := policy.GetCache(); on(c) {
@@ -207,10 +207,10 @@ func (b *builder) keysOf(r *rpc) error {
 		note("idempotency", choice, "RPC", "Idempotency-Key", "caller or network", "credentials not checked")
 	}
 	if choice.wrong != nil && on(policy.GetIdempotency()) {
-		return &policyError{"idempotency", fmt.Errorf("what chooses the upstream of a repeated call cannot be told: %w", choice.wrong)}
+		return interceptors.Wrong("idempotency", "what chooses the upstream of a repeated call cannot be told: %w", choice.wrong)
 	}
 	if parts.wrong != nil && kept != "" {
-		return &policyError{kept, fmt.Errorf("what its answers depend on cannot be told: %w", parts.wrong)}
+		return interceptors.Wrong(kept, "what its answers depend on cannot be told: %w", parts.wrong)
 	}
 	return nil
 }

@@ -123,7 +123,7 @@ func (g *Gateway) authenticate(file *config.File, others []*lease) (*ways, error
 	}
 	known, err := auth.New(conf, o)
 	if err != nil {
-		return nil, at(file, "authenticators", err)
+		return nil, at(file, "", err)
 	}
 	return &ways{conf: conf, known: known}, nil
 }

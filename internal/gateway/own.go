@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -10,7 +11,6 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"github.com/gatehouse-dev/gatehouse/interceptors"
-	"github.com/gatehouse-dev/gatehouse/interceptors/accesslog"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/reflection"
@@ -46,19 +46,21 @@ func describe(rpcs []ownRPC, s *edge.Settings) []*grpc.ServiceDesc {
 
 // own are the observers of the gateway's own RPCs. Reflection has lines in the log as
 // calls have; health, which balancers and probes ask without end, is only counted.
-func (p *parts) own() []*call.Method {
+func (p *parts) own() ([]*call.Method, error) {
 	var methods []*call.Method
-	for _, name := range reflection.Versions {
-		list := []interceptors.Interceptor{p.metrics.For(name)}
-		if p.access != nil {
-			list = append(list, accesslog.New(p.access, p.admitLine))
-		}
+	var errs []error
+	add := func(name string, observers ...interceptors.Policy) {
+		list, err := build(observers, &interceptors.Method{Name: name})
 		methods = append(methods, &call.Method{Name: name, Conn: interceptors.Chain(call.Refuser{}, list...)})
+		errs = append(errs, err)
+	}
+	for _, name := range reflection.Versions {
+		add(name, p.metrics, p.accessLog())
 	}
 	for _, name := range healthRPCs() {
-		methods = append(methods, &call.Method{Name: name, Conn: interceptors.Chain(call.Refuser{}, p.metrics.For(name))})
+		add(name, p.metrics)
 	}
-	return methods
+	return methods, errors.Join(errs...)
 }
 
 func healthRPCs() (names []string) {

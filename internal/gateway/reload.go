@@ -142,14 +142,15 @@ func (g *Gateway) take(b *builder, needs *lease, why Trigger) (Result, error) {
 	table, next, err := g.build(b)
 	needs.names = namesOf(b)
 	if err == nil && before != nil && sameAsBefore(before, next) {
-		g.parts.settle(false)
+		g.parts.abandon()
 		g.redescribe(b.file)
 		return Unchanged, g.drop(needs)
 	}
-	g.parts.settle(err == nil)
 	if err != nil {
+		g.parts.abandon()
 		return Refused, errors.Join(err, g.drop(needs))
 	}
+	g.parts.commit()
 	next.trigger = why
 	old := g.current.Load()
 	table.Description = next

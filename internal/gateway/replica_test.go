@@ -6,6 +6,9 @@ import (
 	"testing"
 
 	"google.golang.org/grpc"
+
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 // The key of ring-hash goes with the call, where there is one.
@@ -15,9 +18,9 @@ func TestToReplica(t *testing.T) {
 		err  error
 		told bool
 	}{{"sacme", nil, true}, {"s", nil, false}, {"", errors.New("no such key"), false}} {
-		r := &rpc{toUpstream: toUpstream{replica: func(context.Context) (string, error) { return tc.key, tc.err }}}
+		m := interceptors.Method{Target: interceptors.Target{Replica: func(context.Context) (string, error) { return tc.key, tc.err }}}
 		var got context.Context
-		err := r.toReplica().Unary(t.Context(), "/s/m", nil, nil, nil, func(ctx context.Context, _ string, _, _ any, _ *grpc.ClientConn, _ ...grpc.CallOption) error {
+		err := policytest.Build(t, policy(toReplica), m).Unary(t.Context(), "/s/m", nil, nil, nil, func(ctx context.Context, _ string, _, _ any, _ *grpc.ClientConn, _ ...grpc.CallOption) error {
 			got = ctx
 			return nil
 		})
@@ -25,7 +28,7 @@ func TestToReplica(t *testing.T) {
 			t.Errorf("%q, %v: the balancing is told: %v (%v), want %v", tc.key, tc.err, got != t.Context(), err, tc.told)
 		}
 	}
-	if i := new(rpc).toReplica(); i.Unary != nil || i.Stream != nil {
+	if i := policytest.Build(t, policy(toReplica), interceptors.Method{}); i.Unary != nil || i.Stream != nil {
 		t.Error("there is something in the chain where no key is asked for")
 	}
 }

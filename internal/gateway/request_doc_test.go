@@ -30,9 +30,9 @@ const routeLink = "routing"
 // linkNames are the names of links that are not those of a policy's folder, by
 // what docs/REQUEST.md calls them.
 var linkNames = map[string]string{
-	"`versionFor`":     "version",
+	"`stampVersion`":   "version",
 	"`Chooser.Invoke`": routeLink,
-	"`rpc.toReplica`":  "balancing",
+	"`toReplica`":      "balancing",
 	"custom":           "custom",
 }
 

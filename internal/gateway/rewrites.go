@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/rewrite"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
@@ -18,10 +19,10 @@ import (
 func rewrites(c *configv1.Rewrite) (requests, answers rewrite.Changes, _ error) {
 	requests, err := rewrite.OfRequests(c.GetRequest())
 	if err != nil {
-		return requests, answers, fmt.Errorf("request.%w", err)
+		return requests, answers, interceptors.Within("request", err)
 	}
 	if answers, err = rewrite.OfAnswers(c.GetResponse()); err != nil {
-		return requests, answers, fmt.Errorf("response.%w", err)
+		return requests, answers, interceptors.Within("response", err)
 	}
 	return requests, answers, nil
 }
@@ -35,11 +36,7 @@ func (b *builder) checkRewrites() error {
 		if err == nil {
 			err = b.forwards(requests)
 		}
-		if err == nil {
-			return
-		}
-		field, text := place(err.Error())
-		errs = append(errs, b.file.Errorf(path+"."+field, "%s", text))
+		errs = append(errs, at(b.file, path, err))
 	}
 	for i, x := range b.file.Config.GetExpose() {
 		check(fmt.Sprintf("expose[%d].metadata", i), x.GetMetadata())
@@ -50,18 +47,12 @@ func (b *builder) checkRewrites() error {
 	return errors.Join(errs...)
 }
 
-// place parts an error of package rewrite into the field and what is wrong.
-func place(text string) (field, rest string) {
-	field, rest, _ = strings.Cut(text, ": ")
-	return field, rest
-}
-
 // forwards refuses changes under keys by which backends are told who calls.
 func (b *builder) forwards(c rewrite.Changes) error {
 	for _, key := range c.Keys() {
 		for _, own := range b.forwarded {
 			if call.Folded(key) == call.Folded(own) {
-				return fmt.Errorf("request: %q tells backends who calls (auth.forward) and cannot be changed; take another key", key)
+				return interceptors.Wrong("request", "%q tells backends who calls (auth.forward) and cannot be changed; take another key", key)
 			}
 		}
 	}

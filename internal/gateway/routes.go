@@ -5,28 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
-	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
-	"github.com/gatehouse-dev/gatehouse/interceptors/mirror"
+	"github.com/gatehouse-dev/gatehouse/interceptors/rewrite"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/expr"
 	"github.com/gatehouse-dev/gatehouse/internal/routing"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
-
-// routeError is a mistake in what an exposure says beside its policy.
-type routeError struct {
-	path string
-	err  error
-}
-
-func (e *routeError) Error() string { return e.path + ": " + e.err.Error() }
-func (e *routeError) Unwrap() error { return e.err }
 
 func (b *builder) exposureAt(e *exposed) *configv1.Exposure {
 	return b.file.Config.GetExpose()[e.index]
@@ -41,35 +32,32 @@ func (b *builder) upstreamNamed(name string) *configv1.Upstream {
 	return nil
 }
 
-// direct tells r what differs from one upstream to the next, for the exposure's
-// own.
-func (b *builder) direct(r *rpc) error {
-	x := b.exposureAt(r.exposed)
-	own, err := b.to(r, r.Upstream)
+// direct tells m what differs from one upstream to the next, for the exposure's own.
+func (b *builder) direct(m *interceptors.Method, e *exposed) error {
+	x := b.exposureAt(e)
+	own, err := b.to(m, e.Upstream, x.GetMetadata())
 	if err != nil {
 		return err
 	}
-	r.toUpstream = own
-	r.routed = len(x.GetRoutes()) > 0
-	if r.requests, r.answers, err = rewrites(x.GetMetadata()); err != nil {
-		return &routeError{fmt.Sprintf("expose[%d].metadata", r.index), err}
-	}
-	r.mirror, err = b.mirrorOf(r)
+	m.Target = own
+	m.Routed = len(x.GetRoutes()) > 0
+	m.Mirror, err = b.mirrorOf(m, e)
 	return err
 }
 
 // to gathers what belongs to one upstream.
-func (b *builder) to(r *rpc, name string) (toUpstream, error) {
+func (b *builder) to(m *interceptors.Method, name string, metadata ...*configv1.Rewrite) (interceptors.Target, error) {
 	u := b.upstreamNamed(name)
-	to := toUpstream{upstream: name, budget: u.GetRetryBudget()}
+	to := interceptors.Target{Upstream: name, Source: sourceOf(name, metadata), Budget: u.GetRetryBudget(), Metadata: metadata}
 	key := u.GetBalancing().GetKey()
 	if u.GetBalancing().GetKind() != configv1.Balancing_KIND_RING_HASH || key == "" {
 		return to, nil
 	}
-	var err error
-	if to.replica, err = r.expressions.key(key); err != nil {
-		return to, &routeError{b.fieldOf(name) + ".balancing.key", err}
+	program, err := m.Key(key)
+	if err != nil {
+		return to, interceptors.Wrong(b.fieldOf(name)+".balancing.key", "%w", err)
 	}
+	to.Replica = program.Key
 	return to, nil
 }
 
@@ -85,77 +73,75 @@ func (b *builder) fieldOf(name string) string {
 
 // link makes the connection of an RPC: its policies, the choice among upstreams
 // if there is one, and the upstreams.
-func (b *builder) link(r *rpc) (grpc.ClientConnInterface, error) {
-	if !r.routed {
-		list, err := b.parts.chain(r)
-		r.chain = policyNames(list)
-		return b.linked(r, list), err
+func (b *builder) link(r *interceptors.Method, e *exposed) (grpc.ClientConnInterface, error) {
+	if !r.Routed {
+		list, err := build(b.parts.chain(), r)
+		e.chain = policyNames(list)
+		return b.linked(r, list), interceptors.Within(e.policyField(), err)
 	}
-	outer, outerErr := b.parts.ofCall(r)
-	rest, names, restErr := b.target(r)
-	r.chain = append(policyNames(outer), names...)
-	routes, routesErr := b.routesOf(r)
-	return b.parts.link(routing.New(routes, rest, rand.Float64), outer...), errors.Join(outerErr, restErr, routesErr)
+	outer, outerErr := build(b.parts.ofCall(), r)
+	rest, names, restErr := b.target(r, e)
+	e.chain = append(policyNames(outer), names...)
+	routes, routesErr := b.routesOf(r, e)
+	return b.parts.link(routing.New(routes, rest, rand.Float64), outer...), errors.Join(interceptors.Within(e.policyField(), outerErr), restErr, routesErr)
 }
 
 // target is an upstream inside of the policies that are its own, which it names.
-func (b *builder) target(r *rpc) (routing.Target, []string, error) {
-	list, err := b.parts.ofUpstream(r)
-	return routing.Target{Upstream: r.upstream, Conn: b.linked(r, list)}, policyNames(list), err
+func (b *builder) target(r *interceptors.Method, e *exposed) (routing.Target, []string, error) {
+	list, err := build(b.parts.ofUpstream(), r)
+	return routing.Target{Upstream: r.Upstream, Conn: b.linked(r, list)}, policyNames(list), interceptors.Within(e.policyField(), err)
 }
 
 // linked puts policies in front of r's upstream.
-func (b *builder) linked(r *rpc, list []interceptors.Interceptor) grpc.ClientConnInterface {
+func (b *builder) linked(r *interceptors.Method, list []interceptors.Interceptor) grpc.ClientConnInterface {
 	return b.parts.link(b.connOf(r), list...)
 }
 
-func (b *builder) routesOf(r *rpc) ([]routing.Route, error) {
+func (b *builder) routesOf(r *interceptors.Method, e *exposed) ([]routing.Route, error) {
 	var routes []routing.Route
 	var errs []error
-	for i, conf := range b.exposureAt(r.exposed).GetRoutes() {
-		route, err := b.routeOf(r, conf, fmt.Sprintf("expose[%d].routes[%d]", r.index, i))
+	for i, conf := range b.exposureAt(e).GetRoutes() {
+		route, err := b.routeOf(r, e, conf, fmt.Sprintf("expose[%d].routes[%d]", e.index, i))
 		routes, errs = append(routes, route), append(errs, err)
 	}
 	return routes, errors.Join(errs...)
 }
 
 // routeOf compiles one route, which stands at path.
-func (b *builder) routeOf(r *rpc, conf *configv1.Route, path string) (routing.Route, error) {
+func (b *builder) routeOf(r *interceptors.Method, e *exposed, conf *configv1.Route, path string) (routing.Route, error) {
 	route := routing.Route{Match: conf}
-	if err := b.hasSame(conf.GetUpstream(), r.Desc); err != nil {
-		return route, &routeError{path + ".upstream", err}
+	if err := b.hasSame(conf.GetUpstream(), e.Desc); err != nil {
+		return route, interceptors.Wrong(path+".upstream", "%w", err)
 	}
-	if len(conf.GetClaims()) > 0 && r.policy.GetAuth().GetPublic() {
-		b.unmatched[path] = append(b.unmatched[path], string(r.Desc.FullName()))
+	if len(conf.GetClaims()) > 0 && r.Policy.GetAuth().GetPublic() {
+		b.unmatched[path] = append(b.unmatched[path], string(e.Desc.FullName()))
 	}
 	var err error
 	if text := conf.GetWhen(); text != "" {
-		if route.When, err = r.expressions.condition(text); err != nil {
-			return route, &routeError{path + ".when", err}
+		program, err := r.Condition(text)
+		if err != nil {
+			return route, interceptors.Wrong(path+".when", "%w", err)
 		}
+		route.When = program.Bool
 	}
 	if text := conf.GetStickyBy(); text != "" {
-		if route.StickyBy, err = r.stickyBy(text); err != nil {
-			return route, &routeError{path + ".sticky_by", err}
+		if route.StickyBy, err = stickyBy(r, text); err != nil {
+			return route, interceptors.Wrong(path+".sticky_by", "%w", err)
 		}
 	}
-	to, err := b.to(r, conf.GetUpstream())
+	to, err := b.to(r, conf.GetUpstream(), append(slices.Clip(r.Metadata), conf.GetMetadata())...)
 	if err != nil {
 		return route, err
 	}
-	requests, answers, err := rewrites(conf.GetMetadata())
-	if err != nil {
-		return route, &routeError{path + ".metadata", err}
-	}
-	to.routed, to.requests, to.answers = true, r.requests.Then(requests), r.answers.Then(answers)
-	if r.mirror != nil && r.mirror.upstream != to.upstream {
-		to.mirror = r.mirror
+	to.Routed = true
+	if r.Mirror != nil && r.Mirror.Upstream != to.Upstream {
+		to.Mirror = r.Mirror
 	}
 	other := *r
-	other.toUpstream = to
-	target, names, err := b.target(&other)
+	other.Target = to
+	target, names, err := b.target(&other, e)
 	route.Target = target
-	r.routes = append(r.routes, names)
+	e.routes = append(e.routes, names)
 	return route, err
 }
 
@@ -172,91 +158,54 @@ func (b *builder) hasSame(name string, m protoreflect.MethodDescriptor) error {
 }
 
 // stickyBy compiles the key of a percentage.
-func (r *rpc) stickyBy(text string) (keyFunc, error) {
-	program, err := r.expressions.keyProgram(text)
+func stickyBy(r *interceptors.Method, text string) (func(context.Context) (string, error), error) {
+	program, err := r.Key(text)
 	if err != nil {
 		return nil, err
 	}
-	if program.NamesCaller() && r.policy.GetAuth().GetPublic() {
+	if program.NamesCaller() && r.Policy.GetAuth().GetPublic() {
 		return nil, fmt.Errorf("%s names the caller, and on a public RPC nobody is known: nobody would stick; say who may call (auth.accept), or take peer.network or a header", text)
 	}
 	return program.Key, nil
 }
 
-// source tells apart the answers of upstreams, and of one upstream that is asked
-// in several ways.
-func (r *rpc) source() string {
-	if r.requests.Empty() {
-		return r.upstream
+// sourceOf tells apart the answers of upstreams, and of one upstream whose requests are
+// changed in different ways.
+func sourceOf(upstream string, metadata []*configv1.Rewrite) string {
+	if changes := rewrite.KeyOf(metadata); changes != "" {
+		return upstream + " " + changes
 	}
-	return r.upstream + " " + r.requests.String()
-}
-
-// capsOfCall are the caps that do not depend on which upstream is chosen; where
-// there is no choice, all of them. What is left out is without limit, so that
-// errors name the right one.
-func (r *rpc) capsOfCall() []*policyv1.Concurrency {
-	return r.caps(func(scope policyv1.Concurrency_Scope) bool {
-		return !r.routed || scope != policyv1.Concurrency_SCOPE_UPSTREAM
-	})
-}
-
-// capsOfUpstream are the others.
-func (r *rpc) capsOfUpstream() []*policyv1.Concurrency {
-	return r.caps(func(scope policyv1.Concurrency_Scope) bool { return scope == policyv1.Concurrency_SCOPE_UPSTREAM })
-}
-
-func (r *rpc) caps(wanted func(policyv1.Concurrency_Scope) bool) []*policyv1.Concurrency {
-	list := make([]*policyv1.Concurrency, 0, len(r.policy.GetConcurrency()))
-	for _, c := range r.policy.GetConcurrency() {
-		if !wanted(c.GetScope()) {
-			c = &policyv1.Concurrency{Unlimited: new(true)}
-		}
-		list = append(list, c)
-	}
-	return list
+	return upstream
 }
 
 // toReplica has the balancing of ring-hash know the key of a call. A call without
 // one, or with an empty one, goes anywhere.
-func (r *rpc) toReplica() interceptors.Interceptor {
-	if r.replica == nil {
-		return interceptors.Interceptor{}
+func toReplica(m *interceptors.Method) (interceptors.Interceptor, error) {
+	key := m.Replica
+	if key == nil {
+		return interceptors.Interceptor{}, nil
 	}
 	return interceptors.Around("balancing", func(ctx context.Context, _ string) (context.Context, func(error), error) {
-		if key, err := r.replica(ctx); err == nil && !expr.IsEmptyKey(key) {
-			ctx = upstream.WithHashKey(ctx, key)
+		if value, err := key(ctx); err == nil && !expr.IsEmptyKey(value) {
+			ctx = upstream.WithHashKey(ctx, value)
 		}
 		return ctx, nil, nil
-	})
-}
-
-// mirrorTo is where copies go.
-type mirrorTo struct {
-	upstream  string
-	conn      grpc.ClientConnInterface
-	maxAnswer int64
-	conf      *configv1.Mirror
+	}), nil
 }
 
 // mirrorOf is where copies of an RPC's calls go, nil for nowhere. They are
 // changed as the exposure says, and pass no other policy.
-func (b *builder) mirrorOf(r *rpc) (*mirrorTo, error) {
-	conf := b.exposureAt(r.exposed).GetMirror()
-	if conf == nil || !r.unary() || r.sideEffects && !conf.GetUnsafe() {
+func (b *builder) mirrorOf(m *interceptors.Method, e *exposed) (*interceptors.Mirror, error) {
+	conf := b.exposureAt(e).GetMirror()
+	if conf == nil || !m.Unary() || m.SideEffects && !conf.GetUnsafe() {
 		return nil, nil
 	}
-	if err := b.hasSame(conf.GetUpstream(), r.Desc); err != nil {
-		return nil, &routeError{fmt.Sprintf("expose[%d].mirror.upstream", r.index), err}
+	if err := b.hasSame(conf.GetUpstream(), e.Desc); err != nil {
+		return nil, interceptors.Wrong(fmt.Sprintf("expose[%d].mirror.upstream", e.index), "%w", err)
 	}
 	up := b.upstreams[conf.GetUpstream()]
-	return &mirrorTo{conf.GetUpstream(), interceptors.Chain(up.Conn(), r.requests.Requests()), int64(up.Options.MaxReceive), conf}, nil
-}
-
-func (p *parts) mirrorFor(r *rpc) interceptors.Interceptor {
-	if r.mirror == nil {
-		return interceptors.Interceptor{}
-	}
-	method := mirror.Method{Name: r.Name, Unary: r.unary(), SideEffects: r.sideEffects, MaxAnswer: r.mirror.maxAnswer}
-	return p.mirrors.For(method, r.mirror.upstream, r.mirror.conn, r.mirror.conf)
+	changed, err := rewrite.BuildRequests(m)
+	return &interceptors.Mirror{
+		Upstream: conf.GetUpstream(), Conn: interceptors.Chain(up.Conn(), changed), MaxAnswer: int64(up.Options.MaxReceive), Conf: conf,
+	}, err
 }

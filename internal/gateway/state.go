@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/breaker"
 	"github.com/gatehouse-dev/gatehouse/interceptors/cache"
 	"github.com/gatehouse-dev/gatehouse/interceptors/concurrency"
@@ -51,22 +52,6 @@ type state struct {
 	closers []func() error
 }
 
-// begin says that a table is being built, settle whether it was taken: only then
-// is what it asked for in force, and what no table needs any more forgotten.
-func (s *state) begin() {
-	s.shed.Begin()
-	s.caps.Begin()
-	s.retries.Begin()
-	s.breakers.Begin()
-}
-
-func (s *state) settle(taken bool) {
-	s.shed.Settle(taken)
-	s.caps.Settle(taken)
-	s.retries.Settle(taken)
-	s.breakers.Settle(taken)
-}
-
 // newState makes it all, empty. What it began is ended by close, also after an
 // error.
 func newState(ctx context.Context, file *config.File, store *certs.Store, reg prometheus.Registerer, log *slog.Logger, room *memory.Process, version string) (*state, error) {
@@ -90,12 +75,13 @@ func newState(ctx context.Context, file *config.File, store *certs.Store, reg pr
 	return s, nil
 }
 
-// at names the field of an error.
+// at places the mistakes in err, which are about the settings in a field.
 func at(file *config.File, field string, err error) error {
-	if err == nil {
-		return nil
+	var errs []error
+	for _, e := range interceptors.FieldErrors(interceptors.Within(field, err)) {
+		errs = append(errs, file.Errorf(e.Path, "%v", e.Err))
 	}
-	return file.Errorf(field, "%v", err)
+	return errors.Join(errs...)
 }
 
 // shutdownTime is how long the last spans may take to be sent.

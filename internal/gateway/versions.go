@@ -12,7 +12,6 @@ import (
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
-	"github.com/gatehouse-dev/gatehouse/interceptors/deprecation"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
@@ -30,8 +29,8 @@ type versions struct {
 // version is one version of an API.
 type version struct {
 	edge        *edge.Version
-	field       string              // of the configuration, as "versions[0].list[1]"
-	deprecation *deprecation.Notice // nil: it stays
+	field       string                    // of the configuration, as "versions[0].list[1]"
+	deprecation *interceptors.Deprecation // nil: it stays
 }
 
 // String is the version for people.
@@ -97,12 +96,12 @@ func packagesOf(chosen []*exposed) []string {
 }
 
 // noticeOf is what clients of a version are told; nil is nothing.
-func noticeOf(v *configv1.Version) (*deprecation.Notice, error) {
+func noticeOf(v *configv1.Version) (*interceptors.Deprecation, error) {
 	d := v.GetDeprecation()
 	if d == nil {
 		return nil, nil // nil is the meaning: it stays
 	}
-	n := &deprecation.Notice{Version: v.GetName(), Link: d.GetLink(), Successor: d.GetSuccessor()}
+	n := &interceptors.Deprecation{Version: v.GetName(), Link: d.GetLink(), Successor: d.GetSuccessor()}
 	var err error
 	if n.Date, err = config.ParseDate(d.GetDate()); err == nil && d.GetSunset() != "" {
 		n.Sunset, err = config.ParseDate(d.GetSunset())
@@ -110,14 +109,13 @@ func noticeOf(v *configv1.Version) (*deprecation.Notice, error) {
 	return n, err
 }
 
-func (p *parts) deprecationFor(r *rpc) interceptors.Interceptor {
-	return p.deprecated.For(r.Name, *r.version.deprecation)
-}
-
-// versionFor tells backends the version in calls from inside the process, whoever
+// stampVersion tells backends the version in calls from inside the process, whoever
 // makes them; in all others the doors have told it.
-func versionFor(r *rpc) interceptors.Interceptor {
-	v := r.version.edge
+func stampVersion(m *interceptors.Method) (interceptors.Interceptor, error) {
+	stamp := m.Stamp
+	if stamp == nil {
+		return interceptors.Interceptor{}, nil
+	}
 	return interceptors.Around("version", func(ctx context.Context, _ string) (context.Context, func(error), error) {
 		if c := call.From(ctx); c != nil && c.Protocol != call.InProcess {
 			return ctx, nil, nil
@@ -126,9 +124,9 @@ func versionFor(r *rpc) interceptors.Interceptor {
 		if !ok {
 			md = metadata.MD{}
 		}
-		v.Stamp(md)
+		stamp(md)
 		return metadata.NewOutgoingContext(ctx, md), nil, nil
-	})
+	}), nil
 }
 
 // versionsOf lists the versions of RPCs by their names on the wire.

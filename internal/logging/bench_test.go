@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/logging"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 // BenchmarkCall is what one call costs with its line.
@@ -24,7 +25,7 @@ func BenchmarkCall(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer log.Close(time.Second)
-			conn := interceptors.Chain(calltest.Conn{}, accesslog.New(log.Calls(), log.Admit))
+			conn := interceptors.Chain(calltest.Conn{}, policytest.Build(b, accesslog.Policy{Log: log.Calls(), Admit: log.Admit}, interceptors.Method{}))
 			b.ReportAllocs()
 			for b.Loop() {
 				c := call.Call{

@@ -47,18 +47,20 @@ func (m *Map[K, V]) Begin() {
 	m.used, m.born = map[K]bool{}, map[K]bool{}
 }
 
-// Settle says how that ended. If the table is in force now, what it does not use
-// is forgotten, unless busy says that it is needed yet: then the next table asks
-// again. If not, what was made for it is forgotten. busy may be nil.
-func (m *Map[K, V]) Settle(taken bool, busy func(V) bool) {
+// Commit says that this table is in force now. What it does not use is forgotten,
+// unless busy says that it is needed yet: then the next table asks again. busy may be
+// nil.
+func (m *Map[K, V]) Commit(busy func(V) bool) {
+	m.end(func(k K, v V) bool { return !m.used[k] && (busy == nil || !busy(v)) })
+}
+
+// Abandon says that this table was refused. What was made for it is forgotten.
+func (m *Map[K, V]) Abandon() { m.end(func(k K, _ V) bool { return m.born[k] }) }
+
+func (m *Map[K, V]) end(forget func(K, V) bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	maps.DeleteFunc(m.all, func(k K, v V) bool {
-		if taken {
-			return !m.used[k] && (busy == nil || !busy(v))
-		}
-		return m.born[k]
-	})
+	maps.DeleteFunc(m.all, forget)
 	m.used, m.born = nil, nil
 }
 

@@ -21,7 +21,11 @@ func TestMapForgetsWhatNoTableUses(t *testing.T) {
 		for _, name := range names {
 			m.Get(name, fresh)
 		}
-		m.Settle(taken, busy)
+		if taken {
+			m.Commit(busy)
+		} else {
+			m.Abandon()
+		}
 	}
 	build(true, nil, "a", "b")
 	a := m.Get("a", fresh)

@@ -49,7 +49,7 @@ var arrows = []row{
 	{pattern: "internal/reflection", ours: []string{"internal/call"}},
 	{pattern: "internal/logging", ours: []string{"gen", "internal/call", "internal/collect"}},
 	{pattern: "internal/config", ours: []string{"gen", "internal/files", "internal/nearest", "internal/contract"}},
-	{pattern: "interceptors", ours: []string{"gen", "internal/call"}},
+	{pattern: "interceptors", ours: []string{"gen", "internal/answers", "internal/call", "internal/expr"}},
 	{pattern: "internal/view"},
 	{pattern: "internal/expr", ours: []string{"internal/call", "internal/view"}},
 	{pattern: "internal/routing", ours: []string{"gen", "internal/call", "internal/expr"}},
@@ -71,6 +71,7 @@ var arrows = []row{
 	{pattern: "cmd/*", ours: []string{"gen", "internal/gateway", "internal/config", "cmd", "examples/shop/demo"}},
 	// What only tests use: no row lets the product import it.
 	{pattern: "test/gatewaytest", ours: []string{"gen", "internal/config", "internal/gateway"}, http: true},
+	{pattern: "test/policytest", ours: []string{"gen", "interceptors", "internal/config"}},
 	{pattern: "test/*", ours: []string{"internal/call"}},
 	{pattern: "gen", ours: []string{"gen"}, http: true},
 }
