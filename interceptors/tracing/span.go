@@ -20,11 +20,11 @@ import (
 // noMethod stands for an RPC that is not known, as the conventions have it.
 const noMethod = "_OTHER"
 
-// For returns the policy for one method, "" for what is refused at the door. It
-// stands outermost: all others run within its span, and find the call's TraceID
-// set.
-func (t *Tracing) For(method string) interceptors.Interceptor {
-	name := strings.TrimPrefix(method, "/")
+// Build returns the policy for one method, whose name is "" for what is refused at
+// the door. It stands outermost: all others run within its span, and find the
+// call's TraceID set.
+func (t *Tracing) Build(m *interceptors.Method) (interceptors.Interceptor, error) {
+	name := strings.TrimPrefix(m.Name, "/")
 	if name == "" {
 		name = noMethod
 	}
@@ -35,7 +35,7 @@ func (t *Tracing) For(method string) interceptors.Interceptor {
 			trace.WithAttributes(semconv.RPCSystemNameGRPC, semconv.RPCMethod(name)),
 		}
 	}
-	return interceptors.Observe("tracing", s.begin)
+	return interceptors.Observe("tracing", s.begin), nil
 }
 
 // spans are those of one method.

@@ -34,10 +34,12 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/retry"
 	"github.com/gatehouse-dev/gatehouse/interceptors/tracing"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -132,6 +134,9 @@ func (emptyView) AppendResponse(dst, _ []byte, _ call.Lifetime) ([]byte, string,
 	return append(dst, "{}"...), "", false, nil
 }
 
+func (emptyView) RawBody() bool   { return false }
+func (emptyView) RawAnswer() bool { return false }
+
 func newGateway(t *testing.T, tr *tracing.Tracing, fails error) *gateway {
 	t.Helper()
 	g := &gateway{seen: make(chan metadata.MD, 1)}
@@ -149,15 +154,15 @@ func newGateway(t *testing.T, tr *tracing.Tracing, fails error) *gateway {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cc.Close() })
-	line := accesslog.New(slog.New(slog.NewTextHandler(&g.log, nil)), nil)
-	m := &call.Method{Name: method, Upstream: "shop", Conn: interceptors.Chain(upstream.NewConn("shop", cc), tr.For(method), line)}
-	refused := &call.Method{Conn: interceptors.Chain(call.Refuser{}, tr.For(""), line)}
+	line := policytest.Build(t, accesslog.Policy{Log: slog.New(slog.NewTextHandler(&g.log, nil))}, interceptors.Method{})
+	m := &call.Method{Name: method, Upstream: "shop", Conn: interceptors.Chain(upstream.NewConn("shop", cc), policytest.Build(t, tr, interceptors.Method{Name: method}), line)}
+	refused := &call.Method{Conn: interceptors.Chain(call.Refuser{}, policytest.Build(t, tr, interceptors.Method{}), line)}
 	template, err := httprule.Parse("/v1/things")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var routes httprule.Builder[*edge.Route]
-	if err := routes.Add("GET", template, "here", &edge.Route{Method: m, Binding: "GET /v1/things", View: emptyView{}}); err != nil {
+	if err := routes.Add("GET", template, "here", &edge.Route{Method: m, Binding: &contract.Binding{Verb: "GET", Path: "/v1/things", Name: "GET /v1/things"}, View: emptyView{}}); err != nil {
 		t.Fatal(err)
 	}
 	var current edge.Current
@@ -217,11 +222,10 @@ func TestSpansOfAttempts(t *testing.T) {
 			if kind == "hedge" {
 				p.Hedge = &policyv1.Hedge{Delay: durationpb.New(time.Millisecond)}
 			}
-			repeats, err := retries.For(retry.Method{Name: method, Upstream: "shop", Safe: true, Policy: p})
-			if err != nil {
-				t.Fatal(err)
-			}
-			table := call.NewTable([]*call.Method{{Name: method, Conn: interceptors.Chain(upstream.NewConn("shop", cc), tr.For(method), repeats)}}, nil)
+			repeats := policytest.Build(t, retries, interceptors.Method{
+				Name: method, Safe: true, Policy: &policyv1.Policy{Retry: p}, Target: interceptors.Target{Upstream: "shop"},
+			})
+			table := call.NewTable([]*call.Method{{Name: method, Conn: interceptors.Chain(upstream.NewConn("shop", cc), policytest.Build(t, tr, interceptors.Method{Name: method}), repeats)}}, nil)
 			if err := table.Invoke(t.Context(), method, new(call.Message), new(call.Message)); err != nil {
 				t.Fatal(err)
 			}
@@ -382,7 +386,7 @@ func TestInProcess(t *testing.T) {
 			conn := interceptors.Chain(calltest.Conn{OnInvoke: func(ctx context.Context, _ string, _, _ any, _ ...grpc.CallOption) error {
 				at = ctx
 				return nil
-			}}, tr.For(method))
+			}}, policytest.Build(t, tr, interceptors.Method{Name: method}))
 			table := call.NewTable([]*call.Method{{Name: method, Conn: conn}}, nil)
 			if err := table.Invoke(tc.ctx, method, new(call.Message), new(call.Message)); err != nil {
 				t.Fatal(err)
@@ -406,7 +410,7 @@ func TestInProcess(t *testing.T) {
 func TestStream(t *testing.T) {
 	c := newCollector(t)
 	tr := newTracing(t, tracing.Options{Endpoint: c.address, SampleRatio: 1})
-	conn := interceptors.Chain(calltest.Conn{}, tr.For(method))
+	conn := interceptors.Chain(calltest.Conn{}, policytest.Build(t, tr, interceptors.Method{Name: method}))
 	running := &call.Call{Protocol: call.GRPC, Method: method, Start: time.Now(), TraceID: clientTrace}
 	if _, err := conn.NewStream(call.With(t.Context(), running), new(grpc.StreamDesc), method); err != nil {
 		t.Fatal(err)
@@ -444,7 +448,7 @@ func TestLostSpansAreLogged(t *testing.T) {
 	address := serve(t, func(s *grpc.Server) { collectorv1.RegisterTraceServiceServer(s, refusing{}) })
 	var log bytes.Buffer
 	tr := newTracing(t, tracing.Options{Endpoint: address, SampleRatio: 1, Log: slog.New(slog.NewTextHandler(&log, nil))})
-	conn := interceptors.Chain(calltest.Conn{}, tr.For(method))
+	conn := interceptors.Chain(calltest.Conn{}, policytest.Build(t, tr, interceptors.Method{Name: method}))
 	for range 2000 { // more than one batch
 		if err := conn.Invoke(t.Context(), method, nil, nil); err != nil {
 			t.Fatal(err)
@@ -460,7 +464,7 @@ func TestLostSpansAreLogged(t *testing.T) {
 
 func TestEdgesPayNothingWithoutCollector(t *testing.T) {
 	tr := newTracing(t, tracing.Options{})
-	conn := interceptors.Chain(calltest.Conn{}, tr.For(method))
+	conn := interceptors.Chain(calltest.Conn{}, policytest.Build(t, tr, interceptors.Method{Name: method}))
 	ctx := call.With(t.Context(), &call.Call{Protocol: call.REST, TraceID: clientTrace})
 	if n := testing.AllocsPerRun(100, func() { _ = conn.Invoke(ctx, method, nil, nil) }); n != 0 {
 		t.Errorf("%v allocations", n)
