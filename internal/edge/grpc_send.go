@@ -53,6 +53,7 @@ type sender struct {
 	untaken atomic.Int64  // bytes before them
 	freed   chan struct{} // told of each barrier; nil until there is one
 	taking  memory.ClientWait
+	parts   []memory.Part // of the last message, where the transport has a queue
 }
 
 // burstOfSmall are small messages of a stream. Each ends with the same barrier, of
@@ -122,15 +123,19 @@ func (s *sender) closeBurst(share *memory.Share) {
 // n bytes together.
 func (s *sender) withBarriers(share *memory.Share, data mem.BufferSlice, n int) mem.BufferSlice {
 	out := make(mem.BufferSlice, 0, len(data)+1+n/chunk)
+	s.parts = nil
+	if s.connection != nil && !s.lingers {
+		s.parts = make([]memory.Part, 0, len(data)+n/chunk)
+	}
 	part := 0
 	for _, b := range data {
 		for b.Len() > chunk { // one that was made here, or is kept
-			out = append(out, b.Slice(0, chunk), s.barrier(share, part+chunk))
+			out = append(out, s.part(b.Slice(0, chunk)), s.barrier(share, part+chunk))
 			rest := b.Slice(chunk, b.Len())
 			b.Free()
 			b, n, part = rest, n-part-chunk, 0
 		}
-		out = append(out, b)
+		out = append(out, s.part(b))
 		if part += b.Len(); part >= chunk && part < n {
 			out = append(out, s.barrier(share, part))
 			n -= part
@@ -138,6 +143,17 @@ func (s *sender) withBarriers(share *memory.Share, data mem.BufferSlice, n int) 
 		}
 	}
 	return append(out, s.barrier(share, n))
+}
+
+// part is b, or what stands for it if it may have to be forgotten.
+func (s *sender) part(b mem.Buffer) mem.Buffer {
+	if cap(s.parts) == len(s.parts) {
+		return b
+	}
+	s.parts = s.parts[:len(s.parts)+1]
+	p := &s.parts[len(s.parts)-1]
+	p.Hold(b)
+	return p
 }
 
 // barrier is a barrier behind n bytes.
@@ -197,6 +213,11 @@ func (s *sender) wait(ctx context.Context, share *memory.Share, barriers, bytes 
 	}
 	s.taking.Begin(share, s.end)
 	err := s.await(ctx, barriers, bytes)
+	if err != nil && s.connection != nil && s.connection.IsClosed() {
+		for i := range s.parts {
+			s.parts[i].Forget()
+		}
+	}
 	if s.taking.Done(); err != nil && s.taking.Ended() {
 		return call.MemoryError(memory.ErrFull)
 	}

@@ -73,6 +73,9 @@ func (c *Connection) Close() {
 	c.Client.process.lingering.Add(-c.lingering.Swap(0))
 }
 
+// IsClosed reports whether the connection has ended.
+func (c *Connection) IsClosed() bool { return c.closed.Load() }
+
 // watch looks after the connection as long as answers wait, by one timer.
 func (c *Connection) watch(timeout time.Duration) {
 	if !c.watching.CompareAndSwap(false, true) {
