@@ -30,7 +30,7 @@ func (w *ClientWait) Begin(s *Share, end func()) {
 	w.place = p.waits.PushBack(w)
 }
 
-// Moves notes that the client has done a part of it.
+// Moves notes that the client has done a part of it, such as to take 64 KiB.
 func (w *ClientWait) Moves() {
 	if w.share == nil {
 		return
@@ -38,8 +38,11 @@ func (w *ClientWait) Moves() {
 	p := w.share.client.process
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w.since = time.Now()
-	p.waits.MoveToBack(w.place)
+	if now, since := time.Now(), w.since.Add(perPart); since.Before(now) {
+		w.since = since
+	} else {
+		w.since = now
+	}
 }
 
 // Done notes that the client has done what the call waited for, or that the call waits
@@ -63,6 +66,8 @@ func (w *ClientWait) Ended() bool { return !w.ended.IsZero() }
 const (
 	patience         = time.Second
 	patienceWhenFull = 100 * time.Millisecond
+	// perPart is how long a client may take for a part of what it is waited for.
+	perPart = patience / 4
 )
 
 // relieve ends calls that wait for their clients, those that have waited longest
@@ -90,7 +95,7 @@ func (p *Process) endSlow(slow time.Duration) (ended int) {
 	for place := p.waits.Front(); place != nil && over > 0; place = place.Next() {
 		w := place.Value.(*ClientWait) //nolint:forcetypeassert // the list holds nothing else
 		if time.Since(w.since) < slow {
-			break
+			continue // those behind it may have moved less
 		}
 		if w.ended.IsZero() {
 			w.ended = time.Now()
