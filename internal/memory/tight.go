@@ -74,7 +74,7 @@ func (p *Process) running() float64 {
 }
 
 // Quiet reports whether so few calls run that each may have more of an answer waiting here
-// than it needs.
+// than it needs. Where there is no limit it is always so.
 func (p *Process) Quiet() bool { return p.running() <= quiet }
 
 // load is how tight memory is for what calls take: 1 when it is tight. What the heap has

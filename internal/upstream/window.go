@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/net/http2"
 
@@ -17,14 +18,17 @@ import (
 // the window of a stream allows, and grpc-go opens the window for the whole answer as
 // soon as it knows how large that is.
 //
-// Here the process has its say. A stream begins with a small window. While few calls run
-// it is opened at once to what grpc-go believes it is: then most answers come in one go.
-// And when grpc-go opens a window beyond that, for a large answer, this waits until there
-// is room. Until then the backend has the answer.
+// Here the process has its say. When grpc-go opens a window for a large answer, this waits
+// until there is room. Until then the backend has the answer. And while many calls run,
+// all streams have small windows: without asking, little comes on each. While few do, most
+// answers come in one go.
 
-// smallWindow is enough for a stream that is not opened further: grpc-go opens a window
-// again when a quarter of what it believes it to be has been read.
+// smallWindow is enough for a stream, though grpc-go believes that its window is larger: it
+// opens a window again when a quarter of that has been read.
 const smallWindow = streamWindow / 4
+
+// steady is how long the windows of streams stay as they are, at least.
+const steady = time.Second
 
 // windowConn is a connection on which windows open like that.
 type windowConn struct {
@@ -36,7 +40,9 @@ type windowConn struct {
 
 	writing sync.Mutex // also guards the next ones
 	out     frames
-	inBlock bool   // headers go on in the next frame, and no other may come between
+	inBlock bool // headers go on in the next frame, and no other may come between
+	narrow  bool // streams have small windows
+	since   time.Time
 	rest    []byte // the beginning of a frame whose rest has not been written yet
 	due     []byte // frames that wait for the end of the one that is being written
 	joined  []byte // a buffer
@@ -93,7 +99,7 @@ func (c *windowConn) pass(b []byte) []byte {
 	begin := 0 // of what is not in joined yet
 	for at := c.out.skip(b); at < len(b); at += c.out.skip(b[at:]) {
 		h, ok := parseFrame(b[at:])
-		if !ok || h.isLookedAt() && len(b) < at+frameHeader+h.length {
+		if !ok || h.kind == http2.FrameWindowUpdate && len(b) < at+frameHeader+h.length {
 			c.rest = slices.Clone(b[at:])
 			b = b[:at]
 			break
@@ -107,15 +113,9 @@ func (c *windowConn) pass(b []byte) []byte {
 				begin = at
 				continue
 			}
-		case http2.FrameSettings:
-			c.joined = append(c.joined, b[begin:at]...)
-			begin = at + frameHeader + h.length
-			c.joined = appendNarrow(c.joined, b[at:begin])
 		case http2.FrameHeaders, http2.FrameContinuation:
 			c.inBlock = !h.flags.Has(http2.FlagHeadersEndHeaders)
-			if h.kind == http2.FrameHeaders {
-				c.begins(h.stream)
-			}
+			c.fit()
 		case http2.FrameRSTStream:
 			c.ends(h)
 		}
@@ -139,24 +139,19 @@ func (c *windowConn) withDue(b []byte, begin int) []byte {
 	return c.joined
 }
 
-// appendNarrow appends settings with the window in which streams begin.
-func appendNarrow(to, settings []byte) []byte {
-	const size, initialWindow = 6, uint16(http2.SettingInitialWindowSize)
-	at := len(to) + frameHeader
-	to = append(to, settings...)
-	for ; at+size <= len(to); at += size {
-		if binary.BigEndian.Uint16(to[at:]) == initialWindow {
-			binary.BigEndian.PutUint32(to[at+2:], smallWindow)
-		}
+// fit has the windows of streams be as large as the number of running calls allows.
+func (c *windowConn) fit() {
+	if narrow := !c.memory.Quiet(); narrow == c.narrow || time.Since(c.since) < steady {
+		return
 	}
-	return to
-}
-
-// begins opens the window of a stream that begins, while there are few.
-func (c *windowConn) begins(stream uint32) {
-	if c.memory.Quiet() {
-		c.due = appendWindow(c.due, stream, streamWindow-smallWindow)
+	c.narrow, c.since = !c.narrow, time.Now()
+	size := uint32(streamWindow)
+	if c.narrow {
+		size = smallWindow
 	}
+	c.due = appendFrame(c.due, http2.FrameSettings, 0)
+	c.due = binary.BigEndian.AppendUint16(c.due, uint16(http2.SettingInitialWindowSize))
+	c.due = binary.BigEndian.AppendUint32(c.due, size)
 }
 
 // mayOpen reports whether the window of a stream may be opened by so many bytes now. It
@@ -190,7 +185,8 @@ func (c *windowConn) open(stream uint32, a *answer, by int) {
 	if !waits {
 		return
 	}
-	c.due = appendWindow(c.due, stream, by)
+	c.due = appendFrame(c.due, http2.FrameWindowUpdate, stream)
+	c.due = binary.BigEndian.AppendUint32(c.due, uint32(by))
 	if b := c.pass(nil); len(b) > 0 {
 		_, _ = c.Conn.Write(b) // reading finds that the connection is broken
 	}
@@ -328,19 +324,17 @@ func parseFrame(b []byte) (h frame, ok bool) {
 	}, true
 }
 
-// isLookedAt reports whether the payload of a frame that goes out is looked at.
-func (h frame) isLookedAt() bool {
-	return h.kind == http2.FrameWindowUpdate || h.kind == http2.FrameSettings
-}
-
 // endsStream reports whether nothing comes on the stream after the frame.
 func (h frame) endsStream() bool {
 	return (h.kind == http2.FrameData || h.kind == http2.FrameHeaders) && h.flags.Has(http2.FlagDataEndStream)
 }
 
-// appendWindow appends a frame that opens the window of a stream by so many bytes.
-func appendWindow(to []byte, stream uint32, by int) []byte {
-	to = append(to, 0, 0, 4, byte(http2.FrameWindowUpdate), 0)
-	to = binary.BigEndian.AppendUint32(to, stream)
-	return binary.BigEndian.AppendUint32(to, uint32(by))
+// appendFrame appends the header of a window update or of one setting.
+func appendFrame(to []byte, kind http2.FrameType, stream uint32) []byte {
+	length := byte(4)
+	if kind == http2.FrameSettings {
+		length = 6
+	}
+	to = append(to, 0, 0, length, byte(kind), 0)
+	return binary.BigEndian.AppendUint32(to, stream)
 }
