@@ -30,7 +30,7 @@ type Policy struct {
 // a backend that speaks first is not heard.
 func (p Policy) Build(m *interceptors.Method) (interceptors.Interceptor, error) {
 	capped := slices.ContainsFunc(m.Policy.GetConcurrency(), func(c *policyv1.Concurrency) bool { return !c.GetUnlimited() })
-	if !capped && !(p.Shedding && m.Unary()) {
+	if sheds := p.Shedding && m.Unary(); !capped && !sheds {
 		return interceptors.Interceptor{}, nil
 	}
 	return interceptors.Interceptor{Name: "admit", Unary: unary, Stream: stream}, nil

@@ -82,7 +82,7 @@ func newKeys(t *testing.T, o idempotency.Options) *idempotency.Keys {
 // build builds the policy of a unary RPC. What p leaves out is off.
 func build(k *idempotency.Keys, p *policyv1.Idempotency) (interceptors.Interceptor, error) {
 	p = proto.CloneOf(p)
-	if p != nil && p.Ttl == nil {
+	if p != nil && p.GetTtl() == nil {
 		p.Ttl = durationpb.New(24 * time.Hour)
 	}
 	return k.Build(&interceptors.Method{Name: method, Policy: &policyv1.Policy{Idempotency: p}})
