@@ -57,20 +57,29 @@ func start(t *testing.T) *play {
 // has no room. It is refused at each door, with the time after which to try again; small
 // ones are served.
 func TestLargeRequestsAreRefused(t *testing.T) {
-	const others = 14
 	p := start(t)
-	var refused atomic.Int64
 	var calls sync.WaitGroup
-	for range others {
+	defer calls.Wait()
+	released := false
+	defer func() {
+		if !released {
+			close(p.release)
+		}
+	}()
+	refused := make(chan bool, 1)
+	for held := int64(1); ; held++ { // one after the other, until one has no room
 		calls.Go(func() {
 			if callGRPC(t, p.GRPC, large) {
-				refused.Add(1)
+				refused <- true
 			}
 		})
+		gatewaytest.Eventually(t, "a large request that is held, or refused", func() bool {
+			return p.created.Load() == held || len(refused) > 0
+		})
+		if len(refused) > 0 {
+			break
+		}
 	}
-	gatewaytest.Eventually(t, "large requests that are held, and others that are not", func() bool {
-		return refused.Load() > 0 && refused.Load()+p.created.Load() == others
-	})
 	for name, call := range doors {
 		t.Run(name, func(t *testing.T) {
 			if !call(t, p.Gateway, large) {
@@ -81,10 +90,11 @@ func TestLargeRequestsAreRefused(t *testing.T) {
 			}
 		})
 	}
-	if counted := p.metric(t, "refused_total"); int64(counted) < refused.Load()+int64(len(doors)) {
-		t.Errorf("%v calls were counted, and %d refused", counted, refused.Load()+int64(len(doors)))
+	if counted := int(p.metric(t, "refused_total")); counted < 1+len(doors) {
+		t.Errorf("%d calls were counted, and %d refused", counted, 1+len(doors))
 	}
 	close(p.release)
+	released = true
 	calls.Wait()
 	gatewaytest.Eventually(t, "the end of what was held", func() bool { return p.metric(t, "held_bytes") == 0 })
 	if callGRPC(t, p.GRPC, large) {
