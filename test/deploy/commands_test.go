@@ -175,7 +175,7 @@ func TestSizing(t *testing.T) {
 func TestFiguresAreThoseOfTheCode(t *testing.T) {
 	for says, file := range map[string][2]string{
 		"`answers.max_bytes`, by default 64 MiB":      {"docs/CONFIG.md", "| `max_bytes` | size, at least `65536`, at most `1099511627776` | `64MiB` |"},
-		"`idempotency_memory.max_bytes`, by default ": {"interceptors/idempotency/idempotency.go", "DefaultMaxBytes = 64 << 20"},
+		"`idempotency_memory.max_bytes`, by default ": {"internal/config/defaults.go", "IdempotencyMemory: &configv1.IdempotencyMemory{MaxBytes: proto.Int64(64 << 20)"},
 		"60 MB for a million keys, which is the most": {"interceptors/ratelimit/ratelimit.go", "const DefaultMaxKeys = 1_000_000"},
 		"each, by default 16 MiB":                     {"internal/config/defaults.go", "MaxConnectionBytes:   proto.Int64(16 << 20)"},
 		"five seconds more for the last traces":       {"internal/gateway/state.go", "shutdownTime = 5 * time.Second"},
