@@ -85,6 +85,9 @@ func (p *Process) load() float64 {
 		return 0
 	}
 	calls := float64(p.base.Load()+p.lingering.Load()) / float64(p.limits.Calls)
+	if 3*calls <= busy { // what the heap has cannot matter
+		return calls
+	}
 	return max(calls, min(p.heap.load(), 3*calls))
 }
 
