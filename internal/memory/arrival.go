@@ -178,8 +178,7 @@ func (p *Process) change(n int64) {
 	}
 }
 
-// Moves notes that a part of the answer came. One that does not move for long gives up
-// its room when others need it.
+// Moves notes that a part of the answer came.
 func (a *Arrival) Moves() {
 	p := a.process
 	if p == nil {
@@ -208,7 +207,9 @@ func (a *Arrival) Landed() {
 		a.moved = time.Now()
 		p.coming.MoveToBack(a.place)
 		p.landed[a.size] = append(p.landed[a.size], a)
-		if p.landings.Add(1) == 1 {
+		p.landings.Add(1)
+		if !p.sweeping {
+			p.sweeping = true
 			time.AfterFunc(soon, p.forgetLanded)
 		}
 	}
@@ -220,7 +221,7 @@ func (p *Process) forgetLanded() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dropLate()
-	if p.landings.Load() > 0 {
+	if p.sweeping = p.landings.Load() > 0; p.sweeping {
 		time.AfterFunc(soon, p.forgetLanded)
 	}
 }

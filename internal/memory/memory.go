@@ -43,6 +43,7 @@ type Process struct {
 	mu          sync.Mutex
 	arrivals    arrivals
 	letting     bool                 // letAll runs
+	sweeping    bool                 // forgetLanded will be called
 	answerWaits list.List            // of *AnswerWait
 	coming      list.List            // of *Arrival, those that have not moved for longest first
 	landed      map[int64][]*Arrival // of those that come: that are here and not taken, by size

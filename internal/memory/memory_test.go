@@ -292,6 +292,28 @@ func TestRunningCallsAreCounted(t *testing.T) {
 	}
 }
 
+// TestAnswersThatNobodyTakes has answers come for calls that have ended, one after another.
+// Their room is given up soon.
+func TestAnswersThatNobodyTakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := memory.New(memory.Limits{Process: 100 * mib})
+		for range 50 {
+			a := new(memory.Arrival)
+			if !p.Let(a, mib, nil) {
+				t.Fatal("there is room, and the answer must wait")
+			}
+			a.Landed()
+		}
+		if p.Held() != 50*mib {
+			t.Errorf("%d bytes held, want those of all that have come", p.Held())
+		}
+		time.Sleep(2 * time.Second)
+		if p.Held() != 0 {
+			t.Errorf("%d bytes held for calls that have ended", p.Held())
+		}
+	})
+}
+
 // TestSendersAreEndedToo ends calls whose requests do not come, at once when nothing
 // else has room.
 func TestSendersAreEndedToo(t *testing.T) {
