@@ -139,7 +139,7 @@ func (x *exchange) receiveHeld(up grpc.ClientStream, room int64, reply any, rece
 }
 
 // receiveUnlessEnded receives an answer, unless the call is ended since it holds what others
-// need.
+// need. That of a stream is not: its requests go on at once, and only one goroutine may send.
 func (x *exchange) receiveUnlessEnded(up grpc.ClientStream, c *call.Call, reply any, receive func(grpc.ClientStream, any) error) error {
 	if x.stream || !c.Memory.IsCrowded() {
 		return receive(up, reply)

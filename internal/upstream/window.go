@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net"
 	"slices"
@@ -43,9 +44,9 @@ type windowConn struct {
 	inBlock bool // headers go on in the next frame, and no other may come between
 	narrow  bool // streams have small windows
 	since   time.Time
-	rest    []byte // the beginning of a frame whose rest has not been written yet
-	due     []byte // frames that wait for the end of the one that is being written
-	joined  []byte // a buffer
+	rest    []byte       // the beginning of a frame whose rest has not been written yet
+	due     bytes.Buffer // frames that wait for the end of the one that is being written
+	joined  []byte       // a buffer
 
 	count   atomic.Int32 // len(answers), for those without the lock
 	mu      sync.Mutex
@@ -127,14 +128,14 @@ func (c *windowConn) pass(b []byte) []byte {
 
 // withDue joins what is not in joined yet, and what is due.
 func (c *windowConn) withDue(b []byte, begin int) []byte {
-	due := len(c.due) > 0 && c.out.left == 0 && len(c.rest) == 0 && !c.inBlock
+	due := c.due.Len() > 0 && c.out.left == 0 && len(c.rest) == 0 && !c.inBlock
 	if !due && begin == 0 {
 		return b
 	}
 	c.joined = append(c.joined, b[begin:]...)
 	if due {
-		c.joined = append(c.joined, c.due...)
-		c.due = c.due[:0]
+		c.joined = append(c.joined, c.due.Bytes()...)
+		c.due.Reset()
 	}
 	return c.joined
 }
@@ -149,9 +150,8 @@ func (c *windowConn) fit() {
 	if c.narrow {
 		size = smallWindow
 	}
-	c.due = appendFrame(c.due, http2.FrameSettings, 0)
-	c.due = binary.BigEndian.AppendUint16(c.due, uint16(http2.SettingInitialWindowSize))
-	c.due = binary.BigEndian.AppendUint32(c.due, size)
+	// Into a buffer, which takes everything.
+	_ = http2.NewFramer(&c.due, nil).WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: size})
 }
 
 // mayOpen reports whether the window of a stream may be opened by so many bytes now. It
@@ -169,7 +169,8 @@ func (c *windowConn) mayOpen(stream uint32, by int) bool {
 		c.forget(stream, old)
 	}
 	a := &answer{left: by - streamWindow}
-	c.keep(stream, a)
+	c.answers[stream] = a
+	c.count.Store(int32(len(c.answers)))
 	a.coming = c.memory.Let(&a.Arrival, int64(by), func() { c.open(stream, a, by) })
 	return a.coming
 }
@@ -185,8 +186,7 @@ func (c *windowConn) open(stream uint32, a *answer, by int) {
 	if !waits {
 		return
 	}
-	c.due = appendFrame(c.due, http2.FrameWindowUpdate, stream)
-	c.due = binary.BigEndian.AppendUint32(c.due, uint32(by))
+	_ = http2.NewFramer(&c.due, nil).WriteWindowUpdate(stream, uint32(by)) // as above
 	if b := c.pass(nil); len(b) > 0 {
 		_, _ = c.Conn.Write(b) // reading finds that the connection is broken
 	}
@@ -240,22 +240,19 @@ func (c *windowConn) ends(h frame) {
 	}
 }
 
-// keep notes an answer. The caller holds the lock.
-func (c *windowConn) keep(stream uint32, a *answer) {
-	c.answers[stream] = a
-	c.count.Store(int32(len(c.answers)))
-}
-
 // lands notes that an answer has come. The caller holds the lock.
 func (c *windowConn) lands(stream uint32, a *answer) {
 	a.Landed()
-	delete(c.answers, stream)
-	c.count.Store(int32(len(c.answers)))
+	c.remove(stream)
 }
 
 // forget gives up the room of an answer. The caller holds the lock.
 func (c *windowConn) forget(stream uint32, a *answer) {
 	a.Over()
+	c.remove(stream)
+}
+
+func (c *windowConn) remove(stream uint32) {
 	delete(c.answers, stream)
 	c.count.Store(int32(len(c.answers)))
 }
@@ -327,14 +324,4 @@ func parseFrame(b []byte) (h frame, ok bool) {
 // endsStream reports whether nothing comes on the stream after the frame.
 func (h frame) endsStream() bool {
 	return (h.kind == http2.FrameData || h.kind == http2.FrameHeaders) && h.flags.Has(http2.FlagDataEndStream)
-}
-
-// appendFrame appends the header of a window update or of one setting.
-func appendFrame(to []byte, kind http2.FrameType, stream uint32) []byte {
-	length := byte(4)
-	if kind == http2.FrameSettings {
-		length = 6
-	}
-	to = append(to, 0, 0, length, byte(kind), 0)
-	return binary.BigEndian.AppendUint32(to, stream)
 }

@@ -62,6 +62,30 @@ func TestAnswersWaitForRoom(t *testing.T) {
 	}
 }
 
+// TestAnswersThroughSmallWindows has answers of all sizes come where so many calls run that
+// the windows of streams are smaller than grpc-go believes: none of them stalls.
+func TestAnswersThroughSmallWindows(t *testing.T) {
+	for _, size := range []int{1000, 24 << 10, 30_000, 60_000, 90_000, 96 << 10, 99_000, 200_000} {
+		synctest.Test(t, func(t *testing.T) {
+			a := &answering{answer: bytes.Repeat([]byte("x"), size), messages: 20, memory: memory.New(memory.Limits{Process: 100 << 20, Calls: 1})}
+			up := a.dial(t)
+			defer up.Close()
+			wait(t, up, 1)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			var calls sync.WaitGroup
+			for range 5 {
+				calls.Go(func() {
+					if err := a.receiveIn(ctx, up); err != nil {
+						t.Errorf("%d bytes: %v", size, err)
+					}
+				})
+			}
+			calls.Wait()
+		})
+	}
+}
+
 // TestAnswersThatDoNotCome leaves no room to answers that wait when their calls end, or
 // that break off.
 func TestAnswersThatDoNotCome(t *testing.T) {
