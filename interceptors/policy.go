@@ -62,7 +62,7 @@ type Method struct {
 	// Stamp tells backends the version of the API that the RPC belongs to; nil where
 	// it belongs to none.
 	Stamp func(metadata.MD)
-	// Deprecation is what clients are told of that version; nil: it stays.
+	// Deprecation announces the end of that version to clients; nil means that it stays.
 	Deprecation *Deprecation
 	// Response makes wire bytes of a response in JSON.
 	Response func(text string) ([]byte, error)
@@ -101,16 +101,17 @@ type Mirror struct {
 	Conf      *configv1.Mirror
 }
 
-// Deprecation is what clients are told of an RPC that will go away.
+// Deprecation announces to clients that an RPC will be removed.
 type Deprecation struct {
-	// Version is the version that goes away, for metrics.
+	// Version is the version that will be removed, for metrics.
 	Version string
-	// Date is since when, or from when on, it is deprecated.
+	// Date is when the version became, or will become, deprecated.
 	Date time.Time
-	// Sunset is when it will stop to be served; the zero Time is not known.
+	// Sunset is when the version is served for the last time; the zero Time means that
+	// nobody knows yet.
 	Sunset time.Time
-	// Link is a page that tells more, and Successor what to use instead: URLs or
-	// paths, "" for none.
+	// Link is a page with details, and Successor what to use instead: URLs or paths, ""
+	// for none.
 	Link, Successor string
 }
 

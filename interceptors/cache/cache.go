@@ -111,7 +111,7 @@ func (c *Caches) For(method, source string, unary, sideEffects bool, p *policyv1
 // Build returns the policy of one RPC at its upstream.
 func (c *Caches) Build(m *interceptors.Method) (interceptors.Interceptor, error) {
 	p := m.Policy.GetCache()
-	var vary Vary // nil, where the policy does not say: by who calls
+	var vary Vary // nil where the policy sets none: then each caller has answers of its own
 	facts := m.OwnFacts
 	if p != nil && p.Vary != nil {
 		facts = m.Facts

@@ -48,7 +48,7 @@ func (p *parts) ofCall() []interceptors.Policy {
 	return append(
 		p.observers(),
 		recovery.Policy{Log: p.log}, // a panic further in is an answer like any other
-		p.deprecated,                // who is refused is told too
+		p.deprecated,                // refused callers get the announcement, too
 		policy(stampVersion),
 		// Who is refused without a look at credentials costs least.
 		policy(ip.Build),

@@ -52,7 +52,7 @@ func (b *builder) forwards(c rewrite.Changes) error {
 	for _, key := range c.Keys() {
 		for _, own := range b.forwarded {
 			if call.Folded(key) == call.Folded(own) {
-				return interceptors.Wrong("request", "%q tells backends who calls (auth.forward) and cannot be changed; take another key", key)
+				return interceptors.Wrong("request", "%q carries the caller's identity to backends (auth.forward) and cannot be changed; use another key", key)
 			}
 		}
 	}

@@ -153,7 +153,7 @@ func TestMistakesInRoutes(t *testing.T) {
 			keys(c)
 			c.Expose[0].Policy.Auth = &policyv1.Auth{Accept: []string{"keys"}, Forward: map[string]string{"x-user": "team"}}
 			c.Expose[0].Metadata = &configv1.Rewrite{Request: &configv1.Changes{Set: map[string]string{"x_user": "1"}}}
-		}, `expose[0].metadata.request: "x_user" tells backends who calls (auth.forward)`},
+		}, `expose[0].metadata.request: "x_user" carries the caller's identity to backends (auth.forward)`},
 		{"a prefix with a slash", func(c *configv1.Config) { c.Upstreams[0].AddPrefix = "/shop/" }, `upstreams[0].add_prefix: "/shop/" is no prefix of paths`},
 		{"a prefix that climbs", func(c *configv1.Config) { c.Upstreams[0].AddPrefix = "/shop/.." }, `upstreams[0].add_prefix: `},
 		{"a prefix that is not there", func(c *configv1.Config) { c.Upstreams[0].StripPrefix = "/api" }, `upstreams[0].strip_prefix: GET /v1/{name=shelves/*} is not below "/api"`},
