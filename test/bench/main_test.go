@@ -32,7 +32,7 @@ func TestBench(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, stderr)
 		}
-		for _, want := range []string{"| 1 KB response | Generated facade |", "| 85 KB request | Generated facade |", "| 1 KB response, 1,000 routes |", "|  | Floor |"} {
+		for _, want := range []string{"| 1 KB response | Generated facade |", "| 85 KB request | Generated facade |", "| 1 KB response, 1,000 routes |", "|  | Floor |", "| gRPC, 1 KB response | Floor |", "| gRPC on the HTTP port, 1 KB response | Floor |"} {
 			if !strings.Contains(stdout, want) {
 				t.Errorf("no %q in\n%s", want, stdout)
 			}

@@ -4,6 +4,7 @@ package arena
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -137,7 +138,7 @@ func (a *arena) turn(ctx context.Context, name string, c workload.Case, x worklo
 			return report.Sample{}, running.process.Errorf("%w", err)
 		}
 	}
-	client, err := load.Dial(ctx, running.addr, a.Connections, x.HTTP, load.Answer{Status: 200, Length: length})
+	client, err := a.dial(ctx, running, x, length)
 	if err != nil {
 		return report.Sample{}, running.process.Errorf("%w", err)
 	}
@@ -146,6 +147,14 @@ func (a *arena) turn(ctx context.Context, name string, c workload.Case, x worklo
 		return report.Sample{}, running.process.Errorf("warm up: %w", err)
 	}
 	return measure(ctx, running, client, a.Duration, rate)
+}
+
+// dial connects the load generator, which wants answers of that length.
+func (a *arena) dial(ctx context.Context, r *running, x workload.Exchange, length int) (*load.Client, error) {
+	if r.grpc {
+		return load.DialGRPC(r.addr, a.Connections, x.RPC, x.HTTP.Token, x.Wire, length)
+	}
+	return load.Dial(ctx, r.addr, a.Connections, x.HTTP, load.Answer{Status: http.StatusOK, Length: length})
 }
 
 // measure takes all numbers of one round.

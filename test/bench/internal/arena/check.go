@@ -32,11 +32,16 @@ func (a *arena) check(ctx context.Context, r *running, x workload.Exchange) (int
 	if err := a.backend.call(ctx, contender.LastArm, new(raw.Frame)); err != nil {
 		return 0, fmt.Errorf("have the backend keep a request: %w", err)
 	}
-	answer, err := ask(ctx, r.addr, x)
+	answer, err := r.ask(ctx, x)
 	if err != nil {
 		return 0, err
 	}
-	if err := SameMeaning(answer, x.JSON); err != nil {
+	if r.grpc {
+		err = same(answer, x.Response)
+	} else {
+		err = SameMeaning(answer, x.JSON)
+	}
+	if err != nil {
 		return 0, fmt.Errorf("the answer is not what it should be: %w", err)
 	}
 	var last raw.Frame
@@ -44,14 +49,22 @@ func (a *arena) check(ctx context.Context, r *running, x workload.Exchange) (int
 		return 0, fmt.Errorf("have the backend show a request: %w", err)
 	}
 	defer last.Free()
-	received := x.Request.ProtoReflect().New().Interface()
-	if err := proto.Unmarshal(last.Bytes(), received); err != nil {
-		return 0, fmt.Errorf("the backend received something else than %s: %w", received.ProtoReflect().Descriptor().FullName(), err)
-	}
-	if !proto.Equal(received, x.Request) {
-		return 0, fmt.Errorf("the backend received another request than was meant: %.300v", received)
+	if err := same(last.Bytes(), x.Request); err != nil {
+		return 0, fmt.Errorf("the backend received another request than was meant: %w", err)
 	}
 	return len(answer), nil
+}
+
+// same compares the bytes of a message with the message that is wanted.
+func same(wire []byte, want proto.Message) error {
+	got := want.ProtoReflect().New().Interface()
+	if err := proto.Unmarshal(wire, got); err != nil {
+		return fmt.Errorf("not a %s: %w", got.ProtoReflect().Descriptor().FullName(), err)
+	}
+	if !proto.Equal(got, want) {
+		return fmt.Errorf("it is %.300v", got)
+	}
+	return nil
 }
 
 // checkPolicies has a contender turn away a request without a token: policies

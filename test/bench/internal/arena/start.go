@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/gatehouse-dev/gatehouse/test/bench/internal/contender"
 	"github.com/gatehouse-dev/gatehouse/test/bench/internal/proc"
@@ -26,7 +27,8 @@ const (
 // running is a contender that was started.
 type running struct {
 	process *proc.Process
-	addr    string // of its HTTP listener
+	addr    string // of the listener to call
+	grpc    bool   // it is called by gRPC
 }
 
 // start runs a contender.
@@ -45,14 +47,18 @@ func (a *arena) start(ctx context.Context, name string, c workload.Case) (*runni
 		}
 		program, args = a.Gatehouse, []string{"serve", "--config", config}
 	}
-	p, err := proc.Start(name, a.file(name, ".log"), program, args...)
-	return &running{process: p, addr: s.Listen}, err
+	r := &running{addr: s.Listen, grpc: c.Door != workload.REST}
+	if contender.IsGatehouse(name) && c.Door == workload.GRPC {
+		r.addr = addrs[1]
+	}
+	r.process, err = proc.Start(name, a.file(name, ".log"), program, args...)
+	return r, err
 }
 
 // ready waits until the contender answers the request of the case.
 func (r *running) ready(ctx context.Context, x workload.Exchange) error {
 	err := r.process.Await(ctx, startWithin, askEvery, func(ctx context.Context) error {
-		_, err := ask(ctx, r.addr, x)
+		_, err := r.ask(ctx, x)
 		return err
 	})
 	if err != nil {
@@ -66,13 +72,33 @@ func client() *http.Client {
 	return &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}}
 }
 
-// ask sends the case's request once and returns the body of the answer.
-func ask(ctx context.Context, addr string, x workload.Exchange) ([]byte, error) {
-	status, got, err := send(ctx, addr, x)
+// ask sends the case's request once and returns the answer: JSON, or the bytes of the
+// message.
+func (r *running) ask(ctx context.Context, x workload.Exchange) ([]byte, error) {
+	if r.grpc {
+		return invoke(ctx, r.addr, x)
+	}
+	status, got, err := send(ctx, r.addr, x)
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("%s %s is answered with %d %s: %.300s", x.HTTP.Method, x.HTTP.Path, status, http.StatusText(status), got)
 	}
 	return got, err
+}
+
+// invoke calls the case's RPC once and returns the bytes of the answer.
+func invoke(ctx context.Context, addr string, x workload.Exchange) ([]byte, error) {
+	conn, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+x.HTTP.Token)
+	var answer raw.Frame
+	if err := conn.Invoke(ctx, x.RPC, raw.New(x.Wire), &answer, grpc.ForceCodecV2(raw.Codec{})); err != nil {
+		return nil, err
+	}
+	defer answer.Free()
+	return answer.Bytes(), nil
 }
 
 // send sends the case's request once and returns the answer's status and body.

@@ -31,7 +31,16 @@ func Names() []string { return []string{Gatehouse, Policies, Facade, Floor} }
 func IsGatehouse(name string) bool { return name == Gatehouse || name == Policies }
 
 // TakesPart tells whether a contender is measured in a case.
-func TakesPart(name string, c workload.Case) bool { return name != Policies || c.Policies }
+func TakesPart(name string, c workload.Case) bool {
+	switch name {
+	case Policies:
+		return c.Policies
+	case Facade:
+		return c.Door == workload.REST // it has no other
+	default:
+		return true
+	}
+}
 
 // Settings is what a role is told.
 type Settings struct {
@@ -49,6 +58,9 @@ func Run(ctx context.Context, role string, s Settings) error {
 	case Facade:
 		return runHTTP(ctx, s, newFacade)
 	case Floor:
+		if s.Case.Door != workload.REST {
+			return runGRPCFloor(ctx, s)
+		}
 		return runHTTP(ctx, s, newFloor)
 	default:
 		return fmt.Errorf("no role %q: want %s, %s or %s", role, BackendRole, Facade, Floor)
@@ -58,16 +70,27 @@ func Run(ctx context.Context, role string, s Settings) error {
 // runHTTP serves what a contender makes on plain net/http, over one plain
 // client connection.
 func runHTTP(ctx context.Context, s Settings, contender func(context.Context, *grpc.ClientConn, workload.Case) (http.Handler, error)) error {
-	cc, err := grpc.NewClient("passthrough:///"+s.Backend, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	cc, err := dial(s.Backend)
 	if err != nil {
-		return fmt.Errorf("connect to the backend: %w", err)
+		return err
 	}
 	defer func() { _ = cc.Close() }()
 	handler, err := contender(ctx, cc, s.Case)
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Addr: s.Listen, Handler: handler}
+	return serve(ctx, &http.Server{Addr: s.Listen, Handler: handler})
+}
+
+func dial(backend string) (*grpc.ClientConn, error) {
+	cc, err := grpc.NewClient("passthrough:///"+backend, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return nil, fmt.Errorf("connect to the backend: %w", err)
+	}
+	return cc, nil
+}
+
+func serve(ctx context.Context, server *http.Server) error {
 	context.AfterFunc(ctx, func() { _ = server.Close() })
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve: %w", err)

@@ -3,6 +3,7 @@ package load
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"strconv"
@@ -12,10 +13,34 @@ import (
 // concurrent use.
 type conn struct {
 	net.Conn
-	r *bufio.Reader
+	r       *bufio.Reader
+	request []byte
+	answer  Answer
 }
 
-func newConn(nc net.Conn) *conn { return &conn{Conn: nc, r: bufio.NewReaderSize(nc, 64<<10)} }
+func newConn(nc net.Conn, request []byte, answer Answer) *conn {
+	return &conn{Conn: nc, r: bufio.NewReaderSize(nc, 64<<10), request: request, answer: answer}
+}
+
+func (c *conn) begin(ctx context.Context) error {
+	deadline, _ := ctx.Deadline()
+	return c.SetDeadline(deadline)
+}
+
+// call sends the request and reads the answer.
+func (c *conn) call(context.Context) error {
+	if _, err := c.Write(c.request); err != nil {
+		return fmt.Errorf("send a request: %w", err)
+	}
+	got, err := c.readAnswer()
+	if err != nil {
+		return fmt.Errorf("read an answer: %w", err)
+	}
+	if got != c.answer {
+		return fmt.Errorf("an answer has status %d and %d bytes: want %d and %d", got.Status, got.Length, c.answer.Status, c.answer.Length)
+	}
+	return nil
+}
 
 // readAnswer reads one answer and throws its body away.
 func (c *conn) readAnswer() (Answer, error) {

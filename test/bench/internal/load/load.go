@@ -1,6 +1,7 @@
-// Package load sends one HTTP request over and over and takes the time. It
-// writes prepared bytes to plain connections and parses no more of an answer
-// than it needs, because it shares its processors with what it measures.
+// Package load sends one request over and over and takes the time. Over HTTP/1.1 it
+// writes prepared bytes to plain connections and parses no more of an answer than it
+// needs, because it shares its processors with what it measures; over gRPC it is
+// grpc-go's client with messages that are bytes.
 package load
 
 import (
@@ -47,9 +48,16 @@ func (r Result) Quantile(q float64) time.Duration { return stat.Quantile(r.laten
 // Client holds open connections to one address. Its methods must not be called
 // at the same time.
 type Client struct {
-	conns   []*conn
-	request []byte
-	answer  Answer
+	callers []caller
+	close   func()
+}
+
+// caller sends one request at a time and waits for the answer.
+type caller interface {
+	// begin is called before a measurement, whose last answer must come before ctx's
+	// deadline.
+	begin(ctx context.Context) error
+	call(ctx context.Context) error
 }
 
 // grace is how long answers may still take when the time of a measurement is
@@ -59,7 +67,13 @@ const grace = 10 * time.Second
 // Dial opens n connections to addr, on which each request must be answered as
 // want says.
 func Dial(ctx context.Context, addr string, n int, req Request, want Answer) (*Client, error) {
-	c := &Client{request: encode(addr, req), answer: want}
+	var conns []*conn
+	c := &Client{close: func() {
+		for _, one := range conns {
+			_ = one.Close()
+		}
+	}}
+	request := encode(addr, req)
 	var d net.Dialer
 	for range n {
 		nc, err := d.DialContext(ctx, "tcp", addr)
@@ -67,17 +81,14 @@ func Dial(ctx context.Context, addr string, n int, req Request, want Answer) (*C
 			c.Close()
 			return nil, fmt.Errorf("connect the load generator: %w", err)
 		}
-		c.conns = append(c.conns, newConn(nc))
+		one := newConn(nc, request, want)
+		conns, c.callers = append(conns, one), append(c.callers, one)
 	}
 	return c, nil
 }
 
 // Close closes the connections.
-func (c *Client) Close() {
-	for _, conn := range c.conns {
-		_ = conn.Close()
-	}
-}
+func (c *Client) Close() { c.close() }
 
 // encode writes the request as it goes over the wire.
 func encode(host string, r Request) []byte {
@@ -140,27 +151,31 @@ func wait(ctx context.Context, d time.Duration) {
 // run lets each connection send whenever next says so. What next returns is the
 // moment from which the latency counts, and whether there is one more.
 func (c *Client) run(ctx context.Context, d time.Duration, begin func(time.Time) func() (time.Time, bool)) (Result, error) {
-	perConn := make([][]time.Duration, len(c.conns))
-	errs := make([]error, len(c.conns))
+	perCaller := make([][]time.Duration, len(c.callers))
+	errs := make([]error, len(c.callers))
 	start := time.Now()
 	next := begin(start)
+	ctx, cancel := context.WithDeadline(ctx, start.Add(d+grace))
+	defer cancel()
 	var all sync.WaitGroup
-	for i, conn := range c.conns {
-		_ = conn.SetDeadline(start.Add(d + grace))
-		all.Go(func() { perConn[i], errs[i] = c.repeat(ctx, conn, next) })
+	for i, one := range c.callers {
+		all.Go(func() { perCaller[i], errs[i] = repeat(ctx, one, next) })
 	}
 	all.Wait()
 	elapsed := time.Since(start)
 	if err := errors.Join(errs...); err != nil {
 		return Result{}, err
 	}
-	latencies := slices.Concat(perConn...)
+	latencies := slices.Concat(perCaller...)
 	slices.Sort(latencies)
 	return Result{Requests: len(latencies), Elapsed: elapsed, latencies: latencies}, nil
 }
 
-func (c *Client) repeat(ctx context.Context, conn *conn, next func() (time.Time, bool)) ([]time.Duration, error) {
+func repeat(ctx context.Context, one caller, next func() (time.Time, bool)) ([]time.Duration, error) {
 	latencies := make([]time.Duration, 0, 1<<14)
+	if err := one.begin(ctx); err != nil {
+		return nil, err
+	}
 	for {
 		from, more := next()
 		if err := ctx.Err(); err != nil {
@@ -169,15 +184,8 @@ func (c *Client) repeat(ctx context.Context, conn *conn, next func() (time.Time,
 		if !more {
 			return latencies, nil
 		}
-		if _, err := conn.Write(c.request); err != nil {
-			return nil, fmt.Errorf("send a request: %w", err)
-		}
-		got, err := conn.readAnswer()
-		if err != nil {
-			return nil, fmt.Errorf("read an answer: %w", err)
-		}
-		if got != c.answer {
-			return nil, fmt.Errorf("an answer has status %d and %d bytes: want %d and %d", got.Status, got.Length, c.answer.Status, c.answer.Length)
+		if err := one.call(ctx); err != nil {
+			return nil, err
 		}
 		latencies = append(latencies, time.Since(from))
 	}

@@ -21,6 +21,9 @@ func New(b []byte) *Frame { return &Frame{data: mem.BufferSlice{mem.SliceBuffer(
 // Bytes returns a copy of the message.
 func (f *Frame) Bytes() []byte { return f.data.Materialize() }
 
+// Len is the length of the message in bytes.
+func (f *Frame) Len() int { return f.data.Len() }
+
 // Free gives up the buffers of a received Frame.
 func (f *Frame) Free() {
 	f.data.Free()

@@ -16,11 +16,22 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/bench/internal/load"
 )
 
+// Door is the way by which the requests of a case come in.
+type Door int
+
+// The doors.
+const (
+	REST     Door = iota // JSON over HTTP/1.1
+	GRPC                 // gRPC on its own port
+	GRPCHTTP             // gRPC on the port of REST
+)
+
 // Case is one thing to measure.
 type Case struct {
 	Name   string // on the command line
 	Title  string // in the report
-	Routes int    // how many routes are bound beside the shop's own
+	Door   Door
+	Routes int // how many routes are bound beside the shop's own
 	// Policies tells whether it is measured too what policies cost: that is the
 	// same whatever a call carries, so one case shows it.
 	Policies bool
@@ -37,6 +48,8 @@ func Cases() []Case {
 		{Name: "response-85k", Title: "85 KB response", products: 100},
 		{Name: "request-85k", Title: "85 KB request", lines: 585},
 		{Name: "routes-1000", Title: "1 KB response, 1,000 routes", products: 1, Routes: 1000},
+		{Name: "grpc", Title: "gRPC, 1 KB response", products: 1, Door: GRPC},
+		{Name: "grpc-http", Title: "gRPC on the HTTP port, 1 KB response", products: 1, Door: GRPCHTTP},
 	}
 }
 
@@ -70,6 +83,7 @@ type Exchange struct {
 	Response proto.Message
 	HTTP     load.Request
 	JSON     []byte // of Response, every field emitted
+	Wire     []byte // of Request
 }
 
 // Exchange makes the case's messages.
@@ -82,6 +96,9 @@ func (c Case) Exchange() (Exchange, error) {
 		}
 	}
 	var err error
+	if x.Wire, err = Wire(x.Request); err != nil {
+		return Exchange{}, err
+	}
 	x.JSON, err = marshal(protojson.MarshalOptions{EmitUnpopulated: true}, x.Response)
 	return x, err
 }

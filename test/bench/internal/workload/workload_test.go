@@ -21,6 +21,8 @@ func TestCasesAreAsLargeAsTheySay(t *testing.T) {
 		"response-85k": {0, 85_000},
 		"request-85k":  {85_000, 325},
 		"routes-1000":  {0, 1_000},
+		"grpc":         {0, 1_000},
+		"grpc-http":    {0, 1_000},
 	}
 	for _, c := range workload.Cases() {
 		t.Run(c.Name, func(t *testing.T) {
