@@ -45,11 +45,8 @@ var curves = map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": ellipt
 // allowed are the algorithms that an authenticator takes, by name.
 type allowed map[string]*algorithm
 
-// parseAlgorithms looks names up; none are the default ones.
+// parseAlgorithms looks names up.
 func parseAlgorithms(names []string) (allowed, error) {
-	if len(names) == 0 {
-		names = []string{"RS256", "PS256", "ES256", "EdDSA"}
-	}
 	list := make(allowed, len(names))
 	for _, name := range names {
 		a := algorithms[name]

@@ -20,7 +20,6 @@ import (
 )
 
 const (
-	defaultKeyHeader = "x-api-key"
 	// maxAPIKey is how long a key may be that is looked at.
 	maxAPIKey = 4 << 10
 
@@ -63,11 +62,8 @@ type keyEntry struct {
 
 func newAPIKeys(name string, c *policyv1.ApiKeys, o *Options) (*apiKeys, error) {
 	k := &apiKeys{name: name, header: c.GetHeader()}
-	if k.header == "" {
-		k.header = defaultKeyHeader
-	}
 	if k.header == "authorization" || call.RequestReserved(k.header) {
-		return nil, interceptors.Wrong("header", "%q has another meaning: use one like %q", k.header, defaultKeyHeader)
+		return nil, interceptors.Wrong("header", "%q has another meaning: use one like \"x-api-key\"", k.header)
 	}
 	var err error
 	k.file, err = watch(c.GetFile(), o.Log, func(data []byte, _ *keyList) (*keyList, error) { return parseKeyList(data, name) })

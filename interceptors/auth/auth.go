@@ -3,7 +3,7 @@
 // and tells backends who they are.
 //
 // [New] makes the authenticators, once: they own keys, caches and what fetches
-// them. [Authenticators.For] makes the policy of one RPC. A call passes in three
+// them. [Authenticators.Build] makes the policy of one RPC. A call passes in three
 // steps: its credentials are looked at, each that is there (doors.go); the rule
 // decides (rule.go); the metadata is made ready for the backend (outgoing.go).
 //
@@ -14,7 +14,6 @@
 package auth
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +28,7 @@ import (
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
-	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/nearest"
 )
 
 // Options are the collaborators of authenticators.
@@ -192,67 +191,45 @@ func (a *Authenticators) Close() error {
 
 var _ io.Closer = (*Authenticators)(nil)
 
-// Rule is what a rule needs that its message does not have.
-type Rule struct {
-	// Allow is the rule's expression, nil for none. An error refuses the call.
-	Allow func(context.Context) (bool, error)
-	// Strip are the keys that the rules of all RPCs forward claims under. What
-	// clients send under them, in any spelling, reaches no backend.
-	Strip []string
+// Build returns the policy of one RPC. A rule that says nothing is an error, for
+// nobody may call by default.
+func (a *Authenticators) Build(m *interceptors.Method) (interceptors.Interceptor, error) {
+	r, err := a.compile(m, m.Policy.GetAuth())
+	if err != nil {
+		return interceptors.Interceptor{}, interceptors.Within("auth", err)
+	}
+	return interceptors.Around(policyName, r.begin), nil
 }
 
-// For returns the policy of one RPC. A mistake in the rule is an error that names
-// the field; so is a rule that says nothing, for nobody may call by default.
-func (a *Authenticators) For(method string, c *policyv1.Auth, o Rule) (interceptors.Interceptor, error) {
-	none := interceptors.Interceptor{}
-	accepted, err := a.accepted(method, c, o)
-	if err != nil {
-		return none, err
+func (a *Authenticators) compile(m *interceptors.Method, c *policyv1.Auth) (*rule, error) {
+	if !c.GetPublic() && len(c.GetAccept()) == 0 {
+		return nil, fmt.Errorf("%s has no rule that says who may call it, and by default nobody may: say `accept` with names of authenticators, or `public: true`", m.Name)
 	}
-	r := &rule{public: c.GetPublic(), anonymous: c.GetAnonymous(), scopes: c.GetScopes(), allow: o.Allow}
-	r.out, err = newOutgoing(slices.Concat(o.Strip, a.secrets), c.GetForward(), a.basic)
-	if err != nil {
-		return none, err
+	r := &rule{public: c.GetPublic(), anonymous: c.GetAnonymous(), scopes: c.GetScopes(), order: map[string]int{}}
+	if c.GetAllow() != "" {
+		program, err := m.Condition(c.GetAllow())
+		if err != nil {
+			return nil, interceptors.Wrong("allow", "%w", err)
+		}
+		r.allow = program.Bool
 	}
-	r.order = map[string]int{}
+	accepted, err := a.accepted(c.GetAccept())
+	if err != nil {
+		return nil, err
+	}
+	if r.out, err = newOutgoing(slices.Concat(m.Strip, a.secrets), c.GetForward(), a.basic); err != nil {
+		return nil, err
+	}
 	for i, name := range c.GetAccept() {
 		r.order[name] = i
 	}
 	r.doors = newDoors(accepted)
 	r.challenges = newChallenges(accepted, c.GetScopes())
-	return interceptors.Around(policyName, r.begin), nil
+	return r, nil
 }
 
-// Build returns the policy of one RPC.
-func (a *Authenticators) Build(m *interceptors.Method) (interceptors.Interceptor, error) {
-	rule := Rule{Strip: m.Strip}
-	if text := m.Policy.GetAuth().GetAllow(); text != "" {
-		program, err := m.Condition(text)
-		if err != nil {
-			return interceptors.Interceptor{}, interceptors.Wrong("auth.allow", "%w", err)
-		}
-		rule.Allow = program.Bool
-	}
-	i, err := a.For(m.Name, m.Policy.GetAuth(), rule)
-	return i, interceptors.Within("auth", err)
-}
-
-// accepted looks up the authenticators of a rule, and checks the rule.
-func (a *Authenticators) accepted(method string, c *policyv1.Auth, o Rule) ([]authenticator, error) {
-	names := c.GetAccept()
-	switch {
-	case c.GetPublic() && (len(names) > 0 || c.GetAnonymous() || len(c.GetScopes()) > 0 || c.GetAllow() != "" || o.Allow != nil):
-		return nil, interceptors.Wrong("public", "anybody may call, so accept, anonymous, scopes and allow cannot be said beside it")
-	case !c.GetPublic() && len(names) == 0:
-		return nil, fmt.Errorf("%s has no rule that says who may call it, and by default nobody may: say `accept` with names of authenticators, or `public: true`", method)
-	case c.GetAnonymous() && len(c.GetScopes()) > 0:
-		return nil, interceptors.Wrong("anonymous", "nobody has no scopes, so anonymous and scopes cannot be said together")
-	}
-	for i, s := range c.GetScopes() {
-		if s == "" || !call.Printable(s) || strings.Contains(s, " ") {
-			return nil, interceptors.Wrong(fmt.Sprintf("scopes[%d]", i), "%q is no scope: want printable ASCII without spaces", s)
-		}
-	}
+// accepted looks up the authenticators of a rule.
+func (a *Authenticators) accepted(names []string) ([]authenticator, error) {
 	list := make([]authenticator, 0, len(names))
 	for i, name := range names {
 		one := a.byName[name]
@@ -265,4 +242,15 @@ func (a *Authenticators) accepted(method string, c *policyv1.Auth, o Rule) ([]au
 		list = append(list, one)
 	}
 	return list, nil
+}
+
+// hint ends an error about an authenticator that there is not.
+func hint(name string, known []string) string {
+	if len(known) == 0 {
+		return ": the configuration has none"
+	}
+	if near := nearest.Name(name, known, len(name)/2+2); near != "" {
+		return fmt.Sprintf(": did you mean %q?", near)
+	}
+	return ": there are " + strings.Join(known, ", ")
 }

@@ -55,9 +55,6 @@ type pepper [sha256.Size]byte
 
 func newBasic(name string, c *policyv1.Basic, o *Options) (*basicUsers, error) {
 	b := &basicUsers{name: name, realm: c.GetRealm(), turn: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
-	if b.realm == "" {
-		b.realm = realm
-	}
 	if !call.Printable(b.realm) {
 		return nil, interceptors.Wrong("realm", "want printable ASCII")
 	}

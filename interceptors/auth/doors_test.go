@@ -43,12 +43,12 @@ func TestManyCredentials(t *testing.T) {
 		{"key in another header", []string{"keys"}, []string{"x_api_key", theKey}, codes.Unauthenticated, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			g := newGate(t, a, accept(tc.accept...), auth.Rule{})
+			g := newGate(t, a, accept(tc.accept...))
 			wantCode(t, tc.name, g.do(t.Context(), tc.pairs...), tc.want)
 			if g.id() != tc.id || g.reached != (tc.want == codes.OK) {
 				t.Errorf("caller %q, reached %t; want %q", g.id(), g.reached, tc.id)
 			}
-			anonymous := newGate(t, a, &policyv1.Auth{Accept: tc.accept, Anonymous: yes()}, auth.Rule{})
+			anonymous := newGate(t, a, &policyv1.Auth{Accept: tc.accept, Anonymous: yes()})
 			want := tc.want
 			if len(tc.pairs) == 0 || strings.Contains(tc.pairs[0], "_") {
 				want = codes.OK
@@ -65,7 +65,7 @@ func TestChallenges(t *testing.T) {
 	a := newAuth(t, auth.Options{}, fromFile(t, i), keysOf("keys", file(t, oneKey)), basicOf("plain", file(t, oneUser)), basic,
 		&policyv1.Authenticator{Name: "mtls", Kind: &policyv1.Authenticator_Mtls{Mtls: &policyv1.Mtls{Names: []string{"x"}}}})
 	all := []string{`Bearer realm="gatehouse"`, `ApiKey realm="gatehouse", header="x-api-key"`, `Basic realm="gatehouse", charset="UTF-8"`, `Basic realm="the \"shop\"", charset="UTF-8"`, `ClientCertificate realm="gatehouse"`}
-	g := newGate(t, a, accept("jwt", "keys", "plain", "basic", "mtls"), auth.Rule{})
+	g := newGate(t, a, accept("jwt", "keys", "plain", "basic", "mtls"))
 	wantCode(t, "nothing", g.do(t.Context()), codes.Unauthenticated)
 	if !slices.Equal(g.challenges(), all) {
 		t.Errorf("challenges %q", g.challenges())

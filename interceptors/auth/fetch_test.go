@@ -52,7 +52,7 @@ func TestDiscovery(t *testing.T) {
 					}
 					return 200, page
 				}}
-				g := newGate(t, newAuth(t, auth.Options{Transport: w}, discovered()), accept("jwt"), auth.Rule{})
+				g := newGate(t, newAuth(t, auth.Options{Transport: w}, discovered()), accept("jwt"))
 				wantCode(t, tc.name, g.do(t.Context(), "authorization", "Bearer "+i.Sign("ES256", i.Claims(time.Now()))), tc.want)
 			})
 		})
@@ -74,7 +74,7 @@ func TestDefaultTransport(t *testing.T) {
 	defer server.Close()
 	one := discovered()
 	jwtOf(one).Issuer = server.URL
-	g := newGate(t, newAuth(t, auth.Options{}, one), accept("jwt"), auth.Rule{})
+	g := newGate(t, newAuth(t, auth.Options{}, one), accept("jwt"))
 	claims := i.Claims(time.Now())
 	claims["iss"] = server.URL
 	wantCode(t, "over HTTP", g.do(t.Context(), "authorization", "Bearer "+i.Sign("ES256", claims)), codes.OK)

@@ -18,6 +18,7 @@ import (
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 const (
@@ -41,7 +42,7 @@ func TestHashKey(t *testing.T) {
 func TestAPIKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := write(t, filepath.Join(t.TempDir(), "keys.yaml"), oneKey+"- {id: passing, sha256: "+auth.HashKey("old")+", expires: "+time.Now().Add(time.Minute).Format(time.RFC3339)+"}\n")
-		g := newGate(t, newAuth(t, auth.Options{}, keysOf("keys", path)), accept("keys"), auth.Rule{})
+		g := newGate(t, newAuth(t, auth.Options{}, keysOf("keys", path)), accept("keys"))
 		wantCode(t, "right", g.do(t.Context(), "x-api-key", theKey), codes.OK)
 		who := g.call.Caller()
 		if who == nil || who.ID != "partner" || who.Authenticator != "keys" || fmt.Sprint(who.Scopes) != "[read]" || who.Claims["tier"] != "gold" || who.Claims["seats"] != 3.0 || who.Claims["sub"] != "partner" {
@@ -72,7 +73,7 @@ func TestAPIKeys(t *testing.T) {
 func TestKeyHeader(t *testing.T) {
 	one := keysOf("keys", file(t, oneKey))
 	one.GetApiKeys().Header = "x-token"
-	g := newGate(t, newAuth(t, auth.Options{}, one), accept("keys"), auth.Rule{})
+	g := newGate(t, newAuth(t, auth.Options{}, one), accept("keys"))
 	wantCode(t, "configured header", g.do(t.Context(), "x-token", theKey), codes.OK)
 	wantCode(t, "default header", g.do(t.Context(), "x-api-key", theKey), codes.Unauthenticated)
 }
@@ -96,7 +97,7 @@ func TestWrongKeyFiles(t *testing.T) {
 		{"claim too large", "- {id: a, sha256: " + sum + ", claims: {a: 9007199254740993}}", "claims"},
 		{"two documents", "[]\n---\n[]", "something follows"},
 	} {
-		if _, err := auth.New([]*policyv1.Authenticator{keysOf("keys", file(t, tc.text))}, auth.Options{}); err == nil || !strings.Contains(err.Error(), tc.want) {
+		if _, err := auth.New(policytest.Authenticators(t, []*policyv1.Authenticator{keysOf("keys", file(t, tc.text))}), auth.Options{}); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v, want %q in it", tc.name, err, tc.want)
 		}
 	}
@@ -109,7 +110,7 @@ func basicHeader(name, password string) string {
 func TestBasic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := write(t, filepath.Join(t.TempDir(), "htpasswd"), oneUser)
-		g := newGate(t, newAuth(t, auth.Options{}, basicOf("basic", path)), accept("basic"), auth.Rule{})
+		g := newGate(t, newAuth(t, auth.Options{}, basicOf("basic", path)), accept("basic"))
 		for range 2 {
 			wantCode(t, "right", g.do(t.Context(), "authorization", basicHeader("alice", "secret")), codes.OK)
 			if who := g.call.Caller(); who == nil || who.ID != "alice" || who.Authenticator != "basic" || fmt.Sprint(who.Scopes) != "[read write]" || who.Claims["sub"] != "alice" {
@@ -160,7 +161,7 @@ func TestUnknownUsersTakeAsLong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := newGate(t, newAuth(t, auth.Options{}, basicOf("basic", file(t, "alice:"+string(hash)))), accept("basic"), auth.Rule{})
+	g := newGate(t, newAuth(t, auth.Options{}, basicOf("basic", file(t, "alice:"+string(hash)))), accept("basic"))
 	took := func(name string) time.Duration {
 		best := time.Hour
 		for range 3 {
@@ -190,7 +191,7 @@ func TestFloodOfPasswords(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	for range 300 {
-		g := newGate(t, a, accept("basic"), auth.Rule{})
+		g := newGate(t, a, accept("basic"))
 		wg.Go(func() {
 			err := g.do(ctx, "authorization", basicHeader("alice", "wrong"))
 			mu.Lock()

@@ -28,7 +28,7 @@ func driveHostile(t *testing.T, more []string) {
 		now := time.Now()
 		a := fromFile(t, i)
 		jwtOf(a).Algorithms = append(jwtOf(a).Algorithms, more...)
-		g := newGate(t, newAuth(t, auth.Options{}, a), accept("jwt"), auth.Rule{})
+		g := newGate(t, newAuth(t, auth.Options{}, a), accept("jwt"))
 		for _, tok := range i.Valid(now) {
 			if err := g.do(t.Context(), "authorization", tok.Value); err != nil || !g.reached || g.id() != "alice" {
 				t.Errorf("valid token %q: %v, reached %t as %q", tok.Name, err, g.reached, g.id())

@@ -10,24 +10,22 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
 )
 
 func TestVerifySignature(t *testing.T) {
 	i := newIssuer(t)
 	token := i.Sign("RS256", map[string]any{"no": "claims"})
-	if err := auth.VerifySignature(i.JWKS(), nil, token); err != nil {
+	if err := verifySignature(i.JWKS(), nil, token); err != nil {
 		t.Error(err)
 	}
 	head, _, _ := strings.Cut(token, ".")
 	for name, err := range map[string]error{
-		"algorithm not listed": auth.VerifySignature(i.JWKS(), []string{"ES256"}, token),
-		"algorithm unknown":    auth.VerifySignature(i.JWKS(), []string{"none"}, token),
-		"no set":               auth.VerifySignature([]byte(`{}`), nil, token),
-		"not JSON":             auth.VerifySignature([]byte(`x`), nil, token),
-		"not compact":          auth.VerifySignature(i.JWKS(), nil, head),
-		"another set":          auth.VerifySignature(newStranger(t).JWKS(), nil, token),
+		"algorithm not listed": verifySignature(i.JWKS(), []string{"ES256"}, token),
+		"algorithm unknown":    verifySignature(i.JWKS(), []string{"none"}, token),
+		"no set":               verifySignature([]byte(`{}`), nil, token),
+		"not JSON":             verifySignature([]byte(`x`), nil, token),
+		"not compact":          verifySignature(i.JWKS(), nil, head),
+		"another set":          verifySignature(newStranger(t).JWKS(), nil, token),
 	} {
 		if err == nil {
 			t.Errorf("%s: no error", name)
@@ -94,12 +92,12 @@ func TestKeysThatAreNotTaken(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := auth.VerifySignature(set, nil, i.Sign(tc.alg, nil)); err == nil {
+			if err := verifySignature(set, nil, i.Sign(tc.alg, nil)); err == nil {
 				t.Error("the key was taken")
 			}
 			for alg := range kidFor {
 				if alg != tc.alg {
-					if err := auth.VerifySignature(set, nil, i.Sign(alg, nil)); err != nil {
+					if err := verifySignature(set, nil, i.Sign(alg, nil)); err != nil {
 						t.Errorf("%s: %v", alg, err)
 					}
 				}
@@ -126,7 +124,7 @@ func TestSecrets(t *testing.T) {
 		{"named twice, once not usable", `{"keys":[` + secret + `,{"kty":"oct","kid":"kid-aes-sign","k":"!"}]}`, []string{"HS256"}, false},
 		{"name taken by one for encryption", `{"keys":[` + secret + `,{"kty":"oct","kid":"kid-aes-sign","use":"enc","k":"AA"}]}`, []string{"HS256"}, true},
 	} {
-		if err := auth.VerifySignature([]byte(tc.set), tc.algs, token); (err == nil) != tc.ok {
+		if err := verifySignature([]byte(tc.set), tc.algs, token); (err == nil) != tc.ok {
 			t.Errorf("%s: %v", tc.name, err)
 		}
 	}
@@ -166,10 +164,10 @@ func TestUnnamedKeys(t *testing.T) {
 			token = strings.TrimPrefix(v.Value, "Bearer ")
 		}
 	}
-	if err := auth.VerifySignature(set(3), nil, token); err != nil {
+	if err := verifySignature(set(3), nil, token); err != nil {
 		t.Errorf("one of four: %v", err)
 	}
-	if err := auth.VerifySignature(set(4), nil, token); err == nil {
+	if err := verifySignature(set(4), nil, token); err == nil {
 		t.Error("one of five keys was found without a name")
 	}
 }

@@ -100,8 +100,8 @@ func parseHeader(raw []byte) (header, error) {
 
 // VerifySignature verifies a JWS in compact serialisation as the policy does
 // before it looks at claims: with the same strictness, with keys of a key set in
-// JSON (RFC 7517), and with the algorithms named, none for the default ones. The
-// payload may be anything. It is for those who test the policy or keep keys.
+// JSON (RFC 7517), and with the algorithms named. The payload may
+// be anything. It is for those who test the policy or keep keys.
 func VerifySignature(jwks []byte, algorithms []string, token string) error {
 	set, err := parseKeys(jwks, true)
 	if err != nil {

@@ -13,8 +13,6 @@ import (
 )
 
 const (
-	defaultRefresh    = 15 * time.Minute
-	defaultMinRefresh = 10 * time.Second
 	// keptFor bounds how long a verification is believed without being repeated.
 	keptFor = 5 * time.Minute
 	// keptBytes bounds what is kept of verified tokens, in bytes of tokens.
@@ -48,12 +46,6 @@ func newJWT(name string, c *policyv1.Jwt, o *Options, parts *shared) (*jwtIssuer
 		name: name, issuer: c.GetIssuer(), audiences: c.GetAudiences(), required: c.GetRequiredClaims(),
 		leeway: c.GetLeeway().AsDuration(), verified: newCache[[sha256.Size]byte, *verification](keptBytes),
 	}
-	if j.issuer == "" {
-		return nil, interceptors.Wrong("issuer", "it is missing: want what the claim iss must be")
-	}
-	if len(j.audiences) == 0 {
-		return nil, interceptors.Wrong("audiences", "at least one is needed: what the claim aud must have")
-	}
 	var err error
 	if j.allowed, err = parseAlgorithms(c.GetAlgorithms()); err != nil {
 		return nil, interceptors.Wrong("algorithms", "%w", err)
@@ -73,23 +65,15 @@ func newJWT(name string, c *policyv1.Jwt, o *Options, parts *shared) (*jwtIssuer
 			return nil, interceptors.Wrong("issuer", "%w", err)
 		}
 		j.keys = fetchFrom(name, c, o, parts, func(ctx context.Context) ([]byte, error) { return parts.fetcher.discover(ctx, j.issuer) })
-	default:
-		return nil, interceptors.Wrong("keys", "one of discovery, jwks_url and jwks_file is needed")
 	}
 	return j, nil
 }
 
 func fetchFrom(name string, c *policyv1.Jwt, o *Options, parts *shared, get func(context.Context) ([]byte, error)) *fetchedKeys {
 	f := &fetchedKeys{
-		name: name, get: get, log: o.Log, refresh: defaultRefresh, minRefresh: defaultMinRefresh,
+		name: name, get: get, log: o.Log, refresh: c.GetRefresh().AsDuration(), minRefresh: c.GetMinRefresh().AsDuration(),
 		ok: parts.fetches.WithLabelValues(name, "ok"), failed: parts.fetches.WithLabelValues(name, "failed"),
 		empty: parts.fetches.WithLabelValues(name, "empty"),
-	}
-	if d := c.GetRefresh().AsDuration(); d > 0 {
-		f.refresh = d
-	}
-	if d := c.GetMinRefresh().AsDuration(); d > 0 {
-		f.minRefresh = d
 	}
 	f.start()
 	return f

@@ -43,7 +43,7 @@ func TestTokensHoldToTheSecond(t *testing.T) {
 				if tc.leeway > 0 {
 					jwtOf(a).Leeway = seconds(tc.leeway)
 				}
-				g := newGate(t, newAuth(t, auth.Options{}, a), accept("jwt"), auth.Rule{})
+				g := newGate(t, newAuth(t, auth.Options{}, a), accept("jwt"))
 				claims := i.Claims(time.Now())
 				for k, v := range tc.claims {
 					claims[k] = time.Now().Unix() + int64(v.(int))
@@ -62,7 +62,7 @@ func TestTokensHoldToTheSecond(t *testing.T) {
 func TestExpiredTokensSayWhy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(t)
-		g := newGate(t, newAuth(t, auth.Options{}, fromFile(t, i)), accept("jwt"), auth.Rule{})
+		g := newGate(t, newAuth(t, auth.Options{}, fromFile(t, i)), accept("jwt"))
 		token := i.Sign("EdDSA", i.Claims(time.Now()))
 		time.Sleep(time.Hour)
 		err := g.do(t.Context(), "authorization", "Bearer "+token)
@@ -81,7 +81,7 @@ func TestWhatTokensTell(t *testing.T) {
 	i := newIssuer(t)
 	a := fromFile(t, i)
 	jwtOf(a).RequiredClaims = []string{"tenant.id"}
-	g := newGate(t, newAuth(t, auth.Options{}, a), accept("jwt"), auth.Rule{})
+	g := newGate(t, newAuth(t, auth.Options{}, a), accept("jwt"))
 	for _, tc := range []struct {
 		name   string
 		claims map[string]any
@@ -116,7 +116,7 @@ func TestWhatTokensTell(t *testing.T) {
 
 func TestScpCountsWhereScopeIsMissing(t *testing.T) {
 	i := newIssuer(t)
-	g := newGate(t, newAuth(t, auth.Options{}, fromFile(t, i)), &policyv1.Auth{Accept: []string{"jwt"}, Scopes: []string{"b"}}, auth.Rule{})
+	g := newGate(t, newAuth(t, auth.Options{}, fromFile(t, i)), &policyv1.Auth{Accept: []string{"jwt"}, Scopes: []string{"b"}})
 	claims := i.Claims(time.Now())
 	delete(claims, "scope")
 	claims["scp"] = []string{"a", "b"}
@@ -132,7 +132,7 @@ func TestDefaultAlgorithms(t *testing.T) {
 	i := newIssuer(t)
 	a := fromFile(t, i)
 	jwtOf(a).Algorithms = nil
-	g := newGate(t, newAuth(t, auth.Options{}, a), accept("jwt"), auth.Rule{})
+	g := newGate(t, newAuth(t, auth.Options{}, a), accept("jwt"))
 	for alg, want := range map[string]codes.Code{
 		"RS256": codes.OK, "PS256": codes.OK, "ES256": codes.OK, "EdDSA": codes.OK, "ES512": codes.Unauthenticated, "RS512": codes.Unauthenticated,
 	} {
@@ -153,7 +153,7 @@ func TestSeveralIssuers(t *testing.T) {
 	third.Name = "same"
 	jwtOf(third).Audiences = []string{"billing"}
 	a := newAuth(t, auth.Options{}, fromFile(t, ours), b, third)
-	both, one := newGate(t, a, accept("jwt", "other", "same"), auth.Rule{}), newGate(t, a, accept("jwt"), auth.Rule{})
+	both, one := newGate(t, a, accept("jwt", "other", "same")), newGate(t, a, accept("jwt"))
 	header := "Bearer " + other.Sign("ES256", other.Claims(time.Now()))
 	for range 2 { // the second time it is known already
 		wantCode(t, "both", both.do(t.Context(), "authorization", header), codes.OK)
@@ -182,7 +182,7 @@ func TestKeyFileChanges(t *testing.T) {
 		path := write(t, filepath.Join(t.TempDir(), "jwks.json"), string(before.JWKS()))
 		a := fromFile(t, before)
 		jwtOf(a).Keys = &policyv1.Jwt_JwksFile{JwksFile: path}
-		g := newGate(t, newAuth(t, auth.Options{}, a), accept("jwt"), auth.Rule{})
+		g := newGate(t, newAuth(t, auth.Options{}, a), accept("jwt"))
 		old, young := "Bearer "+before.Sign("ES256", before.Claims(time.Now())), "Bearer "+after.Sign("ES256", after.Claims(time.Now()))
 		check := func(what string, oldWant, youngWant codes.Code) {
 			t.Helper()
@@ -206,7 +206,7 @@ func TestCancelledWhileWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(t)
 		web := &web{respond: func(ctx context.Context, _ string) (int, string) { <-ctx.Done(); return 200, "" }}
-		g := newGate(t, newAuth(t, auth.Options{Transport: web}, fromURL()), accept("jwt"), auth.Rule{})
+		g := newGate(t, newAuth(t, auth.Options{Transport: web}, fromURL()), accept("jwt"))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		err := g.do(ctx, "authorization", "Bearer "+i.Sign("ES256", i.Claims(time.Now())))

@@ -18,6 +18,7 @@ import (
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 const jwksURL = "https://keys.example/jwks"
@@ -83,7 +84,7 @@ func TestDefaultRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, stranger := newIssuer(t), newStranger(t)
 		w := &web{respond: says(200, i.JWKS())}
-		g := newGate(t, newAuth(t, auth.Options{Transport: w}, fromURL()), accept("jwt"), auth.Rule{})
+		g := newGate(t, newAuth(t, auth.Options{Transport: w}, fromURL()), accept("jwt"))
 		synctest.Wait()
 		if w.count() != 1 {
 			t.Fatalf("%d fetches at the start", w.count())
@@ -126,7 +127,7 @@ func TestIssuerWithoutKeys(t *testing.T) {
 			i := newIssuer(t)
 			reg := prometheus.NewRegistry()
 			w := &web{respond: says(200, i.JWKS())}
-			g := newGate(t, newAuth(t, auth.Options{Transport: w, Registerer: reg}, fromURL()), accept("jwt"), auth.Rule{})
+			g := newGate(t, newAuth(t, auth.Options{Transport: w, Registerer: reg}, fromURL()), accept("jwt"))
 			synctest.Wait()
 			claims := i.Claims(time.Now())
 			claims["exp"] = time.Now().Add(100 * time.Hour).Unix()
@@ -153,7 +154,7 @@ func TestIssuerWithoutKeysAfterAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(t)
 		w := &web{respond: says(200, i.JWKS())}
-		g := newGate(t, newAuth(t, auth.Options{Transport: w}, fromURL()), accept("jwt"), auth.Rule{})
+		g := newGate(t, newAuth(t, auth.Options{Transport: w}, fromURL()), accept("jwt"))
 		synctest.Wait()
 		claims := i.Claims(time.Now())
 		claims["exp"] = time.Now().Add(100 * time.Hour).Unix()
@@ -172,7 +173,7 @@ func TestIssuerWithoutKeysEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(t)
 		w := &web{respond: says(200, []byte(`{"keys":[]}`))}
-		g := newGate(t, newAuth(t, auth.Options{Transport: w}, fromURL()), accept("jwt"), auth.Rule{})
+		g := newGate(t, newAuth(t, auth.Options{Transport: w}, fromURL()), accept("jwt"))
 		synctest.Wait()
 		header := "Bearer " + i.Sign("ES256", i.Claims(time.Now()))
 		wantCode(t, "without keys", g.do(t.Context(), "authorization", header), codes.Unavailable)
@@ -207,7 +208,7 @@ func TestIssuerThatIsDown(t *testing.T) {
 		w := &web{respond: says(503, nil)}
 		a := fromURL()
 		jwtOf(a).Refresh, jwtOf(a).MinRefresh = seconds(60), seconds(5)
-		g := newGate(t, newAuth(t, auth.Options{Transport: w, Registerer: reg}, a), accept("jwt"), auth.Rule{})
+		g := newGate(t, newAuth(t, auth.Options{Transport: w, Registerer: reg}, a), accept("jwt"))
 		claims := i.Claims(time.Now())
 		claims["exp"] = time.Now().Unix() + 36000
 		header := "Bearer " + i.Sign("ES256", claims)
@@ -244,7 +245,7 @@ func TestWithdrawnKey(t *testing.T) {
 		w := &web{respond: says(200, old.JWKS())}
 		a := fromURL()
 		jwtOf(a).Refresh = seconds(60)
-		g := newGate(t, newAuth(t, auth.Options{Transport: w}, a), accept("jwt"), auth.Rule{})
+		g := newGate(t, newAuth(t, auth.Options{Transport: w}, a), accept("jwt"))
 		header := "Bearer " + old.Sign("ES256", old.Claims(time.Now()))
 		wantCode(t, "old", g.do(t.Context(), "authorization", header), codes.OK)
 		time.Sleep(61 * time.Second)
@@ -266,7 +267,7 @@ func TestOneFetchForAll(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 50 {
 			wg.Go(func() {
-				wantCode(t, "waiting", newGate(t, a, accept("jwt"), auth.Rule{}).do(t.Context(), "authorization", header), codes.OK)
+				wantCode(t, "waiting", newGate(t, a, accept("jwt")).do(t.Context(), "authorization", header), codes.OK)
 			})
 		}
 		wg.Wait()
@@ -281,12 +282,12 @@ func TestSlowIssuer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(t)
 		w := &web{respond: func(ctx context.Context, _ string) (int, string) { <-ctx.Done(); return 200, "" }}
-		a, err := auth.New([]*policyv1.Authenticator{fromURL()}, auth.Options{Transport: w})
+		a, err := auth.New(policytest.Authenticators(t, []*policyv1.Authenticator{fromURL()}), auth.Options{Transport: w})
 		if err != nil {
 			t.Fatal(err)
 		}
 		begin := time.Now()
-		wantCode(t, "slow", newGate(t, a, accept("jwt"), auth.Rule{}).do(t.Context(), "authorization", "Bearer "+i.Sign("ES256", i.Claims(time.Now()))), codes.Unavailable)
+		wantCode(t, "slow", newGate(t, a, accept("jwt")).do(t.Context(), "authorization", "Bearer "+i.Sign("ES256", i.Claims(time.Now()))), codes.Unavailable)
 		if took := time.Since(begin); took != 5*time.Second {
 			t.Errorf("waited %v", took)
 		}

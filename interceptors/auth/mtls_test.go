@@ -76,7 +76,7 @@ func TestCertificates(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.leaf.NotAfter = time.Now().Add(time.Hour)
 			a := newAuth(t, auth.Options{}, &policyv1.Authenticator{Name: "mtls", Kind: &policyv1.Authenticator_Mtls{Mtls: tc.mtls}})
-			g := newGate(t, a, accept("mtls"), auth.Rule{})
+			g := newGate(t, a, accept("mtls"))
 			want := codes.OK
 			if tc.id == "" {
 				want = codes.Unauthenticated
@@ -95,7 +95,7 @@ func TestCertificates(t *testing.T) {
 // one caller.
 func TestCertificatesWithoutASubject(t *testing.T) {
 	a := newAuth(t, auth.Options{}, &policyv1.Authenticator{Name: "mtls", Kind: &policyv1.Authenticator_Mtls{Mtls: &policyv1.Mtls{Names: []string{"x"}}}})
-	g := newGate(t, a, accept("mtls"), auth.Rule{})
+	g := newGate(t, a, accept("mtls"))
 	seen := map[call.Identity]bool{}
 	for _, raw := range []string{"one", "another", "one"} {
 		leaf := &x509.Certificate{Raw: []byte(raw), DNSNames: []string{"x"}, NotAfter: time.Now().Add(time.Hour)}
@@ -116,7 +116,7 @@ func TestCertificatesWithoutASubject(t *testing.T) {
 func TestCertificateEndsWithTheConnectionOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAuth(t, auth.Options{}, &policyv1.Authenticator{Name: "mtls", Kind: &policyv1.Authenticator_Mtls{Mtls: &policyv1.Mtls{Names: []string{"x"}}}})
-		g := newGate(t, a, accept("mtls"), auth.Rule{})
+		g := newGate(t, a, accept("mtls"))
 		leaf := &x509.Certificate{DNSNames: []string{"x"}, Subject: pkix.Name{CommonName: "x"}, NotAfter: time.Now().Add(time.Minute)}
 		wantCode(t, "in time", g.doAs(t.Context(), verified(leaf)), codes.OK)
 		time.Sleep(time.Minute + 1)
@@ -131,7 +131,7 @@ func TestOneOfTwoKnowsTheCertificate(t *testing.T) {
 		return &policyv1.Authenticator{Name: name, Kind: &policyv1.Authenticator_Mtls{Mtls: &policyv1.Mtls{Names: []string{host}}}}
 	}
 	a := newAuth(t, auth.Options{}, one("a", "a.example"), one("b", "b.example"), keysOf("keys", file(t, oneKey)))
-	g := newGate(t, a, accept("keys", "a", "b"), auth.Rule{})
+	g := newGate(t, a, accept("keys", "a", "b"))
 	for host, want := range map[string]codes.Code{"a.example": codes.OK, "b.example": codes.OK, "c.example": codes.Unauthenticated} {
 		leaf := &x509.Certificate{DNSNames: []string{host}, Subject: pkix.Name{CommonName: host}, NotAfter: time.Now().Add(time.Hour)}
 		wantCode(t, host, g.doAs(t.Context(), verified(leaf)), want)

@@ -53,7 +53,7 @@ func TestForwardedClaims(t *testing.T) {
 			if tc.claim != nil {
 				claims[tc.path] = tc.claim
 			}
-			g := newGate(t, a, &policyv1.Auth{Accept: []string{"jwt"}, Forward: map[string]string{tc.key: tc.path}}, auth.Rule{})
+			g := newGate(t, a, &policyv1.Auth{Accept: []string{"jwt"}, Forward: map[string]string{tc.key: tc.path}})
 			header := "Bearer " + i.Sign("ES256", claims)
 			for _, sent := range [][]string{nil, {tc.key, "root"}} { // whether or not there is something to take away
 				wantCode(t, tc.name, g.do(t.Context(), append(sent, "authorization", header, "x-other", "y")...), codes.OK)
@@ -84,7 +84,7 @@ func TestStripped(t *testing.T) {
 			"jwt": accept("jwt"), "public": {Public: yes()}, "anonymous": {Accept: []string{"jwt"}, Anonymous: yes()},
 			"forwarding": {Accept: []string{"jwt"}, Forward: map[string]string{"x-user": "nothing"}},
 		} {
-			g := newGate(t, a, rule, auth.Rule{Strip: strip})
+			g := newGate(t, a, rule, strip...)
 			for _, key := range spellings {
 				pairs := []string{key, "root", "x-other", "y"}
 				if name != "public" && name != "anonymous" {
@@ -107,7 +107,7 @@ func TestSecretsStayHere(t *testing.T) {
 	a := newAuth(t, auth.Options{}, fromFile(t, i), keysOf("keys", file(t, oneKey)), basicOf("basic", file(t, oneUser)))
 	token := "Bearer " + i.Sign("ES256", i.Claims(time.Now()))
 	for name, rule := range map[string]*policyv1.Auth{"accepted": accept("jwt", "keys", "basic"), "public": {Public: yes()}} {
-		g := newGate(t, a, rule, auth.Rule{})
+		g := newGate(t, a, rule)
 		wantCode(t, name, g.do(t.Context(), "x-api-key", theKey), codes.OK)
 		if len(g.outgoing) != 0 {
 			t.Errorf("%s: backend got %v", name, g.outgoing)
@@ -121,7 +121,7 @@ func TestSecretsStayHere(t *testing.T) {
 			t.Errorf("%s: backend got %v", name, g.outgoing)
 		}
 	}
-	g := newGate(t, a, &policyv1.Auth{Public: yes()}, auth.Rule{})
+	g := newGate(t, a, &policyv1.Auth{Public: yes()})
 	wantCode(t, "two", g.do(t.Context(), "authorization", token, "authorization", basicHeader("alice", "secret")), codes.OK)
 	if len(g.outgoing) != 0 {
 		t.Errorf("backend got %v", g.outgoing)
@@ -131,7 +131,7 @@ func TestSecretsStayHere(t *testing.T) {
 // TestMetadataIsCopied: what others hold of the call's metadata does not change.
 func TestMetadataIsCopied(t *testing.T) {
 	a := newAuth(t, auth.Options{}, keysOf("keys", file(t, oneKey)))
-	g := newGate(t, a, &policyv1.Auth{Accept: []string{"keys"}, Forward: map[string]string{"x-user": "sub", "x-tier": "tier"}}, auth.Rule{})
+	g := newGate(t, a, &policyv1.Auth{Accept: []string{"keys"}, Forward: map[string]string{"x-user": "sub", "x-tier": "tier"}})
 	md := metadata.Pairs("x-api-key", theKey, "x-user", "root")
 	before := md.Copy()
 	if err := g.conn.Invoke(metadata.NewOutgoingContext(t.Context(), md), method, nil, nil); err != nil {

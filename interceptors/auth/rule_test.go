@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -13,43 +12,42 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
-
-func allow(ok bool, err error) func(context.Context) (bool, error) {
-	return func(context.Context) (bool, error) { return ok, err }
-}
 
 func TestWrongRules(t *testing.T) {
 	a := newAuth(t, auth.Options{}, fromFile(t, newIssuer(t)), keysOf("partners", file(t, "[]")))
 	for _, tc := range []struct {
 		name string
 		rule *policyv1.Auth
-		more auth.Rule
 		want string
 	}{
-		{"no rule", nil, auth.Rule{}, method + " has no rule that says who may call it, and by default nobody may"},
-		{"empty rule", &policyv1.Auth{}, auth.Rule{}, "by default nobody may"},
-		{"nobody but nobody", &policyv1.Auth{Anonymous: yes()}, auth.Rule{}, "by default nobody may"},
-		{"scopes of nobody", &policyv1.Auth{Anonymous: yes(), Accept: []string{"jwt"}, Scopes: []string{"a"}}, auth.Rule{}, "anonymous: "},
-		{"unknown name", accept("jwt", "partner"), auth.Rule{}, `accept[1]: there is no authenticator "partner": did you mean "partners"?`},
-		{"name twice", accept("jwt", "jwt"), auth.Rule{}, `accept[1]: "jwt" is there twice`},
-		{"scope that is two", &policyv1.Auth{Accept: []string{"jwt"}, Scopes: []string{"a", "b c"}}, auth.Rule{}, "scopes[1]: "},
-		{"unlike any name", accept("zzzzzzzzzzzz"), auth.Rule{}, "there are jwt, partners"},
-		{"public and accept", &policyv1.Auth{Public: yes(), Accept: []string{"jwt"}}, auth.Rule{}, "public: "},
-		{"public and anonymous", &policyv1.Auth{Public: yes(), Anonymous: yes()}, auth.Rule{}, "public: "},
-		{"public and scopes", &policyv1.Auth{Public: yes(), Scopes: []string{"a"}}, auth.Rule{}, "public: "},
-		{"public and allow", &policyv1.Auth{Public: yes()}, auth.Rule{Allow: allow(true, nil)}, "public: "},
-		{"forward under a protocol's key", &policyv1.Auth{Accept: []string{"jwt"}, Forward: map[string]string{"grpc-user": "sub"}}, auth.Rule{}, `forward: "grpc-user"`},
-		{"forward as a credential", &policyv1.Auth{Accept: []string{"jwt"}, Forward: map[string]string{"authorization": "sub"}}, auth.Rule{}, `forward: "authorization"`},
-		{"forward nothing", &policyv1.Auth{Accept: []string{"jwt"}, Forward: map[string]string{"x-user": ""}}, auth.Rule{}, `forward: "x-user"`},
+		{"no rule", nil, method + " has no rule that says who may call it, and by default nobody may"},
+		{"empty rule", &policyv1.Auth{}, "by default nobody may"},
+		{"nobody but nobody", &policyv1.Auth{Anonymous: yes()}, "by default nobody may"},
+		{"scopes of nobody", &policyv1.Auth{Anonymous: yes(), Accept: []string{"jwt"}, Scopes: []string{"a"}}, "anonymous: "},
+		{"unknown name", accept("jwt", "partner"), `accept[1]: there is no authenticator "partner": did you mean "partners"?`},
+		{"name twice", accept("jwt", "jwt"), `accept[1]: "jwt" is there twice`},
+		{"scope that is two", &policyv1.Auth{Accept: []string{"jwt"}, Scopes: []string{"a", "b c"}}, "scopes[1]: "},
+		{"unlike any name", accept("zzzzzzzzzzzz"), "there are jwt, partners"},
+		{"public and accept", &policyv1.Auth{Public: yes(), Accept: []string{"jwt"}}, "public: "},
+		{"public and anonymous", &policyv1.Auth{Public: yes(), Anonymous: yes()}, "public: "},
+		{"public and scopes", &policyv1.Auth{Public: yes(), Scopes: []string{"a"}}, "public: "},
+		{"public and allow", &policyv1.Auth{Public: yes(), Allow: new("true")}, "public: "},
+		{"forward under a protocol's key", &policyv1.Auth{Accept: []string{"jwt"}, Forward: map[string]string{"grpc-user": "sub"}}, `forward: "grpc-user"`},
+		{"forward as a credential", &policyv1.Auth{Accept: []string{"jwt"}, Forward: map[string]string{"authorization": "sub"}}, `forward: "authorization"`},
+		{"forward nothing", &policyv1.Auth{Accept: []string{"jwt"}, Forward: map[string]string{"x-user": ""}}, `forward: "x-user"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := a.For(method, tc.rule, tc.more)
+			_, err := policytest.TryBuild(a, interceptors.Method{Name: method, Policy: &policyv1.Policy{Auth: tc.rule}})
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("err = %v, want %q in it", err, tc.want)
 			}
@@ -73,9 +71,6 @@ func TestWrongAuthenticators(t *testing.T) {
 	}{
 		{"no name", &policyv1.Authenticator{}, "authenticators[0].name: "},
 		{"no kind", &policyv1.Authenticator{Name: "x"}, "authenticators[0].kind: "},
-		{"no issuer", jwt(func(j *policyv1.Jwt) { j.Issuer = "" }), "authenticators[0].jwt.issuer: "},
-		{"no audience", jwt(func(j *policyv1.Jwt) { j.Audiences = nil }), "jwt.audiences: "},
-		{"no keys", jwt(func(j *policyv1.Jwt) { j.Keys = nil }), "jwt.keys: "},
 		{"unknown algorithm", jwt(func(j *policyv1.Jwt) { j.Algorithms = []string{"none"} }), `jwt.algorithms: algorithm "none" is not known`},
 		{"not a URL", jwt(func(j *policyv1.Jwt) { j.Keys = &policyv1.Jwt_JwksUrl{JwksUrl: "keys"} }), "jwt.jwks_url: "},
 		{"URL of a file", jwt(func(j *policyv1.Jwt) { j.Keys = &policyv1.Jwt_JwksUrl{JwksUrl: "file:///keys"} }), "jwt.jwks_url: "},
@@ -103,7 +98,7 @@ func TestWrongAuthenticators(t *testing.T) {
 		})
 	}
 	path := file(t, "[]")
-	if _, err := auth.New([]*policyv1.Authenticator{keysOf("a", path), keysOf("a", path)}, auth.Options{}); err == nil || !strings.Contains(err.Error(), "authenticators[1].name: ") {
+	if _, err := auth.New(policytest.Authenticators(t, []*policyv1.Authenticator{keysOf("a", path), keysOf("a", path)}), auth.Options{}); err == nil || !strings.Contains(err.Error(), "authenticators[1].name: ") {
 		t.Errorf("the same name twice: %v", err)
 	}
 }
@@ -112,25 +107,36 @@ func TestScopesAndAllow(t *testing.T) {
 	i := newIssuer(t)
 	a := newAuth(t, auth.Options{}, fromFile(t, i))
 	token := "Bearer " + i.Sign("ES256", i.Claims(time.Now()))
+	check := healthpb.File_grpc_health_v1_health_proto.Services().ByName("Health").Methods().ByName("Check")
 	for _, tc := range []struct {
 		name, reason string
 		scopes       []string
-		allow        func(context.Context) (bool, error)
+		allow        string
 		want         codes.Code
 		challenges   int
 	}{
-		{"one scope", "", []string{"read"}, nil, codes.OK, 0},
-		{"all scopes", "", []string{"write", "read"}, nil, codes.OK, 0},
-		{"one missing", "SCOPE_MISSING", []string{"read", "admin"}, nil, codes.PermissionDenied, 1},
-		{"part of one", "SCOPE_MISSING", []string{"rea"}, nil, codes.PermissionDenied, 1},
-		{"allowed", "", nil, allow(true, nil), codes.OK, 0},
-		{"not allowed", "NOT_ALLOWED", nil, allow(false, nil), codes.PermissionDenied, 0},
-		{"cannot be evaluated", "NOT_ALLOWED", nil, allow(true, errors.New("no such key")), codes.PermissionDenied, 0},
-		{"request cannot be read", "", nil, allow(true, call.Refuse(call.Client, codes.InvalidArgument, "bad")), codes.InvalidArgument, 0},
+		{"one scope", "", []string{"read"}, "", codes.OK, 0},
+		{"all scopes", "", []string{"write", "read"}, "", codes.OK, 0},
+		{"one missing", "SCOPE_MISSING", []string{"read", "admin"}, "", codes.PermissionDenied, 1},
+		{"part of one", "SCOPE_MISSING", []string{"rea"}, "", codes.PermissionDenied, 1},
+		{"allowed", "", nil, "true", codes.OK, 0},
+		{"not allowed", "NOT_ALLOWED", nil, "false", codes.PermissionDenied, 0},
+		{"cannot be evaluated", "NOT_ALLOWED", nil, `headers["x-none"] == "a"`, codes.PermissionDenied, 0},
+		{"request cannot be read", "", nil, `request.service == "a"`, codes.InvalidArgument, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			g := newGate(t, a, &policyv1.Auth{Accept: []string{"jwt"}, Scopes: tc.scopes}, auth.Rule{Allow: tc.allow})
-			err := g.do(t.Context(), "authorization", token)
+			rule := &policyv1.Auth{Accept: []string{"jwt"}, Scopes: tc.scopes}
+			if tc.allow != "" {
+				rule.Allow = &tc.allow
+			}
+			g := behind(policytest.Build(t, a, interceptors.Method{Name: method, Desc: check, Policy: &policyv1.Policy{Auth: rule}}))
+			g.call = &call.Call{Method: method, Start: time.Now()}
+			ctx := metadata.NewOutgoingContext(call.With(t.Context(), g.call), metadata.Pairs("authorization", token))
+			down := &calltest.ServerStream{Ctx: ctx}
+			if tc.want == codes.InvalidArgument {
+				down.RecvErr = call.Refuse(call.Client, codes.InvalidArgument, "bad")
+			}
+			err := call.Forward(&call.Method{Name: method, Conn: g.conn}, down)
 			wantCode(t, tc.name, err, tc.want)
 			if len(g.challenges()) != tc.challenges || g.reached != (tc.want == codes.OK) {
 				t.Errorf("challenges %q, reached %t", g.challenges(), g.reached)
@@ -156,9 +162,7 @@ func TestScopesAndAllow(t *testing.T) {
 func TestAllowSeesTheCaller(t *testing.T) {
 	i := newIssuer(t)
 	a := newAuth(t, auth.Options{}, fromFile(t, i))
-	g := newGate(t, a, &policyv1.Auth{Accept: []string{"jwt"}, Anonymous: yes()}, auth.Rule{Allow: func(ctx context.Context) (bool, error) {
-		return call.From(ctx).Caller() != nil, nil
-	}})
+	g := newGate(t, a, &policyv1.Auth{Accept: []string{"jwt"}, Anonymous: yes(), Allow: new(`caller.id != ""`)})
 	wantCode(t, "alice", g.do(t.Context(), "authorization", "Bearer "+i.Sign("ES256", i.Claims(time.Now()))), codes.OK)
 	wantCode(t, "nobody", g.do(t.Context()), codes.Unauthenticated)
 	if len(g.challenges()) != 1 {
@@ -169,7 +173,7 @@ func TestAllowSeesTheCaller(t *testing.T) {
 // TestPublicLooksAtNothing: neither at what is wrong, nor does anybody become known.
 func TestPublicLooksAtNothing(t *testing.T) {
 	a := newAuth(t, auth.Options{}, fromFile(t, newIssuer(t)))
-	g := newGate(t, a, &policyv1.Auth{Public: yes()}, auth.Rule{Strip: []string{"x-user"}})
+	g := newGate(t, a, &policyv1.Auth{Public: yes()}, "x-user")
 	wantCode(t, "public", g.do(t.Context(), "authorization", "Bearer x", "x-user", "root"), codes.OK)
 	if g.call.Caller() != nil || !slices.Equal(g.outgoing["authorization"], []string{"Bearer x"}) || g.outgoing["x-user"] != nil {
 		t.Errorf("caller %v, outgoing %v", g.call.Caller(), g.outgoing)
@@ -178,7 +182,7 @@ func TestPublicLooksAtNothing(t *testing.T) {
 
 func TestStreamsAndCallsFromInside(t *testing.T) {
 	i := newIssuer(t)
-	g := newGate(t, newAuth(t, auth.Options{}, fromFile(t, i)), accept("jwt"), auth.Rule{})
+	g := newGate(t, newAuth(t, auth.Options{}, fromFile(t, i)), accept("jwt"))
 	good := metadata.Pairs("authorization", "Bearer "+i.Sign("ES256", i.Claims(time.Now())))
 	for name, ctx := range map[string]context.Context{"inside": t.Context(), "call": call.With(t.Context(), &call.Call{Method: method})} {
 		wantCode(t, name+" without", g.conn.Invoke(ctx, method, nil, nil), codes.Unauthenticated)
@@ -200,7 +204,7 @@ func TestStreamsAndCallsFromInside(t *testing.T) {
 
 func TestUnverifiedCertificateIsNone(t *testing.T) {
 	a := newAuth(t, auth.Options{}, &policyv1.Authenticator{Name: "mtls", Kind: &policyv1.Authenticator_Mtls{Mtls: &policyv1.Mtls{Names: []string{"x"}}}})
-	g := newGate(t, a, accept("mtls"), auth.Rule{})
+	g := newGate(t, a, accept("mtls"))
 	leaf := &x509.Certificate{DNSNames: []string{"x"}, NotAfter: time.Now().Add(time.Hour)}
 	for name, state := range map[string]*tls.ConnectionState{"none": nil, "unverified": {PeerCertificates: []*x509.Certificate{leaf}}} {
 		wantCode(t, name, g.doAs(t.Context(), &call.Call{TLS: state}), codes.Unauthenticated)

@@ -21,6 +21,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/test/authtest"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 const (
@@ -85,7 +86,7 @@ func basicOf(name, path string) *policyv1.Authenticator {
 
 func newAuth(tb testing.TB, o auth.Options, list ...*policyv1.Authenticator) *auth.Authenticators {
 	tb.Helper()
-	a, err := auth.New(list, o)
+	a, err := auth.New(policytest.Authenticators(tb, list), o)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -107,12 +108,13 @@ type gate struct {
 	outgoing metadata.MD // as the backend saw it
 }
 
-func newGate(tb testing.TB, a *auth.Authenticators, rule *policyv1.Auth, o auth.Rule) *gate {
+func newGate(tb testing.TB, a *auth.Authenticators, rule *policyv1.Auth, strip ...string) *gate {
 	tb.Helper()
-	policy, err := a.For(method, rule, o)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	return behind(policytest.Build(tb, a, interceptors.Method{Name: method, Policy: &policyv1.Policy{Auth: rule}, Strip: strip}))
+}
+
+// behind is an RPC behind a policy.
+func behind(policy interceptors.Interceptor) *gate {
 	g := &gate{policy: policy}
 	see := func(ctx context.Context) {
 		g.reached, g.call = true, call.From(ctx)
@@ -173,3 +175,12 @@ func codeOf(err error) codes.Code { return call.CodeOf(err) }
 
 // secretHash is of "secret", as cheap as bcrypt gets.
 const secretHash = "$2y$04$HPvtf7y8./6DdfREe8o34eNyiNH3dBFHxv997wC8QUUCVE5tPWCGm"
+
+// verifySignature verifies with the algorithms that a configuration has by default
+// where none are named.
+func verifySignature(set []byte, algorithms []string, token string) error {
+	if algorithms == nil {
+		algorithms = []string{"RS256", "PS256", "ES256", "EdDSA"}
+	}
+	return auth.VerifySignature(set, algorithms, token)
+}

@@ -17,7 +17,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
-	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/answers"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
@@ -49,19 +48,17 @@ func New(store *answers.Store, reg prometheus.Registerer) (*Caches, error) {
 	return c, collect.Register(reg, c.calls)
 }
 
-// Vary tells who may be given the same answer: those for whom it is the same.
-type Vary func(ctx context.Context) (string, error)
-
-// For returns the policy of one RPC. It belongs inside of authentication and
-// limits, which decide for each call, and outside of retries and breakers.
+// Build returns the policy of one RPC at its upstream. It belongs inside of
+// authentication and limits, which decide for each call, and outside of retries and
+// breakers.
 //
-// source names what answers: upstreams that an RPC chooses among have answers of
-// their own. An answer is kept for p.ttl under the method, the source, the bytes
-// of the request, the host and scheme that the client used, facts, and what vary says. If the policy's own expression is empty (`""`), all share and
-// vary is not called. If vary is nil, the caller is what tells: authenticator
-// and id; those of whom nothing is known share. A call that carries a
-// credential of another than the caller ([answers.Credentials]) then bypasses the
-// cache, and so does one for which vary fails.
+// An answer is kept for the ttl under the method, the source (upstreams that an RPC
+// chooses among have answers of their own), the bytes of the request, the host and
+// scheme that the client used, the facts, and what vary says. If vary is empty
+// (`""`), all share. If the policy has none, the caller is what tells: authenticator
+// and id; those of whom nothing is known share. A call that carries a credential of
+// another than the caller ([answers.Credentials]) then bypasses the cache, and so
+// does one for which vary fails.
 //
 // Only OK is kept, and only if the backend's cache-control does not say no-store,
 // no-cache or private; its max-age or expires, if it is sooner, counts. Answers
@@ -84,46 +81,32 @@ type Vary func(ctx context.Context) (string, error)
 // have the upstream asked, and its answer kept; with no-store that is not kept
 // either. max-age and min-fresh bound which answers will do. only-if-cached without
 // such an answer is DEADLINE_EXCEEDED, for HTTP 504.
-//
-// An RPC that streams or has side effects, and a policy without a ttl, are
-// errors that name the field.
-func (c *Caches) For(method, source string, unary, sideEffects bool, p *policyv1.Cache, vary Vary, facts answers.Facts) (interceptors.Interceptor, error) {
-	nothing := interceptors.Interceptor{Name: name}
-	switch {
-	case p == nil || p.GetDisabled():
-		return nothing, nil
-	case !unary:
-		return nothing, interceptors.Wrong("cache", "the RPC is a stream: only answers of unary RPCs can be kept")
-	case sideEffects:
-		return nothing, interceptors.Wrong("cache", "the RPC may have side effects: only RPCs with idempotency_level NO_SIDE_EFFECTS can be answered from a cache, or those that are bound to GET")
-	case p.GetTtl().AsDuration() <= 0:
-		return nothing, interceptors.Wrong("cache.ttl", "want how long an answer is kept, as in 10s")
-	}
-	r := &rpc{caches: c, method: method, source: source, ttl: p.GetTtl().AsDuration(), vary: vary, facts: facts}
-	r.all = p.Vary != nil && IsEverybody(p.GetVary())
-	r.public = r.all && len(facts) == 0
-	for i := range r.results {
-		r.results[i] = c.calls.WithLabelValues(method, resultNames[i])
-	}
-	return interceptors.Interceptor{Name: name, Unary: r.unary}, nil
-}
-
-// Build returns the policy of one RPC at its upstream.
 func (c *Caches) Build(m *interceptors.Method) (interceptors.Interceptor, error) {
 	p := m.Policy.GetCache()
-	var vary Vary // nil where the policy sets none: then each caller has answers of its own
-	facts := m.OwnFacts
-	if p != nil && p.Vary != nil {
-		facts = m.Facts
+	switch {
+	case p == nil || p.GetDisabled():
+		return interceptors.Interceptor{}, nil
+	case !m.Unary():
+		return interceptors.Interceptor{}, interceptors.Wrong("cache", "the RPC is a stream: only answers of unary RPCs can be kept")
+	case m.SideEffects:
+		return interceptors.Interceptor{}, interceptors.Wrong("cache", "the RPC may have side effects: only RPCs with idempotency_level NO_SIDE_EFFECTS can be answered from a cache, or those that are bound to GET")
 	}
-	if p.GetVary() != "" && !p.GetDisabled() {
+	r := &rpc{caches: c, method: m.Name, source: m.Source, ttl: p.GetTtl().AsDuration(), facts: m.OwnFacts}
+	if p.Vary != nil {
+		r.facts, r.all = m.Facts, IsEverybody(p.GetVary())
+	}
+	if p.GetVary() != "" {
 		program, err := m.Key(p.GetVary())
 		if err != nil {
 			return interceptors.Interceptor{}, interceptors.Wrong("cache.vary", "%w", err)
 		}
-		vary = program.CallerKey
+		r.vary = program.CallerKey
 	}
-	return c.For(m.Name, m.Source, m.Unary(), m.SideEffects, p, vary, facts)
+	r.public = r.all && len(r.facts) == 0
+	for i := range r.results {
+		r.results[i] = c.calls.WithLabelValues(m.Name, resultNames[i])
+	}
+	return interceptors.Interceptor{Name: name, Unary: r.unary}, nil
 }
 
 // IsEverybody tells a vary that is "" for everybody.
@@ -145,11 +128,13 @@ var resultNames = [results]string{"hit", "miss", "shared", "bypass"}
 
 // rpc is the policy of one RPC.
 type rpc struct {
-	caches  *Caches
-	method  string
-	source  string
-	ttl     time.Duration
-	vary    Vary
+	caches *Caches
+	method string
+	source string
+	ttl    time.Duration
+	// vary tells who may be given the same answer: those for whom it is the same. Nil
+	// means that each caller has answers of its own, or that all share.
+	vary    func(context.Context) (string, error)
 	facts   answers.Facts
 	all     bool // all share, but for the facts
 	public  bool // all share, caches on the way included

@@ -2,7 +2,6 @@ package cache_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -25,6 +24,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/answers"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 const method = "/s/m"
@@ -72,7 +72,7 @@ type house struct {
 	method *call.Method
 }
 
-func newHouse(tb testing.TB, p *policyv1.Cache, vary cache.Vary) *house {
+func newHouse(tb testing.TB, p *policyv1.Cache) *house {
 	tb.Helper()
 	h := &house{backend: &backend{}, reg: prometheus.NewRegistry()}
 	var err error
@@ -82,18 +82,19 @@ func newHouse(tb testing.TB, p *policyv1.Cache, vary cache.Vary) *house {
 	if h.caches, err = cache.New(h.store, h.reg); err != nil {
 		tb.Fatal(err)
 	}
-	h.build(tb, p, vary)
+	h.build(tb, p)
 	return h
 }
 
 // build makes a table anew.
-func (h *house) build(tb testing.TB, p *policyv1.Cache, vary cache.Vary) {
+func (h *house) build(tb testing.TB, p *policyv1.Cache) {
 	tb.Helper()
-	i, err := h.caches.For(method, "", true, false, p, vary, nil)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	h.method = &call.Method{Name: method, Conn: interceptors.Chain(calltest.Conn{OnInvoke: h.invoke}, i)}
+	h.method = &call.Method{Name: method, Conn: interceptors.Chain(calltest.Conn{OnInvoke: h.invoke}, policytest.Build(tb, h.caches, rpc(method, p)))}
+}
+
+// rpc is a unary RPC without side effects.
+func rpc(name string, p *policyv1.Cache) interceptors.Method {
+	return interceptors.Method{Name: name, Policy: &policyv1.Policy{Cache: p}}
 }
 
 // client is who calls, and what with.
@@ -135,7 +136,7 @@ func forAll(d time.Duration) *policyv1.Cache {
 
 func TestAnswersAreKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, ttl(10*time.Second), nil)
+		h := newHouse(t, ttl(10*time.Second))
 		h.header = metadata.Pairs("x-a", "1")
 		first := h.call(t.Context(), client{request: "r"})
 		if first.err != nil || first.text != "answer 1" {
@@ -154,7 +155,7 @@ func TestAnswersAreKept(t *testing.T) {
 				t.Errorf("headers of the next (-want +got):\n%s", diff)
 			}
 		}
-		h.build(t, ttl(10*time.Second), nil) // a new table
+		h.build(t, ttl(10*time.Second)) // a new table
 		if next := h.call(t.Context(), client{request: "r"}); next.text != "answer 1" {
 			t.Errorf("after a rebuild %q, want what was kept", next.text)
 		}
@@ -174,40 +175,37 @@ func TestAnswersAreKept(t *testing.T) {
 func TestWhoShares(t *testing.T) {
 	ann, bob := &call.Caller{ID: "ann", Authenticator: "jwt", ByAuthorization: true}, &call.Caller{ID: "bob", Authenticator: "jwt", ByAuthorization: true}
 	app, nameless := &call.Caller{ID: "app", Authenticator: "keys"}, &call.Caller{Authenticator: "jwt", ByAuthorization: true}
-	byTenant := func(ctx context.Context) (string, error) {
-		if call.From(ctx).Caller() == nil {
-			return "", errors.New("no such key: tenant")
-		}
-		return "tenant", nil
-	}
+	tenant := map[string]any{"tenant": "t"}
+	ann.Claims, bob.Claims = tenant, tenant
+	byTenant := forAll(time.Minute)
+	byTenant.Vary = new("caller.claims.tenant")
 	auth := []string{"authorization", "Bearer x"}
 	for _, tc := range []struct {
 		name   string
 		p      *policyv1.Cache
-		vary   cache.Vary
 		a, b   client
 		shared bool
 		public bool
 	}{
-		{"one caller", ttl(time.Minute), nil, client{who: ann}, client{who: ann}, true, false},
-		{"two callers", ttl(time.Minute), nil, client{who: ann}, client{who: bob}, false, false},
-		{"one name, two authenticators", ttl(time.Minute), nil, client{who: ann}, client{who: &call.Caller{ID: "ann", Authenticator: "keys"}}, false, false},
-		{"parts that run together", ttl(time.Minute), nil, client{who: &call.Caller{ID: "b", Authenticator: "a"}}, client{who: &call.Caller{ID: "", Authenticator: "ab"}}, false, false},
-		{"nobody", ttl(time.Minute), nil, client{}, client{}, true, false},
-		{"nobody and a caller without a name", ttl(time.Minute), nil, client{}, client{who: &call.Caller{}}, false, false},
-		{"unseen credential", ttl(time.Minute), nil, client{md: auth}, client{md: auth}, false, false},
-		{"a user's credential beside an application's key", ttl(time.Minute), nil, client{who: app, md: auth}, client{who: app, md: auth}, false, false},
-		{"an application's key alone", ttl(time.Minute), nil, client{who: app}, client{who: app}, true, false},
-		{"tokens that name nobody", ttl(time.Minute), nil, client{who: nameless, md: auth}, client{who: nameless, md: auth}, false, false},
-		{"a token and a cookie", ttl(time.Minute), nil, client{who: ann, md: append([]string{"cookie", "a=b"}, auth...)}, client{who: ann, md: auth}, true, false},
-		{"seen credential", ttl(time.Minute), nil, client{who: ann, md: auth}, client{who: ann, md: auth}, true, false},
-		{"expression", ttl(time.Minute), byTenant, client{who: ann}, client{who: bob}, true, false},
-		{"expression that fails", ttl(time.Minute), byTenant, client{}, client{}, false, false},
-		{"all", forAll(time.Minute), nil, client{who: ann, md: auth}, client{}, true, true},
-		{"all, said otherwise", &policyv1.Cache{Ttl: durationpb.New(time.Minute), Vary: new("")}, nil, client{who: ann}, client{who: bob}, true, true},
+		{"one caller", ttl(time.Minute), client{who: ann}, client{who: ann}, true, false},
+		{"two callers", ttl(time.Minute), client{who: ann}, client{who: bob}, false, false},
+		{"one name, two authenticators", ttl(time.Minute), client{who: ann}, client{who: &call.Caller{ID: "ann", Authenticator: "keys"}}, false, false},
+		{"parts that run together", ttl(time.Minute), client{who: &call.Caller{ID: "b", Authenticator: "a"}}, client{who: &call.Caller{ID: "", Authenticator: "ab"}}, false, false},
+		{"nobody", ttl(time.Minute), client{}, client{}, true, false},
+		{"nobody and a caller without a name", ttl(time.Minute), client{}, client{who: &call.Caller{}}, false, false},
+		{"unseen credential", ttl(time.Minute), client{md: auth}, client{md: auth}, false, false},
+		{"a user's credential beside an application's key", ttl(time.Minute), client{who: app, md: auth}, client{who: app, md: auth}, false, false},
+		{"an application's key alone", ttl(time.Minute), client{who: app}, client{who: app}, true, false},
+		{"tokens that name nobody", ttl(time.Minute), client{who: nameless, md: auth}, client{who: nameless, md: auth}, false, false},
+		{"a token and a cookie", ttl(time.Minute), client{who: ann, md: append([]string{"cookie", "a=b"}, auth...)}, client{who: ann, md: auth}, true, false},
+		{"seen credential", ttl(time.Minute), client{who: ann, md: auth}, client{who: ann, md: auth}, true, false},
+		{"expression", byTenant, client{who: ann}, client{who: bob}, true, false},
+		{"expression that fails", byTenant, client{}, client{}, false, false},
+		{"all", forAll(time.Minute), client{who: ann, md: auth}, client{}, true, true},
+		{"all, said otherwise", &policyv1.Cache{Ttl: durationpb.New(time.Minute), Vary: new("")}, client{who: ann}, client{who: bob}, true, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			h := newHouse(t, tc.p, tc.vary)
+			h := newHouse(t, tc.p)
 			first, second := h.call(t.Context(), tc.a), h.call(t.Context(), tc.b)
 			if first.text != "answer 1" || (second.text == "answer 1") != tc.shared {
 				t.Errorf("%q and %q, want them shared: %v", first.text, second.text, tc.shared)
@@ -242,7 +240,7 @@ func TestWhatTheBackendSays(t *testing.T) {
 	} {
 		t.Run(strings.Join(tc.header, " "), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHouse(t, ttl(time.Minute), nil)
+				h := newHouse(t, ttl(time.Minute))
 				h.header = metadata.Pairs(tc.header...)
 				first := h.call(t.Context(), client{})
 				if got := strings.Join(first.control(), "|"); got != tc.said {
@@ -287,7 +285,7 @@ func TestCachesOnTheWay(t *testing.T) {
 		"asked anew":              {ttl(30 * time.Second), client{md: []string{"cache-control", "no-cache"}}, "private, max-age=30"},
 		"asked anew, and for all": {forAll(30 * time.Second), client{md: []string{"cache-control", "no-cache"}}, "public, max-age=30"},
 	} {
-		h := newHouse(t, tc.p, nil)
+		h := newHouse(t, tc.p)
 		h.header = metadata.Pairs("cache-control", public)
 		if got := strings.Join(h.call(t.Context(), tc.c).control(), "|"); got != tc.want {
 			t.Errorf("%s: %q, want %q", name, got, tc.want)
@@ -297,7 +295,7 @@ func TestCachesOnTheWay(t *testing.T) {
 
 func TestWhatTheClientSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, ttl(time.Minute), nil)
+		h := newHouse(t, ttl(time.Minute))
 		for _, step := range []struct{ said, want string }{
 			{"only-if-cached", ""},
 			{"no-store", "answer 1"},
@@ -336,7 +334,7 @@ func TestWhatTheClientSays(t *testing.T) {
 func speaking(language string) client { return client{md: []string{"accept-language", language}} }
 
 func TestAnswersThatVary(t *testing.T) {
-	h := newHouse(t, forAll(time.Minute), nil)
+	h := newHouse(t, forAll(time.Minute))
 	h.header = metadata.Pairs("vary", "Origin", "vary", "Accept-Language, Origin")
 	for i, step := range []struct {
 		c    client
@@ -364,7 +362,7 @@ func TestAnswersThatVary(t *testing.T) {
 // Each language is asked for once, also by those who come at the same time.
 func TestWaitingForAnswersThatVary(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, forAll(time.Minute), nil)
+		h := newHouse(t, forAll(time.Minute))
 		h.takes, h.header = time.Second, metadata.Pairs("vary", "accept-language")
 		for range 2 {
 			all := h.several(t, speaking("de"), speaking("en"), speaking("de"), speaking("en"), speaking("en"))
@@ -380,7 +378,7 @@ func TestWaitingForAnswersThatVary(t *testing.T) {
 }
 
 func TestErrorsAndStandInsAreNotKept(t *testing.T) {
-	h := newHouse(t, ttl(time.Minute), nil)
+	h := newHouse(t, ttl(time.Minute))
 	h.err = status.Error(codes.NotFound, "no")
 	if got := h.call(t.Context(), client{}); status.Code(got.err) != codes.NotFound || len(got.added) != 0 {
 		t.Errorf("%+v, want NOT_FOUND without cache-control", got)
@@ -389,10 +387,7 @@ func TestErrorsAndStandInsAreNotKept(t *testing.T) {
 	if got := h.call(t.Context(), client{}); got.text != "answer 2" {
 		t.Errorf("%q, want a new answer", got.text)
 	}
-	i, err := h.caches.For("/s/degraded", "", true, false, ttl(time.Minute), nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	i := policytest.Build(t, h.caches, rpc("/s/degraded", ttl(time.Minute)))
 	h.method = &call.Method{Name: "/s/degraded", Conn: interceptors.Chain(calltest.Conn{OnInvoke: func(ctx context.Context, m string, args, reply any, opts ...grpc.CallOption) error {
 		call.From(ctx).AddHeader(answers.Degraded, "fallback")
 		return h.invoke(ctx, m, args, reply, opts...)
@@ -403,7 +398,7 @@ func TestErrorsAndStandInsAreNotKept(t *testing.T) {
 }
 
 func TestABadRequestIsRefusedBeforeAnythingElse(t *testing.T) {
-	h := newHouse(t, ttl(time.Minute), nil)
+	h := newHouse(t, ttl(time.Minute))
 	down := &calltest.ServerStream{Ctx: call.With(t.Context(), &call.Call{}), RecvErr: status.Error(codes.InvalidArgument, "not JSON")}
 	if err := call.Forward(h.method, down); status.Code(err) != codes.InvalidArgument || h.asked.Load() != 0 {
 		t.Errorf("err = %v and %d calls, want INVALID_ARGUMENT and none", err, h.asked.Load())
@@ -425,7 +420,7 @@ func (h *house) several(t *testing.T, clients ...client) []got {
 
 func TestOneCallForAllWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, ttl(time.Minute), nil)
+		h := newHouse(t, ttl(time.Minute))
 		h.takes = time.Second
 		ann := &call.Caller{ID: "ann"}
 		all := h.several(t, client{}, client{}, client{who: ann}, client{}, client{timeout: time.Millisecond})
@@ -448,7 +443,7 @@ func TestOneCallForAllWhoWait(t *testing.T) {
 
 func TestTheFirstOnesEndIsItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, ttl(time.Minute), nil)
+		h := newHouse(t, ttl(time.Minute))
 		h.takes = time.Second
 		begin := time.Now()
 		all := h.several(t, client{timeout: 300 * time.Millisecond}, client{}, client{}, client{})
@@ -479,7 +474,7 @@ func TestWhenTheFirstFails(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHouse(t, ttl(time.Minute), nil)
+				h := newHouse(t, ttl(time.Minute))
 				h.takes, h.err, h.header = time.Second, tc.err, tc.header
 				for i, got := range h.several(t, client{}, client{}, client{}, client{}) {
 					if status.Code(got.err) != status.Code(tc.err) {
@@ -496,11 +491,8 @@ func TestWhenTheFirstFails(t *testing.T) {
 
 func TestAPanicLeavesNobodyWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, ttl(time.Minute), nil)
-		i, err := h.caches.For(method, "", true, false, ttl(time.Minute), nil, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		h := newHouse(t, ttl(time.Minute))
+		i := policytest.Build(t, h.caches, rpc(method, ttl(time.Minute)))
 		first := true
 		h.method = &call.Method{Name: method, Conn: interceptors.Chain(calltest.Conn{OnInvoke: func(ctx context.Context, m string, args, reply any, opts ...grpc.CallOption) error {
 			if first {
@@ -518,7 +510,7 @@ func TestAPanicLeavesNobodyWaiting(t *testing.T) {
 }
 
 func TestCallsFromInside(t *testing.T) {
-	h := newHouse(t, ttl(time.Minute), nil)
+	h := newHouse(t, ttl(time.Minute))
 	table := call.NewTable([]*call.Method{h.method}, nil)
 	for range 2 {
 		var reply call.Message
@@ -537,22 +529,27 @@ func TestCallsFromInside(t *testing.T) {
 }
 
 func TestMistakesAreNamed(t *testing.T) {
-	h := newHouse(t, ttl(time.Minute), nil)
+	h := newHouse(t, ttl(time.Minute))
 	for _, tc := range []struct {
-		unary, sideEffects bool
-		p                  *policyv1.Cache
-		want               string
+		streams, sideEffects bool
+		p                    *policyv1.Cache
+		want                 string
 	}{
-		{false, false, ttl(time.Minute), "is a stream"},
-		{true, true, ttl(time.Minute), "side effects"},
-		{true, false, &policyv1.Cache{}, "cache.ttl"},
+		{true, false, ttl(time.Minute), "is a stream"},
+		{false, true, ttl(time.Minute), "side effects"},
+		{false, false, &policyv1.Cache{}, "cache.ttl: want how long"},
+		{false, false, &policyv1.Cache{Ttl: durationpb.New(time.Minute), Vary: new("caller.nome")}, "cache.vary: "},
 	} {
-		if _, err := h.caches.For(method, "", tc.unary, tc.sideEffects, tc.p, nil, nil); err == nil || !strings.Contains(err.Error(), tc.want) {
+		m := rpc(method, tc.p)
+		m.ServerStreams, m.SideEffects = tc.streams, tc.sideEffects
+		if _, err := policytest.TryBuild(h.caches, m); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("err = %v, want one with %q", err, tc.want)
 		}
 	}
 	for _, p := range []*policyv1.Cache{nil, {Disabled: new(true), Ttl: durationpb.New(time.Minute)}} {
-		if i, err := h.caches.For(method, "", false, true, p, nil, nil); err != nil || i.Unary != nil || i.Stream != nil {
+		m := rpc(method, p)
+		m.ServerStreams, m.SideEffects = true, true
+		if i, err := policytest.TryBuild(h.caches, m); err != nil || i.Unary != nil || i.Stream != nil {
 			t.Errorf("%v: %v, want a policy that does nothing", p, err)
 		}
 	}
@@ -563,7 +560,7 @@ func TestMistakesAreNamed(t *testing.T) {
 
 // TestManyAtOnce is for the race detector.
 func TestManyAtOnce(t *testing.T) {
-	h := newHouse(t, ttl(time.Nanosecond), nil)
+	h := newHouse(t, ttl(time.Nanosecond))
 	var all sync.WaitGroup
 	for w := range 8 {
 		all.Go(func() {
@@ -602,7 +599,7 @@ func (h *house) results(t *testing.T) map[string]float64 {
 }
 
 func BenchmarkHit(b *testing.B) {
-	h := newHouse(b, ttl(time.Hour), nil)
+	h := newHouse(b, ttl(time.Hour))
 	b.ReportAllocs()
 	for b.Loop() {
 		ctx := call.With(b.Context(), &call.Call{})

@@ -101,20 +101,10 @@ func ofUpstream(one *policyv1.Concurrency) bool {
 // some compiles the caps that are wanted.
 func (c *Caps) some(m *interceptors.Method, wanted func(*policyv1.Concurrency) bool) (interceptors.Interceptor, error) {
 	var p policy
-	seen := map[string]bool{}
-	for i, one := range m.Policy.GetConcurrency() {
-		if one.GetUnlimited() || !wanted(one) {
-			continue
+	for _, one := range m.Policy.GetConcurrency() {
+		if !one.GetUnlimited() && wanted(one) {
+			p.limits = append(p.limits, c.limit(m.Name, m.Upstream, one))
 		}
-		if one.GetLimit() == 0 {
-			return interceptors.Interceptor{}, interceptors.Wrong(fmt.Sprintf("concurrency[%d].limit", i), "want how many calls may run at once, at least 1")
-		}
-		l, scope := c.limit(m.Name, m.Upstream, one)
-		if seen[scope] {
-			return interceptors.Interceptor{}, interceptors.Wrong(fmt.Sprintf("concurrency[%d].scope", i), "there is a cap of scope %q before; want one of each", scope)
-		}
-		seen[scope] = true
-		p.limits = append(p.limits, l)
 	}
 	if len(p.limits) == 0 {
 		return interceptors.Interceptor{}, nil
@@ -124,8 +114,8 @@ func (c *Caps) some(m *interceptors.Method, wanted func(*policyv1.Concurrency) b
 	return i, nil
 }
 
-// limit compiles one cap and tells its scope.
-func (c *Caps) limit(method, upstream string, one *policyv1.Concurrency) (_ limit, scope string) {
+// limit compiles one cap.
+func (c *Caps) limit(method, upstream string, one *policyv1.Concurrency) limit {
 	l := limit{calls: int(one.GetLimit()), queue: int(one.GetQueue()), maxWait: one.GetMaxWait().AsDuration()}
 	var text string
 	key, fault := scoped{"rpc", method}, call.Gateway
@@ -140,7 +130,7 @@ func (c *Caps) limit(method, upstream string, one *policyv1.Concurrency) (_ limi
 		text = fmt.Sprintf("%s takes %d calls at once, and so many are running: try again later", method, l.calls)
 	}
 	l.room, l.refusal = c.room(key), refusal(fault, text, l.maxWait)
-	return l, key.scope
+	return l
 }
 
 // room is the place where the calls of key are counted, always the same.

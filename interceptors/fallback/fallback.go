@@ -17,7 +17,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
-	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/answers"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
@@ -45,9 +44,9 @@ func New(store *answers.Store, reg prometheus.Registerer) (*Fallbacks, error) {
 	return f, collect.Register(reg, f.served)
 }
 
-// For returns the policy of one RPC. It belongs inside of the timeout, whose
-// passing is a reason to serve it, and outside of retries and breakers: it is
-// what remains when they are through.
+// Build returns the policy of one RPC at its upstream. It belongs inside of the
+// timeout, whose passing is a reason to serve it, and outside of retries and breakers:
+// it is what remains when they are through.
 //
 // It serves where the upstream could not answer: on UNAVAILABLE unless by the
 // client's fault, so also when a breaker is open; and on DEADLINE_EXCEEDED,
@@ -55,7 +54,7 @@ func New(store *answers.Store, reg prometheus.Registerer) (*Fallbacks, error) {
 // nothing. The answer comes with gatehouse-degraded, as in
 // "fallback; code=UNAVAILABLE".
 //
-// With last_good each good answer of source (the upstream, where an RPC chooses
+// With last_good each good answer of the source (the upstream, where an RPC chooses
 // among several) to a caller is kept, and served to the same request of the same
 // caller for the same host, scheme and facts while it is no older; it comes with age.
 // Callers of whom nothing is known are one, but a credential that no policy has
@@ -66,56 +65,32 @@ func New(store *answers.Store, reg prometheus.Registerer) (*Fallbacks, error) {
 // bounded memory: it drops answers that nobody has asked for lately, and then the
 // caller gets the error.
 //
-// With response, fixed is served: its wire bytes, compiled by the caller. A
-// stream is answered with that one message and ends well, if nothing had come of
-// the upstream's answer yet, neither header nor message (as with retries, gRFC
-// A6).
-//
-// last_good for an RPC that streams or has side effects, and a policy that
-// serves nothing, are errors that name the field.
-func (f *Fallbacks) For(method, source string, unary, sideEffects bool, p *policyv1.Fallback, fixed []byte, facts answers.Facts) (interceptors.Interceptor, error) {
-	r := &rpc{fallbacks: f, method: method, source: source, facts: facts}
-	switch serve := p.GetServe().(type) {
-	case nil:
-		if p == nil || p.GetDisabled() {
-			return interceptors.Interceptor{Name: name}, nil
-		}
-		return interceptors.Interceptor{}, interceptors.Wrong("fallback", "want last_good or response, or it serves nothing")
-	case *policyv1.Fallback_Response:
-		r.fixed = answers.Fixed(fixed)
-	case *policyv1.Fallback_LastGood:
-		r.maxAge = serve.LastGood.AsDuration()
-		switch {
-		case p.GetDisabled():
-		case !unary:
-			return interceptors.Interceptor{}, interceptors.Wrong("fallback.last_good", "the RPC is a stream: only answers of unary RPCs can be kept; a stream can have a fixed response")
-		case sideEffects:
-			return interceptors.Interceptor{}, interceptors.Wrong("fallback.last_good", "the RPC may have side effects: an old answer would say that they happened; it can have a fixed response")
-		case r.maxAge <= 0:
-			return interceptors.Interceptor{}, interceptors.Wrong("fallback.last_good", "want how old an answer may be, as in 10m")
-		}
-	}
-	switch {
-	case p.GetDisabled():
-		return interceptors.Interceptor{Name: name}, nil
-	case r.fixed == nil:
-		return interceptors.Interceptor{Name: name, Unary: r.lastGood}, nil
-	default:
-		return interceptors.Interceptor{Name: name, Unary: r.unary, Stream: r.stream}, nil
-	}
-}
-
-// Build returns the policy of one RPC at its upstream.
+// With response, that is served. A stream is answered with that one message and ends
+// well, if nothing had come of the upstream's answer yet, neither header nor message
+// (as with retries, gRFC A6).
 func (f *Fallbacks) Build(m *interceptors.Method) (interceptors.Interceptor, error) {
 	p := m.Policy.GetFallback()
-	var fixed []byte
-	if text := p.GetResponse(); text != "" && !p.GetDisabled() {
-		var err error
-		if fixed, err = m.Response(text); err != nil {
-			return interceptors.Interceptor{}, interceptors.Wrong("fallback.response", "%w", err)
-		}
+	off := interceptors.Interceptor{}
+	if p == nil || p.GetDisabled() {
+		return off, nil
 	}
-	return f.For(m.Name, m.Source, m.Unary(), m.SideEffects, p, fixed, m.OwnFacts)
+	r := &rpc{fallbacks: f, method: m.Name, source: m.Source, facts: m.OwnFacts}
+	if p.GetLastGood() == nil {
+		wire, err := m.Response(p.GetResponse())
+		if err != nil {
+			return off, interceptors.Wrong("fallback.response", "%w", err)
+		}
+		r.fixed = answers.Fixed(wire)
+		return interceptors.Interceptor{Name: name, Unary: r.unary, Stream: r.stream}, nil
+	}
+	switch {
+	case !m.Unary():
+		return off, interceptors.Wrong("fallback.last_good", "the RPC is a stream: only answers of unary RPCs can be kept; a stream can have a fixed response")
+	case m.SideEffects:
+		return off, interceptors.Wrong("fallback.last_good", "the RPC may have side effects: an old answer would say that they happened; it can have a fixed response")
+	}
+	r.maxAge = p.GetLastGood().AsDuration()
+	return interceptors.Interceptor{Name: name, Unary: r.lastGood}, nil
 }
 
 // rpc is the policy of one RPC.

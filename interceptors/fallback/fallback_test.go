@@ -23,6 +23,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/answers"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
 
 const method = "/s/m"
@@ -85,13 +86,18 @@ func (u *upstream) invoke(ctx context.Context, _ string, args, reply any, opts .
 	return nil
 }
 
+// described is a unary RPC without side effects, whose fixed answer has the bytes wire.
+func described(p *policyv1.Fallback, wire string) interceptors.Method {
+	return interceptors.Method{
+		Name: method, Policy: &policyv1.Policy{Fallback: p},
+		Response: func(string) ([]byte, error) { return []byte(wire), nil },
+	}
+}
+
 // rpc is a method with a fallback before u.
 func (u *upstream) rpc(t *testing.T, f *fallback.Fallbacks, p *policyv1.Fallback, wire string) *call.Method {
 	t.Helper()
-	i, err := f.For(method, "", true, false, p, []byte(wire), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	i := policytest.Build(t, f, described(p, wire))
 	return &call.Method{Name: method, Conn: interceptors.Chain(calltest.Conn{OnInvoke: u.invoke}, i)}
 }
 
@@ -245,10 +251,9 @@ func TestWhoWaitsNoMoreIsServedNothing(t *testing.T) {
 func streaming(t *testing.T, desc grpc.StreamDesc, up grpc.ClientStream, openErr error) *call.Method {
 	t.Helper()
 	f, _ := newFallbacks(t)
-	i, err := f.For(method, "", false, true, fixed(), []byte("fixed"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := described(fixed(), "fixed")
+	m.ClientStreams, m.ServerStreams, m.SideEffects = true, true, true
+	i := policytest.Build(t, f, m)
 	conn := interceptors.Chain(calltest.Conn{OnStream: func(context.Context, *grpc.StreamDesc, string) (grpc.ClientStream, error) {
 		return up, openErr
 	}}, i)
@@ -347,23 +352,27 @@ func TestCallsFromInside(t *testing.T) {
 func TestMistakesAreNamed(t *testing.T) {
 	f, reg := newFallbacks(t)
 	for _, tc := range []struct {
-		unary, sideEffects bool
-		p                  *policyv1.Fallback
-		want               string
+		streams, sideEffects bool
+		p                    *policyv1.Fallback
+		want                 string
 	}{
-		{true, false, &policyv1.Fallback{}, "fallback: want last_good or response"},
-		{false, false, lastGood(time.Minute), "fallback.last_good: the RPC is a stream"},
-		{true, true, lastGood(time.Minute), "fallback.last_good: the RPC may have side effects"},
-		{true, false, lastGood(0), "fallback.last_good: want how old"},
+		{false, false, &policyv1.Fallback{}, "fallback: want last_good or response"},
+		{true, false, lastGood(time.Minute), "fallback.last_good: the RPC is a stream"},
+		{false, true, lastGood(time.Minute), "fallback.last_good: the RPC may have side effects"},
+		{false, false, lastGood(0), "fallback.last_good: must be greater than 0s"},
 	} {
-		if _, err := f.For(method, "", tc.unary, tc.sideEffects, tc.p, nil, nil); err == nil || !strings.HasPrefix(err.Error(), tc.want) {
+		m := described(tc.p, "")
+		m.ServerStreams, m.SideEffects = tc.streams, tc.sideEffects
+		if _, err := policytest.TryBuild(f, m); err == nil || !strings.HasPrefix(err.Error(), tc.want) {
 			t.Errorf("err = %v, want %q", err, tc.want)
 		}
 	}
 	off := lastGood(time.Minute)
 	off.Disabled = new(true)
 	for _, p := range []*policyv1.Fallback{nil, off, {Disabled: new(true)}} {
-		if i, err := f.For(method, "", false, true, p, nil, nil); err != nil || i.Unary != nil || i.Stream != nil {
+		m := described(p, "")
+		m.ServerStreams, m.SideEffects = true, true
+		if i, err := policytest.TryBuild(f, m); err != nil || i.Unary != nil || i.Stream != nil {
 			t.Errorf("%v: %v, want a policy that does nothing", p, err)
 		}
 	}

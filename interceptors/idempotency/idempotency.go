@@ -121,8 +121,6 @@ func (k *Keys) Build(m *interceptors.Method) (interceptors.Interceptor, error) {
 	switch shared := p.GetStore() == policyv1.Store_STORE_REDIS; {
 	case !m.Unary():
 		return interceptors.Interceptor{}, interceptors.Wrong("idempotency", "the RPC is a stream: want a unary one, or `disabled: true`")
-	case g.once && g.open:
-		return interceptors.Interceptor{}, interceptors.Wrong("idempotency.at_most_once", "not together with on_failure: open, for replicas that each know their own keys do a call twice: take on_failure: closed, or at_most_once: false")
 	case shared && k.redis == nil:
 		return interceptors.Interceptor{}, interceptors.Wrong("idempotency.store", "redis is not configured; add redis: {addresses: [\"127.0.0.1:6379\"]} at the top, or take store: local")
 	case shared:

@@ -2,6 +2,7 @@ package ratelimit_test
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -33,9 +34,9 @@ func FuzzBound(f *testing.F) {
 		}
 		window := time.Duration(millis) * time.Millisecond
 		synctest.Test(t, func(t *testing.T) {
-			conn := chain(t, limits(t, ratelimit.Options{}), ratelimit.Limit{Policy: with(per(requests, window), func(p *policyv1.RateLimit) {
+			conn := chain(t, limits(t, ratelimit.Options{}), with(per(requests, window), func(p *policyv1.RateLimit) {
 				p.Burst, p.Cost = new(burstSize), new(n)
-			})})
+			}))
 			var passed []time.Time
 			for _, gap := range gaps {
 				// Gaps of up to two calls' worth, and bursts.
@@ -60,7 +61,7 @@ func FuzzBound(f *testing.F) {
 // What is earned is given, too: a caller that always asks gets the rate.
 func TestTheRateIsReached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := chain(t, limits(t, ratelimit.Options{}), ratelimit.Limit{Policy: per(30, time.Second)})
+		conn := chain(t, limits(t, ratelimit.Options{}), per(30, time.Second))
 		passed := 0
 		for range 10_000 {
 			passed += burst(conn, "", 1)
@@ -76,8 +77,10 @@ func TestTheRateIsReached(t *testing.T) {
 func TestTheRateIsNeverRoundedUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// More calls than a configuration may allow, so that the rounding shows.
-		odd := with(per(7, 10), func(p *policyv1.RateLimit) { p.Burst, p.Cost = new(uint32(7)), new(uint32(1)) })
-		policy, err := limits(t, ratelimit.Options{}).For(method, []ratelimit.Limit{{Policy: odd}})
+		odd := with(per(7, 10), func(p *policyv1.RateLimit) {
+			p.Burst, p.Cost, p.Key = new(uint32(7)), new(uint32(1)), new("peer.network")
+		})
+		policy, err := limits(t, ratelimit.Options{}).Build(&interceptors.Method{Name: method, Policy: &policyv1.Policy{RateLimit: []*policyv1.RateLimit{odd}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,10 +99,10 @@ func TestTheRateIsNeverRoundedUp(t *testing.T) {
 func TestConcurrentCalls(t *testing.T) {
 	l := limits(t, ratelimit.Options{})
 	conn := chain(t, l,
-		ratelimit.Limit{Policy: with(per(100, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("a") }), Key: key("a")},
-		ratelimit.Limit{Policy: with(per(70, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("b") }), Key: key("b")},
-		ratelimit.Limit{Policy: with(per(1000, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("c") })})
-	other := chain(t, l, ratelimit.Limit{Policy: with(per(100, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("a") }), Key: key("a")})
+		keyed("a", with(per(100, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("a") })),
+		keyed("b", with(per(70, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("b") })),
+		with(per(1000, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("c") }))
+	other := chain(t, l, keyed("a", with(per(100, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("a") })))
 	var passed atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 8 {
@@ -114,18 +117,17 @@ func TestConcurrentCalls(t *testing.T) {
 	}
 }
 
+// address is that of the nth client.
+func address(n int) string { return fmt.Sprintf("10.0.%d.%d:1", n/256, n%256) }
+
 func TestFullBucketsMakeRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const room, keys = 1000, 20_000
 		reg := prometheus.NewRegistry()
 		l := limits(t, ratelimit.Options{MaxKeys: room, Registerer: reg})
-		n := 0
-		conn := chain(t, l, ratelimit.Limit{Policy: per(1, time.Millisecond), Key: func(context.Context) (string, error) {
-			n++
-			return strconv.Itoa(n), nil
-		}})
-		for range keys {
-			if burst(conn, "", 1) != 1 {
+		conn := chain(t, l, per(1, time.Millisecond))
+		for n := range keys {
+			if burst(conn, address(n), 1) != 1 {
 				t.Fatal("a new key is refused")
 			}
 			time.Sleep(100 * time.Microsecond) // ten keys are in use at once
@@ -145,14 +147,12 @@ func TestMemoryIsBounded(t *testing.T) {
 		const room = 1000
 		reg := prometheus.NewRegistry()
 		l := limits(t, ratelimit.Options{MaxKeys: room, Registerer: reg})
-		n := 0
-		flood := chain(t, l, ratelimit.Limit{Policy: per(10, time.Hour), Key: func(context.Context) (string, error) {
-			n++
-			return strconv.Itoa(n), nil
-		}})
-		victim := chain(t, l, ratelimit.Limit{Policy: with(per(10, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("v") })})
+		flood := chain(t, l, per(10, time.Hour))
+		victim := chain(t, l, with(per(10, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("v") }))
 		burst(victim, "", 10)
-		burst(flood, "", 10*room)
+		for n := range 10 * room {
+			burst(flood, address(n), 1)
+		}
 		if held := values(t, reg)["gatehouse_ratelimit_keys{}"]; held > room {
 			t.Errorf("%v keys are held, want at most %d", held, room)
 		}
@@ -169,8 +169,8 @@ func TestMemoryIsBounded(t *testing.T) {
 func TestAllocations(t *testing.T) {
 	l := limits(t, ratelimit.Options{})
 	conn := chain(t, l,
-		ratelimit.Limit{Policy: with(per(1_000_000, time.Second), func(p *policyv1.RateLimit) { p.Name = new("a") })},
-		ratelimit.Limit{Policy: with(per(1_000_000, time.Second), func(p *policyv1.RateLimit) { p.Name = new("b") }), Key: key("some tenant")})
+		with(per(1_000_000, time.Second), func(p *policyv1.RateLimit) { p.Name = new("a") }),
+		with(per(1_000_000, time.Second), func(p *policyv1.RateLimit) { p.Name = new("b") }))
 	ctx := t.Context()
 	if got := testing.AllocsPerRun(1000, func() { _ = conn.Invoke(ctx, method, nil, nil) }); got != 0 {
 		t.Errorf("%v allocations for a decision, want 0", got)
@@ -188,7 +188,7 @@ func BenchmarkAllowed(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	i, err := build(l, []ratelimit.Limit{{Policy: per(1_000_000_000, time.Second)}})
+	i, err := build(l, []*policyv1.RateLimit{per(1_000_000_000, time.Second)})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -14,23 +15,41 @@ import (
 // networkKey is the key that most limits have; its own code is the fastest.
 const networkKey = "peer.network"
 
-// Build returns the policy of one RPC.
+// maxLimits bounds the limits of one RPC, as the rules of the message do, so that a
+// call's share of them fits on its stack.
+const maxLimits = 8
+
+// Build returns the policy of one RPC. Called again for a later table, it finds the
+// same buckets. A streaming call counts once, when it begins.
+//
+// A call whose key cannot be told is refused: with the error if it is one for
+// clients (a request that cannot be read), else with INVALID_ARGUMENT, since
+// an expression that was checked against its types fails for what the call
+// lacks. Letting it through would be a way around the limit.
 func (l *Limits) Build(m *interceptors.Method) (interceptors.Interceptor, error) {
-	limits := make([]Limit, 0, len(m.Policy.GetRateLimit()))
-	for i, p := range m.Policy.GetRateLimit() {
-		if err := l.agree(p, m.Name); err != nil {
-			return interceptors.Interceptor{}, interceptors.Wrong(fmt.Sprintf("rate_limit[%d].name", i), "%w", err)
-		}
-		limit := Limit{Policy: p}
-		if p.GetKey() != networkKey {
-			var err error
-			if limit.Key, err = keyOf(m, p.GetKey()); err != nil {
-				return interceptors.Interceptor{}, interceptors.Wrong(fmt.Sprintf("rate_limit[%d].key", i), "%w", err)
-			}
-		}
-		limits = append(limits, limit)
+	limits := m.Policy.GetRateLimit()
+	if slices.ContainsFunc(limits, (*policyv1.RateLimit).GetUnlimited) {
+		return interceptors.Interceptor{}, nil
 	}
-	return l.For(m.Name, limits)
+	of, names := &limited{limits: l}, map[string]bool{}
+	for i, p := range limits {
+		r, err := l.compile(m, i, p)
+		if err != nil {
+			return interceptors.Interceptor{}, interceptors.Within(fmt.Sprintf("rate_limit[%d]", i), err)
+		}
+		if names[r.name] {
+			return interceptors.Interceptor{}, interceptors.Wrong(fmt.Sprintf("rate_limit[%d].name", i), "%q is the name of another limit of this RPC", r.name)
+		}
+		names[r.name] = true
+		if r.cost > 0 {
+			of.add(r)
+		}
+	}
+	if len(of.rules) == 0 {
+		return interceptors.Interceptor{}, nil
+	}
+	of.policy = of.policies()
+	return interceptors.Around(Name, of.begin), nil
 }
 
 // named is a limit that has a name, with the RPC that named it first.

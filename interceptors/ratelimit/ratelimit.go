@@ -29,7 +29,6 @@
 package ratelimit
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -37,8 +36,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
-	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/redis"
 )
 
@@ -101,52 +98,3 @@ func New(o Options) (*Limits, error) {
 // now is the time in nanoseconds since the limits were made, by a clock that
 // never goes back.
 func (l *Limits) now() int64 { return int64(time.Since(l.began)) }
-
-// Limit is one limit of an RPC.
-type Limit struct {
-	Policy *policyv1.RateLimit
-	// Key tells who shares the limit; callers with different keys never do. Nil
-	// is the client's network: its address, of IPv6 the /64, and one key for all
-	// clients without an address, as on a unix socket.
-	//
-	// A call whose key cannot be told is refused: with the error if it is one for
-	// clients (a request that cannot be read), else with INVALID_ARGUMENT, since
-	// an expression that was checked against its types fails for what the call
-	// lacks. Letting it through would be a way around the limit.
-	Key func(ctx context.Context) (string, error)
-}
-
-// maxLimits bounds the limits of one RPC, as the rules of the message do, so that a call's share of them fits on
-// its stack.
-const maxLimits = 8
-
-// For returns the policy of one RPC. Called again for a later table, it finds the
-// same buckets. A streaming call counts once, when it begins. The limits
-// are completed.
-func (l *Limits) For(method string, limits []Limit) (interceptors.Interceptor, error) {
-	for _, limit := range limits {
-		if limit.Policy.GetUnlimited() {
-			return interceptors.Interceptor{Name: Name}, nil
-		}
-	}
-	m := &limited{limits: l}
-	names := map[string]bool{}
-	for i, limit := range limits {
-		r, err := l.compile(method, i, limit)
-		if err != nil {
-			return interceptors.Interceptor{}, interceptors.Within(fmt.Sprintf("rate_limit[%d]", i), err)
-		}
-		if names[r.name] {
-			return interceptors.Interceptor{}, interceptors.Wrong(fmt.Sprintf("rate_limit[%d].name", i), "%q is the name of another limit of this RPC", r.name)
-		}
-		names[r.name] = true
-		if r.cost > 0 {
-			m.add(r)
-		}
-	}
-	if len(m.rules) == 0 {
-		return interceptors.Interceptor{Name: Name}, nil
-	}
-	m.policy = m.policies()
-	return interceptors.Around(Name, m.begin), nil
-}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -15,6 +15,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -41,24 +42,12 @@ func limits(t *testing.T, o ratelimit.Options) *ratelimit.Limits {
 }
 
 // build builds the policy of an RPC with limits, which are completed.
-func build(l *ratelimit.Limits, list []ratelimit.Limit) (interceptors.Interceptor, error) {
-	p := new(policyv1.Policy)
-	for _, limit := range list {
-		p.RateLimit = append(p.RateLimit, limit.Policy)
-	}
-	p, err := policytest.Complete(p)
-	if err != nil {
-		return interceptors.Interceptor{}, err
-	}
-	completed := slices.Clone(list)
-	for i := range completed {
-		completed[i].Policy = p.GetRateLimit()[i]
-	}
-	return l.For(method, completed)
+func build(l *ratelimit.Limits, list []*policyv1.RateLimit) (interceptors.Interceptor, error) {
+	return policytest.TryBuild(l, interceptors.Method{Name: method, Policy: &policyv1.Policy{RateLimit: list}})
 }
 
 // chain is an RPC behind its limits.
-func chain(t *testing.T, l *ratelimit.Limits, list ...ratelimit.Limit) grpc.ClientConnInterface {
+func chain(t *testing.T, l *ratelimit.Limits, list ...*policyv1.RateLimit) grpc.ClientConnInterface {
 	t.Helper()
 	i, err := build(l, list)
 	if err != nil {
@@ -78,9 +67,9 @@ func with(p *policyv1.RateLimit, change func(*policyv1.RateLimit)) *policyv1.Rat
 	return p
 }
 
-// key counts all calls by one key.
-func key(k string) func(context.Context) (string, error) {
-	return func(context.Context) (string, error) { return k, nil }
+// keyed is p where all who have the key k share the limit.
+func keyed(k string, p *policyv1.RateLimit) *policyv1.RateLimit {
+	return with(p, func(p *policyv1.RateLimit) { p.Key = new(strconv.Quote(k)) })
 }
 
 // invoke makes a call of its own and returns it.
@@ -101,7 +90,7 @@ func burst(conn grpc.ClientConnInterface, peer string, n int) (passed int) {
 
 func TestDefaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := chain(t, limits(t, ratelimit.Options{}), ratelimit.Limit{Policy: &policyv1.RateLimit{Requests: new(uint32(5))}})
+		conn := chain(t, limits(t, ratelimit.Options{}), &policyv1.RateLimit{Requests: new(uint32(5))})
 		c, err := invoke(conn, call.REST, "192.0.2.1:1234")
 		if err != nil {
 			t.Fatal(err)
@@ -140,7 +129,7 @@ func TestThePolicyTellsTheRate(t *testing.T) {
 		{1000, 7 * time.Millisecond, 1, "q=1000000;w=7;gatehouse-burst=1"},
 		{10, 1234567891 * time.Nanosecond, 10, "q=486;w=60;gatehouse-burst=10"}, // rounded down
 	} {
-		conn := chain(t, limits(t, ratelimit.Options{}), ratelimit.Limit{Policy: with(per(tc.requests, tc.per), func(p *policyv1.RateLimit) { p.Name, p.Burst = new("l"), new(tc.burst) })})
+		conn := chain(t, limits(t, ratelimit.Options{}), with(per(tc.requests, tc.per), func(p *policyv1.RateLimit) { p.Name, p.Burst = new("l"), new(tc.burst) }))
 		c, err := invoke(conn, call.REST, "")
 		if err != nil {
 			t.Fatal(err)
@@ -166,7 +155,7 @@ func TestDefaultKeyIsTheClientsNetwork(t *testing.T) {
 		{"", "192.0.2.1:1", false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			conn := chain(t, limits(t, ratelimit.Options{}), ratelimit.Limit{Policy: per(1, time.Second)})
+			conn := chain(t, limits(t, ratelimit.Options{}), per(1, time.Second))
 			if got := burst(conn, tc.a, 2); got != 1 {
 				t.Errorf("%q: %d passed, want 1", tc.a, got)
 			}
@@ -178,7 +167,7 @@ func TestDefaultKeyIsTheClientsNetwork(t *testing.T) {
 }
 
 func TestWithoutACall(t *testing.T) {
-	conn := chain(t, limits(t, ratelimit.Options{}), ratelimit.Limit{Policy: per(1, time.Hour)})
+	conn := chain(t, limits(t, ratelimit.Options{}), per(1, time.Hour))
 	if err := conn.Invoke(t.Context(), method, nil, nil); err != nil {
 		t.Error(err)
 	}
@@ -188,7 +177,7 @@ func TestWithoutACall(t *testing.T) {
 }
 
 func TestStreamsCountOnce(t *testing.T) {
-	conn := chain(t, limits(t, ratelimit.Options{}), ratelimit.Limit{Policy: per(1, time.Hour)})
+	conn := chain(t, limits(t, ratelimit.Options{}), per(1, time.Hour))
 	desc := &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
 	s, err := conn.NewStream(t.Context(), desc, method)
 	if err != nil {
@@ -206,9 +195,9 @@ func TestStreamsCountOnce(t *testing.T) {
 
 func TestRefusal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := chain(t, limits(t, ratelimit.Options{}), ratelimit.Limit{Key: key("tenant-7"), Policy: with(per(1, 3*time.Second), func(p *policyv1.RateLimit) {
+		conn := chain(t, limits(t, ratelimit.Options{}), keyed("tenant-7", with(per(1, 3*time.Second), func(p *policyv1.RateLimit) {
 			p.Name, p.Burst = new("writes"), new(uint32(2))
-		})})
+		})))
 		burst(conn, "", 2)
 		time.Sleep(500*time.Millisecond + time.Nanosecond)
 		for _, protocol := range []call.Protocol{call.REST, call.GRPC, call.InProcess} {
@@ -262,8 +251,8 @@ func TestRefusal(t *testing.T) {
 func TestACallPassesAllLimitsOrTakesFromNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := chain(t, limits(t, ratelimit.Options{}),
-			ratelimit.Limit{Policy: with(per(3, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("mine") })},
-			ratelimit.Limit{Policy: with(per(5, 2*time.Hour), func(p *policyv1.RateLimit) { p.Name = new("all") }), Key: key("")})
+			with(per(3, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("mine") }),
+			keyed("", with(per(5, 2*time.Hour), func(p *policyv1.RateLimit) { p.Name = new("all") })))
 		if got := burst(conn, "192.0.2.1:1", 10); got != 3 {
 			t.Errorf("first client: %d passed, want 3", got)
 		}
@@ -283,10 +272,10 @@ func TestACallPassesAllLimitsOrTakesFromNone(t *testing.T) {
 func TestCostAndZeroCost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := limits(t, ratelimit.Options{})
-		costing := func(cost uint32) ratelimit.Limit {
-			return ratelimit.Limit{Policy: with(per(10, time.Hour), func(p *policyv1.RateLimit) {
+		costing := func(cost uint32) *policyv1.RateLimit {
+			return with(per(10, time.Hour), func(p *policyv1.RateLimit) {
 				p.Cost, p.Name = new(cost), new("shared")
-			})}
+			})
 		}
 		dear, cheap, free := chain(t, l, costing(4)), chain(t, l, costing(1)), chain(t, l, costing(0))
 		if got := burst(dear, "", 5); got != 2 {
@@ -304,9 +293,9 @@ func TestCostAndZeroCost(t *testing.T) {
 
 func TestUnlimited(t *testing.T) {
 	l := limits(t, ratelimit.Options{})
-	for name, list := range map[string][]ratelimit.Limit{
+	for name, list := range map[string][]*policyv1.RateLimit{
 		"none":      nil,
-		"unlimited": {{Policy: per(1, time.Hour)}, {Policy: &policyv1.RateLimit{Unlimited: new(true)}}},
+		"unlimited": {per(1, time.Hour), &policyv1.RateLimit{Unlimited: new(true)}},
 	} {
 		i, err := build(l, list)
 		if err != nil || i.Unary != nil || i.Stream != nil {
@@ -318,13 +307,13 @@ func TestUnlimited(t *testing.T) {
 func TestStateOutlivesTheTable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := limits(t, ratelimit.Options{})
-		if got := burst(chain(t, l, ratelimit.Limit{Policy: per(10, time.Hour)}), "", 20); got != 10 {
+		if got := burst(chain(t, l, per(10, time.Hour)), "", 20); got != 10 {
 			t.Fatalf("%d passed, want 10", got)
 		}
-		if got := burst(chain(t, l, ratelimit.Limit{Policy: per(10, time.Hour)}), "", 20); got != 0 {
+		if got := burst(chain(t, l, per(10, time.Hour)), "", 20); got != 0 {
 			t.Errorf("same settings: %d passed, want 0", got)
 		}
-		quick := chain(t, l, ratelimit.Limit{Policy: per(10, time.Second)})
+		quick := chain(t, l, per(10, time.Second))
 		if got := burst(quick, "", 20); got != 0 {
 			t.Errorf("a bucket that fills sooner: %d passed at once, want 0", got)
 		}
@@ -338,40 +327,48 @@ func TestStateOutlivesTheTable(t *testing.T) {
 func TestKeysThatCannotBeTold(t *testing.T) {
 	unreadable := call.Refuse(call.Client, codes.InvalidArgument, "the body is not JSON")
 	for name, tc := range map[string]struct {
-		err   error
+		key   string
+		read  error // what comes of reading the request
 		code  codes.Code
 		text  string
 		fault call.Fault
+		cause string
 	}{
-		"expression": {errors.New("no such key: x-secret"), codes.InvalidArgument, `the call lacks what limit "shop.catalog.v1.Catalog.GetProduct" counts by`, call.Client},
-		"request":    {unreadable, codes.InvalidArgument, "the body is not JSON", call.Client},
-		"status":     {status.Error(codes.Unavailable, "gone"), codes.Unavailable, "gone", call.Upstream},
+		"expression": {`headers["x-secret"]`, nil, codes.InvalidArgument, `the call lacks what limit "shop.catalog.v1.Catalog.GetProduct" counts by`, call.Client, "no such key: x-secret"},
+		"request":    {"request.service", unreadable, codes.InvalidArgument, "the body is not JSON", call.Client, ""},
+		"status":     {"request.service", status.Error(codes.Unavailable, "gone"), codes.Unavailable, "gone", call.Upstream, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			conn := chain(t, limits(t, ratelimit.Options{}), ratelimit.Limit{Policy: per(1, time.Hour), Key: func(context.Context) (string, error) { return "", tc.err }})
-			_, err := invoke(conn, call.REST, "")
+			check := healthpb.File_grpc_health_v1_health_proto.Services().ByName("Health").Methods().ByName("Check")
+			limit := with(per(1, time.Hour), func(p *policyv1.RateLimit) { p.Key = new(tc.key) })
+			i := policytest.Build(t, limits(t, ratelimit.Options{}), interceptors.Method{Name: method, Desc: check, Policy: &policyv1.Policy{RateLimit: []*policyv1.RateLimit{limit}}})
+			m := &call.Method{Name: method, Conn: interceptors.Chain(calltest.Conn{}, i)}
+			err := call.Forward(m, &calltest.ServerStream{Ctx: call.With(t.Context(), &call.Call{Protocol: call.REST}), RecvErr: tc.read})
 			if status.Code(err) != tc.code || status.Convert(err).Message() != tc.text || call.FaultOf(err) != tc.fault {
 				t.Errorf("err = %v (%v), want %v %q (%v)", err, call.FaultOf(err), tc.code, tc.text, tc.fault)
 			}
-			if !errors.Is(err, tc.err) {
+			if tc.read != nil && !errors.Is(err, tc.read) {
 				t.Errorf("the cause is lost for the log: %v", err)
+			}
+			if tc.cause != "" && !strings.Contains(fmt.Sprint(errors.Unwrap(err)), tc.cause) {
+				t.Errorf("the cause is lost for the log: %v", errors.Unwrap(err))
 			}
 		})
 	}
 }
 
 func TestNamesAndKeysAreNotJoined(t *testing.T) {
-	named := func(name, k string) ratelimit.Limit {
-		return ratelimit.Limit{Policy: with(per(1, time.Hour), func(p *policyv1.RateLimit) { p.Name = new(name) }), Key: key(k)}
+	named := func(name, k string) *policyv1.RateLimit {
+		return keyed(k, with(per(1, time.Hour), func(p *policyv1.RateLimit) { p.Name = new(name) }))
 	}
 	l := limits(t, ratelimit.Options{})
 	long := strings.Repeat("k", 1000)
-	for _, limit := range []ratelimit.Limit{
+	for _, limit := range []*policyv1.RateLimit{
 		named("a", "bc"), named("ab", "c"), named("abc", ""), named("a", "bc\x00"), named("a", long), named("a", long+"k"), named("b", long),
 	} {
 		conn := chain(t, l, limit)
 		if got := burst(conn, "", 2); got != 1 {
-			t.Errorf("%v: %d passed, want 1: a bucket of its own", limit.Policy, got)
+			t.Errorf("%v: %d passed, want 1: a bucket of its own", limit, got)
 		}
 	}
 }
@@ -391,11 +388,7 @@ func TestWrongSettings(t *testing.T) {
 		`rate_limit[1].name: "x" is the name of`: {with(per(1, time.Second), func(p *policyv1.RateLimit) { p.Name = new("x") }), with(per(1, time.Second), func(p *policyv1.RateLimit) { p.Name = new("x") })},
 		"rate_limit: ":                           {per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9), per(1, 1e9)},
 	} {
-		wrong := make([]ratelimit.Limit, 0, len(list))
-		for _, p := range list {
-			wrong = append(wrong, ratelimit.Limit{Policy: p})
-		}
-		if _, err := build(l, wrong); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if _, err := build(l, list); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("err = %v, want %q...", err, want)
 		}
 	}
@@ -412,7 +405,7 @@ func TestWrongSettings(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	conn := chain(t, limits(t, ratelimit.Options{Registerer: reg}),
-		ratelimit.Limit{Policy: with(per(2, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("x") })})
+		with(per(2, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("x") }))
 	burst(conn, "", 5)
 	for series, want := range map[string]float64{
 		"gatehouse_ratelimit_calls_total{x,allowed}": 2, "gatehouse_ratelimit_calls_total{x,refused}": 3,

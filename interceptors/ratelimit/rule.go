@@ -42,19 +42,21 @@ type rule struct {
 	allowed, refused prometheus.Counter
 }
 
-// compile checks what protovalidate cannot.
-func (l *Limits) compile(method string, index int, limit Limit) (*rule, error) {
-	p := limit.Policy
+// compile makes a rule of the limit with that index.
+func (l *Limits) compile(m *interceptors.Method, index int, p *policyv1.RateLimit) (*rule, error) {
 	r := &rule{
-		key: limit.Key, cost: int64(p.GetCost()), burst: int64(p.GetBurst()),
+		cost: int64(p.GetCost()), burst: int64(p.GetBurst()),
 		shared: p.GetStore() == policyv1.Store_STORE_REDIS,
 		closed: p.GetOnFailure() == policyv1.OnFailure_ON_FAILURE_CLOSED,
 	}
-	if p.GetRequests() == 0 {
-		return nil, interceptors.Wrong("requests", "want how many calls may come in the time `per`, 1 or more")
+	if err := l.agree(p, m.Name); err != nil {
+		return nil, interceptors.Wrong("name", "%w", err)
 	}
-	if r.cost > r.burst {
-		return nil, interceptors.Wrong("burst", "%d: want at least what one call costs, %d, or none could ever pass", r.burst, r.cost)
+	if p.GetKey() != networkKey {
+		var err error
+		if r.key, err = keyOf(m, p.GetKey()); err != nil {
+			return nil, interceptors.Wrong("key", "%w", err)
+		}
 	}
 	if r.shared && l.redis == nil {
 		return nil, interceptors.Wrong("store", "redis is not configured; add redis: {addresses: [\"127.0.0.1:6379\"]} at the top, or take store: local")
@@ -62,7 +64,7 @@ func (l *Limits) compile(method string, index int, limit Limit) (*rule, error) {
 	if err := r.measure(p); err != nil {
 		return nil, err
 	}
-	r.baptise(method, index, p)
+	r.baptise(m.Name, index, p)
 	r.allowed, r.refused = l.metrics.of(r.name)
 	return r, nil
 }

@@ -64,7 +64,7 @@ func TestReplicasShareOneLimit(t *testing.T) {
 		l, _ := replica(t, server)
 		p := shared("x", per(rate, time.Second))
 		p.Burst = new(uint32(size))
-		conns = append(conns, chain(t, l, ratelimit.Limit{Policy: p}))
+		conns = append(conns, chain(t, l, p))
 	}
 	began := time.Now()
 	for _, conn := range conns {
@@ -95,9 +95,9 @@ func TestSharedLimitsAreTakenTogetherOrNotAtAll(t *testing.T) {
 	server := redistest.Start(t)
 	a, _ := replica(t, server)
 	b, _ := replica(t, server)
-	both := []ratelimit.Limit{
-		{Policy: shared("mine", per(3, time.Hour))},
-		{Policy: shared("all", per(5, time.Hour)), Key: key("")},
+	both := []*policyv1.RateLimit{
+		shared("mine", per(3, time.Hour)),
+		keyed("", shared("all", per(5, time.Hour))),
 	}
 	if got := burst(chain(t, a, both...), "192.0.2.1:1", 10); got != 3 {
 		t.Errorf("first client: %d passed, want 3", got)
@@ -119,7 +119,7 @@ func TestSharedLimitsAreTakenTogetherOrNotAtAll(t *testing.T) {
 func TestARefusedKeyIsNotAskedForAgain(t *testing.T) {
 	server := redistest.Start(t)
 	l, store := replica(t, server)
-	conn := chain(t, l, ratelimit.Limit{Policy: closed(shared("x", per(1, 3*time.Second)))})
+	conn := chain(t, l, closed(shared("x", per(1, 3*time.Second))))
 	burst(conn, "", 2)
 	server.Kill()
 	c, err := invoke(conn, call.GRPC, "")
@@ -144,10 +144,10 @@ func TestRedisDiesAndComesBack(t *testing.T) {
 	}
 	defer store.Close()
 	l := limits(t, ratelimit.Options{Redis: store, Registerer: reg})
-	open := chain(t, l, ratelimit.Limit{Policy: shared("open", per(10, time.Hour))})
+	open := chain(t, l, shared("open", per(10, time.Hour)))
 	shut := chain(t, l,
-		ratelimit.Limit{Policy: closed(shared("closed", per(10, time.Hour)))},
-		ratelimit.Limit{Policy: with(per(1000, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("here") })})
+		closed(shared("closed", per(10, time.Hour))),
+		with(per(1000, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("here") }))
 	for round := range 2 {
 		client := fmt.Sprintf("192.0.2.%d:1", round)
 		if got := burst(open, client, 4); got != 4 {
@@ -186,9 +186,9 @@ func TestALocalLimitGetsBackWhatRedisRefuses(t *testing.T) {
 	server := redistest.Start(t)
 	here, _ := replica(t, server)
 	there, _ := replica(t, server)
-	local := ratelimit.Limit{Policy: with(per(10, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("here") })}
+	local := with(per(10, time.Hour), func(p *policyv1.RateLimit) { p.Name = new("here") })
 	for i := range 8 {
-		tenant := ratelimit.Limit{Policy: shared("tenant", per(1, time.Hour)), Key: key(fmt.Sprint(i))}
+		tenant := keyed(fmt.Sprint(i), shared("tenant", per(1, time.Hour)))
 		if got := burst(chain(t, there, tenant), "", 1); got != 1 {
 			t.Fatal("the other replica is refused")
 		}
@@ -206,9 +206,9 @@ func TestALocalLimitGetsBackWhatRedisRefuses(t *testing.T) {
 func TestSharedStateOutlivesSettings(t *testing.T) {
 	server := redistest.Start(t)
 	l, _ := replica(t, server)
-	burst(chain(t, l, ratelimit.Limit{Policy: shared("x", per(5, time.Hour))}), "", 5)
+	burst(chain(t, l, shared("x", per(5, time.Hour))), "", 5)
 	other, _ := replica(t, server) // has not seen the refusal
-	quick := chain(t, other, ratelimit.Limit{Policy: shared("x", per(5, 200*time.Millisecond))})
+	quick := chain(t, other, shared("x", per(5, 200*time.Millisecond)))
 	if got := burst(quick, "", 1); got != 0 {
 		t.Errorf("%d passed at once, want 0", got)
 	}
@@ -232,7 +232,7 @@ func TestNoDecisionIsAnothersWhileRedisComesAndGoes(t *testing.T) {
 	costing := func(k string, cost uint32) grpc.ClientConnInterface {
 		p := closed(shared("x", per(size/2, time.Hour)))
 		p.Burst, p.Cost = new(uint32(size)), new(cost)
-		return chain(t, l, ratelimit.Limit{Policy: p, Key: key(k)})
+		return chain(t, l, keyed(k, p))
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var answered atomic.Int64

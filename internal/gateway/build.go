@@ -259,12 +259,12 @@ func (b *builder) checksRequests(e *exposed) bool {
 
 // guard puts the chain of policies in front of m's upstream.
 func (b *builder) guard(m *call.Method, e *exposed, bindings []*contract.Binding) error {
-	r, err := b.newMethod(e, bindings)
-	if err != nil {
-		return err
+	policy, wrong := e.sound()
+	r, err := b.newMethod(e, policy, bindings)
+	if err == nil {
+		m.Conn, err = b.link(r, e)
 	}
-	m.Conn, err = b.link(r, e)
-	return err
+	return errors.Join(err, wrong)
 }
 
 // hasRule reports whether it is said who may call.

@@ -85,7 +85,7 @@ func rehearse(tb testing.TB, guarded bool, routes ...*configv1.Route) *rehearsal
 		tb.Fatal(err)
 	}
 	b := &builder{file: file, parts: &parts{state: s, auth: known, log: log}}
-	r, err := b.newMethod(&exposed{Method: contract.NewMethod(desc, "shop"), effective: effective}, nil)
+	r, err := b.newMethod(&exposed{Method: contract.NewMethod(desc, "shop"), effective: effective}, effective.Policy, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

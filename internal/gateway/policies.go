@@ -15,8 +15,8 @@ import (
 )
 
 // newMethod gathers what the policies of an RPC must know.
-func (b *builder) newMethod(e *exposed, bindings []*contract.Binding) (*interceptors.Method, error) {
-	policy, version := e.effective.Policy, e.version
+func (b *builder) newMethod(e *exposed, policy *policyv1.Policy, bindings []*contract.Binding) (*interceptors.Method, error) {
+	version := e.version
 	m := &interceptors.Method{
 		Name: e.Name, Desc: e.Desc, Policy: policy,
 		ClientStreams: e.Desc.IsStreamingClient(), ServerStreams: e.Desc.IsStreamingServer(),
@@ -34,7 +34,7 @@ func (b *builder) newMethod(e *exposed, bindings []*contract.Binding) (*intercep
 		}
 		m.Safe = again.GetSafe()
 	}
-	if err := errors.Join(adaptiveAlone(e.effective), b.keysOf(m, e)); err != nil {
+	if err := b.keysOf(m, e); err != nil {
 		return nil, interceptors.Within(e.policyField(), err)
 	}
 	return m, b.direct(m, e)
@@ -53,18 +53,17 @@ func (b *builder) response(e *exposed, text string) ([]byte, error) {
 	return wire, nil
 }
 
-// adaptiveAlone refuses settings of the three-state breaker for one that has no
-// states.
-func adaptiveAlone(e *config.Effective) error {
-	if !on(e.Policy.GetBreaker()) || e.Policy.GetBreaker().GetKind() != policyv1.Breaker_KIND_ADAPTIVE {
-		return nil
-	}
-	for _, field := range [...]string{"failure_ratio", "slow_call", "slow_ratio", "open_time", "probes"} {
-		if path := "breaker." + field; e.Origin[path] != "default" {
-			return interceptors.Wrong(path, "only for kind: three-state; say that too, or leave this out")
+// sound is the policy of an RPC without the parts that are wrong, and what is wrong
+// with them.
+func (e *exposed) sound() (*policyv1.Policy, error) {
+	policy, err := e.effective.Check()
+	var errs []error
+	for _, one := range interceptors.FieldErrors(err) {
+		if wrong, ok := errors.AsType[*config.Error](one.Err); ok {
+			errs = append(errs, interceptors.Wrong(e.policyField()+"."+wrong.Path, "%s", wrong.Text))
 		}
 	}
-	return nil
+	return policy, errors.Join(errs...)
 }
 
 // repeatable tells whether an RPC may be repeated, and whether it leaves

@@ -57,7 +57,7 @@ var arrows = []row{
 	{pattern: "internal/aggregate", ours: []string{"gen", "internal/answers", "internal/call", "internal/expr", "internal/nearest", "internal/view"}},
 	{pattern: "internal/redis", ours: []string{"gen", "internal/collect"}},
 	{pattern: "internal/answers", ours: []string{"gen", "internal/call", "internal/collect"}},
-	{pattern: "interceptors/auth", ours: []string{"gen", "interceptors", "internal/call", "internal/collect"}, http: true}, // fetches keys
+	{pattern: "interceptors/auth", ours: []string{"gen", "interceptors", "internal/call", "internal/collect", "internal/nearest"}, http: true}, // fetches keys
 	{pattern: "interceptors/*", ours: []string{"gen", "interceptors", "internal/call", "internal/collect"}},
 	{pattern: "internal/server", ours: []string{"gen", "internal/call", "internal/memory"}, http: true},
 	{pattern: "internal/gateway", ours: []string{"gen", "interceptors", "interceptors/*", "internal/*"}},

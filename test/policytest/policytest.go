@@ -38,14 +38,20 @@ func Complete(p *policyv1.Policy) (*policyv1.Policy, error) {
 	return m.Policy, err
 }
 
+// shop adds what a configuration must have.
+func shop(c *configv1.Config) *configv1.Config {
+	c.Upstreams = []*configv1.Upstream{{
+		Name: "shop", Target: "passthrough:///127.0.0.1:1",
+		Schema: &configv1.Schema{Source: &configv1.Schema_Linked{Linked: true}},
+	}}
+	c.Expose = []*configv1.Exposure{{Select: "*", Upstream: "shop"}}
+	return c
+}
+
 func complete(m *interceptors.Method) error {
-	file, err := config.New(&configv1.Config{
-		Upstreams: []*configv1.Upstream{{
-			Name: "shop", Target: "passthrough:///127.0.0.1:1", RetryBudget: m.Budget,
-			Schema: &configv1.Schema{Source: &configv1.Schema_Linked{Linked: true}},
-		}},
-		Expose: []*configv1.Exposure{{Select: "*", Upstream: "shop", Policy: m.Policy}},
-	})
+	conf := shop(new(configv1.Config))
+	conf.Upstreams[0].RetryBudget, conf.Expose[0].Policy = m.Budget, m.Policy
+	file, err := config.New(conf)
 	if err != nil {
 		return placed(err)
 	}
@@ -53,8 +59,21 @@ func complete(m *interceptors.Method) error {
 	if err != nil {
 		return err
 	}
+	if _, err := effective.Check(); err != nil {
+		return placed(err)
+	}
 	m.Policy, m.Budget = effective.Policy, file.Config.GetUpstreams()[0].GetRetryBudget()
 	return nil
+}
+
+// Authenticators are those of a configuration, checked and completed.
+func Authenticators(tb testing.TB, list []*policyv1.Authenticator) []*policyv1.Authenticator {
+	tb.Helper()
+	file, err := config.New(shop(&configv1.Config{Authenticators: list}))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return file.Config.GetAuthenticators()
 }
 
 // placed makes errors about the configuration those about a policy.
