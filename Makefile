@@ -57,7 +57,7 @@ test: ## Run all tests with the race detector
 test-cluster: ## Run the long tests: a cluster under faults, upgrades and reloads under load
 	@command -v redis-server >/dev/null || { echo "make test-cluster needs redis-server: apt-get install redis-server, or brew install redis"; exit 1; }
 	GATEHOUSE_CLUSTER=1 go -C test/cluster test -race -count=1 -timeout 15m -v ./...
-	GATEHOUSE_CLUSTER=1 go test -race -count=1 -timeout 10m -v -run TestThousandReloads ./internal/gateway
+	GATEHOUSE_CLUSTER=1 go test -race -count=1 -timeout 10m -v -run TestThousandReloads ./internal/live
 
 .PHONY: test-hostile
 test-hostile: ## Attack the gateway and measure the harm; writes docs/SECURITY-MODEL.md with HOSTILEFLAGS=-update

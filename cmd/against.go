@@ -15,9 +15,10 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/gatehouse-dev/gatehouse/internal/admin"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
-	"github.com/gatehouse-dev/gatehouse/internal/gateway"
+	"github.com/gatehouse-dev/gatehouse/internal/live"
 )
 
 const (
@@ -27,8 +28,8 @@ const (
 
 // running is what a gateway that runs says of itself.
 type running struct {
-	status gateway.Status
-	routes []gateway.RouteInfo
+	status admin.Status
+	routes []admin.Route
 	rpcs   []*contract.Method
 }
 
@@ -99,19 +100,19 @@ func (r *running) find(set *contract.Set) {
 
 // compare prints what would change if g took the place of a gateway that runs. It
 // is an error if that breaks clients and is not allowed.
-func compare(w io.Writer, r *running, g *gateway.Gateway) error {
-	breaking := g.Breaks(r.rpcs)
+func compare(w io.Writer, r *running, g *live.Gateway) error {
+	breaking := g.Table().Breaks(r.rpcs)
 	now := g.Status()
 	d := &differences{w: w, hidden: slices.Contains(slices.Collect(maps.Values(now.Config)), config.Redacted)}
-	d.section("routes", routeLines(r.routes, g.Routes()))
+	d.section("routes", routeLines(r.routes, admin.Routes(g.Table())))
 	d.section("policies", policyLines(r.status.Policies, now.Policies))
-	d.section("contract", contractLines(breaking, contract.Changed(r.rpcs, g.Methods())))
+	d.section("contract", contractLines(breaking, contract.Changed(r.rpcs, g.Table().Declared())))
 	restart := 0
 	var lines []string
-	changed := gateway.Differences(r.status.Config, now.Config)
+	changed := live.Differences(r.status.Config, now.Config)
 	for _, path := range slices.Sorted(maps.Keys(changed)) {
 		line := fmt.Sprintf("~ %s: %s", path, fromTo(changed[path]))
-		if gateway.TakesRestart(path) {
+		if live.TakesRestart(path) {
 			restart++
 			line += "  (takes a restart)"
 		} else if strings.HasPrefix(path, "expose[") && !rewrites.MatchString(path) {
@@ -120,7 +121,7 @@ func compare(w io.Writer, r *running, g *gateway.Gateway) error {
 		lines = append(lines, line)
 	}
 	d.section("configuration", lines)
-	return d.conclude(len(breaking), restart, g.Config().Config.GetReload().GetAllowBreaking())
+	return d.conclude(len(breaking), restart, g.Table().File.Config.GetReload().GetAllowBreaking())
 }
 
 // rewrites are the fields of an exposure that change metadata.
@@ -159,14 +160,14 @@ func (d *differences) conclude(breaking, restart int, allowed bool) error {
 	return nil
 }
 
-func routeLines(old, next []gateway.RouteInfo) []string {
-	key := func(r gateway.RouteInfo) string {
+func routeLines(old, next []admin.Route) []string {
+	key := func(r admin.Route) string {
 		if r.Verb == "" {
 			return "- (gRPC only) " + strings.TrimPrefix(r.Method, "/")
 		}
 		return r.Verb + " " + r.Path + " " + strings.TrimPrefix(r.Method, "/")
 	}
-	about := func(r gateway.RouteInfo) string {
+	about := func(r admin.Route) string {
 		text := "upstream " + r.Upstream
 		if r.Body != "" {
 			text += ", body " + r.Body
@@ -176,7 +177,7 @@ func routeLines(old, next []gateway.RouteInfo) []string {
 		}
 		return text
 	}
-	described := func(routes []gateway.RouteInfo) map[string]string {
+	described := func(routes []admin.Route) map[string]string {
 		lines := map[string]string{}
 		for _, r := range routes {
 			if r.Skipped == "" {
@@ -191,7 +192,7 @@ func routeLines(old, next []gateway.RouteInfo) []string {
 // signed are the lines about what one side has and the other has not, or has
 // otherwise.
 func signed(before, after map[string]string) []string {
-	changed := gateway.Differences(before, after)
+	changed := live.Differences(before, after)
 	lines := make([]string, 0, len(changed))
 	for _, name := range slices.Sorted(maps.Keys(changed)) {
 		_, was := before[name]
@@ -216,7 +217,7 @@ func policyLines(old, next map[string]map[string]string) []string {
 		if !ok {
 			continue
 		}
-		changed := gateway.Differences(was, next[method])
+		changed := live.Differences(was, next[method])
 		for _, path := range slices.Sorted(maps.Keys(changed)) {
 			lines = append(lines, fmt.Sprintf("~ %s %s: %s", strings.TrimPrefix(method, "/"), path, fromTo(changed[path])))
 		}

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	configpkg "github.com/gatehouse-dev/gatehouse/internal/config"
-	"github.com/gatehouse-dev/gatehouse/internal/gateway"
+	"github.com/gatehouse-dev/gatehouse/internal/live"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
@@ -54,7 +54,7 @@ func TestCheckAgainst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := gatewaytest.StartOptions(t, gateway.Options{Config: conf})
+	g := gatewaytest.StartOptions(t, live.Options{Config: conf})
 	for _, tc := range []struct {
 		name   string
 		from   string

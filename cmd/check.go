@@ -11,8 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatehouse-dev/gatehouse/internal/admin"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
-	"github.com/gatehouse-dev/gatehouse/internal/gateway"
+	"github.com/gatehouse-dev/gatehouse/internal/live"
 )
 
 func (a *App) check() *cobra.Command {
@@ -44,12 +45,12 @@ func (a *App) check() *cobra.Command {
 		if conf, err = addresses.Apply(conf); err != nil {
 			return err
 		}
-		g, err := a.gateway(c.Context(), gateway.Options{Config: conf, LogTo: io.Discard})
+		g, err := a.gateway(c.Context(), live.Options{Config: conf, LogTo: io.Discard})
 		if err != nil {
 			return err
 		}
 		defer func() { _ = g.Close() }()
-		for _, warning := range g.Warnings() {
+		for _, warning := range g.Table().Warnings {
 			fmt.Fprintln(c.ErrOrStderr(), "warning:", warning)
 		}
 		if *against != "" {
@@ -62,8 +63,8 @@ func (a *App) check() *cobra.Command {
 		if *show {
 			return printMerged(c.OutOrStdout(), g, *secrets)
 		}
-		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: ok: %s, %s, %s\n", *file, count(len(g.Policies()), "RPC"),
-			count(bindings(g.Routes()), "HTTP binding"), count(len(conf.Config.GetUpstreams()), "upstream"))
+		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: ok: %s, %s, %s\n", *file, count(len(g.Table().Methods), "RPC"),
+			count(bindings(admin.Routes(g.Table())), "HTTP binding"), count(len(conf.Config.GetUpstreams()), "upstream"))
 		return err
 	}
 	return c
@@ -85,7 +86,7 @@ func (a *App) routes() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		g, err := a.gateway(c.Context(), gateway.Options{Config: conf, LogTo: io.Discard})
+		g, err := a.gateway(c.Context(), live.Options{Config: conf, LogTo: io.Discard})
 		if err != nil {
 			return err
 		}
@@ -94,16 +95,16 @@ func (a *App) routes() *cobra.Command {
 			enc := json.NewEncoder(c.OutOrStdout())
 			enc.SetIndent("", "  ")
 			enc.SetEscapeHTML(false)
-			return enc.Encode(g.Routes())
+			return enc.Encode(admin.Routes(g.Table()))
 		}
-		return printRoutes(c.OutOrStdout(), g.Routes())
+		return printRoutes(c.OutOrStdout(), admin.Routes(g.Table()))
 	}
 	return c
 }
 
 // printRoutes prints one line a path, and one for an RPC without any. A binding
 // that is skipped has the reason in its line.
-func printRoutes(w io.Writer, routes []gateway.RouteInfo) error {
+func printRoutes(w io.Writer, routes []admin.Route) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "HTTP\tPATH\tRPC\tUPSTREAM\tPOLICIES")
 	for _, r := range routes {
@@ -121,7 +122,7 @@ func printRoutes(w io.Writer, routes []gateway.RouteInfo) error {
 }
 
 // upstreams are those that an RPC chooses among, the one for the rest first.
-func upstreams(r gateway.RouteInfo) string {
+func upstreams(r admin.Route) string {
 	list := append([]string{r.Upstream}, r.Routes...)
 	if r.Mirror != "" {
 		list = append(list, "copies to "+r.Mirror)
@@ -150,7 +151,7 @@ func count(n int, thing string) string {
 
 // bindings counts the HTTP bindings; one on a path with and without its version
 // is one.
-func bindings(routes []gateway.RouteInfo) int {
+func bindings(routes []admin.Route) int {
 	n := 0
 	for _, r := range routes {
 		if r.Verb != "" && r.Path != r.OpenPath && r.Skipped == "" {
@@ -163,8 +164,8 @@ func bindings(routes []gateway.RouteInfo) int {
 // printMerged prints the configuration with its defaults, and below it, as
 // comments so that the whole stays a configuration, each RPC's policies and
 // where each value comes from.
-func printMerged(w io.Writer, g *gateway.Gateway, secrets bool) error {
-	file := g.Config()
+func printMerged(w io.Writer, g *live.Gateway, secrets bool) error {
+	file := g.Table().File
 	if secrets {
 		file = file.WithSecrets()
 	}
@@ -174,8 +175,8 @@ func printMerged(w io.Writer, g *gateway.Gateway, secrets bool) error {
 	if _, err := fmt.Fprintln(w, "\n# Policies in force:"); err != nil {
 		return err
 	}
-	for _, p := range g.Policies() {
-		if _, err := fmt.Fprintf(w, "# %s\n", strings.TrimPrefix(p.Method, "/")); err != nil {
+	for _, p := range g.Table().Methods {
+		if _, err := fmt.Fprintf(w, "# %s\n", strings.TrimPrefix(p.Name, "/")); err != nil {
 			return err
 		}
 		if err := p.Effective.Print(w, "#   "); err != nil {

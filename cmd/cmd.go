@@ -30,7 +30,7 @@ import (
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
-	"github.com/gatehouse-dev/gatehouse/internal/gateway"
+	"github.com/gatehouse-dev/gatehouse/internal/live"
 	"github.com/gatehouse-dev/gatehouse/internal/server"
 )
 
@@ -224,7 +224,7 @@ func (a *App) serve() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.serveWith(ctx, gateway.Options{Config: conf, Load: load, LogTo: c.ErrOrStderr(), Sockets: sockets}, serve)
+			return a.serveWith(ctx, live.Options{Config: conf, Load: load, LogTo: c.ErrOrStderr(), Sockets: sockets}, serve)
 		})
 	}
 	return c
@@ -232,13 +232,13 @@ func (a *App) serve() *cobra.Command {
 
 // tenure serves until ctx ends. It is called when the listeners are open and nobody
 // accepts yet.
-type tenure func(context.Context, *gateway.Gateway, *server.Server) error
+type tenure func(context.Context, *live.Gateway, *server.Server) error
 
 // Serve serves until ctx ends. ready is called once when the listeners are open.
-func (a *App) Serve(ctx context.Context, o gateway.Options, ready func(*server.Server)) error {
+func (a *App) Serve(ctx context.Context, o live.Options, ready func(*server.Server)) error {
 	hangup, stop := hangups()
 	defer stop()
-	return a.serveWith(ctx, o, func(ctx context.Context, g *gateway.Gateway, srv *server.Server) error {
+	return a.serveWith(ctx, o, func(ctx context.Context, g *live.Gateway, srv *server.Server) error {
 		if ready != nil {
 			ready(srv)
 		}
@@ -255,12 +255,12 @@ func hangups() (hangup <-chan os.Signal, stop func()) {
 }
 
 // serve serves, and takes changes, until ctx ends.
-func serve(ctx context.Context, g *gateway.Gateway, srv *server.Server, hangup <-chan os.Signal) error {
+func serve(ctx context.Context, g *live.Gateway, srv *server.Server, hangup <-chan os.Signal) error {
 	defer follow(ctx, g, hangup)()
 	return srv.Serve(ctx)
 }
 
-func (a *App) serveWith(ctx context.Context, o gateway.Options, serve tenure) (err error) {
+func (a *App) serveWith(ctx context.Context, o live.Options, serve tenure) (err error) {
 	signal.Ignore(syscall.SIGPIPE) // a reader of the log that has ended ends nobody else
 	g, err := a.gateway(ctx, o)
 	if err != nil {
@@ -275,8 +275,8 @@ func (a *App) serveWith(ctx context.Context, o gateway.Options, serve tenure) (e
 	if err != nil {
 		return err
 	}
-	g.Log().Info("serving", "http", srv.Address("http"), "grpc", srv.Address("grpc"), "admin", srv.Address("admin"), "rpcs", len(g.Policies()))
-	for _, warning := range g.Warnings() {
+	g.Log().Info("serving", "http", srv.Address("http"), "grpc", srv.Address("grpc"), "admin", srv.Address("admin"), "rpcs", len(g.Table().Methods))
+	for _, warning := range g.Table().Warnings {
 		g.Log().Warn(warning)
 	}
 	g.FlushLog() // before anything else is said
@@ -288,7 +288,7 @@ func (a *App) serveWith(ctx context.Context, o gateway.Options, serve tenure) (e
 
 // follow has the gateway take changes until ctx ends. What it returns waits for
 // the end of that.
-func follow(ctx context.Context, g *gateway.Gateway, hangup <-chan os.Signal) (wait func()) {
+func follow(ctx context.Context, g *live.Gateway, hangup <-chan os.Signal) (wait func()) {
 	ctx, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -302,9 +302,9 @@ func follow(ctx context.Context, g *gateway.Gateway, hangup <-chan os.Signal) (w
 }
 
 // gateway builds a gateway with the program's own parts.
-func (a *App) gateway(ctx context.Context, o gateway.Options) (*gateway.Gateway, error) {
+func (a *App) gateway(ctx context.Context, o live.Options) (*live.Gateway, error) {
 	o.Version, o.Custom = a.versionString(), a.Interceptors
-	return gateway.New(ctx, o)
+	return live.New(ctx, o)
 }
 
 func (a *App) version() *cobra.Command {

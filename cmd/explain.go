@@ -10,8 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatehouse-dev/gatehouse/internal/admin"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
-	"github.com/gatehouse-dev/gatehouse/internal/gateway"
+	"github.com/gatehouse-dev/gatehouse/internal/live"
 )
 
 // explain asks the gateway that `serve` would run, and opens no listener.
@@ -44,7 +45,7 @@ func (a *App) explain() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		g, err := a.gateway(c.Context(), gateway.Options{Config: conf, LogTo: io.Discard})
+		g, err := a.gateway(c.Context(), live.Options{Config: conf, LogTo: io.Discard})
 		if err != nil {
 			return err
 		}
@@ -54,7 +55,7 @@ func (a *App) explain() *cobra.Command {
 	return c
 }
 
-func printExplained(c *cobra.Command, g *gateway.Gateway, args []string, header map[string][]string, output string) error {
+func printExplained(c *cobra.Command, g *live.Gateway, args []string, header map[string][]string, output string) error {
 	e, err := explained(c, g, args, header)
 	if err != nil {
 		return err
@@ -81,11 +82,11 @@ func explainable(c *cobra.Command, args []string) error {
 	return nil
 }
 
-func explained(c *cobra.Command, g *gateway.Gateway, args []string, header map[string][]string) (*gateway.Explanation, error) {
+func explained(c *cobra.Command, g *live.Gateway, args []string, header map[string][]string) (*admin.Explanation, error) {
 	if last := args[len(args)-1]; len(args) == 1 || strings.EqualFold(args[0], "grpc") {
-		return g.ExplainRPC(onTheWire(last), header)
+		return admin.ExplainRPC(g.Table(), onTheWire(last), header)
 	}
-	e, err := g.Explain(c.Context(), args[0], args[1], header)
+	e, err := admin.Explain(c.Context(), g.Table(), args[0], args[1], header)
 	if e == nil && err != nil {
 		return nil, wrongUse(c, "%w", err)
 	}
@@ -116,7 +117,7 @@ func parseHeaders(c *cobra.Command, list []string) (map[string][]string, error) 
 
 // printExplanation prints one thing a line, in the order in which the gateway
 // decides.
-func printExplanation(w io.Writer, e *gateway.Explanation) error {
+func printExplanation(w io.Writer, e *admin.Explanation) error {
 	fmt.Fprintln(w, e.Request)
 	if e.Refusal == nil {
 		fmt.Fprintln(w, "passes the door")
@@ -154,7 +155,7 @@ func printExplanation(w io.Writer, e *gateway.Explanation) error {
 	return t.Flush()
 }
 
-func statusText(r *gateway.Refusal) string {
+func statusText(r *admin.Refusal) string {
 	if r.HTTPStatus == 0 {
 		return r.Code
 	}
@@ -172,7 +173,7 @@ func bodyText(field string) string {
 	}
 }
 
-func upstreamText(u gateway.UpstreamChoice) string {
+func upstreamText(u admin.UpstreamChoice) string {
 	if u.When == "" {
 		return u.Upstream
 	}
@@ -210,7 +211,7 @@ func (t table) lines(heading string, list []string) {
 	}
 }
 
-func (t table) values(heading string, list []gateway.NamedValue) {
+func (t table) values(heading string, list []admin.NamedValue) {
 	for i, v := range list {
 		text := fmt.Sprintf("%s = %q", v.Name, v.Value)
 		if v.Problem != "" {

@@ -17,9 +17,10 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/admin"
 	configpkg "github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
-	"github.com/gatehouse-dev/gatehouse/internal/gateway"
+	"github.com/gatehouse-dev/gatehouse/internal/live"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
@@ -33,7 +34,7 @@ func (s *setting) serve(t *testing.T) *gatewaytest.Gateway {
 	own := interceptors.Interceptor{Name: "own", Unary: func(ctx context.Context, method string, req, reply any, _ *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 		return invoke(ctx, method, req, reply, nil, opts...)
 	}}
-	return gatewaytest.StartOptions(t, gateway.Options{Config: conf, Custom: []interceptors.Interceptor{own}})
+	return gatewaytest.StartOptions(t, live.Options{Config: conf, Custom: []interceptors.Interceptor{own}})
 }
 
 // TestGoldenServed: the chain of each RPC, the pages of the admin listener, and the
@@ -44,7 +45,7 @@ func TestGoldenServed(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			g := s.serve(t)
 			golden(t, s.name+"-chains.golden", chains(t, g))
-			golden(t, s.name+"-admin.golden", s.normalized(admin(t, g)))
+			golden(t, s.name+"-admin.golden", s.normalized(pages(t, g)))
 			golden(t, s.name+"-reflection.golden", reflected(t, g.GRPC))
 		})
 	}
@@ -57,8 +58,8 @@ func chains(t *testing.T, g *gatewaytest.Gateway) string {
 	t.Helper()
 	var all strings.Builder
 	byName := func(a, b *contract.Method) int { return strings.Compare(a.Name, b.Name) }
-	for _, m := range slices.SortedFunc(slices.Values(g.Gateway.Methods()), byName) {
-		e, err := g.Gateway.ExplainRPC(m.Name, nil)
+	for _, m := range slices.SortedFunc(slices.Values(g.Gateway.Table().Declared()), byName) {
+		e, err := admin.ExplainRPC(g.Gateway.Table(), m.Name, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,8 +73,8 @@ func chains(t *testing.T, g *gatewaytest.Gateway) string {
 	return all.String()
 }
 
-// admin is what each page of the admin listener shows.
-func admin(t *testing.T, g *gatewaytest.Gateway) string {
+// pages is what each page of the admin listener shows.
+func pages(t *testing.T, g *gatewaytest.Gateway) string {
 	t.Helper()
 	client, all := gatewaytest.Client(t), new(strings.Builder)
 	for _, page := range []struct {

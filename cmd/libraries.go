@@ -14,7 +14,7 @@ import (
 	"go.opentelemetry.io/otel"
 	"google.golang.org/grpc/grpclog"
 
-	"github.com/gatehouse-dev/gatehouse/internal/gateway"
+	"github.com/gatehouse-dev/gatehouse/internal/live"
 )
 
 // libraries takes what libraries log through loggers of the whole process, and gives
@@ -22,7 +22,7 @@ import (
 // standard error, where one that nobody reads holds them, and with them calls.
 type libraries struct {
 	stderr  io.Writer // while no gateway serves
-	serving atomic.Pointer[gateway.Gateway]
+	serving atomic.Pointer[live.Gateway]
 }
 
 // adopt has the libraries log through l. It is called once, before any of them is

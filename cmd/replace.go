@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gatehouse-dev/gatehouse/internal/gateway"
 	"github.com/gatehouse-dev/gatehouse/internal/handover"
+	"github.com/gatehouse-dev/gatehouse/internal/live"
 	"github.com/gatehouse-dev/gatehouse/internal/server"
 )
 
@@ -39,8 +39,8 @@ func replaceable(ctx context.Context, serve func(context.Context, server.Sockets
 	if err != nil {
 		return err
 	}
-	err = serve(ctx, given, func(ctx context.Context, g *gateway.Gateway, srv *server.Server) error {
-		if err := begin(ctx, given, g.Log(), srv); err != nil {
+	err = serve(ctx, given, func(ctx context.Context, g *live.Gateway, srv *server.Server) error {
+		if err := begin(ctx, given, g); err != nil {
 			return err
 		}
 		return (&incumbent{self, given, asked, hangup, g, g.Log()}).serve(ctx, srv)
@@ -53,7 +53,7 @@ func replaceable(ctx context.Context, serve func(context.Context, server.Sockets
 
 // begin returns when the process may accept connections. Once the gateway before it
 // has ended, nobody else serves: then it waits no more, and for no upstream.
-func begin(ctx context.Context, given *handover.Inheritance, log *slog.Logger, srv *server.Server) error {
+func begin(ctx context.Context, given *handover.Inheritance, g *live.Gateway) error {
 	if !given.Handed() {
 		return nil
 	}
@@ -65,11 +65,11 @@ func begin(ctx context.Context, given *handover.Inheritance, log *slog.Logger, s
 		select {
 		case <-bounded.Done():
 		case <-given.Heard():
-			log.Warn("the gateway that was to be replaced has ended: this one serves in its place")
+			g.Log().Warn("the gateway that was to be replaced has ended: this one serves in its place")
 			cancel()
 		}
 	}()
-	err := srv.AwaitUpstreams(bounded)
+	err := g.AwaitUpstreams(bounded)
 	cancel()
 	<-alone
 	select {
@@ -94,7 +94,7 @@ type incumbent struct {
 	given   *handover.Inheritance
 	asked   <-chan os.Signal
 	hangup  <-chan os.Signal
-	gateway *gateway.Gateway
+	gateway *live.Gateway
 	log     *slog.Logger
 }
 

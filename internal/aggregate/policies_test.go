@@ -21,8 +21,9 @@ import (
 	composev1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/compose/v1"
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/internal/admin"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
-	"github.com/gatehouse-dev/gatehouse/internal/gateway"
+	"github.com/gatehouse-dev/gatehouse/internal/live"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
@@ -229,11 +230,11 @@ func TestComposedServiceHasNoServer(t *testing.T) {
 		t.Errorf("readyz says %d %s", ready.StatusCode, ready.Text)
 	}
 	found := false
-	for _, r := range g.Gateway.Routes() {
+	for _, r := range admin.Routes(g.Gateway.Table()) {
 		found = found || r.Method == wireName(getProductPage) && r.Upstream == "pages" && r.Path == "/v1/pages/{product=products/*}"
 	}
 	if !found {
-		t.Errorf("the routes do not have the page: %v", g.Gateway.Routes())
+		t.Errorf("the routes do not have the page: %v", admin.Routes(g.Gateway.Table()))
 	}
 	stream, err := reflectionv1.NewServerReflectionClient(gatewaytest.Dial(t, g.GRPC, nil)).ServerReflectionInfo(t.Context())
 	if err != nil {
@@ -313,7 +314,7 @@ func built(t *testing.T, text string) error {
 	if err != nil {
 		return err
 	}
-	g, err := gateway.New(t.Context(), gateway.Options{Config: file, LogTo: t.Output()})
+	g, err := live.New(t.Context(), live.Options{Config: file, LogTo: t.Output()})
 	if err == nil {
 		t.Cleanup(func() { _ = g.Close() })
 	}

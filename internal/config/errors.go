@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -106,4 +107,35 @@ func joinPath(path, name string) string {
 		return name
 	}
 	return path + "." + name
+}
+
+// Flatten lists the errors that were joined in err, one by one; none for nil.
+func Flatten(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, one := range joined.Unwrap() {
+		all = append(all, Flatten(one)...)
+	}
+	return all
+}
+
+// Messages are the texts of the mistakes in err, one each.
+func Messages(err error) []string {
+	var all []string
+	for _, one := range Flatten(err) {
+		list, ok := errors.AsType[Errors](one)
+		if !ok {
+			all = append(all, one.Error())
+		}
+		for _, mistake := range list {
+			all = append(all, mistake.Error())
+		}
+	}
+	return all
 }

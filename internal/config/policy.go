@@ -27,6 +27,18 @@ type Effective struct {
 	Overruled string
 }
 
+// switchable is a policy that can be turned off.
+type switchable interface {
+	comparable
+	GetDisabled() bool
+}
+
+// IsEnabled reports whether a policy is there and not turned off.
+func IsEnabled[P switchable](p P) bool {
+	var none P
+	return p != none && !p.GetDisabled()
+}
+
 // source is one place that may say something about an RPC.
 type source struct {
 	policy *policyv1.Policy

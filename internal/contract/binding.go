@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -55,6 +56,14 @@ type Binding struct {
 	Origin string
 	// Err says why it is no binding; nil for one that is. The rest may be empty then.
 	Err error
+}
+
+// Problem is Err on one line; "" for nil.
+func (b *Binding) Problem() string {
+	if b.Err == nil {
+		return ""
+	}
+	return strings.ReplaceAll(b.Err.Error(), "\n", "; ")
 }
 
 func declared(m protoreflect.MethodDescriptor) []*Binding {

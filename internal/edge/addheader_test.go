@@ -22,7 +22,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
-	"github.com/gatehouse-dev/gatehouse/internal/gateway"
+	"github.com/gatehouse-dev/gatehouse/internal/live"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
@@ -57,7 +57,7 @@ func startLimiting(t *testing.T) *gatewaytest.Gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return gatewaytest.StartOptions(t, gateway.Options{Config: file, Custom: []interceptors.Interceptor{limiting()}})
+	return gatewaytest.StartOptions(t, live.Options{Config: file, Custom: []interceptors.Interceptor{limiting()}})
 }
 
 func TestAddedHeadersREST(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
-	"github.com/gatehouse-dev/gatehouse/internal/gateway"
+	"github.com/gatehouse-dev/gatehouse/internal/live"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
@@ -150,7 +150,7 @@ func startWitness(t *testing.T, changes ...gatewaytest.Change) (*witness, *gatew
 	if err != nil {
 		t.Fatal(err)
 	}
-	return w, gatewaytest.StartOptions(t, gateway.Options{Config: file, Custom: []interceptors.Interceptor{w.policy()}})
+	return w, gatewaytest.StartOptions(t, live.Options{Config: file, Custom: []interceptors.Interceptor{w.policy()}})
 }
 
 const get = "/shop.catalog.v1.CatalogService/GetProduct "

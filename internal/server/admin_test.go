@@ -9,7 +9,7 @@ import (
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
-	"github.com/gatehouse-dev/gatehouse/internal/gateway"
+	"github.com/gatehouse-dev/gatehouse/internal/live"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
@@ -39,7 +39,7 @@ func TestAdmin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := gatewaytest.StartOptions(t, gateway.Options{Config: file, OpenAPI: []byte(`{"openapi":"3.1.0"}`)})
+	g := gatewaytest.StartOptions(t, live.Options{Config: file, OpenAPI: []byte(`{"openapi":"3.1.0"}`)})
 	client := gatewaytest.Client(t)
 	gatewaytest.Do(t, client, g.Request(t, "GET", "/v1/products/boots", ""))
 	gatewaytest.Do(t, client, g.Request(t, "GET", "/v1/nothing", ""))
@@ -107,7 +107,7 @@ func TestBusyAddress(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g, err := gateway.New(t.Context(), gateway.Options{Config: file, LogTo: new(gatewaytest.Log)})
+		g, err := live.New(t.Context(), live.Options{Config: file, LogTo: new(gatewaytest.Log)})
 		if err != nil {
 			t.Fatal(err)
 		}

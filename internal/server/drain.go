@@ -2,8 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -169,27 +167,4 @@ func stopGRPC(ctx context.Context, srv *grpc.Server) {
 	stop := context.AfterFunc(ctx, srv.Stop)
 	defer stop()
 	srv.GracefulStop()
-}
-
-// AwaitUpstreams waits until every upstream that the gateway needs is there. The
-// error names those that are not when ctx ends.
-func (s *Server) AwaitUpstreams(ctx context.Context) error {
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		var missing []string
-		for _, h := range s.options.Admin.Health() {
-			if h.Needed && !h.Ready {
-				missing = append(missing, fmt.Sprintf("%s (%s)", h.Upstream, h.State))
-			}
-		}
-		if len(missing) == 0 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("upstreams that are needed are not there: %s", strings.Join(missing, ", "))
-		case <-tick.C:
-		}
-	}
 }

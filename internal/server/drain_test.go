@@ -21,7 +21,7 @@ import (
 	reviewsv1 "github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
-	"github.com/gatehouse-dev/gatehouse/internal/gateway"
+	"github.com/gatehouse-dev/gatehouse/internal/live"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
@@ -213,7 +213,7 @@ func TestDrainLogsWhatItCutsOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := gatewaytest.StartOptions(t, gateway.Options{Config: file, Custom: []interceptors.Interceptor{slow}})
+	g := gatewaytest.StartOptions(t, live.Options{Config: file, Custom: []interceptors.Interceptor{slow}})
 	all := calls(t, g)
 	maps.DeleteFunc(all, func(name string, _ func() string) bool { return !strings.HasPrefix(name, "gRPC over HTTP") })
 	results := begin(t, h, all)

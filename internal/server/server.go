@@ -53,8 +53,9 @@ type Options struct {
 	NewGRPC func(...grpc.ServerOption) *grpc.Server
 	// NewHTTP makes the handler of the HTTP listener around gRPC over HTTP.
 	NewHTTP func(grpc http.Handler) http.Handler
-	// Admin is what the admin listener shows.
-	Admin *Admin
+	// NewAdmin makes the handler of the admin listener. It may ask whether new calls
+	// are welcome.
+	NewAdmin func(ready func() bool) http.Handler
 	// Memory accounts for what connections hold; nil bounds nothing.
 	Memory *memory.Process
 	// Sockets gives listeners that are open already; nil has none.
@@ -97,7 +98,7 @@ func (s *Server) build() {
 	s.native = o.NewGRPC(grpcOptions(o)...)
 	s.inner = o.NewGRPC(innerOptions(o)...)
 	s.web = s.httpServer(o.HTTP, s.counted(o.NewHTTP(s.inner)))
-	s.admin = s.httpServer(o.AdminOn, s.told(o.Admin.Handler(s.Ready)))
+	s.admin = s.httpServer(o.AdminOn, s.told(o.NewAdmin(s.Ready)))
 	// Its requests have no body, and its answers are short: whoever makes it wait holds a
 	// connection that others need.
 	s.admin.ReadTimeout, s.admin.WriteTimeout = o.Limits.HeaderTimeout, o.Limits.WriteTimeout

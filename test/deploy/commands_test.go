@@ -178,7 +178,7 @@ func TestFiguresAreThoseOfTheCode(t *testing.T) {
 		"`idempotency_memory.max_bytes`, by default ": {"internal/config/defaults.go", "IdempotencyMemory: &configv1.IdempotencyMemory{MaxBytes: proto.Int64(64 << 20)"},
 		"60 MB for a million keys, which is the most": {"interceptors/ratelimit/ratelimit.go", "const DefaultMaxKeys = 1_000_000"},
 		"each, by default 16 MiB":                     {"internal/config/defaults.go", "MaxConnectionBytes:   proto.Int64(16 << 20)"},
-		"five seconds more for the last traces":       {"internal/gateway/state.go", "shutdownTime = 5 * time.Second"},
+		"five seconds more for the last traces":       {"internal/live/state.go", "shutdownTime = 5 * time.Second"},
 		"`rate_limit` (default `open`)":               {"docs/CONFIG.md", "| `on_failure` | `open`, `closed` | `open` |"},
 		"`idempotency` (default `closed`)":            {"docs/CONFIG.md", "| `on_failure` | `open`, `closed` | `closed` |"},
 	} {

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
-	"github.com/gatehouse-dev/gatehouse/internal/gateway"
+	"github.com/gatehouse-dev/gatehouse/internal/admin"
 )
 
 // sample is a good request of a binding, which is then varied.
@@ -64,14 +64,14 @@ var samples = map[string]sample{
 
 // binding is a route with its good request and its descriptor.
 type binding struct {
-	gateway.RouteInfo
+	admin.Route
 	sample
 	rpc  protoreflect.MethodDescriptor
 	seen map[string]bool // kinds of fields that were tried, of all bindings
 }
 
 // requestsOfBindings varies the good request of every binding.
-func requestsOfBindings(t *testing.T, routes []gateway.RouteInfo) []request {
+func requestsOfBindings(t *testing.T, routes []admin.Route) []request {
 	t.Helper()
 	verbs := map[string][]string{} // by path
 	seen := map[string]bool{}

@@ -17,6 +17,8 @@ import (
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc/grpclog"
 	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/gatehouse-dev/gatehouse/internal/admin"
 )
 
 // TestMain silences what the reference logs of every bad request.
@@ -67,7 +69,7 @@ func compareProfile(t *testing.T, p profile, met []int) {
 		gatehouse: facade{serveGatehouse(t, gatehouse), ours},
 		reference: facade{serveReference(t, openGateway(t, theirs, ""), p.options...), theirs},
 	}
-	requests := slices.Concat(tableOfRequests(), requestsOfBindings(t, gatehouse.Routes()), unsettled())
+	requests := slices.Concat(tableOfRequests(), requestsOfBindings(t, admin.Routes(gatehouse.Table())), unsettled())
 	if len(requests) < atLeast {
 		t.Errorf("only %d requests, want at least %d", len(requests), atLeast)
 	}

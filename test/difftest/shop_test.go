@@ -25,7 +25,7 @@ import (
 	pricingv1 "github.com/gatehouse-dev/gatehouse/gen/shop/pricing/v1"
 	reviewsv1 "github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
-	"github.com/gatehouse-dev/gatehouse/internal/gateway"
+	"github.com/gatehouse-dev/gatehouse/internal/live"
 )
 
 // today is the shops' clock, which stands still.
@@ -248,13 +248,13 @@ expose:
 `
 
 // openGateway is a gateway in front of the store.
-func openGateway(t *testing.T, s *store, more string) *gateway.Gateway {
+func openGateway(t *testing.T, s *store, more string) *live.Gateway {
 	t.Helper()
 	file, err := config.Parse("difftest.yaml", []byte(s.addresses.Replace(gatehouseConfig)+more))
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := gateway.New(t.Context(), gateway.Options{Config: file, Log: slog.New(slog.DiscardHandler)})
+	g, err := live.New(t.Context(), live.Options{Config: file, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +263,7 @@ func openGateway(t *testing.T, s *store, more string) *gateway.Gateway {
 }
 
 // serveGatehouse returns the address at which the gateway takes HTTP.
-func serveGatehouse(t *testing.T, g *gateway.Gateway) string {
+func serveGatehouse(t *testing.T, g *live.Gateway) string {
 	t.Helper()
 	srv, err := g.Listen()
 	if err != nil {
@@ -283,7 +283,7 @@ func serveGatehouse(t *testing.T, g *gateway.Gateway) string {
 
 // serveReference returns the address of the generated facade, whose clients
 // are built on the gateway's connection.
-func serveReference(t *testing.T, g *gateway.Gateway, options ...runtime.ServeMuxOption) string {
+func serveReference(t *testing.T, g *live.Gateway, options ...runtime.ServeMuxOption) string {
 	t.Helper()
 	options = append(options, runtime.WithMetadata(func(_ context.Context, r *http.Request) metadata.MD {
 		return metadata.Pairs(requestKey, r.Header.Get(requestKey))

@@ -23,7 +23,7 @@ import (
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
-	"github.com/gatehouse-dev/gatehouse/internal/gateway"
+	"github.com/gatehouse-dev/gatehouse/internal/live"
 
 	// The contracts that `schema: {linked: true}` finds.
 	_ "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
@@ -42,7 +42,7 @@ const Patience = 20 * time.Second
 type Gateway struct {
 	HTTP, GRPC, Admin string // addresses
 	Log               *Log
-	Gateway           *gateway.Gateway
+	Gateway           *live.Gateway
 
 	stop context.CancelFunc
 	done chan error
@@ -85,15 +85,15 @@ func Start(t testing.TB, c *configv1.Config) *Gateway {
 	if err != nil {
 		t.Fatalf("configuration: %v", err)
 	}
-	return StartOptions(t, gateway.Options{Config: file})
+	return StartOptions(t, live.Options{Config: file})
 }
 
 // StartOptions is Start with more to choose.
-func StartOptions(t testing.TB, o gateway.Options) *Gateway {
+func StartOptions(t testing.TB, o live.Options) *Gateway {
 	t.Helper()
 	log := new(Log)
 	o.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	g, err := gateway.New(t.Context(), o)
+	g, err := live.New(t.Context(), o)
 	if err != nil {
 		t.Fatalf("gateway: %v", err)
 	}

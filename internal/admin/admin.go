@@ -1,0 +1,177 @@
+// Package admin is the admin listener: health, metrics, and what the table in force
+// serves and how. It reads a table; what only package live knows is handed to it.
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"google.golang.org/grpc/connectivity"
+
+	"github.com/gatehouse-dev/gatehouse/interceptors/breaker"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/compile"
+)
+
+// Health is the state of one upstream, for /readyz.
+type Health struct {
+	Upstream string `json:"upstream"`
+	State    string `json:"state"`
+	Needed   bool   `json:"needed"` // the gateway is not ready without it
+	Ready    bool   `json:"ready"`
+	// Found tells how its replicas are found: "addresses", "dns", "xds" and such.
+	Found string `json:"found,omitempty"`
+	// Replicas is how many were found, 0 where only a control plane knows.
+	Replicas int `json:"replicas,omitempty"`
+	// Connections is how many stand, to replicas that are well or not.
+	Connections int `json:"connections"`
+	// Problem is why the replicas could not be found last time.
+	Problem string `json:"problem,omitempty"`
+	// SilentSince is set while calls reach the upstream and it answers none: when the
+	// first of those ended.
+	SilentSince *time.Time `json:"silent_since,omitempty"`
+}
+
+// HealthOf is the state of a table's upstreams; none before the first table.
+func HealthOf(t *compile.Table) []Health {
+	if t == nil {
+		return nil
+	}
+	states := make([]Health, 0, len(t.Upstreams))
+	for _, u := range t.File.Config.GetUpstreams() {
+		up := t.Upstreams[u.GetName()]
+		if up == nil {
+			continue // there is no server
+		}
+		status := up.Status()
+		health := Health{
+			Upstream: u.GetName(), State: status.State.String(), Needed: !u.GetOptional(), Ready: status.State == connectivity.Ready,
+			Found: status.Found, Replicas: status.Replicas, Connections: status.Connections, Problem: status.Problem,
+		}
+		if !status.SilentSince.IsZero() {
+			health.SilentSince = &status.SilentSince
+		}
+		states = append(states, health)
+	}
+	slices.SortFunc(states, func(a, b Health) int { return strings.Compare(a.Upstream, b.Upstream) })
+	return states
+}
+
+// Admin is what the admin listener shows. Its functions are called for each
+// request and must be safe for concurrent use.
+type Admin struct {
+	Table    func() *compile.Table // the one in force
+	Health   func() []Health
+	Reloads  func() Reloads
+	Breakers func() []breaker.State
+	Full     func() bool // new calls are refused, since clients hold too much; nil: never
+	Metrics  prometheus.Gatherer
+	// Hosts are names under which it may be asked, beside those of this machine.
+	Hosts call.Hosts
+}
+
+// ofThisMachine are names that no page of another origin can have.
+var ofThisMachine = call.ParseHosts([]string{"localhost", "*.localhost"})
+
+// guarded refuses requests for names that are not the listener's. A web page can
+// have its own name point here (DNS rebinding), and its browser would let it read
+// what it is answered. Addresses are let in, since no name is resolved for them:
+// probes and Prometheus ask so. HTTP/1.0 names no host, and no browser speaks it.
+func (a *Admin) guarded(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host == "" || call.Address(r.Host).IsValid() || ofThisMachine.Have(r.Host) || a.Hosts.Have(r.Host) {
+			h.ServeHTTP(w, r)
+			return
+		}
+		w.Header()["X-Content-Type-Options"] = []string{"nosniff"}
+		w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
+		w.WriteHeader(http.StatusMisdirectedRequest)
+		_, _ = fmt.Fprintf(w, "%q is no name of the admin listener: use its address or localhost, or add the name to listeners.admin.hosts\n", r.Host) //nolint:gosec // quoted, and plain text that no browser takes for a page
+	})
+}
+
+// Handler serves /livez, /readyz, /metrics, /routes, /breakers, /config, /contract
+// and /openapi.json. It must never be reachable from outside.
+func (a *Admin) Handler(ready func() bool) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { a.readyz(w, ready()) })
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /routes", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, Routes(a.Table())) })
+	mux.HandleFunc("GET /breakers", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, a.Breakers()) })
+	mux.HandleFunc("GET /config", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, StatusOf(a.Table(), a.Reloads()))
+	})
+	mux.HandleFunc("GET /contract", a.contract)
+	mux.HandleFunc("GET /openapi.json", a.openAPI)
+	return a.guarded(mux)
+}
+
+// readyz is 200 if new calls are welcome, there is memory for them, and every
+// upstream that is needed is there, else 503. The body tells which are not: those
+// that are missing make the gateway unready, those that it does without do not. Nor
+// do those that are silent: other gateways would call the same replicas, and only a
+// call can tell that one answers again.
+func (a *Admin) readyz(w http.ResponseWriter, welcome bool) {
+	answer := struct {
+		Ready     bool     `json:"ready"`
+		Draining  bool     `json:"draining,omitempty"`
+		Full      bool     `json:"short_of_memory,omitempty"`
+		Missing   []string `json:"missing,omitempty"`
+		Without   []string `json:"without,omitempty"`
+		Silent    []string `json:"silent,omitempty"`
+		Upstreams []Health `json:"upstreams"`
+	}{Draining: !welcome, Full: a.Full != nil && a.Full(), Upstreams: a.Health()}
+	for _, h := range answer.Upstreams {
+		if h.SilentSince != nil {
+			answer.Silent = append(answer.Silent, h.Upstream)
+		}
+		switch {
+		case h.Ready:
+		case h.Needed:
+			answer.Missing = append(answer.Missing, h.Upstream)
+		default:
+			answer.Without = append(answer.Without, h.Upstream)
+		}
+	}
+	answer.Ready = welcome && !answer.Full && len(answer.Missing) == 0
+	status := http.StatusOK
+	if !answer.Ready {
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, answer)
+}
+
+func (a *Admin) contract(w http.ResponseWriter, _ *http.Request) {
+	set, err := Contract(a.Table())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-protobuf")
+	_, _ = w.Write(set)
+}
+
+func (a *Admin) openAPI(w http.ResponseWriter, _ *http.Request) {
+	doc := a.Table().OpenAPI
+	if doc == nil {
+		http.Error(w, "no OpenAPI document: set openapi.file in the configuration", http.StatusNotFound)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(doc)
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(v) // a client that went away is told nothing
+}

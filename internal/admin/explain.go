@@ -1,0 +1,243 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/gatehouse-dev/gatehouse/interceptors/deprecation"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/compile"
+	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/httprule"
+	"github.com/gatehouse-dev/gatehouse/internal/nearest"
+)
+
+// Explanation is what would become of a request.
+type Explanation struct {
+	Request string `json:"request"`
+	// Served tells that the request passes the door; what the policies make of
+	// it depends on who calls, and when.
+	Served bool `json:"served"`
+	// Refusal is why it does not.
+	Refusal *Refusal `json:"refusal,omitempty"`
+	// Path is the path in its one spelling.
+	Path      string           `json:"path,omitempty"`
+	Binding   string           `json:"binding,omitempty"`
+	Variables []NamedValue     `json:"variables,omitempty"`
+	Body      string           `json:"body,omitempty"`
+	Query     []NamedValue     `json:"query,omitempty"`
+	Message   json.RawMessage  `json:"message,omitempty"`
+	RPC       string           `json:"rpc,omitempty"`
+	Version   *VersionChoice   `json:"version,omitempty"`
+	Upstreams []UpstreamChoice `json:"upstreams,omitempty"`
+	Exposure  string           `json:"exposure,omitempty"`
+	Chain     []string         `json:"chain,omitempty"`
+	Policies  []config.Field   `json:"policies,omitempty"`
+	Nearest   []edge.Nearby    `json:"nearest,omitempty"`
+	// Skipped are the bindings of the request that the configuration skips.
+	Skipped []SkippedBinding `json:"skipped,omitempty"`
+}
+
+// Refusal is an answer of the gateway's own.
+type Refusal struct {
+	HTTPStatus int    `json:"http_status,omitempty"`
+	Code       string `json:"code"`
+	Message    string `json:"message"`
+	Allow      string `json:"allow,omitempty"`
+}
+
+// NamedValue is a path variable or a query parameter. Problem is why it would be
+// refused.
+type NamedValue struct {
+	Name    string `json:"name"`
+	Value   string `json:"value"`
+	Problem string `json:"problem,omitempty"`
+}
+
+// VersionChoice is the version of an API, and what named it.
+type VersionChoice struct {
+	API     string `json:"api"`
+	Name    string `json:"name"`
+	NamedBy string `json:"named_by"`
+	// Deprecation are the headers that every answer has, as "name: value".
+	Deprecation []string `json:"deprecation,omitempty"`
+}
+
+// UpstreamChoice is an upstream that an RPC may go to.
+type UpstreamChoice struct {
+	Upstream string `json:"upstream"`
+	// When is the condition, "" for none.
+	When string `json:"when,omitempty"`
+	// Verdict tells whether it holds, as far as the header tells: "yes", "no"
+	// or "depends"; "" where there is no condition.
+	Verdict string `json:"verdict,omitempty"`
+	// Chain are the policies between the choice and this upstream; none for the
+	// last one, whose policies are in the chain of the RPC.
+	Chain []string `json:"chain,omitempty"`
+}
+
+// SkippedBinding is a binding that is not served (bad_rules: skip), and why.
+type SkippedBinding struct {
+	Binding string `json:"binding"`
+	RPC     string `json:"rpc"`
+	Why     string `json:"why"`
+}
+
+// Explain explains how a table would handle a request without a body, by the code
+// that serves. It is an error if the request could not be sent.
+func Explain(ctx context.Context, t *compile.Table, method, target string, header map[string][]string) (*Explanation, error) {
+	s, err := settingsOf(t)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.ReadHTTP(ctx, method, target, header)
+	if err != nil {
+		return nil, err
+	}
+	e := &Explanation{Request: method + " " + target, Refusal: refusalOf(r), Nearest: r.Nearest}
+	e.Path, _ = httprule.Canonical(r.Path) // what is wrong with it, the refusal tells
+	e.Skipped = skippedFor(t.Methods, method, r)
+	if r.Route != nil {
+		m := t.Method(r.Method.Name)
+		e.addVersion(m.Version, r.VersionBy)
+		if err = e.addBinding(t, m, r); err == nil {
+			err = e.addMethod(t, m, withHost(header, target))
+		}
+	}
+	e.Served = e.Refusal == nil
+	return e, err
+}
+
+// ExplainRPC explains how a table would handle a call over gRPC. The name is the RPC's
+// full name, as "/shop.catalog.v1.CatalogService/GetProduct".
+func ExplainRPC(t *compile.Table, name string, header map[string][]string) (*Explanation, error) {
+	s, err := settingsOf(t)
+	if err != nil {
+		return nil, err
+	}
+	r := s.ReadGRPC(name, header)
+	e := &Explanation{Request: "grpc " + name, Refusal: refusalOf(r), Served: r.Err == nil}
+	if r.Method != nil {
+		m := t.Method(name)
+		e.addVersion(m.Version, "the RPC's name")
+		return e, e.addMethod(t, m, header)
+	}
+	known := make([]string, 0, len(t.Methods))
+	for _, m := range t.Methods {
+		known = append(known, m.Name)
+	}
+	e.Refusal.Message += nearest.DidYouMean(name, known)
+	return e, nil
+}
+
+// settingsOf are settings of doors whose table is never replaced.
+func settingsOf(t *compile.Table) (*edge.Settings, error) {
+	var fixed edge.Current
+	fixed.Store(t.Edge)
+	return compile.Settings(&fixed, t.File.Config)
+}
+
+// skippedFor lists the skipped bindings whose path and HTTP method a request has. If
+// the request is served, only a binding with the very same path matters.
+func skippedFor(all []*compile.Method, method string, r *edge.Reading) []SkippedBinding {
+	var list []SkippedBinding
+	for _, e := range all {
+		for _, skipped := range e.Bindings {
+			if skipped.Err == nil || skipped.Template == nil || r.Route != nil && r.Route.Template.Path() != skipped.Template.Path() {
+				continue
+			}
+			var b httprule.Builder[struct{}]
+			if b.Add(skipped.Verb, skipped.Template, "", struct{}{}) == nil && b.Build().Match(method, r.Path, new(httprule.Match[struct{}])) == nil {
+				list = append(list, SkippedBinding{Binding: skipped.Name, RPC: strings.TrimPrefix(e.Name, "/"), Why: skipped.Problem()})
+			}
+		}
+	}
+	return list
+}
+
+func refusalOf(r *edge.Reading) *Refusal {
+	if r.Err == nil {
+		return nil
+	}
+	st := call.StatusOf(r.Err)
+	return &Refusal{HTTPStatus: r.Status, Code: call.CodeName(st.Code()), Message: st.Message(), Allow: r.Allow}
+}
+
+// addMethod adds the RPC and what stands before its upstream.
+func (e *Explanation) addMethod(t *compile.Table, m *compile.Method, header map[string][]string) (err error) {
+	field := fmt.Sprintf("expose[%d]", m.Exposure)
+	e.RPC, e.Chain = strings.TrimPrefix(m.Name, "/"), m.Chain
+	e.Exposure = strings.TrimSpace(t.File.Position(field).String() + " " + field)
+	e.Upstreams = choices(t, m, header)
+	e.Policies, err = m.Effective.Fields()
+	return err
+}
+
+func (e *Explanation) addVersion(v compile.Version, by string) {
+	if v.Edge == nil {
+		return
+	}
+	e.Version = &VersionChoice{API: v.Edge.API.Name, Name: v.Edge.Name, NamedBy: by}
+	if v.Deprecation == nil {
+		return
+	}
+	for pair := range slices.Chunk(deprecation.Headers(v.Deprecation), 2) {
+		e.Version.Deprecation = append(e.Version.Deprecation, pair[0]+": "+pair[1])
+	}
+}
+
+// addBinding adds what becomes of path and query.
+func (e *Explanation) addBinding(t *compile.Table, m *compile.Method, r *edge.Reading) error {
+	e.Binding, e.Body = r.Route.Name, r.Route.Body
+	for i, v := range r.Route.Template.Variables() {
+		e.Variables = append(e.Variables, NamedValue{Name: strings.Join(v.FieldPath, "."), Value: r.Vars[i]})
+	}
+	for pair := range strings.SplitSeq(r.Query, "&") {
+		if pair == "" {
+			continue
+		}
+		e.Query = append(e.Query, parameter(pair, problem(r, pair)))
+	}
+	wire, err := r.Route.View.AppendRequest(nil, &call.Input{Vars: r.Vars, RawQuery: r.Query})
+	if err != nil {
+		if e.Refusal == nil {
+			e.Refusal = &Refusal{HTTPStatus: badRequest, Code: "INVALID_ARGUMENT", Message: err.Error()}
+		}
+		return nil
+	}
+	encoder, err := t.Contracts[m.Upstream].Plans.Encoder(m.Desc.Input())
+	if err != nil {
+		return err
+	}
+	if text, err := encoder.Append(nil, wire); err == nil {
+		e.Message = text
+	}
+	return nil
+}
+
+// badRequest is the HTTP status of what cannot be read.
+const badRequest = 400
+
+// problem is why a parameter would be refused even if it were alone.
+func problem(r *edge.Reading, pair string) string {
+	if _, err := r.Route.View.AppendRequest(nil, &call.Input{Vars: r.Vars, RawQuery: pair}); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// parameter takes a pair of the query apart, as far as it can be decoded.
+func parameter(pair, problem string) NamedValue {
+	name, value, _ := strings.Cut(pair, "=")
+	for _, part := range []*string{&name, &value} {
+		if text, err := url.QueryUnescape(*part); err == nil {
+			*part = text
+		}
+	}
+	return NamedValue{Name: name, Value: value, Problem: problem}
+}

@@ -1,0 +1,251 @@
+package compile
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	composev1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/compose/v1"
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/aggregate"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
+	"github.com/gatehouse-dev/gatehouse/internal/nearest"
+)
+
+// composition is an RPC that is made of calls of others. Its connection stands in
+// its chain before it is compiled, since it calls RPCs that are linked later.
+type composition struct {
+	rpc   protoreflect.MethodDescriptor
+	from  *composev1.Composition
+	field string // of the configuration; "" for the option
+	conn  *aggregate.Conn
+}
+
+// compositions are those of one table, by the full name of the RPC on the wire.
+type compositions map[string]*composition
+
+// findCompositions finds which of the chosen RPCs are composed.
+func (b *Builder) findCompositions(chosen []*Method) error {
+	b.composed = compositions{}
+	var errs []error
+	known := make([]string, 0, len(chosen))
+	for _, e := range chosen {
+		known = append(known, string(e.Desc.FullName()))
+		from, field, err := b.file.Composition(e.Desc)
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("%s: %w", optionOf(e.Desc), err))
+		case from != nil:
+			b.composed[e.Name] = &composition{rpc: e.Desc, from: from, field: field, conn: new(aggregate.Conn)}
+		case b.upstreams[e.Upstream] == nil: // composed: true
+			errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d]", e.Exposure),
+				"nobody answers %s: upstream %q has no server (composed: true), and nothing says of what the RPC is composed; give it the option (gatehouse.compose.v1.composition), or write compose: [{rpc: %s, steps: [...]}]",
+				e.Desc.FullName(), e.Upstream, e.Desc.FullName()))
+		}
+	}
+	for i, c := range b.file.Config.GetCompose() {
+		if !slices.Contains(known, c.GetRpc()) {
+			errs = append(errs, b.file.Errorf(fmt.Sprintf("compose[%d].rpc", i), "%q is not an exposed RPC%s", c.GetRpc(), nearest.DidYouMean(c.GetRpc(), known)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func optionOf(m protoreflect.MethodDescriptor) string {
+	return fmt.Sprintf("option of rpc %s (gatehouse.compose.v1.composition)", m.FullName())
+}
+
+// connOf is what stands at the end of an RPC's chain.
+func (b *Builder) connOf(r *interceptors.Method) grpc.ClientConnInterface {
+	if c := b.composed[r.Name]; c != nil {
+		return c.conn
+	}
+	return b.upstreams[r.Upstream].Conn()
+}
+
+// compose links the composed RPCs to those that they call, of this same table.
+func (b *Builder) compose() error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(b.composed)) {
+		c := b.composed[name]
+		if b.methods[name] == nil {
+			return nil // what is wrong with it was told, and refuses the table
+		}
+		if err := c.conn.Compile(c.from, c.rpc, aggregate.Contracts{Find: b.findRPC, JSON: b.jsonOf(b.methods[name].Upstream)}); err != nil {
+			for _, one := range config.Flatten(err) {
+				errs = append(errs, b.wrongComposition(c, one))
+			}
+			continue
+		}
+		b.methods[name].Conn = aggregate.Client(b.methods[name].Conn, b.versionHeaders()...)
+	}
+	if len(errs) == 0 {
+		errs = append(errs, b.composedInCircles())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return b.keptForOthers()
+}
+
+// versionHeaders are the headers that name a version, which is the composed RPC's
+// and not that of its steps.
+func (b *Builder) versionHeaders() []string {
+	var keys []string
+	for _, v := range b.file.Config.GetVersions() {
+		keys = append(keys, strings.ToLower(v.GetHeader()))
+	}
+	return keys
+}
+
+// keptForOthers refuses to keep the answers of a composed RPC whose steps ask more
+// of who calls than it does itself: an answer that is kept passes no step's policy.
+func (b *Builder) keptForOthers() error {
+	policies := map[string]*policyv1.Policy{}
+	for _, e := range b.exposed {
+		policies[e.Name] = e.Effective.Policy
+	}
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(b.composed)) {
+		if !keeps(policies[name]) {
+			continue
+		}
+		for _, m := range b.allCalls(b.composed[name]) {
+			if asksMore(policies[m.Name], policies[name]) {
+				errs = append(errs, b.wrongComposition(b.composed[name], fmt.Errorf(
+					"its answers are kept (cache, fallback.last_good or idempotency), and %s, which a step calls, asks more of who calls (auth, ip); give both the same, or let what the steps call keep its answers",
+					m.Desc.FullName())))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// keeps reports whether an answer may be given to a call that is not its own.
+func keeps(p *policyv1.Policy) bool {
+	return config.IsEnabled(p.GetCache()) || config.IsEnabled(p.GetIdempotency()) || config.IsEnabled(p.GetFallback()) && p.GetFallback().GetLastGood() != nil
+}
+
+// asksMore reports whether a step's policy may refuse a caller whom the whole's
+// lets pass. An expression may look into the request, and that is another one.
+func asksMore(step, whole *policyv1.Policy) bool {
+	auth, own := proto.CloneOf(step.GetAuth()), proto.CloneOf(whole.GetAuth())
+	if own != nil {
+		own.Forward = nil
+	}
+	if auth != nil {
+		auth.Forward = nil // tells backends, and refuses nobody
+	}
+	differs := !auth.GetPublic() && !proto.Equal(auth, own)
+	return auth.GetAllow() != "" || differs || step.GetIp() != nil && !proto.Equal(step.GetIp(), whole.GetIp())
+}
+
+// allCalls are the RPCs that a composed one calls, and those that they call.
+// There are no circles.
+func (b *Builder) allCalls(c *composition) []*call.Method {
+	var all []*call.Method
+	for _, m := range c.conn.Calls() {
+		all = append(all, m)
+		if inner := b.composed[m.Name]; inner != nil {
+			all = append(all, b.allCalls(inner)...)
+		}
+	}
+	return all
+}
+
+// jsonOf reads JSON by the contract of an upstream.
+func (b *Builder) jsonOf(upstream string) func(protoreflect.MessageDescriptor, []byte) ([]byte, error) {
+	return func(desc protoreflect.MessageDescriptor, text []byte) ([]byte, error) {
+		decoder, err := b.contracts[upstream].Plans.Decoder(desc)
+		if err != nil {
+			return nil, err
+		}
+		return decoder.Append(nil, text)
+	}
+}
+
+// findRPC finds what a step calls.
+func (b *Builder) findRPC(name protoreflect.FullName) (*call.Method, error) {
+	if m := b.methods[contract.WireName(name)]; m != nil {
+		return m, nil
+	}
+	for upstream, s := range b.contracts {
+		if s.Set.Method(name) != nil {
+			return nil, fmt.Errorf("%s is not exposed, and a step passes the policies of what it calls; add to expose such as {select: %q, upstream: %s}", name, name, b.upstreamOf(name, upstream))
+		}
+	}
+	var known []string
+	for _, m := range b.methods {
+		known = append(known, string(m.Desc.FullName()))
+	}
+	slices.Sort(known)
+	return nil, fmt.Errorf("no upstream has an RPC %q%s", name, nearest.DidYouMean(string(name), known))
+}
+
+// upstreamOf is the first upstream of the configuration that has an RPC.
+func (b *Builder) upstreamOf(name protoreflect.FullName, found string) string {
+	for _, u := range b.file.Config.GetUpstreams() {
+		if s := b.contracts[u.GetName()]; s != nil && !u.GetComposed() && s.Set.Method(name) != nil {
+			return u.GetName()
+		}
+	}
+	return found
+}
+
+// wrongComposition tells what is wrong, and where it is written.
+func (b *Builder) wrongComposition(c *composition, err error) error {
+	field := ""
+	if e, ok := errors.AsType[*aggregate.Error](err); ok {
+		field = e.Field
+	}
+	switch {
+	case c.field != "" && field != "":
+		return b.file.Errorf(c.field+"."+field, "%v (of %s)", err, c.rpc.FullName())
+	case c.field != "":
+		return b.file.Errorf(c.field, "%v (of %s)", err, c.rpc.FullName())
+	case field != "":
+		return fmt.Errorf("%s: %s: %w", optionOf(c.rpc), field, err)
+	default:
+		return fmt.Errorf("%s: %w", optionOf(c.rpc), err)
+	}
+}
+
+// composedInCircles refuses composed RPCs that call each other.
+func (b *Builder) composedInCircles() error {
+	done := map[string]bool{}
+	var way []string
+	var visit func(name string) error
+	visit = func(name string) error {
+		c := b.composed[name]
+		if c == nil || done[name] {
+			return nil
+		}
+		if i := slices.Index(way, name); i >= 0 {
+			return b.wrongComposition(c, fmt.Errorf("it calls itself: %s", strings.Join(append(way[i:], name), " -> ")))
+		}
+		way = append(way, name)
+		for _, m := range c.conn.Calls() {
+			if err := visit(m.Name); err != nil {
+				return err
+			}
+		}
+		way = way[:len(way)-1]
+		done[name] = true
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.composed)) {
+		if err := visit(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

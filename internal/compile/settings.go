@@ -1,0 +1,100 @@
+package compile
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+
+	"google.golang.org/protobuf/types/known/anypb"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/files"
+	"github.com/gatehouse-dev/gatehouse/internal/transcode"
+)
+
+// jsonOptions are the transcoder's: a profile, and what is said beside it.
+func jsonOptions(c *configv1.Config) transcode.Options {
+	j := c.GetJson()
+	return transcode.Options{
+		EmitDefaults:       j.GetEmitDefaults(),
+		UseProtoNames:      j.GetProtoNames(),
+		UseEnumNumbers:     j.GetEnumNumbers(),
+		IgnoreUnknown:      j.GetIgnoreUnknownFields(),
+		MaxDepth:           int(c.GetLimits().GetMaxDepth()),
+		AllowQuery:         j.GetAllowQuery(),
+		IgnoreUnknownQuery: j.GetIgnoreUnknownQuery(),
+		MaxQueryParams:     int(c.GetLimits().GetMaxQueryParameters()),
+		AnyMedia:           j.GetProfile() == configv1.Json_PROFILE_GRPC_GATEWAY,
+	}
+}
+
+// errors makes the writer of error bodies. Details may be of any type that an
+// upstream's contract has, or of google.rpc's own.
+func (b *Builder) errorBodies() (*edge.Errors, error) {
+	formats := map[configv1.Errors_Format]edge.ErrorFormat{
+		configv1.Errors_FORMAT_STATUS: edge.Status, configv1.Errors_FORMAT_PROBLEM: edge.Problem,
+	}
+	detail, err := transcode.NewCompiler(jsonOptions(b.file.Config), b.types).Encoder((&anypb.Any{}).ProtoReflect().Descriptor())
+	if err != nil {
+		return nil, err
+	}
+	return &edge.Errors{Format: formats[b.file.Config.GetErrors().GetFormat()], Detail: detail.Append}, nil
+}
+
+// Settings are what the doors share: they serve by the table that tables holds.
+func Settings(tables *edge.Current, conf *configv1.Config) (*edge.Settings, error) {
+	limits := conf.GetLimits()
+	s := &edge.Settings{
+		Table:        tables,
+		MaxBody:      limits.GetMaxBodyBytes(),
+		MaxMessage:   limits.GetMaxMessageBytes(),
+		MaxHeaders:   int(limits.GetMaxHeaders()),
+		Stall:        limits.GetStreamIdleTimeout().AsDuration(),
+		WriteTimeout: limits.GetWriteTimeout().AsDuration(),
+		Hosts:        call.ParseHosts(conf.GetListeners().GetHttp().GetHosts()),
+		RequestID:    newRequestID,
+	}
+	for _, cidr := range conf.GetListeners().GetHttp().GetTrustedProxies() {
+		p, err := config.ParseNetwork(cidr)
+		if err != nil {
+			return nil, err
+		}
+		s.Proxies = append(s.Proxies, p)
+	}
+	return s, nil
+}
+
+// maxDocumentBytes bounds an OpenAPI document.
+const maxDocumentBytes = 64 << 20
+
+// openAPI is the document at /openapi.json.
+func openAPI(file *config.File, otherwise []byte) ([]byte, error) {
+	name := file.Config.GetOpenapi().GetFile()
+	if name == "" {
+		return otherwise, nil
+	}
+	doc, err := files.Read(name, maxDocumentBytes)
+	if err != nil {
+		return nil, file.Errorf("openapi.file", "%v", err)
+	}
+	var head struct{ OpenAPI, Swagger string }
+	switch err := json.Unmarshal(doc, &head); {
+	case err != nil:
+		return nil, file.Errorf("openapi.file", "%s is not an OpenAPI document in JSON: %v", name, err)
+	case head.OpenAPI == "" && head.Swagger == "":
+		return nil, file.Errorf("openapi.file", `%s is not an OpenAPI document: want a JSON object with a member such as "openapi": "3.1.0"`, name)
+	}
+	return doc, nil
+}
+
+// requestIDBytes make an identifier as long as a trace's.
+const requestIDBytes = 16
+
+func newRequestID() string {
+	var b [requestIDBytes]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}

@@ -1,0 +1,215 @@
+package compile
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc/metadata"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
+	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/httprule"
+	"github.com/gatehouse-dev/gatehouse/internal/nearest"
+)
+
+// versions are the APIs of a table.
+type versions struct {
+	apis  []*edge.API
+	paths edge.VersionsBuilder
+}
+
+// Version is one version of an API.
+type Version struct {
+	Edge        *edge.Version
+	Deprecation *interceptors.Deprecation // nil: it stays
+
+	field string // of the configuration, as "versions[0].list[1]"
+}
+
+// String is the version for people.
+func (v Version) String() string {
+	if v.Edge == nil {
+		return ""
+	}
+	return v.Edge.Name + " of " + v.Edge.API.Name
+}
+
+// readVersions finds the version of each RPC that is exposed.
+func (b *Builder) readVersions(chosen []*Method) error {
+	var errs []error
+	for i, conf := range b.file.Config.GetVersions() {
+		names := make([]string, 0, len(conf.GetList()))
+		for _, v := range conf.GetList() {
+			names = append(names, v.GetName())
+		}
+		api := edge.NewAPI(conf.GetName(), conf.GetHeader(), conf.GetMediaTypeParameter(), names...)
+		api.Default = api.Version(conf.GetDefault())
+		b.versions.apis = append(b.versions.apis, api)
+		for j, v := range conf.GetList() {
+			notice, err := noticeOf(v)
+			one := Version{Edge: api.List[j], Deprecation: notice, field: fmt.Sprintf("versions[%d].list[%d]", i, j)}
+			errs = append(errs, err, b.assign(one, v.GetSelect(), chosen))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// assign gives the RPCs that are selected to a version.
+func (b *Builder) assign(v Version, selects []string, chosen []*Method) error {
+	var errs []error
+	for i, text := range selects {
+		field, found := fmt.Sprintf("%s.select[%d]", v.field, i), false
+		for _, e := range chosen {
+			if !config.Match(text, e.Desc.FullName()) {
+				continue
+			}
+			found = true
+			if other := e.Version; other.Edge != nil && other.Edge != v.Edge {
+				errs = append(errs, b.file.Errorf(field, "%s is in version %v by %s at %s already; select it in one of them",
+					e.Desc.FullName(), other, other.field, b.file.Position(other.field)))
+				continue
+			}
+			e.Version = v
+		}
+		if !found {
+			errs = append(errs, b.file.Errorf(field, "%q matches no exposed RPC%s", text, nearest.DidYouMean(text, packagesOf(chosen))))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// packagesOf lists what could be selected, for an error.
+func packagesOf(chosen []*Method) []string {
+	var names []string
+	for _, e := range chosen {
+		names = append(names, string(e.Desc.ParentFile().Package())+".*", string(e.Desc.Parent().FullName()), string(e.Desc.FullName()))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// noticeOf is what clients of a version are told; nil is nothing.
+func noticeOf(v *configv1.Version) (*interceptors.Deprecation, error) {
+	d := v.GetDeprecation()
+	if d == nil {
+		return nil, nil // nil is the meaning: it stays
+	}
+	n := &interceptors.Deprecation{Version: v.GetName(), Link: d.GetLink(), Successor: d.GetSuccessor()}
+	var err error
+	if n.Date, err = config.ParseDate(d.GetDate()); err == nil && d.GetSunset() != "" {
+		n.Sunset, err = config.ParseDate(d.GetSunset())
+	}
+	return n, err
+}
+
+// stampVersion tells backends the version in calls from inside the process, whoever
+// makes them; in all others the doors have told it.
+func stampVersion(m *interceptors.Method) (interceptors.Interceptor, error) {
+	stamp := m.Stamp
+	if stamp == nil {
+		return interceptors.Interceptor{}, nil
+	}
+	return interceptors.Around("version", func(ctx context.Context, _ string) (context.Context, func(error), error) {
+		if c := call.From(ctx); c != nil && c.Protocol != call.InProcess {
+			return ctx, nil, nil
+		}
+		md, ok := metadata.FromOutgoingContext(ctx) // a copy
+		if !ok {
+			md = metadata.MD{}
+		}
+		stamp(md)
+		return metadata.NewOutgoingContext(ctx, md), nil, nil
+	}), nil
+}
+
+// versionsOf lists the versions of RPCs by their names on the wire.
+func (b *Builder) versionsOf() map[string]*edge.Version {
+	all := map[string]*edge.Version{}
+	for _, e := range b.exposed {
+		if e.Version.Edge != nil {
+			all[e.Name] = e.Version.Edge
+		}
+	}
+	return all
+}
+
+// ofVersion are the bindings of a version, where the RPC belongs to one: on the path
+// with the version and on the path without it, unless that would be empty. The last is
+// on the path with a variable in its place.
+func ofVersion(v *edge.Version, r *contract.Binding) (served []*contract.Binding, placed *contract.Binding, err error) {
+	if v == nil {
+		return []*contract.Binding{r}, nil, nil
+	}
+	paths, err := splitPath(r.Template.String(), v)
+	if err != nil {
+		return []*contract.Binding{r}, nil, err
+	}
+	named := r.At(paths.named)
+	if paths.open == "" {
+		return []*contract.Binding{named}, nil, named.Err
+	}
+	named.OpenPath = paths.open
+	open, placed := named.At(paths.open), named.At(paths.placed)
+	return []*contract.Binding{named, open}, placed, cmp.Or(named.Err, open.Err, placed.Err)
+}
+
+// paths of one binding of a version.
+type paths struct {
+	named  string // with the version
+	open   string // without; "" if nothing is left
+	placed string // with a variable in its place
+}
+
+// anyVersion stands in the version's place. No field is called so.
+const anyVersion = "{any__version}"
+
+// splitPath takes the version out of a path: the first of the words before any
+// variable that is its name. A path without one gets it in front.
+func splitPath(text string, v *edge.Version) (paths, error) {
+	segments := strings.Split(text[1:], "/")
+	words := slices.IndexFunc(segments, func(s string) bool { return strings.ContainsAny(s, "{*") })
+	if words < 0 {
+		words = len(segments)
+	}
+	for i, word := range segments[:words] {
+		if other := v.API.Version(word); other != nil && other != v {
+			return paths{}, fmt.Errorf("%q is in the path of what belongs to version %s; it is a version of %q too", word, v.Name, v.API.Name)
+		}
+		if word != v.Name {
+			continue
+		}
+		before, after := segments[:i:i], segments[i+1:]
+		open := strings.Join(append(before, after...), "/")
+		return paths{named: text, open: strings.TrimSuffix("/"+open, "/"), placed: joinPath(before, anyVersion, after)}, nil
+	}
+	switch {
+	case text == "/":
+		return paths{named: "/" + v.Name}, nil
+	case words == 1 && len(segments) == 1 && strings.HasPrefix(segments[0], v.Name+":"): // a verb of the version itself
+		return paths{named: text}, nil
+	}
+	return paths{named: joinPath(nil, v.Name, segments), open: text, placed: joinPath(nil, anyVersion, segments)}, nil
+}
+
+func joinPath(before []string, word string, after []string) string {
+	return "/" + strings.Join(slices.Concat(before, []string{word}, after), "/")
+}
+
+// buildVersions makes what serves paths without a version, beside the router of
+// all other paths. A path that this serves cannot leave the version open.
+func (b *Builder) buildVersions(routes *httprule.Router[*edge.Route]) (*edge.Versions, error) {
+	var errs []error
+	v := b.versions.paths.Build(b.versions.apis, routes, func(origin, path string, by *httprule.Route[*edge.Route]) {
+		errs = append(errs, b.file.Errorf("versions", "%s: the path without its version, %s, is served by %s %s of %s; change one of them",
+			origin, path, by.Method, by.Template, by.Value.Method.Name))
+	})
+	return v, errors.Join(errs...)
+}

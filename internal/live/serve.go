@@ -1,0 +1,115 @@
+package live
+
+import (
+	"fmt"
+	"net"
+	"slices"
+
+	"google.golang.org/grpc"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/internal/admin"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/certs"
+	"github.com/gatehouse-dev/gatehouse/internal/compile"
+	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/server"
+)
+
+// Listen opens the listeners in front of the gateway. Serving begins with
+// Serve of what it returns.
+func (g *Gateway) Listen() (*server.Server, error) { return g.ListenOn(g.sockets) }
+
+// ListenOn is Listen with sockets of which some may be open already; nil has none.
+// It may be called again while a server of before drains.
+func (g *Gateway) ListenOn(sockets server.Sockets) (*server.Server, error) {
+	settings, err := compile.Settings(&g.current, g.Table().File.Config)
+	if err != nil {
+		return nil, err
+	}
+	settings.Dropped, settings.Memory = g.dropped.count, g.memory
+	health := newGRPCHealth()
+	own := health.rpcs()
+	if !g.Table().File.Config.GetReflection().GetDisabled() {
+		own = append(own, g.reflection()...)
+	}
+	o := server.Options{
+		Limits: limitsOf(g.Table().File.Config.GetLimits()),
+		Drain: server.Drain{
+			Delay:   g.Table().File.Config.GetDrain().GetDelay().AsDuration(),
+			Timeout: g.Table().File.Config.GetDrain().GetTimeout().AsDuration(),
+		},
+		Log: g.log, Unreadable: g.unreadable.count,
+		Memory:  g.memory,
+		NewGRPC: func(opts ...grpc.ServerOption) *grpc.Server { return g.newGRPC(settings, own, opts) },
+		Refused: func(listener string) { g.refused.WithLabelValues(listener).Inc() },
+		OnStop:  g.stopWaiting, OnDrain: health.drain, OnDrained: g.FlushLog, Sockets: sockets,
+		NewHTTP:  edge.Handler(settings),
+		NewAdmin: g.newAdmin().Handler,
+	}
+	o.HTTP, o.GRPC, o.AdminOn = g.listeners[0], g.listeners[1], g.listeners[2]
+	return server.Listen(o)
+}
+
+func (g *Gateway) newAdmin() *admin.Admin {
+	return &admin.Admin{
+		Table: g.Table, Health: func() []admin.Health { return admin.HealthOf(g.Table()) }, Reloads: g.reloads, Breakers: g.Breakers,
+		Full: g.memory.Full, Metrics: g.registry, Hosts: adminHosts(g.Table().File.Config.GetListeners().GetAdmin()),
+	}
+}
+
+// readListeners reads what the listeners need, certificates above all: HTTP,
+// gRPC and admin, in this order. It opens nothing.
+func readListeners(store *certs.Store, c *configv1.Listeners) (all [3]server.Listener, err error) {
+	web := []string{"h2", "http/1.1"}
+	for i, l := range []struct {
+		name      string
+		protocols []string // of TLS
+		from      interface {
+			GetAddress() string
+			GetDisabled() bool
+			GetTls() *configv1.ServerTls
+		}
+	}{{"http", web, c.GetHttp()}, {"grpc", []string{"h2"}, c.GetGrpc()}, {"admin", web, c.GetAdmin()}} {
+		all[i].Name = l.name
+		if l.from.GetDisabled() {
+			continue
+		}
+		all[i].Address = l.from.GetAddress()
+		if all[i].TLS, err = serverTLS(store, l.from.GetTls(), l.protocols); err != nil {
+			return all, fmt.Errorf("listeners.%s.tls: %w", l.name, err)
+		}
+	}
+	return all, nil
+}
+
+func limitsOf(l *configv1.Limits) server.Limits {
+	return server.Limits{
+		HeaderTimeout: l.GetHeaderTimeout().AsDuration(),
+		IdleTimeout:   l.GetIdleTimeout().AsDuration(),
+		WriteTimeout:  l.GetWriteTimeout().AsDuration(),
+		HeaderBytes:   int(l.GetMaxHeaderBytes()),
+		Streams:       l.GetMaxConcurrentStreams(),
+		MessageBytes:  int(l.GetMaxMessageBytes()),
+	}
+}
+
+// newGRPC makes a server whose every method is the gateway's, but for its own.
+func (g *Gateway) newGRPC(s *edge.Settings, own []ownRPC, opts []grpc.ServerOption) *grpc.Server {
+	srv := grpc.NewServer(append(opts, grpc.ForceServerCodecV2(call.Codec{}),
+		grpc.InTapHandle(edge.RefuseEarly), grpc.UnknownServiceHandler(edge.GRPC(s)))...)
+	for _, desc := range describe(own, s) {
+		srv.RegisterService(desc, nil)
+	}
+	return srv
+}
+
+// adminHosts are the names of the admin listener: those that are configured, and
+// that in its address, if it has one.
+func adminHosts(l *configv1.AdminListener) call.Hosts {
+	names := slices.Clone(l.GetHosts())
+	if host, _, err := net.SplitHostPort(l.GetAddress()); err == nil && host != "" {
+		names = append(names, host)
+	}
+	return call.ParseHosts(names)
+}

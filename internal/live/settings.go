@@ -1,0 +1,116 @@
+package live
+
+import (
+	"crypto/tls"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/credentials"
+
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/certs"
+	"github.com/gatehouse-dev/gatehouse/internal/compile"
+	"github.com/gatehouse-dev/gatehouse/internal/logging"
+	"github.com/gatehouse-dev/gatehouse/internal/upstream"
+)
+
+// newPolicies are the policies without what remembers something. The log is nil if
+// somebody else writes what is logged.
+func newPolicies(o Options, reg prometheus.Registerer) (p compile.Policies, _ *logging.Log, err error) {
+	conf := o.Config.Config.GetLog()
+	p = compile.Policies{Log: o.Log, AccessLog: o.Log, Custom: o.Custom, Link: o.link}
+	if p.Link == nil {
+		p.Link = interceptors.Chain
+	}
+	var log *logging.Log
+	if o.Log == nil {
+		if log, err = logging.New(conf, o.LogTo, reg); err != nil {
+			return p, nil, err
+		}
+		p.Log, p.AccessLog, p.AdmitLine = log.Own(), log.Calls(), log.Admit
+	}
+	if !conf.GetAccess() {
+		p.AccessLog = nil
+	}
+	return p, log, nil
+}
+
+// dial connects to one upstream as configured.
+func (g *Gateway) dial(u *configv1.Upstream, secure *certs.Client) (*upstream.Upstream, error) {
+	o := upstream.Options{
+		Name:             u.GetName(),
+		Target:           u.GetTarget(),
+		Authority:        u.GetAuthority(),
+		Credentials:      credentialsOf(secure),
+		ServerName:       u.GetTls().GetServerName(),
+		KeepaliveTime:    u.GetKeepalive().GetTime().AsDuration(),
+		KeepaliveTimeout: u.GetKeepalive().GetTimeout().AsDuration(),
+		ConnectTimeout:   u.GetConnectTimeout().AsDuration(),
+		MaxReceive:       int(u.GetMaxReceiveBytes()),
+		UserAgent:        "gatehouse/" + g.version,
+		Balancing:        balancing(u.GetBalancing()),
+		Outliers:         outliers(u.GetOutliers()),
+		MaxStreamAge:     u.GetMaxStreamAge().AsDuration(),
+		Memory:           g.memory,
+		Dial:             g.state.Tracing.DialOptions(),
+	}
+	for _, a := range u.GetAddresses() {
+		o.Addresses = append(o.Addresses, upstream.Address{Address: a.GetAddress(), Weight: a.GetWeight()})
+	}
+	if h := u.GetHealthCheck(); h != nil && !h.GetDisabled() {
+		o.Health = &upstream.Health{Service: h.GetService()}
+	}
+	return upstream.Dial(o)
+}
+
+func balancing(b *configv1.Balancing) upstream.Balancing {
+	kinds := map[configv1.Balancing_Kind]upstream.Kind{
+		configv1.Balancing_KIND_LEAST_REQUEST: upstream.LeastRequest, configv1.Balancing_KIND_WEIGHTED: upstream.Weighted,
+		configv1.Balancing_KIND_RING_HASH: upstream.RingHash,
+	}
+	return upstream.Balancing{
+		Kind: kinds[b.GetKind()], Connections: int(b.GetConnections()),
+		SlowStart: b.GetSlowStart().AsDuration(), Refresh: b.GetRefresh().AsDuration(),
+	}
+}
+
+func outliers(o *configv1.Outliers) *upstream.Outliers {
+	if o == nil {
+		return nil
+	}
+	return &upstream.Outliers{
+		Interval: o.GetInterval().AsDuration(), BaseEjectionTime: o.GetBaseEjectionTime().AsDuration(),
+		MaxEjectionTime: o.GetMaxEjectionTime().AsDuration(), MaxEjectionPercent: o.GetMaxEjectionPercent(),
+		FailurePercentage: o.GetFailurePercentage(), SuccessRateStdev: o.GetSuccessRateStdev(),
+		MinimumCalls: o.GetMinimumCalls(), MinimumReplicas: o.GetMinimumReplicas(),
+	}
+}
+
+// clientTLS is nil for an upstream in the clear.
+func clientTLS(store *certs.Store, t *configv1.UpstreamTls) (*certs.Client, error) {
+	if t == nil {
+		return nil, nil // nil is the meaning: no TLS
+	}
+	return store.Client(certs.ClientFiles{CA: t.GetCaFile(), Cert: t.GetCertFile(), Key: t.GetKeyFile(), ServerName: t.GetServerName()})
+}
+
+// credentialsOf is nil for connections in the clear.
+func credentialsOf(c *certs.Client) credentials.TransportCredentials {
+	if c == nil {
+		return nil
+	}
+	return c.Credentials()
+}
+
+func serverTLS(store *certs.Store, t *configv1.ServerTls, protocols []string) (*tls.Config, error) {
+	if t == nil {
+		return nil, nil // nil is the meaning: no TLS
+	}
+	minVersion := uint16(tls.VersionTLS12)
+	if t.GetMinVersion() == configv1.ServerTls_VERSION_1_3 {
+		minVersion = tls.VersionTLS13
+	}
+	return store.Server(certs.ServerFiles{
+		Cert: t.GetCertFile(), Key: t.GetKeyFile(), ClientCA: t.GetClientCaFile(), MinVersion: minVersion, Protocols: protocols,
+	})
+}
