@@ -73,6 +73,8 @@ func newAPIKeys(name string, c *policyv1.ApiKeys, o *Options) (*apiKeys, error) 
 	return k, nil
 }
 
+func (k *apiKeys) close() { k.file.close() }
+
 // know returns whose key it is.
 func (k *apiKeys) know(presented string) (*call.Caller, error) {
 	if len(presented) > maxAPIKey {

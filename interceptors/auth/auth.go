@@ -76,6 +76,8 @@ type authenticator interface {
 	// challenge is what the authenticator needs, for people and as the value of a
 	// header WWW-Authenticate.
 	challenge() (way, header string)
+	// close ends what runs in the background. What is known stays.
+	close()
 }
 
 // shared is what authenticators have in common.
@@ -179,8 +181,8 @@ func (a *Authenticators) have(one *shareable) {
 // with the keys that are known. It is called once.
 func (a *Authenticators) Close() error {
 	for _, one := range a.all {
-		if j, ok := one.authenticator.(*jwtIssuer); ok && one.users.Add(-1) == 0 {
-			j.keys.close()
+		if one.users.Add(-1) == 0 {
+			one.close()
 		}
 	}
 	if a.own != nil && a.own.users.Add(-1) == 0 {

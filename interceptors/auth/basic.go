@@ -67,6 +67,8 @@ func newBasic(name string, c *policyv1.Basic, o *Options) (*basicUsers, error) {
 	return b, nil
 }
 
+func (b *basicUsers) close() { b.file.close() }
+
 // know returns who the user is. A name that is unknown takes as long as a wrong
 // password.
 func (b *basicUsers) know(ctx context.Context, credentials string) (*call.Caller, error) {

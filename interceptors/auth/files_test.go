@@ -188,10 +188,11 @@ func TestFloodOfPasswords(t *testing.T) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	outcomes := map[codes.Code]int{}
+	policy := newGate(t, a, accept("basic")).policy
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	for range 300 {
-		g := newGate(t, a, accept("basic"))
+		g := behind(policy)
 		wg.Go(func() {
 			err := g.do(ctx, "authorization", basicHeader("alice", "wrong"))
 			mu.Lock()

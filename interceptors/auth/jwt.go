@@ -69,6 +69,8 @@ func newJWT(name string, c *policyv1.Jwt, o *Options, parts *shared) (*jwtIssuer
 	return j, nil
 }
 
+func (j *jwtIssuer) close() { j.keys.close() }
+
 func fetchFrom(name string, c *policyv1.Jwt, o *Options, parts *shared, get func(context.Context) ([]byte, error)) *fetchedKeys {
 	f := &fetchedKeys{
 		name: name, get: get, log: o.Log, refresh: c.GetRefresh().AsDuration(), minRefresh: c.GetMinRefresh().AsDuration(),
@@ -95,7 +97,6 @@ func (b bearer) know(ctx context.Context, text string) (*call.Caller, error) {
 		if !ok {
 			continue
 		}
-		j.keys.current() // a file is looked at when it is asked for
 		if now.Before(v.until) && !now.Before(v.from) && !v.key.gone.Load() {
 			return v.caller, nil
 		}

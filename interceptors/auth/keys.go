@@ -56,7 +56,7 @@ func (f *fileKeys) newer(_ context.Context, old *keySet) (*keySet, error) {
 	return nil, nil
 }
 
-func (f *fileKeys) close() {}
+func (f *fileKeys) close() { f.file.close() }
 
 // keptWithout is how long keys serve on for an issuer that answers with a set in
 // which no key can be used. That is a fault far more often than it is meant; an

@@ -55,6 +55,8 @@ func newMTLS(name string, c *policyv1.Mtls) (*certificates, error) {
 	return m, nil
 }
 
+func (*certificates) close() {}
+
 // know returns whose certificate it is.
 func (m *certificates) know(state *tls.ConnectionState) (*call.Caller, error) {
 	leaf := state.VerifiedChains[0][0]

@@ -18,39 +18,26 @@ import (
 // certificates and keys.
 const MaxBytes = 16 << 20
 
-// Contents are the bytes of a file and what the system says of it.
-type Contents struct {
-	Data []byte
-	Info os.FileInfo
-}
-
 // Read reads a regular file of at most limit bytes. The error is an
 // [os.PathError]. Safe for concurrent use, as all functions here.
 func Read(path string, limit int64) ([]byte, error) {
-	c, err := ReadAll(path, limit)
-	return c.Data, err
-}
-
-// ReadAll is [Read] that also returns what the system said of the file as it was
-// opened.
-func ReadAll(path string, limit int64) (Contents, error) {
-	return bounded(process, path, func() (Contents, error) {
+	return bounded(process, path, func() ([]byte, error) {
 		f, info, err := open(path)
 		if err != nil {
-			return Contents{}, err
+			return nil, err
 		}
 		defer f.Close()
 		if info.Size() > limit {
-			return Contents{}, tooLarge(limit)
+			return nil, tooLarge(limit)
 		}
 		data, err := io.ReadAll(io.LimitReader(f, limit+1)) // it may grow meanwhile, and files in /proc have no size
 		if err == nil && int64(len(data)) > limit {
 			err = tooLarge(limit)
 		}
 		if err != nil {
-			return Contents{}, err
+			return nil, err
 		}
-		return Contents{data, info}, nil
+		return data, nil
 	})
 }
 

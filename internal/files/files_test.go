@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatehouse-dev/gatehouse/internal/files"
 )
@@ -79,5 +80,56 @@ func TestNoFile(t *testing.T) {
 				t.Errorf("%s: %v, want %q", name, err, want)
 			}
 		}
+	}
+}
+
+// TestMark: a mark tells of new contents, also where neither the size nor the time of
+// the file does, and of a file that is gone or back.
+func TestMark(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "file")
+	put := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("one")
+	first := files.MarkOf(path, files.Mark{}, limit)
+	if first.Same(files.Mark{}) || !first.Same(files.MarkOf(path, first, limit)) {
+		t.Error("the same file twice: want the same mark, and another than that of none")
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put("two")
+	if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	second := files.MarkOf(path, first, limit)
+	if second.Same(first) {
+		t.Error("other contents of the same size and time: want another mark")
+	}
+	old := info.ModTime().Add(-time.Hour)
+	if err := os.Chtimes(path, old, old); err != nil {
+		t.Fatal(err)
+	}
+	if settled := files.MarkOf(path, second, limit); !settled.Same(second) || !settled.Same(files.MarkOf(path, settled, limit)) {
+		t.Error("another time of the same contents: want the same mark")
+	}
+	put(strings.Repeat("a", limit+1))
+	if !files.MarkOf(path, second, limit).Same(files.Mark{}) {
+		t.Error("a file over the limit: want the mark of none")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if !files.MarkOf(path, second, limit).Same(files.Mark{}) {
+		t.Error("no file: want the mark of none")
+	}
+	put("two")
+	if !files.MarkOf(path, files.Mark{}, limit).Same(second) {
+		t.Error("the file is back: want the mark from before")
 	}
 }
