@@ -1,6 +1,6 @@
 package idempotency
 
-import "google.golang.org/grpc/metadata"
+import "github.com/gatehouse-dev/gatehouse/internal/answers"
 
 // ParseKey lets tests and fuzzing read a header.
 func ParseKey(value string) (string, error) { return parseKey(value) }
@@ -11,11 +11,10 @@ func Reparse(value string) (again string, err error) {
 	if err != nil || c.answer == nil {
 		return value, err
 	}
-	return string(c.answer.append(append([]byte{answered}, c.sent[:]...))), nil
+	return string(c.answer.Append(append([]byte{answered}, c.sent[:]...))), nil
 }
 
-// Value is what is kept under a key in Redis.
-func Value(status, message string, header metadata.MD) string {
-	a := answer{status: []byte(status), message: []byte(message), header: header}
-	return string(a.append(append([]byte{answered}, make([]byte, len(fingerprint{}))...)))
+// Value is what is kept under a key in Redis for an answer.
+func Value(a *answers.Answer) string {
+	return string(a.Append(append([]byte{answered}, make([]byte, len(fingerprint{}))...)))
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/gatehouse-dev/gatehouse/internal/answers"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/redis"
 )
@@ -50,7 +51,10 @@ func (g *guard) unary(ctx context.Context, method string, req, reply any, cc *gr
 		})
 	}
 	g.keys.metrics.replayed.Inc()
-	return told.replay(call.From(ctx), reply, opts)
+	if c := call.From(ctx); c != nil {
+		c.AddHeader("idempotency-replayed", "true")
+	}
+	return told.Into(reply, opts)
 }
 
 // held is a key that a call has won.
@@ -62,7 +66,7 @@ type held struct {
 }
 
 // claim asks for the key: the call has it, or there is an answer, or an error.
-func (g *guard) claim(ctx context.Context, key string, req any) (*held, *answer, error) {
+func (g *guard) claim(ctx context.Context, key string, req any) (*held, *answers.Answer, error) {
 	sent, err := g.fingerprint(ctx, req)
 	if err != nil {
 		return nil, nil, err
@@ -154,7 +158,7 @@ func (h *held) run(ctx context.Context, reply any, opts []grpc.CallOption, next 
 	panics = false
 	switch {
 	case final(err):
-		a, rerr := record(reply, header, trailer, err)
+		a, rerr := answers.Record(reply, header, trailer, err)
 		if rerr != nil { // nothing that could be given again
 			a = tooLarge()
 		}
@@ -169,12 +173,12 @@ func (h *held) run(ctx context.Context, reply any, opts []grpc.CallOption, next 
 
 // keep keeps the answer. If Redis does not take it, this process does, so that
 // repetitions that come here are still answered, and Redis gets it later.
-func (h *held) keep(ctx context.Context, a *answer) {
-	if a.size() > h.keys.max {
+func (h *held) keep(ctx context.Context, a *answers.Answer) {
+	if a.Size() > h.keys.max {
 		a = tooLarge()
 	}
 	if c := call.From(ctx); c != nil && h.store == h.shared { // the copy, and what is sent of it
-		size := 2 * int64(a.size())
+		size := 2 * int64(a.Size())
 		c.Memory.Hold(size)
 		defer c.Memory.Release(size)
 	}

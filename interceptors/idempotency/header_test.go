@@ -10,6 +10,7 @@ import (
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors/idempotency"
+	"github.com/gatehouse-dev/gatehouse/internal/answers"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
@@ -84,8 +85,12 @@ func FuzzParseKey(f *testing.F) {
 }
 
 func FuzzStoredValue(f *testing.F) {
-	f.Add(idempotency.Value("", "message", nil))
-	f.Add(idempotency.Value("status", "", metadata.Pairs("a", "b", "a", "c")))
+	f.Add(idempotency.Value(answers.Fixed([]byte("message"))))
+	failed, err := answers.Record(nil, metadata.Pairs("a", "b", "a", "c"), nil, status.Error(codes.NotFound, "no"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(idempotency.Value(failed))
 	f.Add("r")
 	f.Fuzz(func(t *testing.T, value string) {
 		again, err := idempotency.Reparse(value)

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/gatehouse-dev/gatehouse/internal/answers"
 )
 
 // fingerprint is the SHA-256 of a request's bytes, and of what else tells its call
@@ -29,7 +31,7 @@ type ticket struct {
 type claim struct {
 	won    bool
 	sent   fingerprint
-	answer *answer
+	answer *answers.Answer
 }
 
 // store keeps keys. A call that has won one either keeps its answer or frees it.
@@ -38,7 +40,7 @@ type store interface {
 	// renew lengthens the lease of a call that runs.
 	renew(ctx context.Context, t *ticket, lease time.Duration) error
 	// keep keeps an answer, if the key is still the call's.
-	keep(ctx context.Context, t *ticket, a *answer, ttl time.Duration) error
+	keep(ctx context.Context, t *ticket, a *answers.Answer, ttl time.Duration) error
 	// free frees the key, if it is still the call's.
 	free(ctx context.Context, t *ticket) error
 }
@@ -71,10 +73,14 @@ type memory struct {
 
 type entry struct {
 	ticket
-	answer  *answer // nil while the call runs
+	answer  *answers.Answer // nil while the call runs
 	size    int64
 	expires time.Time
+	index   int // in the heap, once there is an answer
 }
+
+// isOver reports whether the time of the key is over.
+func (e *entry) isOver(now time.Time) bool { return e.answer != nil && !now.Before(e.expires) }
 
 // overhead is about what an entry takes beside its answer, one that says that the
 // answer was not kept included.
@@ -89,15 +95,22 @@ var _ store = (*memory)(nil)
 func (m *memory) claim(_ context.Context, t *ticket, _ time.Duration) (claim, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.sweep(time.Now())
+	now := time.Now()
+	full := func() bool { return m.bytes+overhead > m.max/4*3 }
+	over := func() bool { return m.owners[t.owner]+overhead > m.share }
+	m.sweep(now, func() bool { return full() || over() })
 	if e := m.entries[t.of]; e != nil {
-		return claim{sent: e.sent, answer: e.answer}, nil
+		if !e.isOver(now) {
+			return claim{sent: e.sent, answer: e.answer}, nil
+		}
+		heap.Remove(&m.kept, e.index)
+		m.drop(e)
 	}
 	switch {
-	case m.bytes+overhead > m.max/4*3:
+	case full():
 		m.full++
 		return claim{}, errFull
-	case m.owners[t.owner]+overhead > m.share:
+	case over():
 		m.over++
 		return claim{}, errShare
 	}
@@ -110,7 +123,7 @@ func (m *memory) peek(of id) (claim, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e := m.entries[of]
-	if e == nil || e.answer == nil || !time.Now().Before(e.expires) {
+	if e == nil || e.answer == nil || e.isOver(time.Now()) {
 		return claim{}, false
 	}
 	return claim{sent: e.sent, answer: e.answer}, true
@@ -120,11 +133,11 @@ func (m *memory) renew(context.Context, *ticket, time.Duration) error { return n
 
 // keep fails with errFull where there is no room even for the key, of a call that
 // another store has lost.
-func (m *memory) keep(_ context.Context, t *ticket, a *answer, ttl time.Duration) error {
+func (m *memory) keep(_ context.Context, t *ticket, a *answers.Answer, ttl time.Duration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
-	m.sweep(now)
+	now, size := time.Now(), int64(a.Size())
+	m.sweep(now, func() bool { return m.bytes+overhead+size > m.max || m.owners[t.owner]+size > m.share })
 	e := m.entries[t.of]
 	if e == nil {
 		if m.bytes+overhead > m.max {
@@ -136,7 +149,6 @@ func (m *memory) keep(_ context.Context, t *ticket, a *answer, ttl time.Duration
 	if e.token != t.token || e.answer != nil {
 		return nil
 	}
-	size := int64(a.size())
 	if m.bytes+size > m.max || m.owners[t.owner]+size > m.share {
 		m.unkept++
 		a, size = notKept(), 0 // has its place in overhead
@@ -156,9 +168,13 @@ func (m *memory) free(_ context.Context, t *ticket) error {
 	return nil
 }
 
-// sweep drops the keys whose time is over.
-func (m *memory) sweep(now time.Time) {
-	for len(m.kept) > 0 && !now.Before(m.kept[0].expires) {
+// swept is how many keys a call looks at whose time may be over.
+const swept = 16
+
+// sweep drops keys whose time is over: a few, so that no call does the work of many
+// others, and more only where the call itself is short of room.
+func (m *memory) sweep(now time.Time, short func() bool) {
+	for n := 0; len(m.kept) > 0 && m.kept[0].isOver(now) && (n < swept || short()); n++ {
 		e, _ := heap.Pop(&m.kept).(*entry)
 		m.drop(e)
 	}
@@ -199,11 +215,18 @@ type byExpiry []*entry
 
 func (h *byExpiry) Len() int           { return len(*h) }
 func (h *byExpiry) Less(i, j int) bool { return (*h)[i].expires.Before((*h)[j].expires) }
-func (h *byExpiry) Swap(i, j int)      { (*h)[i], (*h)[j] = (*h)[j], (*h)[i] }
+
+// Swap swaps two entries, which know where they are.
+func (h *byExpiry) Swap(i, j int) {
+	s := *h
+	s[i], s[j] = s[j], s[i]
+	s[i].index, s[j].index = i, j
+}
 
 // Push adds an entry at the end.
 func (h *byExpiry) Push(x any) {
 	if e, ok := x.(*entry); ok {
+		e.index = len(*h)
 		*h = append(*h, e)
 	}
 }

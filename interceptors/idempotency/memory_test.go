@@ -115,6 +115,39 @@ func TestAFullMemoryRefusesNewKeys(t *testing.T) {
 	})
 }
 
+// A call drops a few of the keys whose time is over, and its own key in any case: that
+// many others have expired too neither delays it nor holds its key.
+func TestAnExpiredKeyIsFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const keys = 150
+		asked := 0
+		m := sized(t, prometheus.NewRegistry(), 10, &asked)
+		call := func(i int) {
+			t.Helper()
+			if code := codeOf(t, m, fmt.Sprintf("192.0.2.%d:1", i), "k"); code != codes.OK {
+				t.Fatalf("call %d: %v", i, code)
+			}
+		}
+		for i := range keys {
+			call(i)
+			time.Sleep(time.Second)
+		}
+		time.Sleep(24 * time.Hour)
+		for i := keys - 1; i >= 0; i-- { // the one that expires last first
+			call(i)
+		}
+		if asked != 2*keys {
+			t.Errorf("%d calls executed, want %d: each key once more", asked, 2*keys)
+		}
+		for i := range keys {
+			call(i)
+		}
+		if asked != 2*keys {
+			t.Errorf("%d calls executed, want %d: their answers are kept", asked, 2*keys)
+		}
+	})
+}
+
 // Answers that come when there is no room any more are not kept, but their keys are.
 func TestAKeyOutlivesAnAnswerWithoutRoom(t *testing.T) {
 	reg := prometheus.NewRegistry()

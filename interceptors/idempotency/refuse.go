@@ -7,10 +7,10 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/gatehouse-dev/gatehouse/internal/answers"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
@@ -64,27 +64,19 @@ func overShare() error {
 }
 
 // notKept stands in the place of an answer for which there was no room.
-func notKept() *answer {
-	return inPlace(detailed(status.New(codes.FailedPrecondition, "the call has been done, but there was no room to keep its answer for a repetition"), info(reasonLarge)))
+func notKept() *answers.Answer {
+	return answers.Refused(detailed(status.New(codes.FailedPrecondition, "the call has been done, but there was no room to keep its answer for a repetition"), info(reasonLarge)))
 }
 
 // tooLarge stands in the place of an answer that is not kept.
-func tooLarge() *answer {
+func tooLarge() *answers.Answer {
 	st := detailed(status.New(codes.FailedPrecondition, "the call has been done, but its answer was too large to be kept for a repetition"), info(reasonLarge))
-	return inPlace(st)
+	return answers.Refused(st)
 }
 
 // outcomeUnknown stands in the place of an answer that never came.
-func outcomeUnknown() *answer {
-	return inPlace(detailed(status.New(codes.Aborted, "whether the call with this Idempotency-Key was done is not known, so it is not done again: look for what it did, and take a new key to call again"), info(reasonUnknown)))
-}
-
-func inPlace(st *status.Status) *answer {
-	b, err := proto.Marshal(st.Proto())
-	if err != nil {
-		return &answer{}
-	}
-	return &answer{status: b}
+func outcomeUnknown() *answers.Answer {
+	return answers.Refused(detailed(status.New(codes.Aborted, "whether the call with this Idempotency-Key was done is not known, so it is not done again: look for what it did, and take a new key to call again"), info(reasonUnknown)))
 }
 
 func info(reason string) *errdetails.ErrorInfo {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gatehouse-dev/gatehouse/internal/answers"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/redis"
 )
@@ -83,8 +84,8 @@ func (r remote) renew(ctx context.Context, t *ticket, lease time.Duration) error
 	return err
 }
 
-func (r remote) keep(ctx context.Context, t *ticket, a *answer, ttl time.Duration) error {
-	value := a.append(append([]byte{answered}, t.sent[:]...))
+func (r remote) keep(ctx context.Context, t *ticket, a *answers.Answer, ttl time.Duration) error {
+	value := a.Append(append([]byte{answered}, t.sent[:]...))
 	_, err := r.redis.Run(ctx, keepScript, []string{keyName(t.of)}, mark(t), value, max(ttl.Milliseconds(), 1))
 	return err
 }
@@ -123,7 +124,7 @@ func mark(t *ticket) []byte {
 func parseValue(value string) (claim, error) {
 	var c claim
 	if len(value) < 1+len(c.sent) {
-		return claim{}, errForm
+		return claim{}, answers.ErrForm
 	}
 	copy(c.sent[:], value[1:])
 	rest := value[1+len(c.sent):]
@@ -132,9 +133,9 @@ func parseValue(value string) (claim, error) {
 		return c, nil
 	case value[0] == answered:
 		var err error
-		c.answer, err = parseAnswer([]byte(rest))
+		c.answer, err = answers.Parse([]byte(rest))
 		return c, err
 	default:
-		return claim{}, errForm
+		return claim{}, answers.ErrForm
 	}
 }

@@ -1,7 +1,9 @@
-// Package answers keeps answers of unary calls in bounded memory, for the
-// policies that serve them again: cache and fallback.
+// Package answers keeps answers of unary calls for the policies that serve them again.
+// An [Answer] is the same for all of them. Cache and fallback share the [Store], which
+// drops answers when it is full. Idempotency keeps its own, since it promises to forget
+// none before its time.
 //
-// The memory is one for all RPCs and callers, so its owner pays for no more than
+// The memory of the store is one for all RPCs and callers, so its owner pays for no more than
 // one bound. It is otter's cache, which is scan resistant (W-TinyLFU): a client
 // that asks for a million things once does not push out what others ask for
 // often.
@@ -16,9 +18,12 @@ import (
 
 	"github.com/maypok86/otter/v2"
 	"github.com/prometheus/client_golang/prometheus"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
@@ -40,32 +45,73 @@ const (
 // for it. It says why. Such an answer is not to be kept.
 const Degraded = "gatehouse-degraded"
 
-// Answer is what was answered once. It is immutable.
+// Answer is how a call ended once. It is immutable, and its bytes are shared by all who
+// are given it.
 type Answer struct {
-	data   []byte
-	header metadata.MD
+	status          []byte // a google.rpc.Status; empty for OK
+	data            []byte
+	header, trailer metadata.MD
+
+	// For answers that are kept for other calls:
 	vary   []string // request headers that it depends on
 	stored time.Time
 	ttl    time.Duration
 }
 
-// New copies the answer in reply and header, as the backend gave them. It may be
-// kept for ttl from now. Headers that belong to the protocol, or that speak of
-// how old the answer was and may become, are not part of it.
+// New copies the answer in reply and header, as the backend gave them, for other calls
+// like this one. It may be kept for ttl from now. Headers that belong to the protocol,
+// or that speak of how old the answer was and may become, are not part of it; neither
+// are trailers.
 func New(reply *call.Message, header metadata.MD, ttl time.Duration) *Answer {
-	a := &Answer{data: reply.Data.Materialize(), stored: time.Now(), ttl: ttl}
+	a := &Answer{data: reply.Data.Materialize(), header: copied(header, "age", "cache-control", "expires"), stored: time.Now(), ttl: ttl}
 	a.vary, _ = VaryOf(header)
-	for key, values := range header {
-		if call.ResponseReserved(key) || key == "age" || key == "cache-control" || key == "expires" {
+	return a
+}
+
+// Record copies how a call ended: what a repetition of the same call is to get. err is
+// the backend's.
+func Record(reply any, header, trailer metadata.MD, err error) (*Answer, error) {
+	a := &Answer{header: copied(header), trailer: copied(trailer)}
+	if err != nil {
+		var merr error
+		a.status, merr = proto.Marshal(status.Convert(err).Proto())
+		return a, merr
+	}
+	data, err := call.Codec{}.Marshal(reply)
+	if err != nil {
+		return nil, err
+	}
+	a.data = data.Materialize()
+	data.Free()
+	return a, nil
+}
+
+// copied is a copy of what the backend said to the client: md itself is its owner's,
+// who changes it.
+func copied(md metadata.MD, without ...string) metadata.MD {
+	var out metadata.MD
+	for key, values := range md {
+		if call.ResponseReserved(key) || slices.Contains(without, key) {
 			continue
 		}
-		if a.header == nil {
-			a.header = metadata.MD{}
+		if out == nil {
+			out = metadata.MD{}
 		}
-		a.header[key] = values
+		out[key] = slices.Clone(values)
 	}
-	a.header = a.header.Copy() // the values too are the backend's
-	return a
+	return out
+}
+
+// Fixed is the answer that consists of wire and nothing else.
+func Fixed(wire []byte) *Answer { return &Answer{data: wire} }
+
+// Refused is the answer that consists of a status and nothing else.
+func Refused(st *status.Status) *Answer {
+	b, err := proto.Marshal(st.Proto())
+	if err != nil {
+		return &Answer{}
+	}
+	return &Answer{status: b}
 }
 
 // Age is how long ago the answer was given.
@@ -77,19 +123,44 @@ func (a *Answer) Vary() []string { return a.vary }
 // TTL is how long the answer may be kept, from when it was given.
 func (a *Answer) TTL() time.Duration { return a.ttl }
 
-// Into gives the answer to a caller: to reply, and to where opts say that the
-// headers go. What another answer left in opts is gone. The bytes in reply are
-// those of a, which nobody writes to.
+// Into gives the answer to a caller: to reply, or as an error with its status, and to
+// where opts say that the metadata goes. What another answer left in opts is gone. The
+// bytes in reply are those of a, which nobody writes to.
 func (a *Answer) Into(reply any, opts []grpc.CallOption) error {
 	for _, o := range opts {
-		switch o := o.(type) {
+		switch o := o.(type) { // copies, for callers take away from theirs
 		case grpc.HeaderCallOption:
-			*o.HeaderAddr = a.header.Copy() // callers take away from theirs
+			*o.HeaderAddr = a.header.Copy()
 		case grpc.TrailerCallOption:
-			*o.TrailerAddr = nil
+			if *o.TrailerAddr = nil; a.trailer != nil {
+				*o.TrailerAddr = a.trailer.Copy()
+			}
 		}
 	}
-	return call.Codec{}.Unmarshal(mem.BufferSlice{mem.SliceBuffer(a.data)}, reply)
+	if len(a.status) == 0 {
+		return call.Codec{}.Unmarshal(mem.BufferSlice{mem.SliceBuffer(a.data)}, reply)
+	}
+	var st spb.Status
+	if err := proto.Unmarshal(a.status, &st); err != nil {
+		return err
+	}
+	return status.FromProto(&st).Err()
+}
+
+// perValue is about what a value of metadata takes beside its text.
+const perValue = 64
+
+// Size is about what the answer takes in memory.
+func (a *Answer) Size() int {
+	n := len(a.status) + len(a.data)
+	for _, md := range [...]metadata.MD{a.header, a.trailer} {
+		for key, values := range md {
+			for _, v := range values {
+				n += len(key) + len(v) + perValue
+			}
+		}
+	}
+	return n
 }
 
 // Heard is the metadata of an answer, for a policy that listens to it.
@@ -99,21 +170,6 @@ type Heard struct{ Header, Trailer metadata.MD }
 // for: who is asked for one alone might take the other for not given.
 func (h *Heard) Options(opts []grpc.CallOption) []grpc.CallOption {
 	return append(slices.Clip(opts), grpc.HeaderCallOption{HeaderAddr: &h.Header}, grpc.TrailerCallOption{TrailerAddr: &h.Trailer})
-}
-
-// Fixed is the answer that consists of wire and nothing else.
-func Fixed(wire []byte) *Answer { return &Answer{data: wire} }
-
-// size is what the answer costs in memory, about.
-func (a *Answer) size() int {
-	n := overhead + len(a.data)
-	for key, values := range a.header {
-		n += len(key)
-		for _, v := range values {
-			n += len(v)
-		}
-	}
-	return n
 }
 
 // Store holds answers, up to a number of bytes. When it is full, those go that
@@ -139,7 +195,7 @@ func NewStore(c *configv1.Answers, reg prometheus.Registerer) (*Store, error) {
 	}
 	kept, err := otter.New(&otter.Options[Key, *Answer]{
 		MaximumWeight: uint64(limit),
-		Weigher:       func(_ Key, a *Answer) uint32 { return uint32(min(a.size(), math.MaxUint32)) },
+		Weigher:       func(_ Key, a *Answer) uint32 { return uint32(min(overhead+a.Size(), math.MaxUint32)) },
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[Key, *Answer]) time.Duration {
 			return e.Value.ttl - e.Value.Age()
 		}),
@@ -173,7 +229,7 @@ func (s *Store) Get(ctx context.Context, k Key) (_ *Answer, at Key) {
 // An answer of more than a sixteenth of the store, or one whose TTL is over, is
 // not kept.
 func (s *Store) Put(ctx context.Context, k Key, a *Answer) {
-	if a.size() > s.largest || a.ttl <= a.Age() {
+	if overhead+a.Size() > s.largest || a.ttl <= a.Age() {
 		return
 	}
 	if len(a.vary) > 0 {
