@@ -36,6 +36,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/edge/doors"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
@@ -167,7 +168,7 @@ func newGateway(t *testing.T, tr *tracing.Tracing, fails error) *gateway {
 	}
 	var current edge.Current
 	current.Store(&edge.Table{Table: call.NewTable([]*call.Method{m}, refused), Routes: routes.Build(), Errors: &edge.Errors{}})
-	g.handler = edge.Handler(&edge.Settings{Table: &current, MaxBody: 100, MaxHeaders: 100, RequestID: func() string { return "r-1" }})(http.NotFoundHandler())
+	g.handler = doors.Handler(&edge.Settings{Table: &current, MaxBody: 100, MaxHeaders: 100, RequestID: func() string { return "r-1" }})(http.NotFoundHandler())
 	return g
 }
 

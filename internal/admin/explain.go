@@ -13,6 +13,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/compile"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	edgegrpc "github.com/gatehouse-dev/gatehouse/internal/edge/grpc"
+	"github.com/gatehouse-dev/gatehouse/internal/edge/rest"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/internal/nearest"
 )
@@ -95,7 +97,7 @@ func Explain(ctx context.Context, t *compile.Table, method, target string, heade
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.ReadHTTP(ctx, method, target, header)
+	r, err := rest.Read(ctx, s, method, target, header)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +122,7 @@ func ExplainRPC(t *compile.Table, name string, header map[string][]string) (*Exp
 	if err != nil {
 		return nil, err
 	}
-	r := s.ReadGRPC(name, header)
+	r := edgegrpc.Read(s, name, header)
 	e := &Explanation{Request: "grpc " + name, Refusal: refusalOf(r), Served: r.Err == nil}
 	if r.Method != nil {
 		m := t.Method(name)

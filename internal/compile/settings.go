@@ -52,7 +52,6 @@ func Settings(tables *edge.Current, conf *configv1.Config) (*edge.Settings, erro
 		MaxBody:      limits.GetMaxBodyBytes(),
 		MaxMessage:   limits.GetMaxMessageBytes(),
 		MaxHeaders:   int(limits.GetMaxHeaders()),
-		Stall:        limits.GetStreamIdleTimeout().AsDuration(),
 		WriteTimeout: limits.GetWriteTimeout().AsDuration(),
 		Hosts:        call.ParseHosts(conf.GetListeners().GetHttp().GetHosts()),
 		RequestID:    newRequestID,

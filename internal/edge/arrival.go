@@ -1,15 +1,12 @@
 package edge
 
 import (
-	"cmp"
-	"context"
 	"crypto/tls"
 	"net"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/net/http/httpguts"
 	"google.golang.org/grpc/codes"
@@ -19,57 +16,26 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
 
-// arrival is what a request says of itself and of the way it came, as sent.
-type arrival struct {
-	remote     string               // address of the connection
-	tls        *tls.ConnectionState // of the connection; nil in the clear
-	connection *memory.Connection   // nil where nothing is accounted for
-	host       string               // that the request names
-	userAgent  string
-	requestID  string
+// Arrival is what a request says of itself and of the way it came, as sent.
+type Arrival struct {
+	Remote     string               // address of the connection
+	TLS        *tls.ConnectionState // of the connection; nil in the clear
+	Connection *memory.Connection   // nil where memory is not accounted for
+	Host       string               // that the request names
+	UserAgent  string
+	RequestID  string
 
-	hops, hosts, protos []string // X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto
+	ForwardedFor, ForwardedHost, ForwardedProto []string // X-Forwarded-*
+	TraceParent, TraceState                     []string // of W3C Trace Context
 }
 
-func arrivalOf(r *http.Request) *arrival {
+// ArrivalOf reads a request of net/http.
+func ArrivalOf(r *http.Request) Arrival {
 	h := r.Header
-	return &arrival{
-		remote: r.RemoteAddr, tls: r.TLS, connection: memory.From(r.Context()), host: r.Host, userAgent: first(h["User-Agent"]), requestID: first(h["X-Request-Id"]),
-		hops: h["X-Forwarded-For"], hosts: h["X-Forwarded-Host"], protos: h["X-Forwarded-Proto"],
-	}
-}
-
-// beginHTTP is begin for a request that came through net/http. It returns the
-// context of the call, and fills l.
-func (s *Settings) beginHTTP(c *call.Call, p call.Protocol, l *lineage, r *http.Request) context.Context {
-	ctx := l.read(r.Context(), r.Header["Traceparent"], r.Header["Tracestate"])
-	s.begin(c, p, l, arrivalOf(r))
-	return call.With(ctx, c)
-}
-
-// begin notes what is known of a call before anything else is: when it came,
-// from whom, and under which identifiers.
-func (s *Settings) begin(c *call.Call, p call.Protocol, l *lineage, a *arrival) {
-	c.Protocol = p
-	c.Start = time.Now()
-	c.TLS = a.tls
-	c.Peer = s.peerOf(a.remote, a.hops)
-	c.Host, c.Scheme = s.askedFor(a)
-	c.UserAgent = a.userAgent
-	c.RequestID = s.requestID(a.requestID)
-	c.TraceID = l.traceID()
-	s.openShare(c, a)
-}
-
-// openShare has the call count with its client: that of the connection, or, where a
-// trusted proxy has many on one connection, the one that it tells of.
-func (s *Settings) openShare(c *call.Call, a *arrival) {
-	switch {
-	case a.connection == nil:
-	case len(a.hops) > 0 && c.Peer != a.remote:
-		c.Memory.Open(s.Memory.Behind(c.PeerNetwork().String()))
-	default:
-		c.Memory.Open(a.connection.Client, nil)
+	return Arrival{
+		Remote: r.RemoteAddr, TLS: r.TLS, Connection: memory.From(r.Context()), Host: r.Host, UserAgent: first(h["User-Agent"]), RequestID: first(h["X-Request-Id"]),
+		ForwardedFor: h["X-Forwarded-For"], ForwardedHost: h["X-Forwarded-Host"], ForwardedProto: h["X-Forwarded-Proto"],
+		TraceParent: h["Traceparent"], TraceState: h["Tracestate"],
 	}
 }
 
@@ -82,33 +48,33 @@ var headerHTTP, headerHTTPS = []string{schemeHTTP}, []string{schemeHTTPS}
 // trusted proxy tells both of the connection that ends there. Of several values
 // the last one counts, which the nearest proxy wrote: the client itself may have
 // sent those before it.
-func (s *Settings) askedFor(a *arrival) (host, scheme string) {
-	host, scheme = a.host, schemeHTTP
-	if a.tls != nil {
+func (s *Settings) askedFor(a *Arrival) (host, scheme string) {
+	host, scheme = a.Host, schemeHTTP
+	if a.TLS != nil {
 		scheme = schemeHTTPS
 	}
-	if len(a.hosts)+len(a.protos) == 0 || !s.trusted(call.Address(a.remote)) {
+	if len(a.ForwardedHost)+len(a.ForwardedProto) == 0 || !s.trusted(call.Address(a.Remote)) {
 		return host, scheme
 	}
-	if h := lastOf(a.hosts); h != "" && httpguts.ValidHostHeader(h) {
+	if h := lastOf(a.ForwardedHost); h != "" && httpguts.ValidHostHeader(h) {
 		host = h
 	}
-	if p := strings.ToLower(lastOf(a.protos)); p == schemeHTTP || p == schemeHTTPS {
+	if p := strings.ToLower(lastOf(a.ForwardedProto)); p == schemeHTTP || p == schemeHTTPS {
 		scheme = p
 	}
 	return host, scheme
 }
 
-// checkHost refuses a call for a host that is not served. Backends make links of the
+// CheckHost refuses a call for a host that is not served. Backends make links of the
 // host that they are told, so a client must not choose one. It is 421 over HTTP (RFC
 // 9110, section 15.5.20). gRPC has no code of that meaning; FAILED_PRECONDITION says
 // that the same call will never do (statuscodes.md), where UNAVAILABLE would have
 // clients try again.
-func (s *Settings) checkHost(c *call.Call) error {
-	if len(s.Hosts) == 0 || s.Hosts.Have(c.Host) {
+func (h *Half) CheckHost() error {
+	if hosts := h.Settings.Hosts; len(hosts) == 0 || hosts.Have(h.Call.Host) {
 		return nil
 	}
-	return httpRefusal(http.StatusMisdirectedRequest, codes.FailedPrecondition, "the host %q is not served here", c.Host)
+	return RefuseHTTP(http.StatusMisdirectedRequest, codes.FailedPrecondition, "the host %q is not served here", h.Call.Host)
 }
 
 // lastOf is the last element of a header that is a list.
@@ -122,31 +88,8 @@ func lastOf(lines []string) string {
 
 // schemeOf is the scheme alone, for answers that begin before there is a call.
 func (s *Settings) schemeOf(r *http.Request) string {
-	_, scheme := s.askedFor(&arrival{remote: r.RemoteAddr, tls: r.TLS, protos: r.Header["X-Forwarded-Proto"]})
+	_, scheme := s.askedFor(&Arrival{Remote: r.RemoteAddr, TLS: r.TLS, ForwardedProto: r.Header["X-Forwarded-Proto"]})
 	return scheme
-}
-
-// stamp adds what the gateway itself says to backends.
-func (s *Settings) stamp(md metadata.MD, t *Table, c *call.Call, l *lineage, remote string, forwarded []string) {
-	hop := hostOf(remote)
-	if len(forwarded) > 0 && s.trusted(call.Address(remote)) {
-		if chain := joined(forwarded); !call.Printable(chain) {
-			s.drop(UnfitValue)
-		} else {
-			hop = chain + ", " + hop
-		}
-	}
-	said := [...]string{hop, c.RequestID, l.child(c), c.Host, c.UserAgent}
-	md["x-forwarded-for"] = said[0:1:1]
-	md["x-request-id"] = said[1:2:2]
-	md["traceparent"] = said[2:3:3]
-	l.pass(md)
-	md["x-forwarded-proto"] = headerHTTP
-	if c.Scheme == schemeHTTPS {
-		md["x-forwarded-proto"] = headerHTTPS
-	}
-	s.quote(md, "x-forwarded-host", said[3:4:4])
-	s.quote(md, cmp.Or(t.UserAgentKey, call.UserAgent), said[4:5:5])
 }
 
 // quote adds what a client said of itself, unless it is nothing or cannot be

@@ -5,13 +5,13 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/edge/doors"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
 )
@@ -56,8 +56,8 @@ func BenchmarkREST(b *testing.B) {
 	}
 	var current edge.Current
 	current.Store(&edge.Table{Table: call.NewTable([]*call.Method{m}, m), Routes: routes.Build(), Errors: &edge.Errors{}})
-	h := edge.Handler(&edge.Settings{
-		Table: &current, MaxBody: 1 << 20, MaxHeaders: 100, Stall: time.Minute, RequestID: func() string { return "0af7651916cd43dd8448eb211c80319c" },
+	h := doors.Handler(&edge.Settings{
+		Table: &current, MaxBody: 1 << 20, MaxHeaders: 100, RequestID: func() string { return "0af7651916cd43dd8448eb211c80319c" },
 	})(http.NotFoundHandler())
 	r := &http.Request{
 		Method: http.MethodGet, URL: &url.URL{Path: "/v1/products/mug"}, Host: "shop.example", RemoteAddr: "192.0.2.7:4711",

@@ -213,8 +213,8 @@ func (o *CORS) setPreflight(h http.Header, r *http.Request) {
 	}
 }
 
-// isPreflight tells a question of the CORS protocol from an OPTIONS request.
-func isPreflight(r *http.Request) bool {
+// IsPreflight tells a question of the CORS protocol from an OPTIONS request.
+func IsPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && len(r.Header["Origin"]) > 0 && len(r.Header["Access-Control-Request-Method"]) > 0
 }
 

@@ -12,26 +12,27 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
-// withDeadline bounds ctx by what the client asked for: Grpc-Timeout (gRPC's
-// form), X-Server-Timeout (seconds) or Connect-Timeout-Ms. The smallest counts.
-func withDeadline(ctx context.Context, h http.Header) (context.Context, context.CancelFunc, error) {
+// Bound bounds the call by what its client asked for: Grpc-Timeout (gRPC's form),
+// X-Server-Timeout (seconds) or Connect-Timeout-Ms. The smallest counts.
+func (h *Half) Bound(header http.Header) (context.CancelFunc, error) {
 	limit := time.Duration(math.MaxInt64)
 	for _, rule := range timeoutHeaders {
-		v := first(h[rule.name])
+		v := first(header[rule.name])
 		if v == "" {
 			continue
 		}
 		d, ok := rule.parse(v)
 		if !ok || d <= 0 {
-			return nil, nil, badTimeout(rule.name, v, rule.want)
+			return nil, refuseTimeout(rule.name, v, rule.want)
 		}
 		limit = min(limit, d)
 	}
 	if limit == math.MaxInt64 {
-		return ctx, func() {}, nil
+		return func() {}, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	return ctx, cancel, nil
+	ctx, cancel := context.WithTimeout(h.ctx, limit)
+	h.ctx = ctx
+	return cancel, nil
 }
 
 // timeoutHeaders are the ways to send a timeout; nobody writes to them.
@@ -44,7 +45,15 @@ var timeoutHeaders = [...]struct {
 	{"Connect-Timeout-Ms", "a positive number of milliseconds, at most 10 digits", parseMilliseconds},
 }
 
-func badTimeout(name, value, want string) error {
+// CheckGRPCTimeout refuses a value of the header grpc-timeout that is none.
+func CheckGRPCTimeout(value string) error {
+	if _, ok := parseGRPCTimeout(value); !ok {
+		return refuseTimeout("grpc-timeout", value, timeoutHeaders[0].want)
+	}
+	return nil
+}
+
+func refuseTimeout(name, value, want string) error {
 	return call.Refuse(call.Client, codes.InvalidArgument, "header %s: %q is not a timeout: want %s", name, value, want)
 }
 

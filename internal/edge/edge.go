@@ -1,13 +1,14 @@
-// Package edge is where clients come in: one file per protocol. An edge turns
-// what a client sent into the client's half of a call, a [grpc.ServerStream],
-// has [call.Forward] carry it, and turns the outcome into what its protocol
-// calls an answer. It sees neither policies nor upstreams.
+// Package edge is where clients come in. It has what all doors share: the table that
+// they serve, the client's half of a call ([Half], and [HTTPHalf] for doors that speak
+// HTTP themselves), what is read of a request's head, how HTTP shows errors, and the
+// HTTP port. Each door is a folder of its own, which turns one protocol into calls for
+// [call.Forward] and their outcomes back into that protocol. Package doors lists them.
+// A door sees neither policies nor upstreams, nor another door.
 package edge
 
 import (
 	"net/http"
 	"net/netip"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -81,8 +82,6 @@ type Settings struct {
 	MaxMessage int64
 	// MaxHeaders bounds the number of header fields of a request.
 	MaxHeaders int
-	// Stall ends a request of which nothing comes for so long.
-	Stall time.Duration
 	// WriteTimeout ends an answer of which a client takes less than 64 KiB in this
 	// time.
 	WriteTimeout time.Duration
@@ -99,43 +98,15 @@ type Settings struct {
 	Dropped func(Unfit)
 }
 
-// Handler serves every protocol that comes over HTTP: it tells them apart by
-// content type and hands each request to its edge. It takes the handler that
-// speaks gRPC over HTTP.
-func Handler(s *Settings) func(grpc http.Handler) http.Handler {
-	return func(grpc http.Handler) http.Handler {
-		rest, grpc := newREST(s), &grpcOverHTTP{s, grpc}
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.ProtoMajor < 2 { // the time to take an earlier answer ended with it, by net/http
-				s.boundUnread(w, r)
-				endAfterFraming(w, r)
-			}
-			if isGRPC(r) && !isPreflight(r) { // which no page can speak: it has no use for what follows
-				grpc.ServeHTTP(w, r)
-				return
-			}
-			table := Enter(s.Table)
-			defer table.Leave()
-			table.Security.set(w.Header(), s.schemeOf(r) == schemeHTTPS)
-			if r.Method == http.MethodOptions && r.RequestURI == "*" {
-				rest.ping(table, w, r)
-				return
-			}
-			if table.CORS != nil && isPreflight(r) {
-				rest.preflight(table, w, r)
-				return
-			}
-			table.CORS.set(w.Header(), r)
-			rest.serveHTTP(table, w, r)
-		})
-	}
-}
-
-// isGRPC tells native gRPC: "application/grpc", alone or with a message format
-// ("+proto") or parameters. gRPC-Web has a type of its own. A gRPC content type over
-// HTTP/1 or with GET is refused by grpc-go.
-func isGRPC(r *http.Request) bool {
-	ct := r.Header.Get("Content-Type")
-	rest, ok := strings.CutPrefix(ct, "application/grpc")
-	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
+// Door is one protocol on the HTTP port. A door has a folder of its own, and a line in
+// package doors. It is safe for concurrent use.
+type Door struct {
+	// Takes reports whether a request is of this protocol, by its head alone.
+	Takes func(r *http.Request) bool
+	// Serve serves a request that the door takes, by the table. It sets no headers
+	// for browsers: they are there.
+	Serve func(table *Table, w http.ResponseWriter, r *http.Request)
+	// NoPages says that no web page can speak the protocol: answers have no headers for
+	// browsers.
+	NoPages bool
 }

@@ -35,32 +35,39 @@ type Errors struct {
 	Detail func(dst, wire []byte) ([]byte, error)
 }
 
+// TypeJSON is the media type of JSON.
+const TypeJSON = "application/json"
+
 const (
 	typeText    = "text/plain; charset=utf-8"
-	typeJSON    = "application/json"
-	typeNDJSON  = "application/x-ndjson"
 	typeProblem = "application/problem+json"
 )
 
-// httpError is a refusal that only HTTP has a name for.
-type httpError struct {
+// HTTPError is a refusal with an HTTP status that is not its gRPC code's.
+type HTTPError struct {
 	err    *call.Error
 	status int
 	allow  string
-	plain  bool // told as text: who called meant no REST binding, and its JSON would be misread
+	plain  bool // written as text: the client meant no REST binding, and would misread JSON
 }
 
-func httpRefusal(httpStatus int, code codes.Code, format string, args ...any) *httpError {
-	return &httpError{err: call.Refuse(call.Client, code, format, args...), status: httpStatus}
+// RefuseHTTP makes a refusal, by the client's fault.
+func RefuseHTTP(httpStatus int, code codes.Code, format string, args ...any) *HTTPError {
+	return &HTTPError{err: call.Refuse(call.Client, code, format, args...), status: httpStatus}
 }
 
-func (e *httpError) Error() string              { return e.err.Error() }
-func (e *httpError) Unwrap() error              { return e.err }
-func (e *httpError) GRPCStatus() *status.Status { return e.err.GRPCStatus() }
+// Error is the text for the client.
+func (e *HTTPError) Error() string { return e.err.Error() }
 
-// httpStatusOf is the HTTP status under which err is told.
+// Unwrap returns the refusal as gRPC has it.
+func (e *HTTPError) Unwrap() error { return e.err }
+
+// GRPCStatus is the status that gRPC clients get.
+func (e *HTTPError) GRPCStatus() *status.Status { return e.err.GRPCStatus() }
+
+// httpStatusOf is the HTTP status of an answer that is err.
 func httpStatusOf(err error) int {
-	if e, ok := errors.AsType[*httpError](err); ok {
+	if e, ok := errors.AsType[*HTTPError](err); ok {
 		return e.status
 	}
 	if e, ok := errors.AsType[*call.Error](err); ok && e.HTTPStatus() != 0 {
@@ -69,9 +76,9 @@ func httpStatusOf(err error) int {
 	return HTTPStatus(call.CodeOf(err))
 }
 
-// clientMistake makes a refusal of an error of the translation. What it knows of
-// the field becomes a detail.
-func clientMistake(err error) error {
+// RefuseInput makes a refusal of an error of the translation of JSON. What that knows
+// of the field becomes a detail.
+func RefuseInput(err error) error {
 	st := status.New(codes.InvalidArgument, err.Error())
 	input, ok := errors.AsType[*transcode.InputError](err)
 	if ok && input.Field() != "" {
@@ -82,15 +89,15 @@ func clientMistake(err error) error {
 	}
 	refusal := call.RefuseStatus(call.Client, st)
 	if ok && input.Kind == transcode.UnsupportedMedia {
-		return &httpError{err: refusal, status: http.StatusUnsupportedMediaType}
+		return &HTTPError{err: refusal, status: http.StatusUnsupportedMediaType}
 	}
 	return refusal
 }
 
-// body is the answer to a refused request, in the format that the client
+// Body is the answer to a refused request, in the format that the client
 // accepts or else the configured one.
-func (e *Errors) body(err error, accept []string) (body []byte, contentType string) {
-	if h, ok := errors.AsType[*httpError](err); ok && h.plain {
+func (e *Errors) Body(err error, accept []string) (body []byte, contentType string) {
+	if h, ok := errors.AsType[*HTTPError](err); ok && h.plain {
 		return []byte(h.Error() + "\n"), typeText
 	}
 	format := e.Format
@@ -102,11 +109,11 @@ func (e *Errors) body(err error, accept []string) (body []byte, contentType stri
 	if format == Problem {
 		return e.append(nil, format, err), typeProblem
 	}
-	return e.append(nil, format, err), typeJSON
+	return e.append(nil, format, err), TypeJSON
 }
 
-// appendFrame is the last line of a stream that failed.
-func (e *Errors) appendFrame(dst []byte, err error) []byte {
+// AppendFrame appends the last line of a stream that failed.
+func (e *Errors) AppendFrame(dst []byte, err error) []byte {
 	if e.Format == AIP193 {
 		dst = e.append(dst, AIP193, err)
 	} else {
@@ -201,7 +208,7 @@ func titleOf(httpStatus int) string {
 // setErrorHeaders sets the headers that HTTP wants beside some statuses
 // (RFC 9110): Allow, WWW-Authenticate and Retry-After.
 func setErrorHeaders(h http.Header, err error) {
-	if e, ok := errors.AsType[*httpError](err); ok && e.allow != "" {
+	if e, ok := errors.AsType[*HTTPError](err); ok && e.allow != "" {
 		h["Allow"] = []string{e.allow}
 	}
 	st := call.StatusOf(err)

@@ -70,8 +70,8 @@ var fourKinds = gatewaytest.Script{
 	}),
 }
 
-// doors starts a gateway and connects to it by every way that gRPC has in.
-func doors(t *testing.T, script gatewaytest.Script, changes ...gatewaytest.Change) map[string]*grpc.ClientConn {
+// connectEach starts a gateway and connects to it by every way that gRPC has in.
+func connectEach(t *testing.T, script gatewaytest.Script, changes ...gatewaytest.Change) map[string]*grpc.ClientConn {
 	t.Helper()
 	authority := gatewaytest.NewAuthority(t)
 	trust := &tls.Config{RootCAs: authority.Pool}
@@ -92,7 +92,7 @@ func doors(t *testing.T, script gatewaytest.Script, changes ...gatewaytest.Chang
 // eachDoor runs a test by every way in.
 func eachDoor(t *testing.T, script gatewaytest.Script, test func(*testing.T, *grpc.ClientConn), changes ...gatewaytest.Change) {
 	t.Helper()
-	for name, cc := range doors(t, script, changes...) {
+	for name, cc := range connectEach(t, script, changes...) {
 		t.Run(name, func(t *testing.T) { test(t, cc) })
 	}
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/edge/doors"
+	edgegrpc "github.com/gatehouse-dev/gatehouse/internal/edge/grpc"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
@@ -54,9 +56,9 @@ func serveTable(t *testing.T, table *edge.Table, around ...func(http.Handler) ht
 	current.Store(table)
 	s := &edge.Settings{Table: &current, MaxBody: 100, MaxHeaders: 100, RequestID: func() string { return "ours" }}
 	newServer := func() *grpc.Server {
-		return grpc.NewServer(grpc.ForceServerCodecV2(call.Codec{}), grpc.UnknownServiceHandler(edge.GRPC(s)))
+		return grpc.NewServer(grpc.ForceServerCodecV2(call.Codec{}), grpc.UnknownServiceHandler(edgegrpc.Handler(s)))
 	}
-	handler := edge.Handler(s)(newServer())
+	handler := doors.Handler(s)(newServer())
 	for _, wrap := range around {
 		handler = wrap(handler)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/edge/doors"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
 )
@@ -78,8 +79,8 @@ func serveView(t *testing.T, view call.View, limit time.Duration) string {
 	}
 	var current edge.Current
 	current.Store(&edge.Table{Table: call.NewTable([]*call.Method{m}, m), Routes: routes.Build(), Errors: &edge.Errors{}})
-	server := httptest.NewServer(edge.Handler(&edge.Settings{
-		Table: &current, MaxBody: 1 << 20, MaxHeaders: 100, Stall: time.Minute, RequestID: func() string { return "0af7651916cd43dd8448eb211c80319c" },
+	server := httptest.NewServer(doors.Handler(&edge.Settings{
+		Table: &current, MaxBody: 1 << 20, MaxHeaders: 100, RequestID: func() string { return "0af7651916cd43dd8448eb211c80319c" },
 	})(http.NotFoundHandler()))
 	t.Cleanup(server.Close)
 	return server.URL + "/v1/things"

@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/edge/doors"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
 )
@@ -47,7 +48,7 @@ func TestMessageMayNotOutgrowItsLimit(t *testing.T) {
 	refused := &call.Method{Conn: interceptors.Chain(call.Refuser{})}
 	var current edge.Current
 	current.Store(&edge.Table{Table: call.NewTable([]*call.Method{m}, refused), Routes: routes.Build(), Errors: &edge.Errors{}})
-	h := edge.Handler(&edge.Settings{
+	h := doors.Handler(&edge.Settings{
 		Table: &current, MaxBody: 100, MaxMessage: 20, MaxHeaders: 100, RequestID: func() string { return "r-1" },
 	})(http.NotFoundHandler())
 	for _, tc := range []struct{ size, want int }{{10, http.StatusOK}, {11, http.StatusRequestEntityTooLarge}} {

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	edgegrpc "github.com/gatehouse-dev/gatehouse/internal/edge/grpc"
 	"github.com/gatehouse-dev/gatehouse/internal/memory"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
@@ -29,7 +30,7 @@ func TestOwnRPCsWhenMemoryIsShort(t *testing.T) {
 	srv := grpc.NewServer(grpc.ForceServerCodecV2(call.Codec{}))
 	srv.RegisterService(&grpc.ServiceDesc{ServiceName: "s.v1.Own", HandlerType: (*any)(nil), Streams: []grpc.StreamDesc{{
 		StreamName: "Ask", ServerStreams: true, ClientStreams: true,
-		Handler: edge.Own(s, name, func(grpc.ServerStream) error { return nil }),
+		Handler: edgegrpc.Own(s, name, func(grpc.ServerStream) error { return nil }),
 	}}}, nil)
 	l := gatewaytest.Listen(t)
 	go func() { _ = srv.Serve(l) }()

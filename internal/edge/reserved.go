@@ -16,8 +16,8 @@ func Reserve(keys ...string) Reserved {
 	return r
 }
 
-// has tells whether a key is not the client's to set, in whatever spelling.
-func (r Reserved) has(key string) bool {
+// Has reports whether a key is not the client's to set, in whatever spelling.
+func (r Reserved) Has(key string) bool {
 	key = call.Folded(key)
 	switch key {
 	case "x-request-id", "traceparent", "tracestate": // read at the door, and said anew

@@ -13,15 +13,15 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
-// lineage is the W3C Trace Context that a request came with. It is a part of the
-// call's stream and the carrier that OpenTelemetry reads, so that reading allocates
+// traceContext is the W3C Trace Context that a request came with. It is a part of the
+// call's [Half] and the carrier that OpenTelemetry reads, so that reading allocates
 // nothing but what goes into the context.
-type lineage struct {
+type traceContext struct {
 	parent, state string           // traceparent and tracestate, "" where there is none that is valid
 	flags         trace.TraceFlags // what the client said of sampling; 0 for a trace that begins here
 }
 
-var _ propagation.TextMapCarrier = (*lineage)(nil)
+var _ propagation.TextMapCarrier = (*traceContext)(nil)
 
 // Where the parts of a traceparent stand: version, trace, parent and flags in
 // hexadecimal, with dashes between.
@@ -31,7 +31,7 @@ const traceBegin, traceEnd, flagsBegin, flagsEnd = 3, 35, 53, 55
 // spans goes on from there. A traceparent that is not valid is as good as none
 // (Trace Context, section 3.2.2), and so is one of two. A state without a parent
 // is nothing.
-func (l *lineage) read(ctx context.Context, parents, states []string) context.Context {
+func (t *traceContext) read(ctx context.Context, parents, states []string) context.Context {
 	if len(parents) != 1 {
 		return ctx
 	}
@@ -46,37 +46,37 @@ func (l *lineage) read(ctx context.Context, parents, states []string) context.Co
 			parent = "01" + parent[2:]
 		}
 	}
-	*l = lineage{parent: parent, state: joined(states)}
-	ctx = propagation.TraceContext{}.Extract(ctx, l)
+	*t = traceContext{parent: parent, state: joined(states)}
+	ctx = propagation.TraceContext{}.Extract(ctx, t)
 	span := trace.SpanContextFromContext(ctx)
 	if !span.IsRemote() { // it is not the client's
-		*l = lineage{}
+		*t = traceContext{}
 		return ctx
 	}
 	if span.TraceState().Len() == 0 {
-		l.state = ""
+		t.state = ""
 	}
-	l.flags = span.TraceFlags()
+	t.flags = span.TraceFlags()
 	return ctx
 }
 
 // Get returns the header that OpenTelemetry asks for.
-func (l *lineage) Get(key string) string {
+func (t *traceContext) Get(key string) string {
 	if key == "tracestate" {
-		return l.state
+		return t.state
 	}
-	return l.parent
+	return t.parent
 }
 
 // Keys and Set complete the carrier. They are not called: OpenTelemetry does not
 // list the headers, and those for the backend are written by child and pass.
-func (*lineage) Keys() []string     { return nil }
-func (*lineage) Set(string, string) {}
+func (*traceContext) Keys() []string     { return nil }
+func (*traceContext) Set(string, string) {}
 
 // traceID is the trace's, or that of a trace which begins here.
-func (l *lineage) traceID() string {
-	if l.parent != "" {
-		return l.parent[traceBegin:traceEnd]
+func (t *traceContext) traceID() string {
+	if t.parent != "" {
+		return t.parent[traceBegin:traceEnd]
 	}
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -85,7 +85,7 @@ func (l *lineage) traceID() string {
 
 // child is the traceparent for the backend: the gateway's own span in the
 // client's trace.
-func (l *lineage) child(c *call.Call) string {
+func (t *traceContext) child(c *call.Call) string {
 	var span [8]byte
 	_, _ = rand.Read(span[:]) // never fails, and is not all zeros in this world's time
 	var b [flagsEnd]byte
@@ -94,13 +94,13 @@ func (l *lineage) child(c *call.Call) string {
 	p = append(p, '-')
 	p = hex.AppendEncode(p, span[:])
 	p = append(p, '-')
-	p = hex.AppendEncode(p, []byte{byte(l.flags)})
+	p = hex.AppendEncode(p, []byte{byte(t.flags)})
 	return string(p)
 }
 
 // pass puts the state beside the parent.
-func (l *lineage) pass(md metadata.MD) {
-	if l.state != "" {
-		md["tracestate"] = []string{l.state}
+func (t *traceContext) pass(md metadata.MD) {
+	if t.state != "" {
+		md["tracestate"] = []string{t.state}
 	}
 }

@@ -2,7 +2,6 @@ package edge
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 
 	"google.golang.org/grpc/metadata"
@@ -100,13 +99,12 @@ func (v *Version) Stamp(md metadata.MD) {
 	md[v.API.Header] = v.values
 }
 
-// agreeWith refuses a call of an RPC of the version whose header names another
-// one. A nil version has no header.
-func (v *Version) agreeWith(in metadata.MD) error {
-	if v == nil {
-		return nil
+// agreeWith refuses a call of an RPC of the version whose header names another one.
+func (v *Version) agreeWith(header map[string][]string) error {
+	values := header[v.API.Header]
+	if len(values) == 0 {
+		values = header[v.API.header] // as net/http has it
 	}
-	values := in[v.API.Header]
 	if len(values) == 0 {
 		return nil
 	}
@@ -194,130 +192,4 @@ func (b *VersionsBuilder) Build(apis []*API, plain *httprule.Router[*Route], tak
 		}
 	}
 	return &Versions{open: b.open.Build(), placed: b.placed.Build()}
-}
-
-// match is what a request was found to ask for. One that is used again does not
-// allocate.
-type match struct {
-	httprule.Match[*Route]
-	path httprule.Match[*openPath]
-	by   string // what named the version; "" for no version
-}
-
-// route finds the binding that a request asks for: by its path, and where that
-// leaves the version open, by what else names one.
-func (s *restStream) routeTo(m *match) error {
-	t, r := s.table, s.r
-	m.by = ""
-	err := t.Routes.Match(r.Method, sentPath(r.URL), &m.Match)
-	switch {
-	case err == nil && m.Value.Version == nil:
-		return nil
-	case err == nil:
-		return s.agree(m)
-	case t.Versions == nil:
-		return s.unmatched(r.Method, err)
-	default:
-		return s.routeOpen(m, err)
-	}
-}
-
-// agree refuses a request whose path names one version and something else
-// another.
-func (s *restStream) agree(m *match) error {
-	v := m.Value.Version
-	m.by = byPath
-	chosen := choice{version: v, by: m.by}
-	if err := v.API.named(&chosen, s.r.Method, s.r.Header); err != nil {
-		return err
-	}
-	s.call.AddHeader(v.API.Header, v.Name)
-	return nil
-}
-
-// routeOpen is for what no plain path has with this HTTP method, as the error
-// tells. A plain path that has other methods is 405, also where another version
-// has the one asked for: the path exists.
-func (s *restStream) routeOpen(m *match, plain error) error {
-	t, r := s.table.Versions, s.r
-	path := sentPath(r.URL)
-	if find(t.open, r.Method, path, &m.path) {
-		return s.choose(m, plain)
-	}
-	if allowed(plain) == nil && find(t.placed, r.Method, path, &m.path) {
-		if p, word := m.path.Value, m.path.Vars[0]; p.api.meant(word) {
-			if v := p.api.Version(word); v != nil {
-				return v.lacks(r.Method, path, p)
-			}
-			return p.api.unknown(word, byPath)
-		}
-	}
-	return s.unmatched(r.Method, plain)
-}
-
-// find finds a path, if only under another HTTP method.
-func find(router *httprule.Router[*openPath], method, path string, m *httprule.Match[*openPath]) bool {
-	err := router.Match(method, path, m)
-	if allow := allowed(err); len(allow) > 0 {
-		err = router.Match(allow[0], path, m)
-	}
-	return err == nil
-}
-
-// choose finds the version of a request whose path leaves it open, and what that
-// has there.
-func (s *restStream) choose(m *match, plain error) error {
-	p, r := m.path.Value, s.r
-	s.call.AddHeader("vary", p.api.vary)
-	var chosen choice
-	if err := p.api.named(&chosen, r.Method, r.Header); err != nil {
-		return err
-	}
-	if chosen.version == nil {
-		chosen = choice{version: p.api.Default, by: byDefault}
-	}
-	v := chosen.version
-	if v == nil {
-		return p.api.unnamed()
-	}
-	m.by = chosen.by
-	s.call.AddHeader(p.api.Header, v.Name)
-	err := v.router.Match(r.Method, sentPath(r.URL), &m.Match)
-	switch allow := allowed(err); {
-	case err == nil:
-		return nil
-	case len(allow) > 0:
-		return s.unmatched(r.Method, notAllowed(allow, allowed(plain)))
-	case isNotFound(err):
-		return v.lacks(r.Method, sentPath(r.URL), p)
-	default:
-		return s.unmatched(r.Method, err)
-	}
-}
-
-// allowed are the methods that a path has instead of the one asked for.
-func allowed(err error) []string {
-	if e, ok := err.(*httprule.Error); ok && e.Kind == httprule.MethodNotAllowed { //nolint:errorlint // the router wraps nothing
-		return e.Allow
-	}
-	return nil
-}
-
-func isNotFound(err error) bool {
-	e, ok := err.(*httprule.Error) //nolint:errorlint // the router wraps nothing
-	return ok && e.Kind == httprule.NotFound
-}
-
-// notAllowed is the refusal of a method where the path has others in two places.
-func notAllowed(one, other []string) error {
-	all := slices.Concat(one, other)
-	slices.Sort(all)
-	return &httprule.Error{Kind: httprule.MethodNotAllowed, Allow: slices.Compact(all)}
-}
-
-// preflight tells whether a path that leaves the version open has an HTTP method
-// in any version: which one a page's request will name, its preflight does not
-// say. The error is as the router's.
-func (v *Versions) preflight(method, path string, m *match) error {
-	return v.open.Match(method, path, &m.path)
 }

@@ -6,13 +6,13 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/edge/doors"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
 )
@@ -64,8 +64,8 @@ func serving(tb testing.TB, versions int) http.Handler {
 	}
 	var current edge.Current
 	current.Store(table)
-	return edge.Handler(&edge.Settings{
-		Table: &current, MaxBody: 1 << 20, MaxHeaders: 100, Stall: time.Minute, RequestID: func() string { return "0af7651916cd43dd8448eb211c80319c" },
+	return doors.Handler(&edge.Settings{
+		Table: &current, MaxBody: 1 << 20, MaxHeaders: 100, RequestID: func() string { return "0af7651916cd43dd8448eb211c80319c" },
 	})(http.NotFoundHandler())
 }
 

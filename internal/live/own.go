@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/compile"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	edgegrpc "github.com/gatehouse-dev/gatehouse/internal/edge/grpc"
 	"github.com/gatehouse-dev/gatehouse/internal/reflection"
 )
 
@@ -37,7 +38,7 @@ func describe(rpcs []ownRPC, s *edge.Settings) []*grpc.ServiceDesc {
 			services = append(services, desc)
 		}
 		desc.Streams = append(desc.Streams, grpc.StreamDesc{
-			StreamName: r.name, Handler: edge.Own(s, r.method(), r.serve), ServerStreams: true, ClientStreams: true,
+			StreamName: r.name, Handler: edgegrpc.Own(s, r.method(), r.serve), ServerStreams: true, ClientStreams: true,
 		})
 	}
 	return services

@@ -13,6 +13,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/certs"
 	"github.com/gatehouse-dev/gatehouse/internal/compile"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/edge/doors"
+	edgegrpc "github.com/gatehouse-dev/gatehouse/internal/edge/grpc"
 	"github.com/gatehouse-dev/gatehouse/internal/server"
 )
 
@@ -44,7 +46,7 @@ func (g *Gateway) ListenOn(sockets server.Sockets) (*server.Server, error) {
 		NewGRPC: func(opts ...grpc.ServerOption) *grpc.Server { return g.newGRPC(settings, own, opts) },
 		Refused: func(listener string) { g.refused.WithLabelValues(listener).Inc() },
 		OnStop:  g.stopWaiting, OnDrain: health.drain, OnDrained: g.FlushLog, Sockets: sockets,
-		NewHTTP:  edge.Handler(settings),
+		NewHTTP:  doors.Handler(settings),
 		NewAdmin: g.newAdmin().Handler,
 	}
 	o.HTTP, o.GRPC, o.AdminOn = g.listeners[0], g.listeners[1], g.listeners[2]
@@ -97,7 +99,7 @@ func limitsOf(l *configv1.Limits) server.Limits {
 // newGRPC makes a server whose every method is the gateway's, but for its own.
 func (g *Gateway) newGRPC(s *edge.Settings, own []ownRPC, opts []grpc.ServerOption) *grpc.Server {
 	srv := grpc.NewServer(append(opts, grpc.ForceServerCodecV2(call.Codec{}),
-		grpc.InTapHandle(edge.RefuseEarly), grpc.UnknownServiceHandler(edge.GRPC(s)))...)
+		grpc.InTapHandle(edgegrpc.RefuseEarly), grpc.UnknownServiceHandler(edgegrpc.Handler(s)))...)
 	for _, desc := range describe(own, s) {
 		srv.RegisterService(desc, nil)
 	}

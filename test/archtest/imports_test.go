@@ -43,6 +43,9 @@ var arrows = []row{
 		ours:    []string{"gen", "internal/call", "internal/contract", "internal/httprule", "internal/memory", "internal/transcode"},
 		http:    true,
 	},
+	{pattern: "internal/edge/doors", ours: []string{"internal/edge", "internal/edge/*"}, http: true}, // the list
+	// A door knows what all share, and neither a policy, an upstream nor another door.
+	{pattern: "internal/edge/*", ours: []string{"internal/call", "internal/edge", "internal/memory", "internal/transcode"}, http: true},
 	{pattern: "internal/upstream", ours: []string{"gen", "internal/call", "internal/files", "internal/memory"}},
 	{pattern: "internal/remember"},
 	{pattern: "internal/certs", ours: []string{"internal/collect", "internal/files"}},
@@ -69,11 +72,11 @@ var arrows = []row{
 		pattern: "internal/admin",
 		ours: []string{
 			"gen", "interceptors/breaker", "interceptors/deprecation", "internal/call", "internal/certs", "internal/compile", "internal/config",
-			"internal/edge", "internal/httprule", "internal/nearest", "internal/routing",
+			"internal/edge", "internal/edge/*", "internal/httprule", "internal/nearest", "internal/routing",
 		},
 		http: true,
 	},
-	{pattern: "internal/live", ours: []string{"gen", "interceptors", "interceptors/*", "internal/*"}},
+	{pattern: "internal/live", ours: []string{"gen", "interceptors", "interceptors/*", "internal/*", "internal/edge/*"}},
 	{pattern: "examples/shop", ours: []string{"gen"}},
 	{pattern: "examples/shop/demo", ours: []string{"gen", "examples/shop"}},
 	{
@@ -193,6 +196,14 @@ func TestJudge(t *testing.T) {
 		{"internal/edge", module + "interceptors/timeout", true},
 		{"internal/edge", module + "internal/live", true},
 		{"internal/edge", "net/http", false},
+		{"internal/edge", module + "internal/edge/rest", true},
+		{"internal/edge/rest", "net/http", false},
+		{"internal/edge/rest", module + "internal/edge", false},
+		{"internal/edge/rest", module + "internal/edge/grpc", true},
+		{"internal/edge/rest", module + "internal/edge/doors", true},
+		{"internal/edge/rest", module + "internal/upstream", true},
+		{"internal/edge/grpc", module + "interceptors/timeout", true},
+		{"internal/edge/doors", module + "internal/edge/grpc", false},
 		{"internal/live", "net/http", true},
 		{"internal/admin", module + "internal/live", true},
 		{"internal/compile", module + "internal/live", true},

@@ -1,8 +1,10 @@
-package edge
+package rest
 
 import (
 	"bytes"
 	"io"
+
+	"github.com/gatehouse-dev/gatehouse/internal/edge"
 )
 
 // rawMost is how many bytes of a raw body one message has at most: with what goes
@@ -35,7 +37,7 @@ func (r *rawReader) next() ([]byte, error) {
 	case r.err == io.EOF:
 		return nil, io.EOF
 	default:
-		return nil, brokenBody(r.err)
+		return nil, edge.BrokenBody(r.err)
 	}
 }
 
@@ -50,7 +52,7 @@ type frameReader struct {
 	begin int // of what has not been handed out
 	eof   bool
 	// hold has memory for so many bytes. It is called for a value that is longer than
-	// unknownLength, before more of it is read.
+	// [edge.UnknownLength], before more of it is read.
 	hold func(n int) error
 }
 
@@ -75,7 +77,7 @@ func (f *frameReader) next() ([]byte, error) {
 			return f.bounded(len(f.buf)) // the translation says what is missing
 		}
 		if len(f.buf)-f.begin > f.limit {
-			return nil, tooLarge(int64(f.limit))
+			return nil, edge.BodyTooLarge(int64(f.limit))
 		}
 		at -= f.begin
 		if err := f.fill(); err != nil {
@@ -90,7 +92,7 @@ func (f *frameReader) bounded(end int) ([]byte, error) {
 	frame := f.buf[f.begin:end]
 	f.begin = end
 	if len(bytes.TrimRight(frame, " \t\r\n")) > f.limit {
-		return nil, tooLarge(int64(f.limit))
+		return nil, edge.BodyTooLarge(int64(f.limit))
 	}
 	return frame, nil
 }
@@ -100,15 +102,15 @@ func (f *frameReader) fill() error {
 	f.buf = append(f.buf[:0], f.buf[f.begin:]...)
 	f.begin = 0
 	switch {
-	case cap(f.buf)-len(f.buf) < minRead:
-		if len(f.buf) >= unknownLength {
+	case cap(f.buf)-len(f.buf) < edge.MinRead:
+		if len(f.buf) >= edge.UnknownLength {
 			if err := f.hold(2 * cap(f.buf)); err != nil {
 				return err
 			}
 		}
-		f.buf = append(make([]byte, 0, 2*cap(f.buf)+minRead), f.buf...)
-	case cap(f.buf) > 2*unknownLength+minRead && len(f.buf) < minRead: // a long value has gone
-		f.buf = append(make([]byte, 0, unknownLength), f.buf...)
+		f.buf = append(make([]byte, 0, 2*cap(f.buf)+edge.MinRead), f.buf...)
+	case cap(f.buf) > 2*edge.UnknownLength+edge.MinRead && len(f.buf) < edge.MinRead: // a long value has gone
+		f.buf = append(make([]byte, 0, edge.UnknownLength), f.buf...)
 	}
 	n, err := f.src.Read(f.buf[len(f.buf):cap(f.buf)])
 	f.buf = f.buf[:len(f.buf)+n]
@@ -117,7 +119,7 @@ func (f *frameReader) fill() error {
 		return nil
 	}
 	if err != nil {
-		return brokenBody(err)
+		return edge.BrokenBody(err)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package edge
+package grpc
 
 import (
 	"context"
@@ -45,7 +45,7 @@ type receiver struct {
 	body    *demandedBody // behind net/http; else nil
 	limit   int           // of one message, in bytes
 	header  [frameHeader]byte
-	arrival *requestTimer     // nil for a stream of requests
+	timer   *requestTimer     // nil for a stream of requests
 	release bool              // messages are given up one by one: the requests are a stream
 	rest    memory.ClientWait // of a request
 }
@@ -100,11 +100,11 @@ func (r *receiver) receive(ctx context.Context, share *memory.Share, m *call.Mes
 // promise has room for a message. While the call waits for its turn among those of its
 // client its time does not run.
 func (r *receiver) promise(ctx context.Context, share *memory.Share, room int64) error {
-	if r.arrival == nil || share.HasRoom(room) {
+	if r.timer == nil || share.HasRoom(room) {
 		return share.Promise(ctx, room)
 	}
-	r.arrival.pause()
-	defer r.arrival.resume()
+	r.timer.pause()
+	defer r.timer.resume()
 	return share.Promise(ctx, room)
 }
 

@@ -5,26 +5,29 @@ import (
 	"time"
 )
 
-// boundWriting gives the client time to take what is written next. It is for
+// Chunk is how many bytes of an answer a client must take within WriteTimeout.
+const Chunk = 64 << 10
+
+// BoundWriting gives the client time to take what is written next. It is for
 // every answer, the smallest too: an HTTP/2 client may have opened no window,
 // and one of HTTP/1 may send requests without end and read no answer. What
 // net/http writes after the handler has returned is bound as well.
-func (s *Settings) boundWriting(w http.ResponseWriter) {
+func (s *Settings) BoundWriting(w http.ResponseWriter) {
 	if s.WriteTimeout > 0 {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.WriteTimeout)) // not every writer can
 	}
 }
 
-// liftWriting ends what boundWriting began. A stream needs it after each
+// LiftWriting ends what BoundWriting began. A stream needs it after each
 // message: over HTTP/2 the time would end it though nothing is left to write.
-func (s *Settings) liftWriting(w http.ResponseWriter) {
+func (s *Settings) LiftWriting(w http.ResponseWriter) {
 	if s.WriteTimeout > 0 {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	}
 }
 
-// endWriting has what is written at that time fail.
-func (s *Settings) endWriting(w http.ResponseWriter) {
+// EndWriting has what is written at that time fail.
+func (s *Settings) EndWriting(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) // not every writer can
 }
 

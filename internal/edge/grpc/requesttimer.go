@@ -1,4 +1,4 @@
-package edge
+package grpc
 
 import (
 	"sync/atomic"
@@ -29,7 +29,7 @@ const (
 )
 
 // begin starts the time, once. It is called by the goroutine that reads.
-func (t *requestTimer) begin(s *nativeStream) {
+func (t *requestTimer) begin(s *stream) {
 	if t.within > 0 && t.timer == nil {
 		t.timer = time.AfterFunc(t.within, s.endLate)
 	}
@@ -65,15 +65,15 @@ func (t *requestTimer) late() *call.Error {
 
 // endLate ends a call whose request is still awaited. It runs in a goroutine of its
 // own while the call's waits in RecvMsg.
-func (s *nativeStream) endLate() {
-	if !s.arrival.state.CompareAndSwap(requestAwaited, requestLate) {
+func (s *stream) endLate() {
+	if !s.timer.state.CompareAndSwap(requestAwaited, requestLate) {
 		return
 	}
-	if md := s.call.Header(); len(md) > 0 {
+	if md := s.Call.Header(); len(md) > 0 {
 		s.SetTrailer(md)
 	}
 	if ts, ok := grpc.ServerTransportStreamFromContext(s.ServerStream.Context()).(statusWriter); ok {
-		_ = ts.WriteStatus(s.arrival.late().GRPCStatus()) // fails where the client is gone
+		_ = ts.WriteStatus(s.timer.late().GRPCStatus()) // fails where the client is gone
 	}
 }
 

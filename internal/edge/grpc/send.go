@@ -1,4 +1,4 @@
-package edge
+package grpc
 
 import (
 	"cmp"
@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/mem"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
 
@@ -29,7 +30,7 @@ const (
 	untakenMost = 256 << 10
 	// chunk is how much of an answer a client must take within the time that it
 	// has.
-	chunk = 64 << 10
+	chunk = edge.Chunk
 	// burst is how many small messages of a stream share a barrier, and burstBytes how
 	// many bytes they have together; messages of more have barriers of their own.
 	burst, burstBytes = 32, 32 << 10

@@ -1,0 +1,163 @@
+// Package rest is the door for REST: the HTTP bindings of the contract, with JSON or
+// raw bodies.
+package rest
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/edge"
+)
+
+// Door returns the door. It takes every request.
+func Door(s *edge.Settings) edge.Door {
+	d := &door{settings: s, matches: sync.Pool{New: func() any { return new(edge.Match) }}}
+	return edge.Door{Takes: func(*http.Request) bool { return true }, Serve: d.serve}
+}
+
+type door struct {
+	settings *edge.Settings
+	matches  sync.Pool // of *edge.Match, which do not allocate when used again
+}
+
+// serve serves one request by one table.
+func (d *door) serve(table *edge.Table, w http.ResponseWriter, r *http.Request) {
+	m := d.matches.Get().(*edge.Match) //nolint:forcetypeassert // the pool holds nothing else
+	s := new(stream)
+	s.begin(d.settings, table, w, r, m)
+	_ = s.Run(s.carry, s.answer)
+	d.matches.Put(m)
+	if s.broken {
+		abort(w, r)
+	}
+}
+
+// begin notes what is known of the request.
+func (s *stream) begin(settings *edge.Settings, table *edge.Table, w http.ResponseWriter, r *http.Request, m *edge.Match) {
+	s.match = m
+	s.BeginHTTP(settings, table, call.REST, w, r)
+}
+
+// carry finds the binding and carries the call.
+func (s *stream) carry() error {
+	cancel, err := s.prepare()
+	if err != nil {
+		return s.Refuse(err)
+	}
+	defer cancel()
+	if s.Method.Stream.ClientStreams {
+		if s.R.ProtoMajor < 2 {
+			// An answer that comes before the upload has ended leaves net/http
+			// reading: another request on the connection would get in its way.
+			s.W.Header()["Connection"] = headerClose
+		}
+		defer s.endUpload()
+	}
+	return call.Forward(s.Method, s)
+}
+
+// headerClose is shared by all answers: nobody writes to it.
+var headerClose = []string{"close"}
+
+// prepare finds the binding, and makes metadata and deadline of the header. It
+// refuses all that is refused before the chain begins.
+func (s *stream) prepare() (context.CancelFunc, error) {
+	if err := s.admit(); err != nil {
+		return nil, err
+	}
+	s.route, s.vars = s.match.Value, s.match.Vars
+	s.ServeRoute(s.route)
+	if !s.route.View.RawBody() {
+		s.Body.Growth = edge.JSONGrowth
+	}
+	cancel, err := s.Bound(s.R.Header)
+	if err != nil {
+		return nil, err
+	}
+	s.SendHTTP()
+	return cancel, nil
+}
+
+// admit refuses what can be refused without reading the body, and matches the path.
+func (s *stream) admit() error {
+	if err := s.AdmitHTTP(); err != nil {
+		return err
+	}
+	if err := s.Route(s.match); err != nil {
+		return err
+	}
+	r, most := s.R, s.Settings.MaxBody
+	if !s.match.Value.Method.Stream.ClientStreams && r.ContentLength > most { // the messages of a stream are bounded one by one
+		return edge.BodyTooLarge(most)
+	}
+	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
+		return edge.RefuseHTTP(http.StatusUnsupportedMediaType, codes.InvalidArgument,
+			"content-encoding %q is not supported: send the body as it is", enc)
+	}
+	if len(r.Header["Upgrade"]) > 0 && r.ContentLength != 0 {
+		return call.Refuse(call.Client, codes.InvalidArgument, "a request with a body cannot ask for an upgrade")
+	}
+	return nil
+}
+
+// answer tells the client how the call ended. It is the one place where an outcome
+// becomes an HTTP status and an error body.
+func (s *stream) answer(err error) {
+	switch {
+	case s.Failed():
+	case err == nil && !s.Committed(): // a stream of nothing
+		s.SetHeaders(s.streamType())
+		s.Commit(http.StatusOK)
+	case err != nil && !s.Committed():
+		s.refuse(err)
+		return
+	case err != nil && s.route.View.RawAnswer(): // an error document would be taken for a part of the file
+		s.broken = true
+		return
+	case err != nil: // the status is gone: the stream says it itself
+		_ = s.WritePart(s.Table.Errors.AppendFrame(nil, err), "")
+	}
+	s.WriteTrailers()
+	if s.route != nil && s.route.Method.Stream.ServerStreams {
+		s.BoundWriting() // net/http writes the rest
+	}
+}
+
+// refuse answers with an error document. grpc-gateway's clients read a stream's error
+// in its frame, also where it is all there is.
+func (s *stream) refuse(err error) {
+	body, contentType := s.Table.Errors.Body(err, s.R.Header["Accept"])
+	if s.requested && s.Table.WrapStreams && s.Method.Stream.ServerStreams && contentType == edge.TypeJSON {
+		body = s.Table.Errors.AppendFrame(nil, err)
+	}
+	s.WriteErrorBody(err, body, contentType)
+}
+
+// abort ends an answer of which a part has gone out, so that the client does not
+// take it for whole: without the last chunk, or by RST_STREAM. It does not return.
+func abort(w http.ResponseWriter, r *http.Request) {
+	if !r.ProtoAtLeast(1, 1) { // the end of the connection is that of the answer
+		reset(w)
+	}
+	panic(http.ErrAbortHandler) // the only way that net/http has
+}
+
+// reset ends the client's connection so that reading from it fails.
+func reset(w http.ResponseWriter) {
+	c, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	if secure, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = secure.NetConn() // TLS would say that this is the end
+	}
+	if tcp, ok := c.(interface{ SetLinger(sec int) error }); ok {
+		_ = tcp.SetLinger(0) // closing it anyway
+	}
+	_ = c.Close()
+}

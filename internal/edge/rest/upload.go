@@ -1,0 +1,104 @@
+package rest
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/edge"
+)
+
+// typeNDJSON is the media type of JSON values in lines.
+const typeNDJSON = "application/x-ndjson"
+
+// messages are those of a body, one after the other. What next returns is good until
+// the following call; io.EOF follows the last message.
+type messages interface {
+	next() ([]byte, error)
+}
+
+// recvNext reads one message of a stream of requests.
+func (s *stream) recvNext(m *call.Message) error {
+	s.uploading.Lock()
+	defer s.uploading.Unlock()
+	if s.upload == nil {
+		s.beginUpload()
+	}
+	if s.over.Load() { // asked last: endUpload sets a time that must not be lifted
+		return call.Refuse(call.Client, codes.Canceled, "the call is over")
+	}
+	s.Body.Became(0) // of the last message, which has gone up
+	body, err := s.upload.next()
+	if err = s.Body.Arrived(err); err != nil {
+		return err
+	}
+	return s.translateNext(m, body)
+}
+
+// translateNext is translate for a message of many.
+func (s *stream) translateNext(m *call.Message, body []byte) error {
+	if err := s.Body.Hold(len(body)); err != nil {
+		return err
+	}
+	defer func() { s.Body.Became(m.Len()) }()
+	return s.translate(m, body)
+}
+
+func (s *stream) beginUpload() {
+	s.upload = &frameReader{src: s.R.Body, limit: int(s.Settings.MaxBody), hold: s.Body.HoldPart}
+	if s.route.View.RawBody() {
+		s.upload = &rawReader{src: s.R.Body, most: s.rawMost()}
+	}
+	// HTTP/1 servers close the upload with the first byte of the answer unless told
+	// otherwise; HTTP/2 needs no telling.
+	rc := http.NewResponseController(s.W)
+	_ = rc.EnableFullDuplex()
+	_ = rc.SetReadDeadline(time.Time{}) // a stream may pause: it is bound by its messages
+}
+
+// rawMost is how many bytes of a raw body one message may have. There is room
+// beside them for what path and query say.
+func (s *stream) rawMost() int {
+	most := min(rawMost, s.Settings.MaxBody)
+	if limit := s.Settings.MaxMessage; limit > 0 {
+		most = min(most, max(1, limit/2))
+	}
+	return int(most)
+}
+
+// contentType is the media type of one message of the body: of a stream of
+// requests each is plain JSON, unless nobody parses it.
+func (s *stream) contentType() string {
+	ct := s.R.Header.Get("Content-Type")
+	if s.Method.Stream.ClientStreams && !s.route.View.RawBody() && isNDJSON(ct) {
+		return edge.TypeJSON
+	}
+	return ct
+}
+
+// isNDJSON knows the names of a type that was never registered.
+func isNDJSON(contentType string) bool {
+	media, _, _ := strings.Cut(contentType, ";")
+	switch strings.ToLower(strings.TrimSpace(media)) {
+	case typeNDJSON, "application/ndjson", "application/jsonl":
+		return true
+	}
+	return false
+}
+
+// endUpload waits until no goroutine reads the body any more: the request must
+// not be touched after the handler has returned. A read that is under way is
+// ended by a deadline in the past.
+func (s *stream) endUpload() {
+	s.over.Store(true)
+	if s.uploading.TryLock() {
+		s.uploading.Unlock()
+		return
+	}
+	_ = http.NewResponseController(s.W).SetReadDeadline(time.Unix(1, 0)) // not every writer can; then the body ends with the client
+	s.uploading.Lock()
+	s.uploading.Unlock() //nolint:staticcheck // taken to wait, not to guard
+}
