@@ -24,12 +24,12 @@ const (
 // safe for concurrent use.
 type grpcHealth struct {
 	*health.Server
-	watching *places
+	watching *streamLimit
 	draining atomic.Bool
 }
 
 func newGRPCHealth() *grpcHealth {
-	return &grpcHealth{Server: health.NewServer(), watching: newPlaces("health", healthStreams, healthStreamsOfEach)}
+	return &grpcHealth{Server: health.NewServer(), watching: newStreamLimit("health", healthStreams, healthStreamsOfEach)}
 }
 
 // rpcs are the methods of the health service.
@@ -63,8 +63,8 @@ func answerOne[Q, A any](ss grpc.ServerStream, answer func(*Q) (*A, error)) erro
 	return ss.SendMsg(out)
 }
 
-// drain tells everybody who watches that the gateway is not serving any more,
-// and ends the watching: it would hold up the drain until its timeout.
+// drain tells all watchers that the gateway stops serving, and ends their streams, which
+// would hold up the drain until its timeout.
 func (h *grpcHealth) drain() {
 	h.draining.Store(true)
 	h.Shutdown()
@@ -80,11 +80,11 @@ func (h *grpcHealth) watch(ss grpc.ServerStream) error {
 	if len(in.GetService()) > maxHealthService {
 		return call.Refuse(call.Client, codes.InvalidArgument, "the name of a service has at most %d bytes here", maxHealthService)
 	}
-	giveBack, err := h.watching.take(connectionOf(ss.Context()))
+	release, err := h.watching.acquire(connectionOf(ss.Context()))
 	if err != nil {
 		return err
 	}
-	defer giveBack()
+	defer release()
 	return h.Watch(in, &watcher{&grpc.GenericServerStream[healthv1.HealthCheckRequest, healthv1.HealthCheckResponse]{ServerStream: ss}, h})
 }
 

@@ -1,6 +1,7 @@
-// Package gateway is the assembly: it makes the one immutable table of what is
-// served out of the configuration and the contracts, and owns what outlives a
-// table. The ordered list of policies stands in chain.go.
+// Package live runs a gateway. It owns what outlives a table: the state of policies,
+// connections, certificates, metrics and the log. A [Gateway] compiles a table from its
+// configuration, puts it in force, and replaces it when the configuration, a contract or
+// a certificate changes.
 package live
 
 import (
@@ -19,9 +20,11 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
 	"github.com/gatehouse-dev/gatehouse/interceptors/breaker"
 	"github.com/gatehouse-dev/gatehouse/internal/admin"
 	"github.com/gatehouse-dev/gatehouse/internal/certs"
+	"github.com/gatehouse-dev/gatehouse/internal/collect"
 	"github.com/gatehouse-dev/gatehouse/internal/compile"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
@@ -51,65 +54,80 @@ type Options struct {
 	link compile.Linker // nil: interceptors.Chain
 }
 
-// Gateway owns what outlives a table: connections, collectors, the log. It is
-// safe for concurrent use.
+// Gateway owns what outlives a table. It is safe for concurrent use.
 type Gateway struct {
-	version    string
+	version string
+	openAPI []byte // where the configuration names no file
+
 	log        *slog.Logger
-	state      *state // nil: nothing was begun
+	lines      *logging.Log // nil: written by Options.Log
 	registry   *prometheus.Registry
 	collectors *collectors
-	dropped    droppedHeaders
-	unreadable unreadableRequests
-	refused    *prometheus.CounterVec // connections, by listener
-	certs      *certs.Store
-	current    edge.Current
-	listeners  [3]server.Listener // HTTP, gRPC, admin
-	sockets    server.Sockets     // nil: none
-	memory     *memory.Process    // what clients hold
-	openAPI    []byte             // where the configuration names no file
-	lines      *logging.Log       // nil: written by Options.Log
-	reload     reload
+	counters   counters
+	reports    *reports
+
+	certs     *certs.Store
+	memory    *memory.Process // what clients hold
+	state     *state          // nil: it could not be made
+	listeners listeners
+	sockets   server.Sockets // nil: none
+
+	current edge.Current // the table in force
 
 	building sync.Mutex // one table at a time
-	mu       sync.Mutex // of what follows; taken after building
-	lease    *lease     // of the table in force
-	retired  map[*lease]bool
-	behind   sync.WaitGroup // gives up leases
+	files    watchedFiles
+
+	mu             sync.Mutex // guards what follows; taken after building
+	upstreams      pool[*connection]
+	authenticators pool[*auth.Authenticators]
+	inForce        *connections          // of the table in force
+	draining       map[*connections]bool // of tables that were replaced and still have calls
+	releasing      sync.WaitGroup
 }
 
 // Table is the table in force; nil before the first.
 func (g *Gateway) Table() *compile.Table { return compile.Of(g.current.Load()) }
 
-// New connects to the upstreams, reads their contracts and builds the table. A
-// mistake anywhere is an error and no gateway. ctx bounds the reading of
-// contracts by reflection.
+// New connects to the upstreams, reads their contracts and compiles the table. A
+// mistake anywhere is an error and no gateway. ctx bounds the reading of contracts by
+// reflection.
 func New(ctx context.Context, o Options) (*Gateway, error) {
-	g := &Gateway{version: o.Version, registry: prometheus.NewRegistry(), openAPI: o.OpenAPI, sockets: o.Sockets, retired: map[*lease]bool{}}
-	g.collectors = &collectors{Registerer: g.registry}
-	g.dropped, g.unreadable, g.refused = newDroppedHeaders(), newUnreadableRequests(), newRefusedConnections()
-	g.memory = newMemory(o.Config.Config.GetLimits())
-	g.registry.MustRegister(g.dropped.total, g.unreadable.total, g.refused, memoryMetrics{g.memory}, promcollectors.NewGoCollector(), promcollectors.NewProcessCollector(promcollectors.ProcessCollectorOpts{}), admin.UpstreamMetrics{Table: g.Table})
+	g := &Gateway{
+		version: o.Version, openAPI: o.OpenAPI, sockets: o.Sockets,
+		registry: prometheus.NewRegistry(), memory: newMemory(o.Config.Config.GetLimits()),
+		upstreams: pool[*connection]{}, authenticators: pool[*auth.Authenticators]{}, draining: map[*connections]bool{},
+	}
+	g.collectors, g.counters = &collectors{Registerer: g.registry}, newCounters(g.registry)
+	g.registry.MustRegister(
+		memoryMetrics{g.memory}, promcollectors.NewGoCollector(), promcollectors.NewProcessCollector(promcollectors.ProcessCollectorOpts{}),
+		admin.UpstreamMetrics{Table: g.Table},
+		collect.Gauge("gatehouse_reload_tables_draining", "Tables that were replaced and have calls that still run.",
+			func() float64 { return float64(g.countDraining()) }),
+	)
 	policies, lines, err := newPolicies(o, g.registry)
 	if err != nil {
 		return nil, err
 	}
 	g.log, g.lines = policies.Log, lines
-	if err = g.begin(ctx, o, policies); err != nil {
+	if err = g.start(ctx, o, policies); err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
 	return g, nil
 }
 
-// begin makes what outlives a table, and the first table. After an error Close ends
+// start makes what outlives a table, and the first table. After an error Close ends
 // what there is.
-func (g *Gateway) begin(ctx context.Context, o Options, policies compile.Policies) (err error) {
+func (g *Gateway) start(ctx context.Context, o Options, policies compile.Policies) (err error) {
 	if g.certs, err = certs.New(certs.Options{Log: g.log, Registerer: g.registry}); err != nil {
 		return err
 	}
-	if err = g.reload.begin(g, o); err != nil {
+	if g.reports, err = newReports(g.registry); err != nil {
 		return err
 	}
+	if g.files.load = o.Load; o.Load == nil {
+		g.files.load = func() (*config.File, []string, error) { return g.Table().File, nil, nil }
+	}
+	g.files.watch(o.Config, nil, time.Now())
 	if g.state, err = newState(ctx, policies, stateOptions{o.Config, g.certs, g.collectors, g.memory, o.Version}); err != nil {
 		return err
 	}
@@ -117,7 +135,7 @@ func (g *Gateway) begin(ctx context.Context, o Options, policies compile.Policie
 		return err
 	}
 	_, err = g.attempt(ctx, compile.AtStart, func() (*config.File, error) { return o.Config, nil })
-	debug.FreeOSMemory() // building leaves much garbage, by which the collector would measure
+	debug.FreeOSMemory() // compiling leaves much garbage, by which the collector would measure
 	return err
 }
 
@@ -133,8 +151,8 @@ func (g *Gateway) Close() (err error) {
 	if g.state == nil {
 		return nil
 	}
-	err = errors.Join(g.state.Mirrors.Close(), g.closeLeases()) // copies end before their connections
-	g.behind.Wait()
+	err = errors.Join(g.state.Mirrors.Close(), g.closeConnections()) // copies end before their connections
+	g.releasing.Wait()
 	return errors.Join(err, g.state.close())
 }
 

@@ -6,7 +6,6 @@ import (
 	"sync"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
-	"github.com/prometheus/client_golang/prometheus"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/memory"
@@ -68,34 +67,4 @@ func usableLimit(runtime int64, cgroup uint64) int64 {
 		return 0
 	}
 	return int64(usable * float64(limit))
-}
-
-// memoryMetrics tells what clients hold when it is asked:
-//
-//	gatehouse_memory_held_bytes             by clients: requests, decoded messages, answers
-//	gatehouse_memory_limit_bytes            for them; 0 for no limit
-//	gatehouse_memory_refused_total          calls refused since clients held too much
-//	gatehouse_memory_ended_readers_total    slow readers ended for the same reason
-type memoryMetrics struct{ *memory.Process }
-
-var (
-	memoryHeld    = prometheus.NewDesc("gatehouse_memory_held_bytes", "What the gateway holds for clients: requests, decoded messages, answers that are not taken.", nil, nil)
-	memoryLimit   = prometheus.NewDesc("gatehouse_memory_limit_bytes", "How much the gateway may hold for clients; 0 for no limit.", nil, nil)
-	memoryRefused = prometheus.NewDesc("gatehouse_memory_refused_total", "Calls refused because the gateway held too much for clients.", nil, nil)
-	memoryEnded   = prometheus.NewDesc("gatehouse_memory_ended_readers_total", "Slow readers of answers that were ended because the gateway held too much for clients.", nil, nil)
-)
-
-// Describe names the metrics.
-func (memoryMetrics) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{memoryHeld, memoryLimit, memoryRefused, memoryEnded} {
-		out <- d
-	}
-}
-
-// Collect gives them.
-func (m memoryMetrics) Collect(out chan<- prometheus.Metric) {
-	out <- prometheus.MustNewConstMetric(memoryHeld, prometheus.GaugeValue, float64(m.Held()))
-	out <- prometheus.MustNewConstMetric(memoryLimit, prometheus.GaugeValue, float64(m.Limit()))
-	out <- prometheus.MustNewConstMetric(memoryRefused, prometheus.CounterValue, float64(m.Refused()))
-	out <- prometheus.MustNewConstMetric(memoryEnded, prometheus.CounterValue, float64(m.Ended()))
 }

@@ -31,113 +31,94 @@ func (g *Gateway) Rebuild(ctx context.Context, file *config.File) error {
 func (g *Gateway) Reload(ctx context.Context, why compile.Trigger) (admin.Result, error) {
 	// A certificate that is wrong holds nothing up: the one before serves.
 	lookErr := g.certs.Look()
-	result, err := g.attempt(ctx, why, g.reload.read)
+	result, err := g.attempt(ctx, why, g.files.read)
 	if why == compile.BySignal && err == nil {
 		err = lookErr // for who asked
 	}
 	return result, err
 }
 
-// attempt takes one configuration. Backends are asked for their contracts, all at
-// once, while nothing is locked: another attempt may pass this one meanwhile. So
-// the configuration is read anew behind the answers, and if it needs others by
-// then, they are asked for too.
+// attempt reads a configuration and puts it in force. Backends are asked for their
+// contracts, all at once, while nothing is locked: another attempt may overtake this
+// one meanwhile. So the configuration is read anew when they have answered, and if it
+// needs the contracts of others by then, those are asked too.
 func (g *Gateway) attempt(ctx context.Context, why compile.Trigger, read func() (*config.File, error)) (admin.Result, error) {
 	replies := compile.Replies{}
-	var held *lease
+	var asking *connections
 	for {
-		next, missing, result, err := g.step(why, read, replies, held)
-		if held != nil {
-			_ = g.drop(held) // nobody uses what only this has
+		next, unasked, result, err := g.tryOnce(why, read, replies)
+		if asking != nil {
+			_ = g.abandon(asking) // closes what nobody else uses
 		}
 		if next == nil {
 			return result, err
 		}
-		held = next
-		ask(ctx, replies, missing)
+		asking = next
+		ask(ctx, replies, unasked)
 	}
 }
 
-// step takes a configuration and notes how that ended, or returns the backends
-// that must be asked before, with the lease of their connections.
-func (g *Gateway) step(why compile.Trigger, read func() (*config.File, error), replies compile.Replies, held *lease) (
-	asks *lease, missing []*upstream.Upstream, result admin.Result, err error,
+// tryOnce reads a configuration, puts it in force and notes how that ended. If backends
+// must be asked for their contracts first, it returns them, and the connections to them.
+func (g *Gateway) tryOnce(why compile.Trigger, read func() (*config.File, error), replies compile.Replies) (
+	asking *connections, unasked []*upstream.Upstream, result admin.Result, err error,
 ) {
 	g.building.Lock()
 	defer g.building.Unlock()
 	if why != compile.AtStart { // when they were looked at before the configuration was read
-		g.reload.look()
+		g.files.look()
 	}
 	file, err := read()
 	result = admin.Refused
 	if err == nil {
-		var needs *lease
-		if needs, err = g.prepare(file, held); err == nil {
+		var c *connections
+		if c, err = g.connectionsFor(file); err == nil {
 			b := compile.NewBuilder(compile.Input{
-				File: file, Upstreams: needs.upstreams(), Previous: g.Table(), Replies: replies, Policies: g.policiesFor(needs),
-				Trigger: why, Own: ownMethods(), OpenAPI: g.openAPI,
+				File: file, Upstreams: c.byName(), Previous: g.Table(), Replies: replies,
+				Policies: g.state.with(c.authenticators.value), Trigger: why, Own: ownMethods(), OpenAPI: g.openAPI,
 			})
-			if missing = b.Unasked(); len(missing) > 0 {
-				return needs, missing, result, nil
+			if unasked = b.Unasked(); len(unasked) > 0 {
+				return c, unasked, result, nil
 			}
-			result, err = g.take(file, b, needs)
+			result, err = g.putInForce(file, b, c)
 		}
 	}
 	if why != compile.AtStart {
-		g.reload.note(why, result, err)
+		g.reports.add(why, result, err, g.Table(), g.log)
 	}
 	return nil, nil, result, err
 }
 
-// prepare returns what a table of the configuration needs, if it may come into
-// force at all. g.building is held.
-func (g *Gateway) prepare(file *config.File, held *lease) (*lease, error) {
-	if before := g.Table(); before != nil {
-		if err := restart(before.File, file); err != nil {
+// connectionsFor acquires what a table of the configuration needs, if the configuration
+// may come into force without a restart. g.building is held.
+func (g *Gateway) connectionsFor(file *config.File) (*connections, error) {
+	if now := g.Table(); now != nil {
+		if err := restart(now.File, file); err != nil {
 			return nil, err
 		}
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.rent(file, g.lease, held)
+	return g.acquire(file)
 }
 
-// take builds a table beside the one in force and puts it in its place. If that
-// fails, the old one stays, and needs is given up. g.building is held.
-func (g *Gateway) take(file *config.File, b *compile.Builder, needs *lease) (admin.Result, error) {
-	before := g.Table()
+// putInForce compiles a table and replaces the one in force. If that fails, the old one
+// stays, and c is released. g.building is held.
+func (g *Gateway) putInForce(file *config.File, b *compile.Builder, c *connections) (admin.Result, error) {
+	now := g.Table()
 	g.state.Begin()
 	next, err := b.Table()
-	needs.names = namesOf(file, b.Methods())
-	if err == nil && before != nil && next.Same(before) {
-		g.state.Abandon()
-		g.current.Store(before.WithFile(file).Edge)
-		return admin.Unchanged, g.drop(needs)
-	}
+	c.names = namesOf(file, b.Methods())
 	if err != nil {
 		g.state.Abandon()
-		return admin.Refused, errors.Join(err, g.drop(needs))
+		return admin.Refused, errors.Join(err, g.abandon(c))
+	}
+	if now != nil && next.Same(now) {
+		g.state.Abandon()
+		g.current.Store(now.WithFile(file).Edge)
+		return admin.Unchanged, g.abandon(c)
 	}
 	g.state.Commit()
-	old := g.current.Load()
-	g.current.Store(next.Edge)
-	g.replace(old, needs, file.Config.GetReload().GetDrainTimeout().AsDuration())
+	g.replace(next.Edge, c, file.Config.GetReload().GetDrainTimeout().AsDuration())
 	return admin.Taken, nil
-}
-
-// policiesFor are the policies of a table with authenticators of its own.
-func (g *Gateway) policiesFor(l *lease) *compile.Policies {
-	p := g.state.Policies
-	p.Authenticators = l.auth.known
-	return &p
-}
-
-// drop gives up what was held for a table that does not come into force.
-func (g *Gateway) drop(l *lease) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.lease != nil {
-		g.collectors.forget(l.names, g.lease.names)
-	}
-	return g.giveBack(l)
 }

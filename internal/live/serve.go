@@ -29,7 +29,7 @@ func (g *Gateway) ListenOn(sockets server.Sockets) (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings.Dropped, settings.Memory = g.dropped.count, g.memory
+	settings.Dropped, settings.Memory = g.counters.countDropped, g.memory
 	health := newGRPCHealth()
 	own := health.rpcs()
 	if !g.Table().File.Config.GetReflection().GetDisabled() {
@@ -41,10 +41,9 @@ func (g *Gateway) ListenOn(sockets server.Sockets) (*server.Server, error) {
 			Delay:   g.Table().File.Config.GetDrain().GetDelay().AsDuration(),
 			Timeout: g.Table().File.Config.GetDrain().GetTimeout().AsDuration(),
 		},
-		Log: g.log, Unreadable: g.unreadable.count,
+		Log: g.log, Unreadable: g.counters.countUnreadable, Refused: g.counters.countRefused,
 		Memory:  g.memory,
 		NewGRPC: func(opts ...grpc.ServerOption) *grpc.Server { return g.newGRPC(settings, own, opts) },
-		Refused: func(listener string) { g.refused.WithLabelValues(listener).Inc() },
 		OnStop:  g.stopWaiting, OnDrain: health.drain, OnDrained: g.FlushLog, Sockets: sockets,
 		NewHTTP:  doors.Handler(settings),
 		NewAdmin: g.newAdmin().Handler,
@@ -60,26 +59,30 @@ func (g *Gateway) newAdmin() *admin.Admin {
 	}
 }
 
-// readListeners reads what the listeners need, certificates above all: HTTP,
-// gRPC and admin, in this order. It opens nothing.
-func readListeners(store *certs.Store, c *configv1.Listeners) (all [3]server.Listener, err error) {
+// listeners are those of HTTP, gRPC and admin, in this order.
+type listeners [3]server.Listener
+
+var listenerNames = [...]string{"http", "grpc", "admin"}
+
+// readListeners reads what the listeners need, certificates above all. It opens
+// nothing.
+func readListeners(store *certs.Store, c *configv1.Listeners) (all listeners, err error) {
 	web := []string{"h2", "http/1.1"}
 	for i, l := range []struct {
-		name      string
 		protocols []string // of TLS
 		from      interface {
 			GetAddress() string
 			GetDisabled() bool
 			GetTls() *configv1.ServerTls
 		}
-	}{{"http", web, c.GetHttp()}, {"grpc", []string{"h2"}, c.GetGrpc()}, {"admin", web, c.GetAdmin()}} {
-		all[i].Name = l.name
+	}{{web, c.GetHttp()}, {[]string{"h2"}, c.GetGrpc()}, {web, c.GetAdmin()}} {
+		all[i].Name = listenerNames[i]
 		if l.from.GetDisabled() {
 			continue
 		}
 		all[i].Address = l.from.GetAddress()
 		if all[i].TLS, err = serverTLS(store, l.from.GetTls(), l.protocols); err != nil {
-			return all, fmt.Errorf("listeners.%s.tls: %w", l.name, err)
+			return all, fmt.Errorf("listeners.%s.tls: %w", listenerNames[i], err)
 		}
 	}
 	return all, nil

@@ -11,6 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/interceptors/auth"
 	"github.com/gatehouse-dev/gatehouse/interceptors/breaker"
 	"github.com/gatehouse-dev/gatehouse/interceptors/cache"
 	"github.com/gatehouse-dev/gatehouse/interceptors/concurrency"
@@ -27,11 +29,33 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/certs"
 	"github.com/gatehouse-dev/gatehouse/internal/compile"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/logging"
 	"github.com/gatehouse-dev/gatehouse/internal/memory"
 	"github.com/gatehouse-dev/gatehouse/internal/redis"
 )
 
-// state owns the policies with what they remember. It outlives tables.
+// newPolicies are the policies without those that newState makes. The log is nil if
+// somebody else writes what is logged.
+func newPolicies(o Options, reg prometheus.Registerer) (p compile.Policies, _ *logging.Log, err error) {
+	conf := o.Config.Config.GetLog()
+	p = compile.Policies{Log: o.Log, AccessLog: o.Log, Custom: o.Custom, Link: o.link}
+	if p.Link == nil {
+		p.Link = interceptors.Chain
+	}
+	var log *logging.Log
+	if o.Log == nil {
+		if log, err = logging.New(conf, o.LogTo, reg); err != nil {
+			return p, nil, err
+		}
+		p.Log, p.AccessLog, p.AdmitLine = log.Own(), log.Calls(), log.Admit
+	}
+	if !conf.GetAccess() {
+		p.AccessLog = nil
+	}
+	return p, log, nil
+}
+
+// state owns the policies with what they keep from table to table.
 type state struct {
 	compile.Policies
 
@@ -47,26 +71,26 @@ type stateOptions struct {
 	version string
 }
 
-// newState adds to the policies all that remembers something, empty. What it began
-// is ended by close, also after an error.
+// newState adds all that keeps state to the policies. Whatever runs in the background
+// then is ended by close, also after an error.
 func newState(ctx context.Context, policies compile.Policies, o stateOptions) (*state, error) {
 	s, c := &state{Policies: policies}, o.file.Config
-	for _, begin := range []func() error{
+	for _, add := range []func() error{
 		func() (err error) { s.Metrics, err = metrics.New(o.metrics); return err },
-		func() error { return s.trace(ctx, c.GetTracing(), o.certs, o.version) },
+		func() error { return s.addTracing(ctx, c.GetTracing(), o.certs, o.version) },
 		func() (err error) {
 			s.Shedder, err = shed.New(c.GetShedding(), o.metrics)
 			return compile.Place(o.file, "shedding", err)
 		},
-		func() error { return s.share(o.file, o.certs, o.metrics) },
+		func() error { return s.addShared(o.file, o.certs, o.metrics) },
 		func() (err error) { s.Caps, err = concurrency.New(o.metrics); return err },
 		func() (err error) { s.Retries, err = retry.New(o.metrics, nil); return err },
 		func() (err error) { s.Breakers, err = breaker.New(o.metrics, nil); return err },
 		func() (err error) { s.Deprecations, err = deprecation.New(o.metrics); return err },
-		func() error { return s.keep(c, o.metrics) },
-		func() error { return s.copy(o.metrics, o.memory) },
+		func() error { return s.addStores(c, o.metrics) },
+		func() error { return s.addMirrors(o.metrics, o.memory) },
 	} {
-		if err := begin(); err != nil {
+		if err := add(); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
 	}
@@ -76,7 +100,7 @@ func newState(ctx context.Context, policies compile.Policies, o stateOptions) (*
 // shutdownTime is how long the last spans may take to be sent.
 const shutdownTime = 5 * time.Second
 
-func (s *state) trace(ctx context.Context, c *configv1.Tracing, store *certs.Store, version string) error {
+func (s *state) addTracing(ctx context.Context, c *configv1.Tracing, store *certs.Store, version string) error {
 	secure, err := clientTLS(store, c.GetTls())
 	if err != nil {
 		return fmt.Errorf("tracing: %w", err)
@@ -99,8 +123,8 @@ func (s *state) trace(ctx context.Context, c *configv1.Tracing, store *certs.Sto
 	return nil
 }
 
-// share makes what replicas may share.
-func (s *state) share(file *config.File, store *certs.Store, reg prometheus.Registerer) (err error) {
+// addShared adds what replicas may share: limits and idempotency keys.
+func (s *state) addShared(file *config.File, store *certs.Store, reg prometheus.Registerer) (err error) {
 	var shared *redis.Store // nil for none
 	if c := file.Config.GetRedis(); c != nil {
 		secure, err := clientTLS(store, c.GetTls())
@@ -131,8 +155,8 @@ func (s *state) share(file *config.File, store *certs.Store, reg prometheus.Regi
 	return err
 }
 
-// keep makes the memory for answers.
-func (s *state) keep(c *configv1.Config, reg prometheus.Registerer) error {
+// addStores adds what keeps answers.
+func (s *state) addStores(c *configv1.Config, reg prometheus.Registerer) error {
 	store, err := answers.NewStore(c.GetAnswers(), reg)
 	if err != nil {
 		return err
@@ -144,13 +168,20 @@ func (s *state) keep(c *configv1.Config, reg prometheus.Registerer) error {
 	return err
 }
 
-// copy makes what sends copies of calls.
-func (s *state) copy(reg prometheus.Registerer, room *memory.Process) (err error) {
+// addMirrors adds what sends copies of calls.
+func (s *state) addMirrors(reg prometheus.Registerer, room *memory.Process) (err error) {
 	if s.Mirrors, err = mirror.New(reg, s.Log, room.NewBackground(), nil); err != nil {
 		return err
 	}
 	s.closers = append(s.closers, s.Mirrors.Close)
 	return nil
+}
+
+// with returns the policies for a table that has these authenticators.
+func (s *state) with(a *auth.Authenticators) *compile.Policies {
+	p := s.Policies
+	p.Authenticators = a
+	return &p
 }
 
 // close ends what runs in the background.

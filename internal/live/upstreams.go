@@ -1,39 +1,10 @@
 package live
 
 import (
-	"crypto/tls"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc/credentials"
-
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
-	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/certs"
-	"github.com/gatehouse-dev/gatehouse/internal/compile"
-	"github.com/gatehouse-dev/gatehouse/internal/logging"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
-
-// newPolicies are the policies without what remembers something. The log is nil if
-// somebody else writes what is logged.
-func newPolicies(o Options, reg prometheus.Registerer) (p compile.Policies, _ *logging.Log, err error) {
-	conf := o.Config.Config.GetLog()
-	p = compile.Policies{Log: o.Log, AccessLog: o.Log, Custom: o.Custom, Link: o.link}
-	if p.Link == nil {
-		p.Link = interceptors.Chain
-	}
-	var log *logging.Log
-	if o.Log == nil {
-		if log, err = logging.New(conf, o.LogTo, reg); err != nil {
-			return p, nil, err
-		}
-		p.Log, p.AccessLog, p.AdmitLine = log.Own(), log.Calls(), log.Admit
-	}
-	if !conf.GetAccess() {
-		p.AccessLog = nil
-	}
-	return p, log, nil
-}
 
 // dial connects to one upstream as configured.
 func (g *Gateway) dial(u *configv1.Upstream, secure *certs.Client) (*upstream.Upstream, error) {
@@ -84,33 +55,4 @@ func outliers(o *configv1.Outliers) *upstream.Outliers {
 		FailurePercentage: o.GetFailurePercentage(), SuccessRateStdev: o.GetSuccessRateStdev(),
 		MinimumCalls: o.GetMinimumCalls(), MinimumReplicas: o.GetMinimumReplicas(),
 	}
-}
-
-// clientTLS is nil for an upstream in the clear.
-func clientTLS(store *certs.Store, t *configv1.UpstreamTls) (*certs.Client, error) {
-	if t == nil {
-		return nil, nil // nil is the meaning: no TLS
-	}
-	return store.Client(certs.ClientFiles{CA: t.GetCaFile(), Cert: t.GetCertFile(), Key: t.GetKeyFile(), ServerName: t.GetServerName()})
-}
-
-// credentialsOf is nil for connections in the clear.
-func credentialsOf(c *certs.Client) credentials.TransportCredentials {
-	if c == nil {
-		return nil
-	}
-	return c.Credentials()
-}
-
-func serverTLS(store *certs.Store, t *configv1.ServerTls, protocols []string) (*tls.Config, error) {
-	if t == nil {
-		return nil, nil // nil is the meaning: no TLS
-	}
-	minVersion := uint16(tls.VersionTLS12)
-	if t.GetMinVersion() == configv1.ServerTls_VERSION_1_3 {
-		minVersion = tls.VersionTLS13
-	}
-	return store.Server(certs.ServerFiles{
-		Cert: t.GetCertFile(), Key: t.GetKeyFile(), ClientCA: t.GetClientCaFile(), MinVersion: minVersion, Protocols: protocols,
-	})
 }

@@ -59,7 +59,7 @@ func (g *Gateway) contractsChanged(ctx context.Context) bool {
 		switch {
 		case !asked:
 		case a.Err != nil:
-			g.reload.unread.Inc()
+			g.reports.unread.Inc()
 			g.log.Debug("a contract cannot be asked for: the last one stays", "upstream", u.GetName(), "error", a.Err)
 		case now.Contracts[u.GetName()].Content != a.Set.Sum():
 			changed = true

@@ -23,7 +23,7 @@ func TestReflectionEndsWhenIdle(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				begin := time.Now()
-				err := attended(ctx, func(asked func()) error {
+				err := endIdle(ctx, func(asked func()) error {
 					tick := time.NewTicker(tc.every)
 					defer tick.Stop()
 					for {
