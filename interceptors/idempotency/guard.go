@@ -41,7 +41,7 @@ func (g *guard) unary(ctx context.Context, method string, req, reply any, cc *gr
 		}
 		return next(ctx, method, req, reply, cc, opts...)
 	}
-	h, told, err := g.claim(ctx, key, req)
+	h, told, err := g.claim(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -66,8 +66,8 @@ type held struct {
 }
 
 // claim asks for the key: the call has it, or there is an answer, or an error.
-func (g *guard) claim(ctx context.Context, key string, req any) (*held, *answers.Answer, error) {
-	sent, err := g.fingerprint(ctx, req)
+func (g *guard) claim(ctx context.Context, key string) (*held, *answers.Answer, error) {
+	sent, err := g.fingerprint(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -255,24 +255,14 @@ func chosen(ctx context.Context, by []string) []byte {
 }
 
 // fingerprint reads the request.
-func (g *guard) fingerprint(ctx context.Context, req any) (fingerprint, error) {
-	msg, ok := req.(*call.Message)
-	if pending, isPending := req.(*call.Pending); isPending {
-		var err error
-		if msg, err = pending.Message(); err != nil {
-			return fingerprint{}, err
-		}
-		ok = true
+func (g *guard) fingerprint(ctx context.Context) (fingerprint, error) {
+	c := call.From(ctx)
+	if c == nil {
+		return fingerprint{}, call.Refuse(call.Gateway, codes.Internal, "internal error").By(Name)
 	}
-	if !ok {
-		var err error
-		c := call.From(ctx)
-		if c == nil {
-			return fingerprint{}, call.Refuse(call.Gateway, codes.Internal, "internal error").By(Name)
-		}
-		if msg, err = c.Request(); err != nil {
-			return fingerprint{}, err
-		}
+	msg, err := c.Request()
+	if err != nil {
+		return fingerprint{}, err
 	}
 	h := sha256.New()
 	for _, buf := range msg.Data {

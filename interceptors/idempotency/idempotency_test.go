@@ -447,10 +447,11 @@ func TestInProcess(t *testing.T) {
 	b := &backend{}
 	m := serve(t, newKeys(t, idempotency.Options{}), b, &policyv1.Idempotency{})
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "idempotency-key", "k")
+	table := call.NewTable([]*call.Method{m}, nil)
 	for range 3 {
 		var reply call.Message
 		var header metadata.MD
-		err := m.Conn.Invoke(ctx, method, &call.Message{Data: calltest.Bytes("tea")}, &reply, grpc.Header(&header))
+		err := table.Invoke(ctx, method, &call.Message{Data: calltest.Bytes("tea")}, &reply, grpc.Header(&header))
 		if err != nil || string(reply.Data.Materialize()) != "order 1" || header.Get("x-order")[0] != "1" {
 			t.Errorf("%q %v %v", reply.Data.Materialize(), header, err)
 		}
