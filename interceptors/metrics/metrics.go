@@ -84,8 +84,8 @@ type series struct {
 	metrics  *Metrics
 	method   string
 	inFlight prometheus.Gauge
-	counters [call.Protocols]atomic.Pointer[prometheus.Counter] // of calls that succeeded
-	timers   [call.Protocols]atomic.Pointer[prometheus.Observer]
+	counters cached[call.Protocol, prometheus.Counter] // of calls that succeeded
+	timers   cached[call.Protocol, prometheus.Observer]
 }
 
 func (s *series) done(c *call.Call, err error) {
@@ -100,7 +100,7 @@ func (s *series) done(c *call.Call, err error) {
 
 func (s *series) counter(p call.Protocol, code codes.Code, err error) prometheus.Counter {
 	if err == nil {
-		return kept(&s.counters[p], func() prometheus.Counter {
+		return s.counters.get(p, func() prometheus.Counter {
 			return s.metrics.calls.WithLabelValues(s.method, p.String(), call.CodeName(code), "")
 		})
 	}
@@ -108,20 +108,33 @@ func (s *series) counter(p call.Protocol, code codes.Code, err error) prometheus
 }
 
 func (s *series) timer(p call.Protocol) prometheus.Observer {
-	return kept(&s.timers[p], func() prometheus.Observer {
+	return s.timers.get(p, func() prometheus.Observer {
 		return s.metrics.duration.WithLabelValues(s.method, p.String())
 	})
 }
 
-// kept returns what is kept at p, or what look finds. Two calls at once may
-// both look; they find the same.
-func kept[T any](p *atomic.Pointer[T], look func() T) T {
-	if v := p.Load(); v != nil {
-		return *v
+// cached keeps the value of each key that was asked for so far: in a list, as there are
+// few. The zero value is empty.
+type cached[K comparable, T any] struct{ first atomic.Pointer[entry[K, T]] }
+
+type entry[K comparable, T any] struct {
+	key   K
+	value T
+	next  *entry[K, T]
+}
+
+// get returns the value of a key, or what look finds. Two calls at once may both look;
+// they find the same.
+func (c *cached[K, T]) get(key K, look func() T) T {
+	first := c.first.Load()
+	for e := first; e != nil; e = e.next {
+		if e.key == key {
+			return e.value
+		}
 	}
-	v := look()
-	p.Store(&v)
-	return v
+	e := &entry[K, T]{key, look(), first}
+	c.first.CompareAndSwap(first, e) // if another call was faster, a later one looks again
+	return e.value
 }
 
 // known reads a code that gRPC does not define as UNKNOWN.

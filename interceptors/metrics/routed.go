@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,13 +39,13 @@ func (m *Metrics) Routed(of *interceptors.Method) (interceptors.Interceptor, err
 	}
 	method, upstream := of.Name, of.Upstream
 	timer := m.routed.duration.WithLabelValues(method, upstream)
-	counters := new([codes.Unauthenticated + 1]atomic.Pointer[prometheus.Counter])
+	counters := new(cached[codes.Code, prometheus.Counter])
 	return interceptors.Around("metrics", func(ctx context.Context, _ string) (context.Context, func(error), error) {
 		begin := time.Now()
 		return ctx, func(err error) {
 			code := known(call.CodeOf(err))
 			timer.Observe(time.Since(begin).Seconds())
-			kept(&counters[code], func() prometheus.Counter {
+			counters.get(code, func() prometheus.Counter {
 				return m.routed.calls.WithLabelValues(method, upstream, call.CodeName(code))
 			}).Inc()
 		}, nil

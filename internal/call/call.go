@@ -54,7 +54,7 @@ func (m *Method) Unary() bool { return !m.Stream.ClientStreams && !m.Stream.Serv
 // check refuses a request of c that is not one of the method's, and notes one that
 // not every library of protobuf reads.
 func (m *Method) check(c *Call, msg *Message) error {
-	if m == nil || !m.CheckRequests || m.Request == nil || c != nil && c.Protocol == REST {
+	if m == nil || !m.CheckRequests || m.Request == nil || c != nil && c.Transcoded {
 		return nil
 	}
 	switch msg.ReadableAs(m.Request) {
@@ -70,20 +70,23 @@ func (m *Method) check(c *Call, msg *Message) error {
 	return nil
 }
 
-// Protocol is what a client spoke.
-type Protocol uint8
+// Protocol is what a client spoke, by the name that it has in logs and metrics. Each
+// door has its own. The zero value is [InProcess].
+type Protocol string
 
-// The protocols, and how many there are.
+// The protocols that others than their doors know.
 const (
-	InProcess Protocol = iota
-	REST
-	GRPC
-	Protocols
+	InProcess Protocol = ""
+	REST      Protocol = "rest"
+	GRPC      Protocol = "grpc"
 )
 
 // String gives the protocol as it stands in logs and metrics.
 func (p Protocol) String() string {
-	return [...]string{"inprocess", "rest", "grpc"}[p]
+	if p == InProcess {
+		return "inprocess"
+	}
+	return string(p)
 }
 
 // Call is what is known of one call while it runs. The fields are set by the
@@ -101,6 +104,8 @@ type Call struct {
 	RequestID string    // identifies this call in logs on both sides
 	TraceID   string    // of the W3C traceparent; "" if none came
 	Start     time.Time // when the request was accepted
+
+	Transcoded bool // the gateway wrote the request's wire bytes itself, of JSON: they can be read
 
 	TLS *tls.ConnectionState // of the client's connection; nil in the clear. Read only.
 

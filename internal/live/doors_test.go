@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
@@ -74,15 +75,32 @@ func doors() []door {
 	}
 }
 
+// TestEveryProtocolHasADoor checks that each folder of a door, which is named after its
+// protocol, joins the tests.
 func TestEveryProtocolHasADoor(t *testing.T) {
-	has := map[call.Protocol]bool{}
+	has := map[string]bool{"doors": true} // the list of doors
 	for _, d := range doors() {
-		has[d.protocol] = true
+		has[strings.ReplaceAll(d.protocol.String(), "-", "")] = true
 	}
-	for p := range call.Protocols {
-		if !has[p] {
-			t.Errorf("no door speaks %v: add one to doors", p)
+	if !has[call.InProcess.String()] {
+		t.Error("no row calls inside the process")
+	}
+	entries, err := os.ReadDir("../edge")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folders := 0
+	for _, entry := range entries {
+		if !entry.IsDir() {
+			continue
 		}
+		folders++
+		if !has[entry.Name()] {
+			t.Errorf("no row of doors speaks %s: add one", entry.Name())
+		}
+	}
+	if folders < 3 {
+		t.Errorf("found %d folders of doors, want REST's, gRPC's and the list's at least", folders)
 	}
 }
 

@@ -24,7 +24,7 @@ func (x *exchange) unreadable(err error) bool {
 	switch {
 	case m == nil:
 		return false
-	case m.CheckRequests && c.Protocol != call.REST:
+	case m.CheckRequests && !c.Transcoded:
 		return c.Debatable()
 	case m.Stream.ClientStreams:
 		return false
@@ -52,8 +52,11 @@ func (x *exchange) described() *call.Method {
 // uncheckedRequests is the shape of a stream of requests that nobody has checked.
 func (x *exchange) uncheckedRequests() *call.Shape {
 	m := x.described()
-	if m == nil || m.CheckRequests && call.From(x).Protocol == call.GRPC {
+	if m == nil {
 		return nil
+	}
+	if c := call.From(x); m.CheckRequests && c.Protocol != call.InProcess && !c.Transcoded {
+		return nil // each was checked when it came
 	}
 	return m.Request
 }

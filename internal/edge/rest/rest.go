@@ -41,6 +41,7 @@ func (d *door) serve(table *edge.Table, w http.ResponseWriter, r *http.Request) 
 func (s *stream) begin(settings *edge.Settings, table *edge.Table, w http.ResponseWriter, r *http.Request, m *edge.Match) {
 	s.match = m
 	s.BeginHTTP(settings, table, call.REST, w, r)
+	s.Call.Transcoded = true
 }
 
 // carry finds the binding and carries the call.
