@@ -260,6 +260,15 @@ func (b *Body) holdSoFar(buf *[]byte) error {
 	return b.hold(int64(len(*buf)))
 }
 
+// CheckMessage refuses a message of more wire bytes than are taken.
+func (h *HTTPHalf) CheckMessage(bytes int) error {
+	if limit := h.Settings.MaxMessage; limit > 0 && int64(bytes) > limit {
+		return RefuseHTTP(http.StatusRequestEntityTooLarge, codes.ResourceExhausted,
+			"the request is a message of %d bytes: at most %d are taken", bytes, limit)
+	}
+	return nil
+}
+
 // BodyTooLarge refuses a body of more than limit bytes.
 func BodyTooLarge(limit int64) error {
 	return RefuseHTTP(http.StatusRequestEntityTooLarge, codes.ResourceExhausted,

@@ -3,7 +3,6 @@ package edge
 import (
 	"context"
 	"math"
-	"net/http"
 	"strconv"
 	"time"
 
@@ -12,27 +11,25 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
-// Bound bounds the call by what its client asked for: Grpc-Timeout (gRPC's form),
+// bound bounds the call by what its client asked for: Grpc-Timeout (gRPC's form),
 // X-Server-Timeout (seconds) or Connect-Timeout-Ms. The smallest counts.
-func (h *Half) Bound(header http.Header) (context.CancelFunc, error) {
+func (h *HTTPHalf) bound() error {
 	limit := time.Duration(math.MaxInt64)
 	for _, rule := range timeoutHeaders {
-		v := first(header[rule.name])
+		v := first(h.R.Header[rule.name])
 		if v == "" {
 			continue
 		}
 		d, ok := rule.parse(v)
 		if !ok || d <= 0 {
-			return nil, refuseTimeout(rule.name, v, rule.want)
+			return refuseTimeout(rule.name, v, rule.want)
 		}
 		limit = min(limit, d)
 	}
-	if limit == math.MaxInt64 {
-		return func() {}, nil
+	if limit != math.MaxInt64 {
+		h.ctx, h.cancel = context.WithTimeout(h.ctx, limit)
 	}
-	ctx, cancel := context.WithTimeout(h.ctx, limit)
-	h.ctx = ctx
-	return cancel, nil
+	return nil
 }
 
 // timeoutHeaders are the ways to send a timeout; nobody writes to them.

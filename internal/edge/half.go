@@ -15,10 +15,10 @@ import (
 // Each door embeds it in its [grpc.ServerStream], which adds how the protocol writes
 // messages and errors. The life of a call at any door is
 //
-//	Begin  who calls, and under which identifiers
-//	Run    carries the call, and has the door answer the client
-//	Find   names the method, of which ServeRPC takes note
-//	Send   sets what the backend gets beside the messages
+//	Begin     who calls, and under which identifiers
+//	Run       has the door carry the call, and then answer the client
+//	ServeRPC  which method serves the call
+//	Send      what the backend gets beside the messages
 //
 // and then [call.Forward], which reads and writes the messages. It is not safe for
 // concurrent use, but for the counters and the memory of Call.
@@ -32,7 +32,8 @@ type Half struct {
 	// Version is the one that the method belongs to; nil is none.
 	Version *Version
 
-	ctx     context.Context // ServerStream has a Context method
+	ctx     context.Context    // ServerStream has a Context method
+	cancel  context.CancelFunc // ends the client's deadline; nil for none
 	trace   traceContext
 	remote  string // address of the connection
 	ownSent bool   // the gateway's own headers went out
@@ -71,10 +72,6 @@ func (h *Half) openMemory(a *Arrival) {
 // backend.
 func (h *Half) Context() context.Context { return h.ctx }
 
-// SetContext replaces the context by one that was made of it, such as one with a
-// deadline.
-func (h *Half) SetContext(ctx context.Context) { h.ctx = ctx }
-
 // errUnanswered is the outcome of a call whose answer could not be made: the code
 // that makes it panicked.
 var errUnanswered = call.Refuse(call.Gateway, codes.Internal, "internal error")
@@ -85,7 +82,12 @@ var errUnanswered = call.Refuse(call.Gateway, codes.Internal, "internal error")
 // answer panics, which is not recovered.
 func (h *Half) Run(carry func() error, answer func(error)) error {
 	var end error = errUnanswered
-	defer func() { h.Call.Finish(end) }()
+	defer func() {
+		if h.cancel != nil {
+			h.cancel()
+		}
+		h.Call.Finish(end)
+	}()
 	outcome := rescued(carry)
 	if outcome != nil {
 		end = outcome
@@ -108,19 +110,16 @@ func (h *Half) ReserveHeader(bytes int) error {
 	return call.MemoryError(h.Settings.Memory.Admit(&h.Call.Memory, bytes))
 }
 
-// Find returns the method of that full name, as "/shop.catalog.v1.CatalogService/GetProduct".
-func (h *Half) Find(name string) (*call.Method, error) {
-	if m := h.Table.Method(name); m != nil {
-		return m, nil
+// ServeRPC finds the method that a call names by its full name, such as
+// "/shop.catalog.v1.CatalogService/GetProduct". It refuses the call if there is none, or
+// if the header names another version than the method belongs to. The header's names
+// are as gRPC or as net/http has them.
+func (h *Half) ServeRPC(name string, header map[string][]string) error {
+	m := h.Table.Method(name)
+	if m == nil {
+		return call.Unknown(name)
 	}
-	return nil, call.Unknown(name)
-}
-
-// ServeRPC has m serve a call that named it by its full name. It refuses the call if
-// the header, whose names are as gRPC or as net/http has them, names another version
-// than m belongs to.
-func (h *Half) ServeRPC(m *call.Method, header map[string][]string) error {
-	v := h.Table.VersionOf[m.Name]
+	v := h.Table.VersionOf[name]
 	if v != nil {
 		if err := v.agreeWith(header); err != nil {
 			return err

@@ -103,8 +103,7 @@ func (s *stream) end() {
 // carry finds the method and forwards the call.
 func (s *stream) carry() error {
 	name, _ := grpc.MethodFromServerStream(s.ServerStream)
-	err := s.admit(name)
-	if err != nil {
+	if err := s.admit(name); err != nil {
 		return s.Refuse(err)
 	}
 	out := s.outgoing()
@@ -135,14 +134,10 @@ func (s *stream) admit(name string) error {
 	if err := s.ReserveHeader(bytes); err != nil {
 		return err
 	}
-	m, err := s.Find(name)
-	if err != nil {
-		return err
-	}
 	if _, format, ok := strings.Cut(first(s.sent["content-type"]), "+"); ok && format != "proto" {
 		return call.Refuse(call.Client, codes.Unimplemented, "message format %q is not supported: use application/grpc+proto", format)
 	}
-	return s.ServeRPC(m, s.sent)
+	return s.ServeRPC(name, s.sent)
 }
 
 // outgoing is what the backend gets of the client's metadata.

@@ -17,10 +17,7 @@ func Read(ctx context.Context, s *edge.Settings, method, target string, header m
 	st, m := new(stream), new(edge.Match)
 	table := s.Table.Load()
 	st.begin(s.ForHost(r.Host), table, nil, r, m)
-	cancel, err := st.prepare()
-	if err == nil {
-		cancel()
-	}
+	err = st.Run(st.prepare, func(error) {})
 	out := &edge.Reading{Route: m.Value, Vars: m.Vars, Path: edge.SentPath(r.URL), Query: r.URL.RawQuery, VersionBy: m.VersionBy}
 	if err != nil {
 		out.SetRefusal(err)

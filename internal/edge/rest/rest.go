@@ -3,7 +3,6 @@
 package rest
 
 import (
-	"context"
 	"net"
 	"net/http"
 	"sync"
@@ -46,11 +45,9 @@ func (s *stream) begin(settings *edge.Settings, table *edge.Table, w http.Respon
 
 // carry finds the binding and carries the call.
 func (s *stream) carry() error {
-	cancel, err := s.prepare()
-	if err != nil {
+	if err := s.prepare(); err != nil {
 		return s.Refuse(err)
 	}
-	defer cancel()
 	if s.Method.Stream.ClientStreams {
 		if s.R.ProtoMajor < 2 {
 			// An answer that comes before the upload has ended leaves net/http
@@ -67,21 +64,16 @@ var headerClose = []string{"close"}
 
 // prepare finds the binding, and makes metadata and deadline of the header. It
 // refuses all that is refused before the chain begins.
-func (s *stream) prepare() (context.CancelFunc, error) {
+func (s *stream) prepare() error {
 	if err := s.admit(); err != nil {
-		return nil, err
+		return err
 	}
 	s.route, s.vars = s.match.Value, s.match.Vars
 	s.ServeRoute(s.route)
 	if !s.route.View.RawBody() {
 		s.Body.Growth = edge.JSONGrowth
 	}
-	cancel, err := s.Bound(s.R.Header)
-	if err != nil {
-		return nil, err
-	}
-	s.SendHTTP()
-	return cancel, nil
+	return s.SendHTTP()
 }
 
 // admit refuses what can be refused without reading the body, and matches the path.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/http"
 	"sync"
 	"sync/atomic"
 
@@ -104,10 +103,9 @@ func (s *stream) translate(m *call.Message, body []byte) error {
 		return edge.RefuseInput(err)
 	}
 	*buf = wire
-	if limit := s.Settings.MaxMessage; limit > 0 && int64(len(wire)) > limit {
+	if err := s.CheckMessage(len(wire)); err != nil {
 		pool.Put(buf)
-		return edge.RefuseHTTP(http.StatusRequestEntityTooLarge, codes.ResourceExhausted,
-			"the request is a message of %d bytes: at most %d are taken", len(wire), limit)
+		return err
 	}
 	s.requested = true
 	m.Free()
