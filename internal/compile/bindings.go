@@ -11,17 +11,28 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 )
 
-// bindAll compiles the bindings of all RPCs. Those that may be skipped come last,
+// bindings compiles the HTTP bindings of all RPCs into one router.
+type bindings struct {
+	file      settings
+	contracts *contracts
+	versions  *versions
+	methods   calls
+	router    httprule.Builder[*edge.Route]
+	taken     map[string]claim // HTTP method and path -> binding that has it
+}
+
+// addAll compiles the bindings of all RPCs. Those that may be skipped come last,
 // so that of two that are the same the other one is served; else they come in the
 // order of the contracts.
-func (b *Builder) bindAll() error {
+func (b *bindings) addAll(methods []*Method) error {
 	var errs []error
 	for _, may := range [...]bool{false, true} {
-		for _, e := range b.exposed {
-			if b.maySkip(e) == may {
-				errs = append(errs, b.bindEach(e))
+		for _, m := range methods {
+			if b.maySkip(m) == may {
+				errs = append(errs, b.addEach(m))
 			}
 		}
 	}
@@ -30,66 +41,53 @@ func (b *Builder) bindAll() error {
 
 // maySkip reports whether the gateway may go on without a binding of an RPC. What the
 // configuration itself says must be right.
-func (b *Builder) maySkip(e *Method) bool {
-	return (e.override == nil || e.override.inFile()) && b.exposureAt(e).GetBadRules() == configv1.Exposure_BAD_RULES_SKIP
+func (b *bindings) maySkip(m *Method) bool {
+	return (m.override == nil || m.override.inFile()) && b.file.exposureOf(m).GetBadRules() == configv1.Exposure_BAD_RULES_SKIP
 }
 
-// bindEach compiles the bindings of an RPC. What is wrong with one that is skipped
+// addEach compiles the bindings of an RPC. What is wrong with one that is skipped
 // stands in it.
-func (b *Builder) bindEach(e *Method) error {
+func (b *bindings) addEach(m *Method) error {
 	var errs []error
 	var served []*contract.Binding
-	for _, r := range e.Bindings {
-		list, err := b.bind(e, r)
-		switch err = b.wrong(e, r, err); {
+	for _, r := range m.Bindings {
+		list, err := b.add(m, r)
+		switch err = b.locate(m, r, err); {
 		case err == nil:
 			served = append(served, list...)
-		case b.maySkip(e):
+		case b.maySkip(m):
 			served = append(served, list[0].Failed(err))
 		default:
 			errs = append(errs, err)
 		}
 	}
-	e.Bindings = served
+	m.Bindings = served
 	return errors.Join(errs...)
 }
 
-// skipped warns of the bindings that are not served.
-func (b *Builder) skipped() []string {
-	var warnings []string
-	for _, e := range b.exposed {
-		for _, r := range e.Bindings {
-			if r.Err != nil {
-				warnings = append(warnings, r.Problem()+"; skipped")
-			}
-		}
-	}
-	return warnings
-}
-
-// bind compiles an HTTP binding and enters it whole, or not at all. It returns those
+// add compiles an HTTP binding and enters it whole, or not at all. It returns those
 // that the table has of it: at least one, also after an error.
-func (b *Builder) bind(e *Method, r *contract.Binding) ([]*contract.Binding, error) {
+func (b *bindings) add(m *Method, r *contract.Binding) ([]*contract.Binding, error) {
 	list := []*contract.Binding{r}
 	if r.Err != nil {
 		return list, r.Err
 	}
-	view, err := b.contracts[e.Upstream].Plans.Bind(e.Desc.Input(), e.Desc.Output(), r)
+	view, err := b.contracts.of(m.Upstream).Plans.Bind(m.Desc.Input(), m.Desc.Output(), r)
 	if err != nil {
 		return list, err
 	}
-	v := e.Version.Edge
+	v := m.Version.Edge
 	list, placed, err := ofVersion(v, r)
 	if err == nil {
-		err = b.take(e, r, list)
+		err = b.claim(m, r, list)
 	}
 	if err != nil {
 		return list, err
 	}
-	origin := r.Origin + " of " + e.Name
+	origin := r.Origin + " of " + m.Name
 	routes := make([]*edge.Route, 0, len(list))
 	for _, one := range list {
-		routes = append(routes, &edge.Route{Binding: one, Method: b.methods[e.Name], View: view, Version: v})
+		routes = append(routes, &edge.Route{Binding: one, Method: b.methods[m.Name], View: view, Version: v})
 	}
 	if err := b.router.Add(r.Verb, list[0].Template, origin, routes[0]); err != nil || len(list) == 1 {
 		return list, err
@@ -104,19 +102,19 @@ type claim struct {
 	owner string // whose bindings may share it; "" for nobody's
 }
 
-// take claims the paths of a binding, all or none. Two bindings with the same HTTP
+// claim claims the paths of a binding, all or none. Two bindings with the same HTTP
 // method and path are one too many, whatever their variables are called. Only
 // versions of one API share the path without a version.
-func (b *Builder) take(e *Method, r *contract.Binding, list []*contract.Binding) error {
-	claims := map[string]claim{r.Verb + " " + list[0].Template.Path(): {by: r.Verb + " " + list[0].Template.String() + " of " + named(e, r)}}
+func (b *bindings) claim(m *Method, r *contract.Binding, list []*contract.Binding) error {
+	claims := map[string]claim{r.Verb + " " + list[0].Template.Path(): {by: r.Verb + " " + list[0].Template.String() + " of " + named(m, r)}}
 	for _, open := range list[1:] {
-		v, path := e.Version.String(), r.Verb+" "+open.Template.Path()
+		v, path := m.Version.String(), r.Verb+" "+open.Template.Path()
 		own := claim{
-			by: fmt.Sprintf("%s %s of %s, in version %s", r.Verb, open.Template, named(e, r), v),
+			by: fmt.Sprintf("%s %s of %s, in version %s", r.Verb, open.Template, named(m, r), v),
 			in: fmt.Sprintf("in version %s, on the path without it, ", v),
 		}
 		claims["version "+v+": "+path] = own
-		own.owner = e.Version.Edge.API.Name
+		own.owner = m.Version.Edge.API.Name
 		claims["any version: "+path] = own
 	}
 	for _, path := range slices.Sorted(maps.Keys(claims)) {
@@ -129,36 +127,75 @@ func (b *Builder) take(e *Method, r *contract.Binding, list []*contract.Binding)
 }
 
 // named names an RPC, and where its binding is written.
-func named(e *Method, r *contract.Binding) string {
+func named(m *Method, r *contract.Binding) string {
 	where := r.Origin
 	switch {
-	case e.override == nil:
-	case e.override.inFile():
-		where = e.override.at.String()
+	case m.override == nil:
+	case m.override.inFile():
+		where = m.override.at.String()
 	default:
-		where = strings.TrimSpace(e.override.field + " " + e.override.at.String())
+		where = strings.TrimSpace(m.override.field + " " + m.override.at.String())
 	}
-	return fmt.Sprintf("%s (%s)", e.Desc.FullName(), where)
+	return fmt.Sprintf("%s (%s)", m.Desc.FullName(), where)
 }
 
-// wrong places what is wrong with a binding, nil for nothing: where it is
-// written, or, if that is the contract, at what exposes the RPC. It is one error
-// for each that err joins.
-func (b *Builder) wrong(e *Method, r *contract.Binding, err error) error {
+// locate says of each error in err, which are about a binding, where the binding is
+// written: in the configuration, or in the contract, whose place is what exposes the RPC.
+func (b *bindings) locate(m *Method, r *contract.Binding, err error) error {
 	var errs []error
 	for _, one := range config.Flatten(err) {
 		if _, placed := errors.AsType[config.Errors](one); !placed {
-			one = b.place(e, r, one)
+			one = b.locateOne(m, r, one)
 		}
 		errs = append(errs, one)
 	}
 	return errors.Join(errs...)
 }
 
-func (b *Builder) place(e *Method, r *contract.Binding, err error) error {
-	text := strings.TrimSpace(fmt.Sprintf("%s %s of %s: %v", r.Verb, r.Path, e.Desc.FullName(), err))
-	if e.override == nil {
-		return b.file.Errorf(fmt.Sprintf("expose[%d]", e.Exposure), "%s: %s", r.Origin, text)
+func (b *bindings) locateOne(m *Method, r *contract.Binding, err error) error {
+	text := strings.TrimSpace(fmt.Sprintf("%s %s of %s: %v", r.Verb, r.Path, m.Desc.FullName(), err))
+	if m.override == nil {
+		return b.file.Errorf(fmt.Sprintf("expose[%d]", m.Exposure), "%s: %s", r.Origin, text)
 	}
-	return e.override.errorf("%s", text)
+	return m.override.errorf("%s", text)
+}
+
+// of returns the bindings by which an RPC is served: the configuration's if it
+// has any, else the contract's own, below the prefix that its upstream has. What
+// cannot be a binding has its error.
+func (b *bindings) of(m *Method) []*contract.Binding {
+	switch {
+	case b.file.exposureOf(m).GetGrpcOnly():
+		return nil
+	case m.override == nil:
+		return b.prefixed(m.Upstream, m.Method.Bindings)
+	}
+	if m.override.inFile() {
+		return contract.BindingsOf(m.override.rule, "http rule of "+m.override.at.File)
+	}
+	return contract.BindingsOf(m.override.rule, "http rule of the configuration")
+}
+
+// prefixed strips and adds the path prefixes that the configuration gives for an
+// upstream. They apply to the contract's bindings: a rule of the configuration is served
+// as it is written.
+func (b *bindings) prefixed(name string, declared []*contract.Binding) []*contract.Binding {
+	u := b.file.upstreamNamed(name)
+	strip, add := u.GetStripPrefix(), u.GetAddPrefix()
+	if strip == "" && add == "" {
+		return declared
+	}
+	bindings := slices.Clone(declared)
+	for i, r := range declared {
+		rest, ok := strings.CutPrefix(r.Path, strip)
+		switch {
+		case r.Err != nil:
+		case !ok || strip != "" && (rest == "" && add == "" || rest != "" && rest[0] != '/'):
+			bindings[i] = r.Failed(b.file.Errorf(b.file.upstreamField(name, "strip_prefix"),
+				"%s %s is not below %q; leave the RPC out, or give it a path of its own with expose[].http", r.Verb, r.Path, strip))
+		default:
+			bindings[i] = r.At(add + rest)
+		}
+	}
+	return bindings
 }

@@ -2,40 +2,30 @@ package compile
 
 import (
 	"errors"
-	"fmt"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 )
 
-// unbroken refuses contracts that break clients of the table in force, unless the
+// refuseBreaking refuses contracts that break clients of the table in force, unless the
 // configuration allows it.
-func (b *Builder) unbroken() error {
-	if b.previous == nil || b.file.Config.GetReload().GetAllowBreaking() {
+func (b *Builder) refuseBreaking() error {
+	if b.input.Previous == nil || b.file.Config.GetReload().GetAllowBreaking() {
 		return nil
 	}
-	old := b.previous.Declared()
+	old := b.input.Previous.Declared()
 	upstreams := map[protoreflect.FullName]string{}
 	for _, was := range old {
 		upstreams[was.Desc.FullName()] = was.Upstream
 	}
-	changes := breaks(old, b.contracts, b.exposed)
+	changes := breaks(old, b.contracts.all, b.withPolicy)
 	errs := make([]error, 0, len(changes))
 	for _, c := range changes {
-		errs = append(errs, b.file.Errorf(b.schemaField(upstreams[c.RPC]),
+		errs = append(errs, b.file.Errorf(b.file.upstreamField(upstreams[c.RPC], "schema"),
 			"the contract would break clients: %v; nothing was changed: take it with reload.allow_breaking", c))
 	}
 	return errors.Join(errs...)
-}
-
-func (b *Builder) schemaField(upstream string) string {
-	for i, u := range b.file.Config.GetUpstreams() {
-		if u.GetName() == upstream {
-			return fmt.Sprintf("upstreams[%d].schema", i)
-		}
-	}
-	return "upstreams"
 }
 
 // Breaks lists what would break clients of old if this table took its place.

@@ -2,24 +2,18 @@ package compile
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
-	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
-	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
-	"github.com/gatehouse-dev/gatehouse/internal/transcode"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
 
@@ -42,149 +36,138 @@ type Input struct {
 
 // Builder compiles one table. It is used once.
 type Builder struct {
-	file      *config.File
-	policies  *Policies
-	upstreams map[string]*upstream.Upstream
-	previous  *Table
-	replies   Replies
-	input     Input
+	input Input
+	file  settings
 
-	contracts map[string]*Contract
-	types     *descriptors
-	methods   map[string]*call.Method
-	shapes    call.Shapes
-	router    httprule.Builder[*edge.Route]
-	exposed   []*Method
-	overrides overrides
-	taken     map[string]claim    // HTTP method and path -> binding that has it
-	ruleless  map[int][]string    // exposure -> RPCs of which nobody said who may call them
-	overruled map[int][]string    // exposure -> RPCs whose contract says otherwise who may call them
-	unmatched map[string][]string // route that asks for claims -> public RPCs, whose callers have none
-	forwarded []string            // metadata in which any RPC forwards claims: no client may send it, to whatever RPC
-	versions  versions
-	composed  compositions
+	contracts  *contracts
+	exposures  *exposures
+	overrides  *overrides
+	versions   *versions
+	composer   *composer
+	chains     *chainBuilder
+	bindings   *bindings
+	methods    calls
+	shapes     call.Shapes
+	withPolicy []*Method // the exposed RPCs, once their policies are known
 }
+
+// calls are the RPCs as they are called, by their names on the wire.
+type calls map[string]*call.Method
 
 // NewBuilder returns the builder of one table.
 func NewBuilder(in Input) *Builder {
-	return &Builder{
-		input: in, file: in.File, policies: in.Policies, upstreams: in.Upstreams, previous: in.Previous, replies: in.Replies,
-		contracts: map[string]*Contract{}, methods: map[string]*call.Method{}, taken: map[string]claim{},
-		ruleless: map[int][]string{}, overruled: map[int][]string{}, unmatched: map[string][]string{},
+	b := &Builder{input: in, file: settings{in.File}, methods: calls{}}
+	b.contracts = &contracts{
+		file: b.file, upstreams: in.Upstreams, previous: in.Previous, replies: in.Replies, log: in.Policies.Log, all: map[string]*Contract{},
 	}
+	b.exposures = &exposures{file: b.file, contracts: b.contracts, ruleless: map[int][]string{}, overruled: map[int][]string{}}
+	b.overrides, b.versions = newOverrides(b.file), &versions{file: b.file}
+	b.composer = &composer{
+		file: b.file, contracts: b.contracts, upstreams: in.Upstreams, exposures: b.exposures, methods: b.methods, all: compositions{},
+	}
+	b.chains = &chainBuilder{
+		file: b.file, policies: in.Policies, contracts: b.contracts, upstreams: in.Upstreams, exposures: b.exposures,
+		compositions: b.composer.all, unmatched: map[string][]string{},
+	}
+	b.bindings = &bindings{file: b.file, contracts: b.contracts, versions: b.versions, methods: b.methods, taken: map[string]claim{}}
+	if b.file.Config.GetPaths().GetKeepReserved() {
+		b.bindings.router.Decoding, b.versions.paths.Decoding = httprule.KeepReserved, httprule.KeepReserved
+	}
+	return b
+}
+
+// Unasked lists the backends that must be asked for their contracts before the table can
+// be compiled. A change of a file makes none be asked again.
+func (b *Builder) Unasked() []*upstream.Upstream {
+	return b.contracts.unasked(b.input.Trigger != ByFile)
 }
 
 // Methods are the RPCs of the table, also of one that was refused.
-func (b *Builder) Methods() []*Method { return b.exposed }
+func (b *Builder) Methods() []*Method { return b.withPolicy }
 
 // Table compiles the table. A mistake anywhere is an error, as is a contract that
 // would break clients of the table in force.
 func (b *Builder) Table() (*Table, error) {
-	served, err := b.build()
+	if err := b.choose(); err != nil {
+		return nil, err
+	}
+	errs := make([]error, 0, len(b.withPolicy))
+	for _, m := range b.withPolicy {
+		errs = append(errs, b.add(m))
+	}
+	errs = append(errs, b.bindings.addAll(b.withPolicy), b.composer.link(), b.exposures.denyByDefault())
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	types := newDescriptors(b.contracts.all, b.methods, b.input.Policies.Log)
+	served, err := b.serve(types)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.unbroken(); err != nil {
+	if err := b.refuseBreaking(); err != nil {
 		return nil, err
 	}
-	doc, err := openAPI(b.file, b.input.OpenAPI)
+	doc, err := openAPI(b.file.File, b.input.OpenAPI)
 	if err != nil {
 		return nil, err
 	}
 	t := &Table{
-		Edge: served, File: b.file, Methods: b.exposed, Contracts: b.contracts, Upstreams: b.upstreams, OpenAPI: doc,
-		Warnings: b.warnings(), Since: time.Now(), Trigger: b.input.Trigger, types: b.types, httpFiles: b.overrides.read,
+		Edge: served, File: b.file.File, Methods: b.withPolicy, Contracts: b.contracts.all, Upstreams: b.input.Upstreams, OpenAPI: doc,
+		Warnings: b.warnings(), Since: time.Now(), Trigger: b.input.Trigger, types: types, httpFiles: b.overrides.read,
 	}
 	served.Description = t
 	return t, nil
 }
 
-func (b *Builder) build() (*edge.Table, error) {
-	if b.file.Config.GetPaths().GetKeepReserved() {
-		b.router.Decoding = httprule.KeepReserved
-		b.versions.paths.Decoding = httprule.KeepReserved
+// choose reads the contracts, and finds what is exposed and under which policies.
+func (b *Builder) choose() error {
+	if err := b.contracts.read(); err != nil {
+		return err
 	}
-	if err := b.readSchemas(); err != nil {
-		return nil, err
+	if err := b.exposures.choose(); err != nil {
+		return err
 	}
-	chosen, err := b.choose()
-	if err != nil {
-		return nil, err
+	methods := b.exposures.methods
+	if err := b.overrides.collect(methods); err != nil {
+		return err
 	}
-	if err := b.addOverrides(chosen); err != nil {
-		return nil, err
+	if err := b.versions.assignAll(methods); err != nil {
+		return err
 	}
-	if err := b.readVersions(chosen); err != nil {
-		return nil, err
+	if err := errors.Join(b.exposures.merge(), b.exposures.checkRewrites()); err != nil {
+		return err
 	}
-	if err := errors.Join(b.merge(chosen), b.checkRewrites()); err != nil {
-		return nil, err
-	}
-	b.exposed = chosen
-	if err := b.findCompositions(chosen); err != nil {
-		return nil, err
-	}
-	var errs []error
-	for _, c := range chosen {
-		errs = append(errs, b.add(c))
-	}
-	errs = append(errs, b.bindAll(), b.compose(), b.denyByDefault())
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	return b.table()
+	b.withPolicy = methods
+	return b.composer.find()
 }
 
-// merge finds the policy of every RPC, before any is compiled: what one forwards
-// to backends, all others must strip.
-func (b *Builder) merge(chosen []*Method) error {
-	var errs []error
-	for _, e := range chosen {
-		effective, err := b.file.Policy(e.Desc, e.Exposure)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		e.Effective = effective
-		b.forwarded = slices.AppendSeq(b.forwarded, maps.Keys(effective.Policy.GetAuth().GetForward()))
-		if !hasRule(effective.Policy.GetAuth()) {
-			b.ruleless[e.Exposure] = append(b.ruleless[e.Exposure], string(e.Desc.FullName()))
-		}
-		if effective.Overruled != "" {
-			b.overruled[e.Exposure] = append(b.overruled[e.Exposure], string(e.Desc.FullName()))
-		}
-	}
-	slices.Sort(b.forwarded)
-	b.forwarded = slices.Compact(b.forwarded)
-	return errors.Join(errs...)
-}
-
-// add compiles one RPC: its chain and its bindings.
-func (b *Builder) add(e *Method) error {
-	e.override = b.overrideOf(e)
-	bindings := b.bindingsOf(e)
+// add compiles one RPC with its chain.
+func (b *Builder) add(m *Method) error {
 	idle := b.file.Config.GetLimits().GetStreamIdleTimeout().AsDuration()
-	m := &call.Method{
-		Name:          e.Name,
-		Desc:          e.Desc,
-		Stream:        grpc.StreamDesc{StreamName: string(e.Desc.Name()), ClientStreams: e.Desc.IsStreamingClient(), ServerStreams: e.Desc.IsStreamingServer()},
-		Upstream:      e.Upstream,
+	served := &call.Method{
+		Name:          m.Name,
+		Desc:          m.Desc,
+		Stream:        grpc.StreamDesc{StreamName: string(m.Desc.Name()), ClientStreams: m.Desc.IsStreamingClient(), ServerStreams: m.Desc.IsStreamingServer()},
+		Upstream:      m.Upstream,
 		StreamIdle:    idle,
-		Request:       b.shapes.Of(e.Desc.Input()),
-		CheckRequests: b.checksRequests(e),
-		RequestWithin: shorter(e.Effective.Policy.GetTimeout().AsDuration(), idle),
+		Request:       b.shapes.Of(m.Desc.Input()),
+		CheckRequests: b.checksRequests(m),
+		RequestWithin: shorter(m.Effective.Policy.GetTimeout().AsDuration(), idle),
 	}
-	b.methods[e.Name] = m
-	if hasRule(e.Effective.Policy.GetAuth()) {
+	b.methods[m.Name] = served
+	m.override = b.overrides.of(m)
+	bindings := b.bindings.of(m)
+	if hasRule(m.Effective.Policy.GetAuth()) {
 		meaning := bindings
-		if b.exposureAt(e).GetGrpcOnly() {
-			meaning = e.Method.Bindings // what its HTTP method would be says whether it may be repeated
+		if b.file.exposureOf(m).GetGrpcOnly() {
+			meaning = m.Method.Bindings // what its HTTP method would be says whether it may be repeated
 		}
-		if err := b.guard(m, e, meaning); err != nil {
-			return b.wrongPolicy(e, err)
+		var err error
+		if served.Conn, err = b.chains.connect(m, meaning); err != nil {
+			return b.chains.locate(m, err)
 		}
 	}
-	e.Bindings = bindings
+	m.Bindings = bindings
 	return nil
 }
 
@@ -198,122 +181,42 @@ func shorter(a, b time.Duration) time.Duration {
 
 // checksRequests reports whether requests are checked: where nothing is said, those
 // are whose answers something counts for or against an upstream.
-func (b *Builder) checksRequests(e *Method) bool {
-	p, x := e.Effective.Policy, b.exposureAt(e)
+func (b *Builder) checksRequests(m *Method) bool {
+	p, x := m.Effective.Policy, b.file.exposureOf(m)
 	if p.CheckRequests != nil {
 		return p.GetCheckRequests()
 	}
 	if config.IsEnabled(p.GetBreaker()) || config.IsEnabled(p.GetRetry()) {
 		return true
 	}
-	upstreams := []string{e.Upstream, x.GetMirror().GetUpstream()}
+	upstreams := []string{m.Upstream, x.GetMirror().GetUpstream()}
 	for _, route := range x.GetRoutes() {
 		upstreams = append(upstreams, route.GetUpstream())
 	}
-	return slices.ContainsFunc(upstreams, func(name string) bool { return b.upstreamNamed(name).GetOutliers() != nil })
+	return slices.ContainsFunc(upstreams, func(name string) bool { return b.file.upstreamNamed(name).GetOutliers() != nil })
 }
 
-// guard puts the chain of policies in front of m's upstream.
-func (b *Builder) guard(m *call.Method, e *Method, bindings []*contract.Binding) error {
-	policy, wrong := e.sound()
-	r, err := b.newMethod(e, policy, bindings)
-	if err == nil {
-		m.Conn, err = b.link(r, e)
-	}
-	return errors.Join(err, wrong)
-}
-
-// hasRule reports whether it is said who may call.
-func hasRule(auth *policyv1.Auth) bool { return auth.GetPublic() || len(auth.GetAccept()) > 0 }
-
-// denyByDefault refuses a configuration that serves an RPC without a word on who
-// may call it.
-func (b *Builder) denyByDefault() error {
-	var errs []error
-	for _, i := range slices.Sorted(maps.Keys(b.ruleless)) {
-		if b.file.Config.GetExpose()[i].GetPolicy().GetAuth() != nil {
-			errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d].policy.auth", i),
-				"nobody says who may call %s: add accept or public: true, because auth here replaces all of the contract's auth",
-				several(b.ruleless[i])))
-			continue
-		}
-		errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d].policy.auth", i),
-			"nobody says who may call %s; set auth here or in the contract, such as {accept: [NAME OF AN AUTHENTICATOR]} or {public: true}",
-			several(b.ruleless[i])))
-	}
-	return errors.Join(errs...)
-}
-
-// warnings tell of what is right and may yet not be meant.
-func (b *Builder) warnings() []string {
-	var list []string
-	for _, i := range slices.Sorted(maps.Keys(b.overruled)) {
-		list = append(list, b.file.Errorf(fmt.Sprintf("expose[%d].policy.auth", i),
-			"replaces what the contract says about who may call %s", several(b.overruled[i])).Error())
-	}
-	return slices.Concat(list, b.weakPromises(), b.unreachable(), b.sharedNames(), b.replaced(), b.unknownSelectors(), b.skipped())
-}
-
-// sharedNames tells of messages in which fields would have the same name in JSON.
-func (b *Builder) sharedNames() []string {
-	var list []string
-	seen := map[protoreflect.FullName]bool{}
-	var visit func(md protoreflect.MessageDescriptor)
-	visit = func(md protoreflect.MessageDescriptor) {
-		if md == nil || seen[md.FullName()] {
-			return
-		}
-		seen[md.FullName()] = true
-		if name, fields := transcode.SharedJSONName(md); name != "" {
-			list = append(list, fmt.Sprintf("message %s: the fields %s have the same name in JSON, %q; there they keep the names that they have in the contract",
-				md.FullName(), several(fields), name))
-		}
-		for i := range md.Fields().Len() {
-			visit(md.Fields().Get(i).Message())
-		}
-	}
-	for _, e := range b.exposed {
-		visit(e.Desc.Input())
-		visit(e.Desc.Output())
-	}
-	return list
-}
-
-// several lists names, as many as one can read.
-func several(names []string) string {
-	const most = 8
-	if len(names) <= most {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
-}
-
-// table puts everything together.
-func (b *Builder) table() (*edge.Table, error) {
-	b.types = newDescriptors(b.contracts, b.methods, b.policies.Log)
-	errorBodies, err := b.errorBodies()
+// serve makes what the doors serve. The types are those that details of errors may have.
+func (b *Builder) serve(types *descriptors) (*edge.Table, error) {
+	errorBodies, err := newErrors(b.file.Config, types)
 	if err != nil {
 		return nil, err
-	}
-	methods := make([]*call.Method, 0, len(b.methods))
-	for _, m := range b.methods {
-		methods = append(methods, m)
 	}
 	cors, err := edge.NewCORS(b.file.Config.GetCors())
 	if err != nil {
 		return nil, b.file.Errorf("cors", "%v", err)
 	}
-	observers, err := build(b.policies.observers(), new(interceptors.Method))
+	observers, err := build(b.input.Policies.observers(), new(interceptors.Method))
 	if err != nil {
 		return nil, err
 	}
 	refused := &call.Method{Conn: interceptors.Chain(call.Refuser{}, observers...)}
-	own, err := b.policies.own(b.input.Own)
+	own, err := b.input.Policies.own(b.input.Own)
 	if err != nil {
 		return nil, err
 	}
-	routes := b.router.Build()
-	versions, err := b.buildVersions(routes)
+	routes := b.bindings.router.Build()
+	versions, err := b.versions.build(routes)
 	if err != nil {
 		return nil, err
 	}
@@ -323,13 +226,13 @@ func (b *Builder) table() (*edge.Table, error) {
 	}
 	return &edge.Table{
 		UserAgentKey: userAgent,
-		Table:        call.NewTable(methods, refused, own...),
+		Table:        call.NewTable(slices.Collect(maps.Values(b.methods)), refused, own...),
 		Routes:       routes,
 		Versions:     versions,
-		VersionOf:    b.versionsOf(),
+		VersionOf:    versionsOf(b.withPolicy),
 		Errors:       errorBodies,
 		WrapStreams:  b.file.Config.GetJson().GetWrapStreams(),
-		Reserved:     edge.Reserve(b.forwarded...),
+		Reserved:     edge.Reserve(b.exposures.forwarded...),
 		CORS:         cors,
 		Security:     edge.NewSecurityHeaders(b.file.Config.GetSecurityHeaders()),
 	}, nil

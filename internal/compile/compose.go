@@ -7,18 +7,17 @@ import (
 	"slices"
 	"strings"
 
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	composev1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/compose/v1"
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
-	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/aggregate"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/nearest"
+	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
 
 // composition is an RPC that is made of calls of others. Its connection stands in
@@ -33,23 +32,33 @@ type composition struct {
 // compositions are those of one table, by the full name of the RPC on the wire.
 type compositions map[string]*composition
 
-// findCompositions finds which of the chosen RPCs are composed.
-func (b *Builder) findCompositions(chosen []*Method) error {
-	b.composed = compositions{}
+// composer finds and links the composed RPCs of a table.
+type composer struct {
+	file      settings
+	contracts *contracts
+	upstreams map[string]*upstream.Upstream
+	exposures *exposures
+	methods   calls
+	all       compositions
+}
+
+// find finds which of the exposed RPCs are composed.
+func (b *composer) find() error {
+	chosen := b.exposures.methods
 	var errs []error
 	known := make([]string, 0, len(chosen))
-	for _, e := range chosen {
-		known = append(known, string(e.Desc.FullName()))
-		from, field, err := b.file.Composition(e.Desc)
+	for _, m := range chosen {
+		known = append(known, string(m.Desc.FullName()))
+		from, field, err := b.file.Composition(m.Desc)
 		switch {
 		case err != nil:
-			errs = append(errs, fmt.Errorf("%s: %w", optionOf(e.Desc), err))
+			errs = append(errs, fmt.Errorf("%s: %w", optionOf(m.Desc), err))
 		case from != nil:
-			b.composed[e.Name] = &composition{rpc: e.Desc, from: from, field: field, conn: new(aggregate.Conn)}
-		case b.upstreams[e.Upstream] == nil: // composed: true
-			errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d]", e.Exposure),
+			b.all[m.Name] = &composition{rpc: m.Desc, from: from, field: field, conn: new(aggregate.Conn)}
+		case b.upstreams[m.Upstream] == nil: // composed: true
+			errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d]", m.Exposure),
 				"nobody answers %s: upstream %q has no server (composed: true), and nothing says of what the RPC is composed; give it the option (gatehouse.compose.v1.composition), or write compose: [{rpc: %s, steps: [...]}]",
-				e.Desc.FullName(), e.Upstream, e.Desc.FullName()))
+				m.Desc.FullName(), m.Upstream, m.Desc.FullName()))
 		}
 	}
 	for i, c := range b.file.Config.GetCompose() {
@@ -64,25 +73,17 @@ func optionOf(m protoreflect.MethodDescriptor) string {
 	return fmt.Sprintf("option of rpc %s (gatehouse.compose.v1.composition)", m.FullName())
 }
 
-// connOf is what stands at the end of an RPC's chain.
-func (b *Builder) connOf(r *interceptors.Method) grpc.ClientConnInterface {
-	if c := b.composed[r.Name]; c != nil {
-		return c.conn
-	}
-	return b.upstreams[r.Upstream].Conn()
-}
-
-// compose links the composed RPCs to those that they call, of this same table.
-func (b *Builder) compose() error {
+// link links the composed RPCs to those that they call, of this same table.
+func (b *composer) link() error {
 	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(b.composed)) {
-		c := b.composed[name]
+	for _, name := range slices.Sorted(maps.Keys(b.all)) {
+		c := b.all[name]
 		if b.methods[name] == nil {
 			return nil // what is wrong with it was told, and refuses the table
 		}
 		if err := c.conn.Compile(c.from, c.rpc, aggregate.Contracts{Find: b.findRPC, JSON: b.jsonOf(b.methods[name].Upstream)}); err != nil {
 			for _, one := range config.Flatten(err) {
-				errs = append(errs, b.wrongComposition(c, one))
+				errs = append(errs, b.locate(c, one))
 			}
 			continue
 		}
@@ -99,7 +100,7 @@ func (b *Builder) compose() error {
 
 // versionHeaders are the headers that name a version, which is the composed RPC's
 // and not that of its steps.
-func (b *Builder) versionHeaders() []string {
+func (b *composer) versionHeaders() []string {
 	var keys []string
 	for _, v := range b.file.Config.GetVersions() {
 		keys = append(keys, strings.ToLower(v.GetHeader()))
@@ -109,19 +110,19 @@ func (b *Builder) versionHeaders() []string {
 
 // keptForOthers refuses to keep the answers of a composed RPC whose steps ask more
 // of who calls than it does itself: an answer that is kept passes no step's policy.
-func (b *Builder) keptForOthers() error {
+func (b *composer) keptForOthers() error {
 	policies := map[string]*policyv1.Policy{}
-	for _, e := range b.exposed {
-		policies[e.Name] = e.Effective.Policy
+	for _, m := range b.exposures.methods {
+		policies[m.Name] = m.Effective.Policy
 	}
 	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(b.composed)) {
+	for _, name := range slices.Sorted(maps.Keys(b.all)) {
 		if !keeps(policies[name]) {
 			continue
 		}
-		for _, m := range b.allCalls(b.composed[name]) {
+		for _, m := range b.allCalls(b.all[name]) {
 			if asksMore(policies[m.Name], policies[name]) {
-				errs = append(errs, b.wrongComposition(b.composed[name], fmt.Errorf(
+				errs = append(errs, b.locate(b.all[name], fmt.Errorf(
 					"its answers are kept (cache, fallback.last_good or idempotency), and %s, which a step calls, asks more of who calls (auth, ip); give both the same, or let what the steps call keep its answers",
 					m.Desc.FullName())))
 			}
@@ -151,11 +152,11 @@ func asksMore(step, whole *policyv1.Policy) bool {
 
 // allCalls are the RPCs that a composed one calls, and those that they call.
 // There are no circles.
-func (b *Builder) allCalls(c *composition) []*call.Method {
+func (b *composer) allCalls(c *composition) []*call.Method {
 	var all []*call.Method
 	for _, m := range c.conn.Calls() {
 		all = append(all, m)
-		if inner := b.composed[m.Name]; inner != nil {
+		if inner := b.all[m.Name]; inner != nil {
 			all = append(all, b.allCalls(inner)...)
 		}
 	}
@@ -163,9 +164,9 @@ func (b *Builder) allCalls(c *composition) []*call.Method {
 }
 
 // jsonOf reads JSON by the contract of an upstream.
-func (b *Builder) jsonOf(upstream string) func(protoreflect.MessageDescriptor, []byte) ([]byte, error) {
+func (b *composer) jsonOf(upstream string) func(protoreflect.MessageDescriptor, []byte) ([]byte, error) {
 	return func(desc protoreflect.MessageDescriptor, text []byte) ([]byte, error) {
-		decoder, err := b.contracts[upstream].Plans.Decoder(desc)
+		decoder, err := b.contracts.of(upstream).Plans.Decoder(desc)
 		if err != nil {
 			return nil, err
 		}
@@ -174,12 +175,12 @@ func (b *Builder) jsonOf(upstream string) func(protoreflect.MessageDescriptor, [
 }
 
 // findRPC finds what a step calls.
-func (b *Builder) findRPC(name protoreflect.FullName) (*call.Method, error) {
+func (b *composer) findRPC(name protoreflect.FullName) (*call.Method, error) {
 	if m := b.methods[contract.WireName(name)]; m != nil {
 		return m, nil
 	}
-	for upstream, s := range b.contracts {
-		if s.Set.Method(name) != nil {
+	for upstream := range b.contracts.all {
+		if b.contracts.method(upstream, name) != nil {
 			return nil, fmt.Errorf("%s is not exposed, and a step passes the policies of what it calls; add to expose such as {select: %q, upstream: %s}", name, name, b.upstreamOf(name, upstream))
 		}
 	}
@@ -192,17 +193,17 @@ func (b *Builder) findRPC(name protoreflect.FullName) (*call.Method, error) {
 }
 
 // upstreamOf is the first upstream of the configuration that has an RPC.
-func (b *Builder) upstreamOf(name protoreflect.FullName, found string) string {
+func (b *composer) upstreamOf(name protoreflect.FullName, found string) string {
 	for _, u := range b.file.Config.GetUpstreams() {
-		if s := b.contracts[u.GetName()]; s != nil && !u.GetComposed() && s.Set.Method(name) != nil {
+		if !u.GetComposed() && b.contracts.method(u.GetName(), name) != nil {
 			return u.GetName()
 		}
 	}
 	return found
 }
 
-// wrongComposition tells what is wrong, and where it is written.
-func (b *Builder) wrongComposition(c *composition, err error) error {
+// locate says where a composition is written that is wrong.
+func (b *composer) locate(c *composition, err error) error {
 	field := ""
 	if e, ok := errors.AsType[*aggregate.Error](err); ok {
 		field = e.Field
@@ -220,17 +221,17 @@ func (b *Builder) wrongComposition(c *composition, err error) error {
 }
 
 // composedInCircles refuses composed RPCs that call each other.
-func (b *Builder) composedInCircles() error {
+func (b *composer) composedInCircles() error {
 	done := map[string]bool{}
 	var way []string
 	var visit func(name string) error
 	visit = func(name string) error {
-		c := b.composed[name]
+		c := b.all[name]
 		if c == nil || done[name] {
 			return nil
 		}
 		if i := slices.Index(way, name); i >= 0 {
-			return b.wrongComposition(c, fmt.Errorf("it calls itself: %s", strings.Join(append(way[i:], name), " -> ")))
+			return b.locate(c, fmt.Errorf("it calls itself: %s", strings.Join(append(way[i:], name), " -> ")))
 		}
 		way = append(way, name)
 		for _, m := range c.conn.Calls() {
@@ -242,7 +243,7 @@ func (b *Builder) composedInCircles() error {
 		done[name] = true
 		return nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(b.composed)) {
+	for _, name := range slices.Sorted(maps.Keys(b.all)) {
 		if err := visit(name); err != nil {
 			return err
 		}

@@ -24,18 +24,18 @@ type descriptors struct {
 	shown func() (*reflection.Contract, error)
 }
 
-func newDescriptors(schemas map[string]*Contract, methods map[string]*call.Method, log *slog.Logger) *descriptors {
+func newDescriptors(contracts map[string]*Contract, methods calls, log *slog.Logger) *descriptors {
 	c := new(descriptors)
-	for _, name := range slices.Sorted(maps.Keys(schemas)) {
-		c.sources = append(c.sources, schemas[name])
+	for _, name := range slices.Sorted(maps.Keys(contracts)) {
+		c.sources = append(c.sources, contracts[name])
 	}
-	c.shown = sync.OnceValues(func() (*reflection.Contract, error) { return show(schemas, methods, log) })
+	c.shown = sync.OnceValues(func() (*reflection.Contract, error) { return show(contracts, methods, log) })
 	return c
 }
 
 // show prunes the contracts for reflection: exposed methods with what they reach,
 // and the messages that errors may have as details.
-func show(schemas map[string]*Contract, methods map[string]*call.Method, log *slog.Logger) (*reflection.Contract, error) {
+func show(contracts map[string]*Contract, methods calls, log *slog.Logger) (*reflection.Contract, error) {
 	exposed := map[string][]protoreflect.MethodDescriptor{}
 	for _, name := range slices.Sorted(maps.Keys(methods)) {
 		if m := methods[name]; m.Desc != nil {
@@ -45,7 +45,7 @@ func show(schemas map[string]*Contract, methods map[string]*call.Method, log *sl
 	var upstreams []reflection.Upstream
 	for _, name := range slices.Sorted(maps.Keys(exposed)) {
 		u := reflection.Upstream{Name: name, Methods: exposed[name]}
-		if s := schemas[name]; s != nil {
+		if s := contracts[name]; s != nil {
 			u.Extensions = extensionsIn(s.Set.Files)
 		}
 		upstreams = append(upstreams, u)

@@ -3,64 +3,75 @@ package compile
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors/rewrite"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/nearest"
 )
 
-// choose finds what each exposure selects. The most specific selection of an
-// RPC wins.
-func (b *Builder) choose() ([]*Method, error) {
+// exposures are the RPCs that the configuration exposes, with their policies.
+type exposures struct {
+	file      settings
+	contracts *contracts
+	methods   []*Method // in the order of the contracts
+
+	// forwarded are the keys of metadata in which any RPC forwards claims: no client may
+	// send them, to whatever RPC.
+	forwarded []string
+	ruleless  map[int][]string // exposure -> RPCs of which nobody said who may call them
+	overruled map[int][]string // exposure -> RPCs whose contract says otherwise who may call them
+}
+
+// choose finds what each exposure selects. The most specific selection of an RPC wins.
+func (s *exposures) choose() error {
 	var errs []error
-	var chosen []*Method
 	done := map[protoreflect.FullName]bool{}
-	for _, u := range b.file.Config.GetUpstreams() {
-		for m := range b.contracts[u.GetName()].Set.Methods() {
+	for _, u := range s.file.Config.GetUpstreams() {
+		for m := range s.contracts.of(u.GetName()).Set.Methods() {
 			if done[m.FullName()] {
 				continue
 			}
 			done[m.FullName()] = true
-			e, err := b.exposureOf(m)
+			e, err := s.expose(m)
 			if err != nil {
 				errs = append(errs, err)
 			} else if e != nil {
-				chosen = append(chosen, e)
+				s.methods = append(s.methods, e)
 			}
 		}
 	}
-	errs = append(errs, b.checkSelects(), b.checkMessageSets(chosen))
-	return chosen, errors.Join(errs...)
+	return errors.Join(append(errs, s.checkSelects(), s.checkMessageSets())...)
 }
 
-// exposureOf finds under which exposure an RPC is served, nil for none. Its
+// expose finds under which exposure an RPC is served, nil for none. Its
 // descriptor is that of the exposure's upstream.
-func (b *Builder) exposureOf(m protoreflect.MethodDescriptor) (*Method, error) {
-	i, err := b.file.Exposure(m.FullName(), func(upstream string) bool {
-		s := b.contracts[upstream]
-		return s != nil && s.Set.Method(m.FullName()) != nil
-	})
+func (s *exposures) expose(m protoreflect.MethodDescriptor) (*Method, error) {
+	i, err := s.file.Exposure(m.FullName(), func(upstream string) bool { return s.contracts.method(upstream, m.FullName()) != nil })
 	if i < 0 || err != nil {
 		return nil, err
 	}
-	upstream := b.file.Config.GetExpose()[i].GetUpstream()
-	return &Method{Method: contract.NewMethod(b.contracts[upstream].Set.Method(m.FullName()), upstream), Exposure: i}, nil
+	upstream := s.file.Config.GetExpose()[i].GetUpstream()
+	return &Method{Method: contract.NewMethod(s.contracts.method(upstream, m.FullName()), upstream), Exposure: i}, nil
 }
 
 // checkSelects finds exposures that name nothing, or leave out what is not there.
-func (b *Builder) checkSelects() error {
+func (s *exposures) checkSelects() error {
 	var errs []error
-	for i, x := range b.file.Config.GetExpose() {
+	for i, x := range s.file.Config.GetExpose() {
 		path := fmt.Sprintf("expose[%d]", i)
-		if !selectsAny(b.contracts[x.GetUpstream()].Set, x.GetSelect()) {
-			errs = append(errs, b.selectsNothing(path+".select", x))
+		if !selectsAny(s.contracts.of(x.GetUpstream()).Set, x.GetSelect()) {
+			errs = append(errs, s.selectsNothing(path+".select", x))
 		} else if len(x.GetExcept()) > 0 {
-			errs = append(errs, b.checkExcept(path+".except", x))
+			errs = append(errs, s.checkExcept(path+".except", x))
 		}
 	}
 	return errors.Join(errs...)
@@ -68,25 +79,25 @@ func (b *Builder) checkSelects() error {
 
 // checkExcept refuses what leaves out nothing, as a name that is mistyped does,
 // and what leaves out all.
-func (b *Builder) checkExcept(path string, x *configv1.Exposure) error {
-	selected := selectedOf(b.contracts[x.GetUpstream()].Set, x.GetSelect())
+func (s *exposures) checkExcept(path string, x *configv1.Exposure) error {
+	selected := selectedOf(s.contracts.of(x.GetUpstream()).Set, x.GetSelect())
 	var errs []error
 	for i, except := range x.GetExcept() {
 		if !slices.ContainsFunc(selected, func(name string) bool { return config.Match(except, protoreflect.FullName(name)) }) {
-			errs = append(errs, b.file.Errorf(fmt.Sprintf("%s[%d]", path, i), "%q matches no RPC that select %q names%s",
+			errs = append(errs, s.file.Errorf(fmt.Sprintf("%s[%d]", path, i), "%q matches no RPC that select %q names%s",
 				except, x.GetSelect(), nearest.DidYouMean(except, selected)))
 		}
 	}
 	if !slices.ContainsFunc(selected, func(name string) bool { return config.Selects(x, protoreflect.FullName(name)) }) {
-		errs = append(errs, b.file.Errorf(path, "leaves out all that select %q names; leave out the exposure instead", x.GetSelect()))
+		errs = append(errs, s.file.Errorf(path, "leaves out all that select %q names; leave out the exposure instead", x.GetSelect()))
 	}
 	return errors.Join(errs...)
 }
 
 // selectsNothing says why a select matches no RPC: the services that it names have
 // none, or there are no such.
-func (b *Builder) selectsNothing(path string, x *configv1.Exposure) error {
-	set := b.contracts[x.GetUpstream()].Set
+func (s *exposures) selectsNothing(path string, x *configv1.Exposure) error {
+	set := s.contracts.of(x.GetUpstream()).Set
 	var empty []string
 	for s := range set.Services() {
 		if name := s.FullName(); s.Methods().Len() == 0 && (string(name) == x.GetSelect() || config.Match(x.GetSelect(), name.Append("Any"))) {
@@ -94,38 +105,38 @@ func (b *Builder) selectsNothing(path string, x *configv1.Exposure) error {
 		}
 	}
 	if len(empty) > 0 {
-		return b.file.Errorf(path, "%q matches no RPC of upstream %q: it names %s, without any RPC in the contract",
-			x.GetSelect(), x.GetUpstream(), several(empty))
+		return s.file.Errorf(path, "%q matches no RPC of upstream %q: it names %s, without any RPC in the contract",
+			x.GetSelect(), x.GetUpstream(), shortList(empty))
 	}
-	return b.file.Errorf(path, "%q matches no RPC of upstream %q, which has %s%s",
-		x.GetSelect(), x.GetUpstream(), servicesOf(set), b.linkedHint(x.GetUpstream()))
+	return s.file.Errorf(path, "%q matches no RPC of upstream %q, which has %s%s",
+		x.GetSelect(), x.GetUpstream(), servicesOf(set), s.linkedHint(x.GetUpstream()))
 }
 
 // checkMessageSets refuses what cannot be served because its messages contain a
 // MessageSet.
-func (b *Builder) checkMessageSets(chosen []*Method) error {
+func (s *exposures) checkMessageSets() error {
 	ofUpstream := map[string][]protoreflect.MethodDescriptor{}
-	for _, e := range chosen {
-		ofUpstream[e.Upstream] = append(ofUpstream[e.Upstream], e.Desc)
+	for _, m := range s.methods {
+		ofUpstream[m.Upstream] = append(ofUpstream[m.Upstream], m.Desc)
 	}
 	found := map[string]map[protoreflect.FullName]protoreflect.FullName{}
 	for upstream, methods := range ofUpstream {
-		found[upstream] = b.contracts[upstream].Set.MessageSets(slices.Values(methods))
+		found[upstream] = s.contracts.of(upstream).Set.MessageSets(slices.Values(methods))
 	}
 	var errs []error
-	for _, e := range chosen {
-		if set := found[e.Upstream][e.Desc.FullName()]; set != "" {
-			errs = append(errs, b.file.Errorf(fmt.Sprintf("expose[%d].select", e.Exposure),
+	for _, m := range s.methods {
+		if set := found[m.Upstream][m.Desc.FullName()]; set != "" {
+			errs = append(errs, s.file.Errorf(fmt.Sprintf("expose[%d].select", m.Exposure),
 				"%s cannot be served: its messages contain %s, a MessageSet, which is a wire format of proto1; leave it out, such as with except: [%s]",
-				e.Desc.FullName(), set, e.Desc.FullName()))
+				m.Desc.FullName(), set, m.Desc.FullName()))
 		}
 	}
 	return errors.Join(errs...)
 }
 
 // linkedHint tells where a contract would have to be linked in.
-func (b *Builder) linkedHint(upstream string) string {
-	for _, u := range b.file.Config.GetUpstreams() {
+func (s *exposures) linkedHint(upstream string) string {
+	for _, u := range s.file.Config.GetUpstreams() {
 		if u.GetName() == upstream && u.GetSchema().GetLinked() {
 			return "; these are linked into this binary: to serve others, build one that imports them"
 		}
@@ -168,4 +179,88 @@ func servicesOf(set *contract.Set) string {
 		return "no services"
 	}
 	return strings.Join(names, ", ")
+}
+
+// merge finds the policy of every RPC, before any is compiled: what one forwards
+// to backends, all others must strip.
+func (s *exposures) merge() error {
+	var errs []error
+	for _, m := range s.methods {
+		effective, err := s.file.Policy(m.Desc, m.Exposure)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		m.Effective = effective
+		s.forwarded = slices.AppendSeq(s.forwarded, maps.Keys(effective.Policy.GetAuth().GetForward()))
+		if !hasRule(effective.Policy.GetAuth()) {
+			s.ruleless[m.Exposure] = append(s.ruleless[m.Exposure], string(m.Desc.FullName()))
+		}
+		if effective.Overruled != "" {
+			s.overruled[m.Exposure] = append(s.overruled[m.Exposure], string(m.Desc.FullName()))
+		}
+	}
+	slices.Sort(s.forwarded)
+	s.forwarded = slices.Compact(s.forwarded)
+	return errors.Join(errs...)
+}
+
+// hasRule reports whether it is said who may call.
+func hasRule(auth *policyv1.Auth) bool { return auth.GetPublic() || len(auth.GetAccept()) > 0 }
+
+// denyByDefault refuses a configuration that serves an RPC without a word on who
+// may call it.
+func (s *exposures) denyByDefault() error {
+	var errs []error
+	for _, i := range slices.Sorted(maps.Keys(s.ruleless)) {
+		if s.file.Config.GetExpose()[i].GetPolicy().GetAuth() != nil {
+			errs = append(errs, s.file.Errorf(fmt.Sprintf("expose[%d].policy.auth", i),
+				"nobody says who may call %s: add accept or public: true, because auth here replaces all of the contract's auth",
+				shortList(s.ruleless[i])))
+			continue
+		}
+		errs = append(errs, s.file.Errorf(fmt.Sprintf("expose[%d].policy.auth", i),
+			"nobody says who may call %s; set auth here or in the contract, such as {accept: [NAME OF AN AUTHENTICATOR]} or {public: true}",
+			shortList(s.ruleless[i])))
+	}
+	return errors.Join(errs...)
+}
+
+// warnings tell of contracts that the configuration overrules.
+func (s *exposures) warnings() []string {
+	var list []string
+	for _, i := range slices.Sorted(maps.Keys(s.overruled)) {
+		list = append(list, s.file.Errorf(fmt.Sprintf("expose[%d].policy.auth", i),
+			"replaces what the contract says about who may call %s", shortList(s.overruled[i])).Error())
+	}
+	return list
+}
+
+// checkRewrites finds mistakes in changes of metadata, once and not for each RPC.
+func (s *exposures) checkRewrites() error {
+	var errs []error
+	for i, x := range s.file.Config.GetExpose() {
+		errs = append(errs, s.checkRewrite(fmt.Sprintf("expose[%d].metadata", i), x.GetMetadata()))
+		for j, r := range x.GetRoutes() {
+			errs = append(errs, s.checkRewrite(fmt.Sprintf("expose[%d].routes[%d].metadata", i, j), r.GetMetadata()))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkRewrite refuses changes of the keys in which an RPC forwards claims to backends.
+func (s *exposures) checkRewrite(path string, c *configv1.Rewrite) error {
+	requests, err := rewrite.OfRequests(c.GetRequest())
+	if err != nil {
+		return Place(s.file.File, path+".request", err)
+	}
+	if _, err = rewrite.OfAnswers(c.GetResponse()); err != nil {
+		return Place(s.file.File, path+".response", err)
+	}
+	for _, key := range requests.Keys() {
+		if slices.ContainsFunc(s.forwarded, func(own string) bool { return call.Folded(key) == call.Folded(own) }) {
+			return s.file.Errorf(path+".request", "%q carries the caller's identity to backends (auth.forward) and cannot be changed; use another key", key)
+		}
+	}
+	return nil
 }

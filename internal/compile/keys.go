@@ -32,14 +32,14 @@ func (k PolicyKey) String() string { return k.Policy + ": " + strings.Join(k.Par
 // configuration that it follows from. An answer that is kept passes none of the
 // policies behind it, so its key has what they go by.
 type facts struct {
-	b     *Builder
+	b     *chainBuilder
 	why   map[answers.Fact]string
 	seen  map[string]bool // RPCs
 	host  string          // where upstreams are chosen by host; "" for nowhere
 	wrong error           // what cannot be told
 }
 
-func (b *Builder) newFacts() *facts {
+func (b *chainBuilder) newFacts() *facts {
 	return &facts{b: b, why: map[answers.Fact]string{}, seen: map[string]bool{}}
 }
 
@@ -71,15 +71,15 @@ func (f *facts) forwarded(of string, auth *policyv1.Auth) {
 
 // steps adds what the RPCs go by that a composed RPC calls, and those that they call.
 func (f *facts) steps(rpc string) {
-	c := f.b.composed[rpc]
+	c := f.b.compositions[rpc]
 	if c == nil || f.seen[rpc] {
 		return
 	}
 	f.seen[rpc] = true
 	for _, s := range c.from.GetSteps() {
 		name := contract.WireName(protoreflect.FullName(s.GetCall()))
-		if e := find(f.b.exposed, name); e != nil && !f.seen[name] {
-			f.step(e)
+		if m := find(f.b.exposures.methods, name); m != nil && !f.seen[name] {
+			f.step(m)
 			f.steps(name)
 		}
 		f.seen[name] = true
@@ -87,15 +87,15 @@ func (f *facts) steps(rpc string) {
 }
 
 // step adds what one step goes by.
-func (f *facts) step(e *Method) {
-	policy, of := e.Effective.Policy, string(e.Desc.FullName())
+func (f *facts) step(m *Method) {
+	policy, of := m.Effective.Policy, string(m.Desc.FullName())
 	f.forwarded(of, policy.GetAuth())
-	f.routes(e, policy.GetAuth())
+	f.routes(m, policy.GetAuth())
 	if kept := policy.GetCache(); config.IsEnabled(kept) && (kept.Vary == nil || !cache.IsEverybody(kept.GetVary())) {
 		if why := "cache of " + of; kept.GetVary() == "" {
 			f.add(why, answers.Fact{Kind: answers.Caller})
 		} else {
-			f.expression("cache.vary of "+of, e, policy.GetAuth(), kept.GetVary(), (*expr.Env).Key)
+			f.expression("cache.vary of "+of, m, policy.GetAuth(), kept.GetVary(), (*expr.Env).Key)
 		}
 	}
 	if kept := policy.GetFallback(); config.IsEnabled(kept) && kept.GetLastGood() != nil {
@@ -105,9 +105,9 @@ func (f *facts) step(e *Method) {
 
 // routes adds what chooses among the upstreams of an RPC. A share of the calls that
 // is chosen by chance depends on nothing.
-func (f *facts) routes(e *Method, auth *policyv1.Auth) {
-	for i, r := range f.b.exposureAt(e).GetRoutes() {
-		path := fmt.Sprintf("expose[%d].routes[%d]", e.Exposure, i)
+func (f *facts) routes(m *Method, auth *policyv1.Auth) {
+	for i, r := range f.b.file.exposureOf(m).GetRoutes() {
+		path := fmt.Sprintf("expose[%d].routes[%d]", m.Exposure, i)
 		if len(r.GetHosts()) > 0 && f.host == "" {
 			f.host = path + ".hosts"
 		}
@@ -120,18 +120,18 @@ func (f *facts) routes(e *Method, auth *policyv1.Auth) {
 			}
 		}
 		if r.GetWhen() != "" {
-			f.expression(path+".when", e, auth, r.GetWhen(), (*expr.Env).Condition)
+			f.expression(path+".when", m, auth, r.GetWhen(), (*expr.Env).Condition)
 		}
 		if r.GetStickyBy() != "" && r.GetPercent() < 100 {
-			f.expression(path+".sticky_by", e, auth, r.GetStickyBy(), (*expr.Env).Key)
+			f.expression(path+".sticky_by", m, auth, r.GetStickyBy(), (*expr.Env).Key)
 		}
 	}
 }
 
 // expression adds what an expression depends on. Its request is made of that of the
 // whole and of other steps' answers, which are in the key already.
-func (f *facts) expression(why string, e *Method, auth *policyv1.Auth, text string, compile func(*expr.Env, string) (*expr.Program, error)) {
-	env, err := expr.NewEnv(e.Desc)
+func (f *facts) expression(why string, m *Method, auth *policyv1.Auth, text string, compile func(*expr.Env, string) (*expr.Program, error)) {
+	env, err := expr.NewEnv(m.Desc)
 	if err != nil {
 		f.fail(why, "%v", err)
 		return
@@ -170,8 +170,8 @@ func (f *facts) expression(why string, e *Method, auth *policyv1.Auth, text stri
 
 // keysOf finds the facts for the policies of an RPC that keep answers, and notes its
 // keys for those who ask.
-func (b *Builder) keysOf(r *interceptors.Method, e *Method) error {
-	policy := e.Effective.Policy
+func (b *chainBuilder) keysOf(r *interceptors.Method, m *Method) error {
+	policy := m.Effective.Policy
 	if !keeps(policy) {
 		return nil
 	}
@@ -179,14 +179,14 @@ func (b *Builder) keysOf(r *interceptors.Method, e *Method) error {
 	for _, f := range []*facts{parts, own, choice} {
 		f.steps(r.Name)
 	}
-	if b.composed[r.Name] == nil {
-		own.forwarded(string(e.Desc.FullName()), policy.GetAuth())
+	if b.compositions[r.Name] == nil {
+		own.forwarded(string(m.Desc.FullName()), policy.GetAuth())
 	}
-	choice.routes(e, policy.GetAuth())
+	choice.routes(m, policy.GetAuth())
 	choice.keepHeaders()
 	r.Facts, r.OwnFacts, r.ChosenBy = parts.list(), own.list(), choice.headers()
 	note := func(policy string, f *facts, first ...string) {
-		e.Keys = append(e.Keys, PolicyKey{policy, f.parts(first)})
+		m.Keys = append(m.Keys, PolicyKey{policy, f.parts(first)})
 	}
 	kept := ""
 	if c := policy.GetCache(); config.IsEnabled(c) {

@@ -19,102 +19,82 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
 
-func (b *Builder) exposureAt(e *Method) *configv1.Exposure {
-	return b.file.Config.GetExpose()[e.Exposure]
-}
-
-func (b *Builder) upstreamNamed(name string) *configv1.Upstream {
-	for _, u := range b.file.Config.GetUpstreams() {
-		if u.GetName() == name {
-			return u
-		}
-	}
-	return nil
-}
-
 // direct tells m what differs from one upstream to the next, for the exposure's own.
-func (b *Builder) direct(m *interceptors.Method, e *Method) error {
-	x := b.exposureAt(e)
-	own, err := b.to(m, e.Upstream, x.GetMetadata())
+func (b *chainBuilder) direct(r *interceptors.Method, m *Method) error {
+	x := b.file.exposureOf(m)
+	own, err := b.to(r, m.Upstream, x.GetMetadata())
 	if err != nil {
 		return err
 	}
-	m.Target = own
-	m.Routed = len(x.GetRoutes()) > 0
-	m.Mirror, err = b.mirrorOf(m, e)
+	r.Target = own
+	r.Routed = len(x.GetRoutes()) > 0
+	r.Mirror, err = b.mirrorOf(r, m)
 	return err
 }
 
 // to gathers what belongs to one upstream.
-func (b *Builder) to(m *interceptors.Method, name string, metadata ...*configv1.Rewrite) (interceptors.Target, error) {
-	u := b.upstreamNamed(name)
+func (b *chainBuilder) to(r *interceptors.Method, name string, metadata ...*configv1.Rewrite) (interceptors.Target, error) {
+	u := b.file.upstreamNamed(name)
 	to := interceptors.Target{Upstream: name, Source: sourceOf(name, metadata), Budget: u.GetRetryBudget(), Metadata: metadata}
 	key := u.GetBalancing().GetKey()
 	if u.GetBalancing().GetKind() != configv1.Balancing_KIND_RING_HASH || key == "" {
 		return to, nil
 	}
-	program, err := m.Key(key)
+	program, err := r.Key(key)
 	if err != nil {
-		return to, interceptors.Wrong(b.fieldOf(name)+".balancing.key", "%w", err)
+		return to, interceptors.Wrong(b.file.upstreamField(name, "balancing.key"), "%w", err)
 	}
 	to.Replica = program.Key
 	return to, nil
 }
 
-// fieldOf is the field of an upstream.
-func (b *Builder) fieldOf(name string) string {
-	for i, u := range b.file.Config.GetUpstreams() {
-		if u.GetName() == name {
-			return fmt.Sprintf("upstreams[%d]", i)
-		}
-	}
-	return "upstreams"
-}
-
 // link makes the connection of an RPC: its policies, the choice among upstreams
 // if there is one, and the upstreams.
-func (b *Builder) link(r *interceptors.Method, e *Method) (grpc.ClientConnInterface, error) {
+func (b *chainBuilder) link(r *interceptors.Method, m *Method) (grpc.ClientConnInterface, error) {
 	if !r.Routed {
 		list, err := build(b.policies.chain(), r)
-		e.Chain = policyNames(list)
-		return b.linked(r, list), interceptors.Within(e.policyField(), err)
+		m.Chain = policyNames(list)
+		return b.linked(r, list), interceptors.Within(m.policyField(), err)
 	}
 	outer, outerErr := build(b.policies.ofCall(), r)
-	rest, names, restErr := b.target(r, e)
-	e.Chain = append(policyNames(outer), names...)
-	routes, routesErr := b.routesOf(r, e)
-	return b.policies.Link(routing.New(routes, rest, rand.Float64), outer...), errors.Join(interceptors.Within(e.policyField(), outerErr), restErr, routesErr)
+	rest, names, restErr := b.target(r, m)
+	m.Chain = append(policyNames(outer), names...)
+	routes, routesErr := b.routesOf(r, m)
+	return b.policies.Link(routing.New(routes, rest, rand.Float64), outer...), errors.Join(interceptors.Within(m.policyField(), outerErr), restErr, routesErr)
 }
 
 // target is an upstream inside of the policies that are its own, which it names.
-func (b *Builder) target(r *interceptors.Method, e *Method) (routing.Target, []string, error) {
+func (b *chainBuilder) target(r *interceptors.Method, m *Method) (routing.Target, []string, error) {
 	list, err := build(b.policies.ofUpstream(), r)
-	return routing.Target{Upstream: r.Upstream, Conn: b.linked(r, list)}, policyNames(list), interceptors.Within(e.policyField(), err)
+	return routing.Target{Upstream: r.Upstream, Conn: b.linked(r, list)}, policyNames(list), interceptors.Within(m.policyField(), err)
 }
 
-// linked puts policies in front of r's upstream.
-func (b *Builder) linked(r *interceptors.Method, list []interceptors.Interceptor) grpc.ClientConnInterface {
-	return b.policies.Link(b.connOf(r), list...)
+// linked puts policies in front of r's upstream, or of what composes its answers.
+func (b *chainBuilder) linked(r *interceptors.Method, list []interceptors.Interceptor) grpc.ClientConnInterface {
+	if c := b.compositions[r.Name]; c != nil {
+		return b.policies.Link(c.conn, list...)
+	}
+	return b.policies.Link(b.upstreams[r.Upstream].Conn(), list...)
 }
 
-func (b *Builder) routesOf(r *interceptors.Method, e *Method) ([]routing.Route, error) {
+func (b *chainBuilder) routesOf(r *interceptors.Method, m *Method) ([]routing.Route, error) {
 	var routes []routing.Route
 	var errs []error
-	for i, conf := range b.exposureAt(e).GetRoutes() {
-		route, err := b.routeOf(r, e, conf, fmt.Sprintf("expose[%d].routes[%d]", e.Exposure, i))
+	for i, conf := range b.file.exposureOf(m).GetRoutes() {
+		route, err := b.routeOf(r, m, conf, fmt.Sprintf("expose[%d].routes[%d]", m.Exposure, i))
 		routes, errs = append(routes, route), append(errs, err)
 	}
 	return routes, errors.Join(errs...)
 }
 
 // routeOf compiles one route, which stands at path.
-func (b *Builder) routeOf(r *interceptors.Method, e *Method, conf *configv1.Route, path string) (routing.Route, error) {
+func (b *chainBuilder) routeOf(r *interceptors.Method, m *Method, conf *configv1.Route, path string) (routing.Route, error) {
 	route := routing.Route{Match: conf}
-	if err := b.hasSame(conf.GetUpstream(), e.Desc); err != nil {
+	if err := b.hasSame(conf.GetUpstream(), m.Desc); err != nil {
 		return route, interceptors.Wrong(path+".upstream", "%w", err)
 	}
 	if len(conf.GetClaims()) > 0 && r.Policy.GetAuth().GetPublic() {
-		b.unmatched[path] = append(b.unmatched[path], string(e.Desc.FullName()))
+		b.unmatched[path] = append(b.unmatched[path], string(m.Desc.FullName()))
 	}
 	var err error
 	if text := conf.GetWhen(); text != "" {
@@ -139,15 +119,15 @@ func (b *Builder) routeOf(r *interceptors.Method, e *Method, conf *configv1.Rout
 	}
 	other := *r
 	other.Target = to
-	target, names, err := b.target(&other, e)
+	target, names, err := b.target(&other, m)
 	route.Target = target
-	e.RouteChains = append(e.RouteChains, names)
+	m.RouteChains = append(m.RouteChains, names)
 	return route, err
 }
 
 // hasSame checks that another upstream can be sent the calls of an RPC.
-func (b *Builder) hasSame(name string, m protoreflect.MethodDescriptor) error {
-	other := b.contracts[name].Set.Method(m.FullName())
+func (b *chainBuilder) hasSame(name string, m protoreflect.MethodDescriptor) error {
+	other := b.contracts.method(name, m.FullName())
 	if other == nil {
 		return fmt.Errorf("upstream %q has no %s in its contract; expose what it has, or route by an upstream that has all", name, m.FullName())
 	}
@@ -195,16 +175,16 @@ func toReplica(m *interceptors.Method) (interceptors.Interceptor, error) {
 
 // mirrorOf is where copies of an RPC's calls go, nil for nowhere. They are
 // changed as the exposure says, and pass no other policy.
-func (b *Builder) mirrorOf(m *interceptors.Method, e *Method) (*interceptors.Mirror, error) {
-	conf := b.exposureAt(e).GetMirror()
-	if conf == nil || !m.Unary() || m.SideEffects && !conf.GetUnsafe() {
+func (b *chainBuilder) mirrorOf(r *interceptors.Method, m *Method) (*interceptors.Mirror, error) {
+	conf := b.file.exposureOf(m).GetMirror()
+	if conf == nil || !r.Unary() || r.SideEffects && !conf.GetUnsafe() {
 		return nil, nil
 	}
-	if err := b.hasSame(conf.GetUpstream(), e.Desc); err != nil {
-		return nil, interceptors.Wrong(fmt.Sprintf("expose[%d].mirror.upstream", e.Exposure), "%w", err)
+	if err := b.hasSame(conf.GetUpstream(), m.Desc); err != nil {
+		return nil, interceptors.Wrong(fmt.Sprintf("expose[%d].mirror.upstream", m.Exposure), "%w", err)
 	}
 	up := b.upstreams[conf.GetUpstream()]
-	changed, err := rewrite.BuildRequests(m)
+	changed, err := rewrite.BuildRequests(r)
 	return &interceptors.Mirror{
 		Upstream: conf.GetUpstream(), Conn: interceptors.Chain(up.Conn(), changed), MaxAnswer: int64(up.Options.MaxReceive), Conf: conf,
 	}, err

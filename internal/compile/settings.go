@@ -31,17 +31,16 @@ func jsonOptions(c *configv1.Config) transcode.Options {
 	}
 }
 
-// errors makes the writer of error bodies. Details may be of any type that an
-// upstream's contract has, or of google.rpc's own.
-func (b *Builder) errorBodies() (*edge.Errors, error) {
+// newErrors makes the writer of error bodies.
+func newErrors(c *configv1.Config, types *descriptors) (*edge.Errors, error) {
 	formats := map[configv1.Errors_Format]edge.ErrorFormat{
 		configv1.Errors_FORMAT_STATUS: edge.Status, configv1.Errors_FORMAT_PROBLEM: edge.Problem,
 	}
-	detail, err := transcode.NewCompiler(jsonOptions(b.file.Config), b.types).Encoder((&anypb.Any{}).ProtoReflect().Descriptor())
+	detail, err := transcode.NewCompiler(jsonOptions(c), types).Encoder((&anypb.Any{}).ProtoReflect().Descriptor())
 	if err != nil {
 		return nil, err
 	}
-	return &edge.Errors{Format: formats[b.file.Config.GetErrors().GetFormat()], Detail: detail.Append}, nil
+	return &edge.Errors{Format: formats[c.GetErrors().GetFormat()], Detail: detail.Append}, nil
 }
 
 // Settings are what the doors share: they serve by the table that tables holds.

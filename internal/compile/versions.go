@@ -22,6 +22,7 @@ import (
 
 // versions are the APIs of a table.
 type versions struct {
+	file  settings
 	apis  []*edge.API
 	paths edge.VersionsBuilder
 }
@@ -42,55 +43,55 @@ func (v Version) String() string {
 	return v.Edge.Name + " of " + v.Edge.API.Name
 }
 
-// readVersions finds the version of each RPC that is exposed.
-func (b *Builder) readVersions(chosen []*Method) error {
+// assignAll finds the version of each RPC.
+func (s *versions) assignAll(methods []*Method) error {
 	var errs []error
-	for i, conf := range b.file.Config.GetVersions() {
+	for i, conf := range s.file.Config.GetVersions() {
 		names := make([]string, 0, len(conf.GetList()))
 		for _, v := range conf.GetList() {
 			names = append(names, v.GetName())
 		}
 		api := edge.NewAPI(conf.GetName(), conf.GetHeader(), conf.GetMediaTypeParameter(), names...)
 		api.Default = api.Version(conf.GetDefault())
-		b.versions.apis = append(b.versions.apis, api)
+		s.apis = append(s.apis, api)
 		for j, v := range conf.GetList() {
 			notice, err := noticeOf(v)
 			one := Version{Edge: api.List[j], Deprecation: notice, field: fmt.Sprintf("versions[%d].list[%d]", i, j)}
-			errs = append(errs, err, b.assign(one, v.GetSelect(), chosen))
+			errs = append(errs, err, s.assign(one, v.GetSelect(), methods))
 		}
 	}
 	return errors.Join(errs...)
 }
 
 // assign gives the RPCs that are selected to a version.
-func (b *Builder) assign(v Version, selects []string, chosen []*Method) error {
+func (s *versions) assign(v Version, selects []string, methods []*Method) error {
 	var errs []error
 	for i, text := range selects {
 		field, found := fmt.Sprintf("%s.select[%d]", v.field, i), false
-		for _, e := range chosen {
-			if !config.Match(text, e.Desc.FullName()) {
+		for _, m := range methods {
+			if !config.Match(text, m.Desc.FullName()) {
 				continue
 			}
 			found = true
-			if other := e.Version; other.Edge != nil && other.Edge != v.Edge {
-				errs = append(errs, b.file.Errorf(field, "%s is in version %v by %s at %s already; select it in one of them",
-					e.Desc.FullName(), other, other.field, b.file.Position(other.field)))
+			if other := m.Version; other.Edge != nil && other.Edge != v.Edge {
+				errs = append(errs, s.file.Errorf(field, "%s is in version %v by %s at %s already; select it in one of them",
+					m.Desc.FullName(), other, other.field, s.file.Position(other.field)))
 				continue
 			}
-			e.Version = v
+			m.Version = v
 		}
 		if !found {
-			errs = append(errs, b.file.Errorf(field, "%q matches no exposed RPC%s", text, nearest.DidYouMean(text, packagesOf(chosen))))
+			errs = append(errs, s.file.Errorf(field, "%q matches no exposed RPC%s", text, nearest.DidYouMean(text, packagesOf(methods))))
 		}
 	}
 	return errors.Join(errs...)
 }
 
 // packagesOf lists what could be selected, for an error.
-func packagesOf(chosen []*Method) []string {
+func packagesOf(methods []*Method) []string {
 	var names []string
-	for _, e := range chosen {
-		names = append(names, string(e.Desc.ParentFile().Package())+".*", string(e.Desc.Parent().FullName()), string(e.Desc.FullName()))
+	for _, m := range methods {
+		names = append(names, string(m.Desc.ParentFile().Package())+".*", string(m.Desc.Parent().FullName()), string(m.Desc.FullName()))
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -131,11 +132,11 @@ func stampVersion(m *interceptors.Method) (interceptors.Interceptor, error) {
 }
 
 // versionsOf lists the versions of RPCs by their names on the wire.
-func (b *Builder) versionsOf() map[string]*edge.Version {
+func versionsOf(methods []*Method) map[string]*edge.Version {
 	all := map[string]*edge.Version{}
-	for _, e := range b.exposed {
-		if e.Version.Edge != nil {
-			all[e.Name] = e.Version.Edge
+	for _, m := range methods {
+		if m.Version.Edge != nil {
+			all[m.Name] = m.Version.Edge
 		}
 	}
 	return all
@@ -203,12 +204,12 @@ func joinPath(before []string, word string, after []string) string {
 	return "/" + strings.Join(slices.Concat(before, []string{word}, after), "/")
 }
 
-// buildVersions makes what serves paths without a version, beside the router of
+// build makes what serves paths without a version, beside the router of
 // all other paths. A path that this serves cannot leave the version open.
-func (b *Builder) buildVersions(routes *httprule.Router[*edge.Route]) (*edge.Versions, error) {
+func (s *versions) build(routes *httprule.Router[*edge.Route]) (*edge.Versions, error) {
 	var errs []error
-	v := b.versions.paths.Build(b.versions.apis, routes, func(origin, path string, by *httprule.Route[*edge.Route]) {
-		errs = append(errs, b.file.Errorf("versions", "%s: the path without its version, %s, is served by %s %s of %s; change one of them",
+	v := s.paths.Build(s.apis, routes, func(origin, path string, by *httprule.Route[*edge.Route]) {
+		errs = append(errs, s.file.Errorf("versions", "%s: the path without its version, %s, is served by %s %s of %s; change one of them",
 			origin, path, by.Method, by.Template, by.Value.Method.Name))
 	})
 	return v, errors.Join(errs...)
