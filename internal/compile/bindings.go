@@ -24,9 +24,9 @@ type bindings struct {
 	taken     map[string]claim // HTTP method and path -> binding that has it
 }
 
-// addAll compiles the bindings of all RPCs. Those that may be skipped come last,
-// so that of two that are the same the other one is served; else they come in the
-// order of the contracts.
+// addAll compiles the bindings of all RPCs in the order of the contracts, and those that
+// may be skipped last: where one of them has the same path as another binding, that other
+// one is served.
 func (b *bindings) addAll(methods []*Method) error {
 	var errs []error
 	for _, may := range [...]bool{false, true} {
@@ -39,14 +39,13 @@ func (b *bindings) addAll(methods []*Method) error {
 	return errors.Join(errs...)
 }
 
-// maySkip reports whether the gateway may go on without a binding of an RPC. What the
-// configuration itself says must be right.
+// maySkip reports whether a wrong binding of an RPC is skipped (bad_rules: skip). A wrong
+// binding of the configuration itself is always an error.
 func (b *bindings) maySkip(m *Method) bool {
 	return (m.override == nil || m.override.inFile()) && b.file.exposureOf(m).GetBadRules() == configv1.Exposure_BAD_RULES_SKIP
 }
 
-// addEach compiles the bindings of an RPC. What is wrong with one that is skipped
-// stands in it.
+// addEach compiles the bindings of an RPC. A binding that is skipped gets the error.
 func (b *bindings) addEach(m *Method) error {
 	var errs []error
 	var served []*contract.Binding
@@ -65,8 +64,8 @@ func (b *bindings) addEach(m *Method) error {
 	return errors.Join(errs...)
 }
 
-// add compiles an HTTP binding and enters it whole, or not at all. It returns those
-// that the table has of it: at least one, also after an error.
+// add compiles an HTTP binding and adds it to the router. It returns the bindings that are
+// served for it, one for each of its paths: at least one, also after an error.
 func (b *bindings) add(m *Method, r *contract.Binding) ([]*contract.Binding, error) {
 	list := []*contract.Binding{r}
 	if r.Err != nil {
@@ -102,15 +101,15 @@ type claim struct {
 	owner string // whose bindings may share it; "" for nobody's
 }
 
-// claim claims the paths of a binding, all or none. Two bindings with the same HTTP
-// method and path are one too many, whatever their variables are called. Only
-// versions of one API share the path without a version.
+// claim claims the paths of a binding, all or none. Two bindings must not have the same
+// HTTP method and path, whatever their variables are called. Only versions of one API
+// share the path without a version.
 func (b *bindings) claim(m *Method, r *contract.Binding, list []*contract.Binding) error {
-	claims := map[string]claim{r.Verb + " " + list[0].Template.Path(): {by: r.Verb + " " + list[0].Template.String() + " of " + named(m, r)}}
+	claims := map[string]claim{r.Verb + " " + list[0].Template.Path(): {by: r.Verb + " " + list[0].Template.String() + " of " + describe(m, r)}}
 	for _, open := range list[1:] {
 		v, path := m.Version.String(), r.Verb+" "+open.Template.Path()
 		own := claim{
-			by: fmt.Sprintf("%s %s of %s, in version %s", r.Verb, open.Template, named(m, r), v),
+			by: fmt.Sprintf("%s %s of %s, in version %s", r.Verb, open.Template, describe(m, r), v),
 			in: fmt.Sprintf("in version %s, on the path without it, ", v),
 		}
 		claims["version "+v+": "+path] = own
@@ -126,8 +125,8 @@ func (b *bindings) claim(m *Method, r *contract.Binding, list []*contract.Bindin
 	return nil
 }
 
-// named names an RPC, and where its binding is written.
-func named(m *Method, r *contract.Binding) string {
+// describe names an RPC, and where its binding is written.
+func describe(m *Method, r *contract.Binding) string {
 	where := r.Origin
 	switch {
 	case m.override == nil:

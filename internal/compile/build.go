@@ -17,23 +17,6 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
 
-// Input is what one table is compiled from.
-type Input struct {
-	File *config.File
-	// Upstreams are the connections to those that have a server, by name.
-	Upstreams map[string]*upstream.Upstream
-	// Previous is the table in force; nil before the first.
-	Previous *Table
-	// Replies are those of the backends that were asked for their contracts.
-	Replies  Replies
-	Policies *Policies
-	Trigger  Trigger
-	// Own are the RPCs that the gateway answers itself.
-	Own []OwnMethod
-	// OpenAPI is served where the configuration names no file.
-	OpenAPI []byte
-}
-
 // Builder compiles one table. It is used once.
 type Builder struct {
 	input Input
@@ -76,8 +59,8 @@ func NewBuilder(in Input) *Builder {
 	return b
 }
 
-// Unasked lists the backends that must be asked for their contracts before the table can
-// be compiled. A change of a file makes none be asked again.
+// Unasked lists the backends that must be asked for their contracts before the table is
+// compiled. When a file has changed, those whose contract is known are not asked again.
 func (b *Builder) Unasked() []*upstream.Upstream {
 	return b.contracts.unasked(b.input.Trigger != ByFile)
 }
@@ -179,8 +162,8 @@ func shorter(a, b time.Duration) time.Duration {
 	return a
 }
 
-// checksRequests reports whether requests are checked: where nothing is said, those
-// are whose answers something counts for or against an upstream.
+// checksRequests reports whether requests are checked. Unless check_requests says so, they
+// are where a breaker, retries or outlier ejection count the answers to them.
 func (b *Builder) checksRequests(m *Method) bool {
 	p, x := m.Effective.Policy, b.file.exposureOf(m)
 	if p.CheckRequests != nil {
@@ -196,7 +179,7 @@ func (b *Builder) checksRequests(m *Method) bool {
 	return slices.ContainsFunc(upstreams, func(name string) bool { return b.file.upstreamNamed(name).GetOutliers() != nil })
 }
 
-// serve makes what the doors serve. The types are those that details of errors may have.
+// serve returns what the doors serve. Details of errors may be of these types.
 func (b *Builder) serve(types *descriptors) (*edge.Table, error) {
 	errorBodies, err := newErrors(b.file.Config, types)
 	if err != nil {

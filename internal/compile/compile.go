@@ -18,6 +18,23 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
 
+// Input is what one table is compiled from.
+type Input struct {
+	File *config.File
+	// Upstreams are the connections to those that have a server, by name.
+	Upstreams map[string]*upstream.Upstream
+	// Previous is the table in force; nil before the first.
+	Previous *Table
+	// Replies are those of the backends that were asked for their contracts.
+	Replies  Replies
+	Policies *Policies
+	Trigger  Trigger
+	// Own are the RPCs that the gateway answers itself.
+	Own []OwnMethod
+	// OpenAPI is served where the configuration names no file.
+	OpenAPI []byte
+}
+
 // Table is all that is served by one configuration: the doors' part of it, and its
 // description for those who explain it. It is immutable.
 type Table struct {
@@ -89,12 +106,12 @@ const (
 	ByProgram    Trigger = "program"    // Gateway.Rebuild
 )
 
-// Of returns the table whose doors' part is given; nil for nil.
+// Of returns the table that a door's table is part of; nil for nil.
 func Of(served *edge.Table) *Table {
 	if served == nil {
 		return nil
 	}
-	return served.Description.(*Table) //nolint:forcetypeassert // NewTable sets nothing else
+	return served.Description.(*Table) //nolint:forcetypeassert // Builder.Table sets nothing else
 }
 
 // Method returns the RPC of that name on the wire; nil for none.
