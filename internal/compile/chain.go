@@ -68,7 +68,7 @@ type Linker = func(conn grpc.ClientConnInterface, list ...interceptors.Intercept
 // the one place where their order is decided.
 func (p *Policies) chain() []interceptors.Policy { return append(p.ofCall(), p.ofUpstream()...) }
 
-// policy is a policy that remembers nothing.
+// policy is a policy without state.
 type policy = interceptors.PolicyFunc
 
 // ofCall is the first part: who may call, how often, and for how long.
@@ -115,7 +115,7 @@ func (p *Policies) ofUpstream() []interceptors.Policy {
 	return list
 }
 
-// observers look on: they see calls, and what was refused before it became one.
+// observers see all calls, and requests that were refused before they became calls.
 func (p *Policies) observers() []interceptors.Policy {
 	return []interceptors.Policy{
 		p.Tracing, // outermost: a call from inside the process has its trace from here
@@ -128,7 +128,7 @@ func (p *Policies) accessLog() interceptors.Policy {
 	return accesslog.Policy{Log: p.AccessLog, Admit: p.AdmitLine}
 }
 
-// build builds policies for one RPC. What does nothing for it is left out. Errors name
+// build builds the policies of one RPC, without those that do nothing for it. Errors name
 // fields of the RPC's policy.
 func build(list []interceptors.Policy, m *interceptors.Method) ([]interceptors.Interceptor, error) {
 	links := make([]interceptors.Interceptor, 0, len(list))
@@ -153,7 +153,7 @@ func policyNames(list []interceptors.Interceptor) []string {
 	return names
 }
 
-// stateful yields the policies that remember something.
+// stateful yields the policies that keep state.
 func (p *Policies) stateful() iter.Seq[interceptors.Stateful] {
 	return func(yield func(interceptors.Stateful) bool) {
 		for _, one := range p.chain() {

@@ -40,7 +40,7 @@ func (b *chainBuilder) connect(m *Method, bindings []*contract.Binding) (conn gr
 	return conn, errors.Join(err, wrong)
 }
 
-// newMethod gathers what the policies of an RPC must know.
+// newMethod returns an RPC as its policies see it.
 func (b *chainBuilder) newMethod(m *Method, policy *policyv1.Policy, bindings []*contract.Binding) (*interceptors.Method, error) {
 	version := m.Version
 	r := &interceptors.Method{
@@ -66,7 +66,7 @@ func (b *chainBuilder) newMethod(m *Method, policy *policyv1.Policy, bindings []
 	return r, b.direct(r, m)
 }
 
-// response makes wire bytes of a response in JSON.
+// response returns the wire bytes of a response in JSON.
 func (b *chainBuilder) response(m *Method, text string) ([]byte, error) {
 	decoder, err := b.contracts.of(m.Upstream).Plans.Decoder(m.Desc.Output())
 	if err != nil {
@@ -79,8 +79,7 @@ func (b *chainBuilder) response(m *Method, text string) ([]byte, error) {
 	return wire, nil
 }
 
-// sound is the policy of an RPC without the parts that are wrong, and what is wrong
-// with them.
+// sound returns the policy of an RPC without the parts that are wrong, and their mistakes.
 func (m *Method) sound() (*policyv1.Policy, error) {
 	policy, err := m.Effective.Check()
 	var errs []error
@@ -92,9 +91,8 @@ func (m *Method) sound() (*policyv1.Policy, error) {
 	return policy, errors.Join(errs...)
 }
 
-// repeatable tells whether an RPC may be repeated, and whether it leaves
-// something behind: as its contract says, else as its first HTTP method means
-// (RFC 9110, section 9.2).
+// repeatable reports whether an RPC may be repeated, and whether it has side effects: by
+// its contract, or by its first HTTP method (RFC 9110, section 9.2).
 func repeatable(m protoreflect.MethodDescriptor, bindings []*contract.Binding) (safe, sideEffects bool) {
 	options, _ := m.Options().(*descriptorpb.MethodOptions)
 	switch options.GetIdempotencyLevel() {
@@ -120,8 +118,8 @@ func repeatable(m protoreflect.MethodDescriptor, bindings []*contract.Binding) (
 // policyField is the field of the exposure's policy.
 func (m *Method) policyField() string { return fmt.Sprintf("expose[%d].policy", m.Exposure) }
 
-// locate says where a policy is written that is wrong. err names the fields of the
-// configuration.
+// locate adds to the mistakes in an RPC's policy where each field is written: in the
+// configuration, or in an option of the contract.
 func (b *chainBuilder) locate(m *Method, err error) error {
 	var errs []error
 	reported := map[string]bool{} // a policy in front of several upstreams is compiled for each

@@ -20,8 +20,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
 
-// composition is an RPC that is made of calls of others. Its connection stands in
-// its chain before it is compiled, since it calls RPCs that are linked later.
+// composition is an RPC that is made of calls of others. Its connection is put behind its
+// chain first and compiled last, because it calls RPCs that are added later.
 type composition struct {
 	rpc   protoreflect.MethodDescriptor
 	from  *composev1.Composition
@@ -29,7 +29,7 @@ type composition struct {
 	conn  *aggregate.Conn
 }
 
-// compositions are those of one table, by the full name of the RPC on the wire.
+// compositions are those of one table, by the name of the RPC on the wire.
 type compositions map[string]*composition
 
 // composer finds and links the composed RPCs of a table.
@@ -79,7 +79,7 @@ func (b *composer) link() error {
 	for _, name := range slices.Sorted(maps.Keys(b.all)) {
 		c := b.all[name]
 		if b.methods[name] == nil {
-			return nil // what is wrong with it was told, and refuses the table
+			return nil // the table is refused already
 		}
 		if err := c.conn.Compile(c.from, c.rpc, aggregate.Contracts{Find: b.findRPC, JSON: b.jsonOf(b.methods[name].Upstream)}); err != nil {
 			for _, one := range config.Flatten(err) {
@@ -90,16 +90,16 @@ func (b *composer) link() error {
 		b.methods[name].Conn = aggregate.Client(b.methods[name].Conn, b.versionHeaders()...)
 	}
 	if len(errs) == 0 {
-		errs = append(errs, b.composedInCircles())
+		errs = append(errs, b.checkCircles())
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	return b.keptForOthers()
+	return b.checkKeeping()
 }
 
-// versionHeaders are the headers that name a version, which is the composed RPC's
-// and not that of its steps.
+// versionHeaders are the headers that name a version. They name that of the composed RPC,
+// so its steps do not get them.
 func (b *composer) versionHeaders() []string {
 	var keys []string
 	for _, v := range b.file.Config.GetVersions() {
@@ -108,9 +108,9 @@ func (b *composer) versionHeaders() []string {
 	return keys
 }
 
-// keptForOthers refuses to keep the answers of a composed RPC whose steps ask more
-// of who calls than it does itself: an answer that is kept passes no step's policy.
-func (b *composer) keptForOthers() error {
+// checkKeeping refuses to keep the answers of a composed RPC if one of its steps asks more
+// of its callers: a kept answer skips the policies of the steps.
+func (b *composer) checkKeeping() error {
 	policies := map[string]*policyv1.Policy{}
 	for _, m := range b.exposures.methods {
 		policies[m.Name] = m.Effective.Policy
@@ -136,15 +136,15 @@ func keeps(p *policyv1.Policy) bool {
 	return config.IsEnabled(p.GetCache()) || config.IsEnabled(p.GetIdempotency()) || config.IsEnabled(p.GetFallback()) && p.GetFallback().GetLastGood() != nil
 }
 
-// asksMore reports whether a step's policy may refuse a caller whom the whole's
-// lets pass. An expression may look into the request, and that is another one.
+// asksMore reports whether a step's policy may refuse a caller whom the policy of the whole
+// admits. An expression may: it looks into the request, and the step has another one.
 func asksMore(step, whole *policyv1.Policy) bool {
 	auth, own := proto.CloneOf(step.GetAuth()), proto.CloneOf(whole.GetAuth())
 	if own != nil {
 		own.Forward = nil
 	}
 	if auth != nil {
-		auth.Forward = nil // tells backends, and refuses nobody
+		auth.Forward = nil // informs backends, and refuses nobody
 	}
 	differs := !auth.GetPublic() && !proto.Equal(auth, own)
 	return auth.GetAllow() != "" || differs || step.GetIp() != nil && !proto.Equal(step.GetIp(), whole.GetIp())
@@ -174,7 +174,7 @@ func (b *composer) jsonOf(upstream string) func(protoreflect.MessageDescriptor, 
 	}
 }
 
-// findRPC finds what a step calls.
+// findRPC finds the RPC that a step calls.
 func (b *composer) findRPC(name protoreflect.FullName) (*call.Method, error) {
 	if m := b.methods[contract.WireName(name)]; m != nil {
 		return m, nil
@@ -202,7 +202,7 @@ func (b *composer) upstreamOf(name protoreflect.FullName, found string) string {
 	return found
 }
 
-// locate says where a composition is written that is wrong.
+// locate adds to a mistake in a composition where the composition is written.
 func (b *composer) locate(c *composition, err error) error {
 	field := ""
 	if e, ok := errors.AsType[*aggregate.Error](err); ok {
@@ -220,26 +220,26 @@ func (b *composer) locate(c *composition, err error) error {
 	}
 }
 
-// composedInCircles refuses composed RPCs that call each other.
-func (b *composer) composedInCircles() error {
+// checkCircles refuses composed RPCs that call each other.
+func (b *composer) checkCircles() error {
 	done := map[string]bool{}
-	var way []string
+	var path []string
 	var visit func(name string) error
 	visit = func(name string) error {
 		c := b.all[name]
 		if c == nil || done[name] {
 			return nil
 		}
-		if i := slices.Index(way, name); i >= 0 {
-			return b.locate(c, fmt.Errorf("it calls itself: %s", strings.Join(append(way[i:], name), " -> ")))
+		if i := slices.Index(path, name); i >= 0 {
+			return b.locate(c, fmt.Errorf("it calls itself: %s", strings.Join(append(path[i:], name), " -> ")))
 		}
-		way = append(way, name)
+		path = append(path, name)
 		for _, m := range c.conn.Calls() {
 			if err := visit(m.Name); err != nil {
 				return err
 			}
 		}
-		way = way[:len(way)-1]
+		path = path[:len(path)-1]
 		done[name] = true
 		return nil
 	}

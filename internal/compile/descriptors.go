@@ -15,12 +15,11 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/reflection"
 )
 
-// descriptors are those of everything that the gateway serves.
-// It looks into the contracts of all upstreams in the order of their names, then into
-// what is linked in, which has the types of google.rpc's error details. Immutable.
+// descriptors finds types in the contracts of all upstreams, in the order of their names,
+// and then among those linked in, which include google.rpc's error details. It is immutable.
 type descriptors struct {
 	sources []*Contract
-	// shown is what reflection shows, made when it is first asked for.
+	// shown returns what reflection shows. It is made by the first call.
 	shown func() (*reflection.Contract, error)
 }
 
@@ -33,8 +32,8 @@ func newDescriptors(contracts map[string]*Contract, methods calls, log *slog.Log
 	return c
 }
 
-// show prunes the contracts for reflection: exposed methods with what they reach,
-// and the messages that errors may have as details.
+// show returns what reflection shows of the contracts: the exposed methods with the types
+// that they reach, and the messages that error details may have.
 func show(contracts map[string]*Contract, methods calls, log *slog.Logger) (*reflection.Contract, error) {
 	exposed := map[string][]protoreflect.MethodDescriptor{}
 	for _, name := range slices.Sorted(maps.Keys(methods)) {

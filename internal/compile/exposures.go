@@ -52,8 +52,8 @@ func (s *exposures) choose() error {
 	return errors.Join(append(errs, s.checkSelects(), s.checkMessageSets())...)
 }
 
-// expose finds under which exposure an RPC is served, nil for none. Its
-// descriptor is that of the exposure's upstream.
+// expose finds the exposure of an RPC; nil for none. The descriptor is that of the
+// exposure's upstream.
 func (s *exposures) expose(m protoreflect.MethodDescriptor) (*Method, error) {
 	i, err := s.file.Exposure(m.FullName(), func(upstream string) bool { return s.contracts.method(upstream, m.FullName()) != nil })
 	if i < 0 || err != nil {
@@ -63,7 +63,7 @@ func (s *exposures) expose(m protoreflect.MethodDescriptor) (*Method, error) {
 	return &Method{Method: contract.NewMethod(s.contracts.method(upstream, m.FullName()), upstream), Exposure: i}, nil
 }
 
-// checkSelects finds exposures that name nothing, or leave out what is not there.
+// checkSelects refuses exposures that select or leave out nothing.
 func (s *exposures) checkSelects() error {
 	var errs []error
 	for i, x := range s.file.Config.GetExpose() {
@@ -77,8 +77,8 @@ func (s *exposures) checkSelects() error {
 	return errors.Join(errs...)
 }
 
-// checkExcept refuses what leaves out nothing, as a name that is mistyped does,
-// and what leaves out all.
+// checkExcept refuses an except that matches nothing, such as a mistyped name, and one that
+// leaves out everything.
 func (s *exposures) checkExcept(path string, x *configv1.Exposure) error {
 	selected := selectedOf(s.contracts.of(x.GetUpstream()).Set, x.GetSelect())
 	var errs []error
@@ -94,8 +94,8 @@ func (s *exposures) checkExcept(path string, x *configv1.Exposure) error {
 	return errors.Join(errs...)
 }
 
-// selectsNothing says why a select matches no RPC: the services that it names have
-// none, or there are no such.
+// selectsNothing explains why a select matches no RPC: the services that it names have
+// none, or do not exist.
 func (s *exposures) selectsNothing(path string, x *configv1.Exposure) error {
 	set := s.contracts.of(x.GetUpstream()).Set
 	var empty []string
@@ -112,8 +112,7 @@ func (s *exposures) selectsNothing(path string, x *configv1.Exposure) error {
 		x.GetSelect(), x.GetUpstream(), servicesOf(set), s.linkedHint(x.GetUpstream()))
 }
 
-// checkMessageSets refuses what cannot be served because its messages contain a
-// MessageSet.
+// checkMessageSets refuses RPCs whose messages contain a MessageSet: it cannot be served.
 func (s *exposures) checkMessageSets() error {
 	ofUpstream := map[string][]protoreflect.MethodDescriptor{}
 	for _, m := range s.methods {
@@ -134,7 +133,7 @@ func (s *exposures) checkMessageSets() error {
 	return errors.Join(errs...)
 }
 
-// linkedHint tells where a contract would have to be linked in.
+// linkedHint explains how other contracts can be linked in.
 func (s *exposures) linkedHint(upstream string) string {
 	for _, u := range s.file.Config.GetUpstreams() {
 		if u.GetName() == upstream && u.GetSchema().GetLinked() {
@@ -153,7 +152,7 @@ func selectsAny(set *contract.Set, selector string) bool {
 	return false
 }
 
-// selectedOf lists the RPCs of a contract that a select names.
+// selectedOf lists the RPCs of a contract that a select matches.
 func selectedOf(set *contract.Set, selector string) []string {
 	var names []string
 	for m := range set.Methods() {
@@ -181,8 +180,8 @@ func servicesOf(set *contract.Set) string {
 	return strings.Join(names, ", ")
 }
 
-// merge finds the policy of every RPC, before any is compiled: what one forwards
-// to backends, all others must strip.
+// merge finds the policy of every RPC, before any chain is built: metadata in which one RPC
+// forwards claims must be stripped by all others.
 func (s *exposures) merge() error {
 	var errs []error
 	for _, m := range s.methods {
@@ -205,11 +204,10 @@ func (s *exposures) merge() error {
 	return errors.Join(errs...)
 }
 
-// hasRule reports whether it is said who may call.
+// hasRule reports whether auth says who may call.
 func hasRule(auth *policyv1.Auth) bool { return auth.GetPublic() || len(auth.GetAccept()) > 0 }
 
-// denyByDefault refuses a configuration that serves an RPC without a word on who
-// may call it.
+// denyByDefault refuses a configuration that does not say who may call an exposed RPC.
 func (s *exposures) denyByDefault() error {
 	var errs []error
 	for _, i := range slices.Sorted(maps.Keys(s.ruleless)) {

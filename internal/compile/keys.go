@@ -18,7 +18,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/expr"
 )
 
-// PolicyKey is by what a policy tells calls apart whose answers it keeps.
+// PolicyKey is the key by which a policy keeps answers.
 type PolicyKey struct {
 	Policy string `json:"policy"`
 	// Parts are what is in the key, as "header x-tenant (expose[1].routes[0].headers)".
@@ -29,14 +29,14 @@ type PolicyKey struct {
 func (k PolicyKey) String() string { return k.Policy + ": " + strings.Join(k.Parts, ", ") }
 
 // facts are what the answers of one RPC depend on, each with the field of the
-// configuration that it follows from. An answer that is kept passes none of the
-// policies behind it, so its key has what they go by.
+// configuration that it follows from. A kept answer skips the policies behind it, so its
+// key must hold all that those policies look at.
 type facts struct {
 	b     *chainBuilder
 	why   map[answers.Fact]string
 	seen  map[string]bool // RPCs
 	host  string          // where upstreams are chosen by host; "" for nowhere
-	wrong error           // what cannot be told
+	wrong error           // what cannot be part of a key
 }
 
 func (b *chainBuilder) newFacts() *facts {
@@ -59,7 +59,7 @@ func (f *facts) fail(why, format string, args ...any) {
 	}
 }
 
-// forwarded adds the claims that backends of an RPC are told.
+// forwarded adds the claims that are forwarded to the backends of an RPC.
 func (f *facts) forwarded(of string, auth *policyv1.Auth) {
 	if auth.GetPublic() {
 		return
@@ -69,7 +69,7 @@ func (f *facts) forwarded(of string, auth *policyv1.Auth) {
 	}
 }
 
-// steps adds what the RPCs go by that a composed RPC calls, and those that they call.
+// steps adds the facts of the RPCs that a composed RPC calls, and of those that they call.
 func (f *facts) steps(rpc string) {
 	c := f.b.compositions[rpc]
 	if c == nil || f.seen[rpc] {
@@ -86,7 +86,7 @@ func (f *facts) steps(rpc string) {
 	}
 }
 
-// step adds what one step goes by.
+// step adds the facts of one step.
 func (f *facts) step(m *Method) {
 	policy, of := m.Effective.Policy, string(m.Desc.FullName())
 	f.forwarded(of, policy.GetAuth())
@@ -103,8 +103,8 @@ func (f *facts) step(m *Method) {
 	}
 }
 
-// routes adds what chooses among the upstreams of an RPC. A share of the calls that
-// is chosen by chance depends on nothing.
+// routes adds what the choice among an RPC's upstreams depends on. A percentage that is
+// drawn at random depends on nothing.
 func (f *facts) routes(m *Method, auth *policyv1.Auth) {
 	for i, r := range f.b.file.exposureOf(m).GetRoutes() {
 		path := fmt.Sprintf("expose[%d].routes[%d]", m.Exposure, i)
@@ -128,8 +128,8 @@ func (f *facts) routes(m *Method, auth *policyv1.Auth) {
 	}
 }
 
-// expression adds what an expression depends on. Its request is made of that of the
-// whole and of other steps' answers, which are in the key already.
+// expression adds what an expression depends on, except for the request: that of a step is
+// made from the request of the composed RPC, which is in the key, and from answers of steps.
 func (f *facts) expression(why string, m *Method, auth *policyv1.Auth, text string, compile func(*expr.Env, string) (*expr.Program, error)) {
 	env, err := expr.NewEnv(m.Desc)
 	if err != nil {
@@ -138,7 +138,7 @@ func (f *facts) expression(why string, m *Method, auth *policyv1.Auth, text stri
 	}
 	program, err := compile(env, text)
 	if err != nil {
-		return // told where the expression stands
+		return // reported where the expression is compiled
 	}
 	d := program.Depends()
 	if d.AnyHeader {
@@ -153,7 +153,7 @@ func (f *facts) expression(why string, m *Method, auth *policyv1.Auth, text stri
 		}
 	}
 	if auth.GetPublic() {
-		return // nobody is known there
+		return // every caller is anonymous
 	}
 	for _, name := range d.Claims {
 		f.add(why, answers.Fact{Kind: answers.Claim, Name: name})
@@ -168,8 +168,8 @@ func (f *facts) expression(why string, m *Method, auth *policyv1.Auth, text stri
 	}
 }
 
-// keysOf finds the facts for the policies of an RPC that keep answers, and notes its
-// keys for those who ask.
+// keysOf finds the facts for those policies of an RPC that keep answers, and adds the keys
+// to m for explanations.
 func (b *chainBuilder) keysOf(r *interceptors.Method, m *Method) error {
 	policy := m.Effective.Policy
 	if !keeps(policy) {
@@ -234,7 +234,7 @@ func (f *facts) headers() []string {
 	return names
 }
 
-// parts are the parts of a key for people.
+// parts describes the parts of a key.
 func (f *facts) parts(first []string) []string {
 	list := slices.Clone(first)
 	if f.host != "" && !slices.Contains(list, "host") {

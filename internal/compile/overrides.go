@@ -22,7 +22,7 @@ type override struct {
 	field    string // of the configuration: the rule, or the file that has it
 
 	at   config.Position
-	path string // of the rule in what has it
+	path string // of the rule, in the configuration or in the file
 }
 
 func (o *override) inFile() bool { return o.path != o.field }
@@ -100,9 +100,9 @@ func (o *overrides) readFiles(exposure int, x *configv1.Exposure) error {
 	return errors.Join(errs...)
 }
 
-// of returns the rule that replaces the contract's for an RPC: the
-// last one of its exposure, else of the exposure's files, else of another exposure
-// that names the RPC; nil for none.
+// of returns the rule that replaces the contract's for an RPC: the last one of its
+// exposure, else of the exposure's files, else of another exposure that names the RPC; nil
+// for none.
 func (o *overrides) of(m *Method) *override {
 	var last *override
 	for _, r := range o.own[string(m.Desc.FullName())] {
@@ -125,9 +125,9 @@ func (o *overrides) warnings(methods []*Method, c *contracts) []string {
 	return append(o.replaced(methods), o.unknownSelectors(c)...)
 }
 
-// replaced warns of rules that do not count, since another rule for the RPC does. A
-// file may replace the rules of an earlier one, and the configuration those of all
-// files: only a rule that is replaced in its own file is a mistake.
+// replaced warns of rules that another rule for the same RPC replaces. A file may replace
+// the rules of an earlier file, and the configuration those of all files; a rule that is
+// replaced in its own file is probably a mistake.
 func (o *overrides) replaced(methods []*Method) []string {
 	var list []string
 	for _, m := range methods {

@@ -19,7 +19,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
 
-// direct tells m what differs from one upstream to the next, for the exposure's own.
+// direct sets the target of r to the exposure's own upstream.
 func (b *chainBuilder) direct(r *interceptors.Method, m *Method) error {
 	x := b.file.exposureOf(m)
 	own, err := b.to(r, m.Upstream, x.GetMetadata())
@@ -32,7 +32,7 @@ func (b *chainBuilder) direct(r *interceptors.Method, m *Method) error {
 	return err
 }
 
-// to gathers what belongs to one upstream.
+// to returns one upstream as a target.
 func (b *chainBuilder) to(r *interceptors.Method, name string, metadata ...*configv1.Rewrite) (interceptors.Target, error) {
 	u := b.file.upstreamNamed(name)
 	to := interceptors.Target{Upstream: name, Source: sourceOf(name, metadata), Budget: u.GetRetryBudget(), Metadata: metadata}
@@ -48,8 +48,8 @@ func (b *chainBuilder) to(r *interceptors.Method, name string, metadata ...*conf
 	return to, nil
 }
 
-// link makes the connection of an RPC: its policies, the choice among upstreams
-// if there is one, and the upstreams.
+// link returns the connection of an RPC: its policies, the choice among upstreams if there
+// is one, and the upstreams.
 func (b *chainBuilder) link(r *interceptors.Method, m *Method) (grpc.ClientConnInterface, error) {
 	if !r.Routed {
 		list, err := build(b.policies.chain(), r)
@@ -63,7 +63,7 @@ func (b *chainBuilder) link(r *interceptors.Method, m *Method) (grpc.ClientConnI
 	return b.policies.Link(routing.New(routes, rest, rand.Float64), outer...), errors.Join(interceptors.Within(m.policyField(), outerErr), restErr, routesErr)
 }
 
-// target is an upstream inside of the policies that are its own, which it names.
+// target returns an upstream behind the policies of its own, and their names.
 func (b *chainBuilder) target(r *interceptors.Method, m *Method) (routing.Target, []string, error) {
 	list, err := build(b.policies.ofUpstream(), r)
 	return routing.Target{Upstream: r.Upstream, Conn: b.linked(r, list)}, policyNames(list), interceptors.Within(m.policyField(), err)
@@ -87,7 +87,7 @@ func (b *chainBuilder) routesOf(r *interceptors.Method, m *Method) ([]routing.Ro
 	return routes, errors.Join(errs...)
 }
 
-// routeOf compiles one route, which stands at path.
+// routeOf compiles the route at path.
 func (b *chainBuilder) routeOf(r *interceptors.Method, m *Method, conf *configv1.Route, path string) (routing.Route, error) {
 	route := routing.Route{Match: conf}
 	if err := b.hasSame(conf.GetUpstream(), m.Desc); err != nil {
@@ -125,7 +125,7 @@ func (b *chainBuilder) routeOf(r *interceptors.Method, m *Method, conf *configv1
 	return route, err
 }
 
-// hasSame checks that another upstream can be sent the calls of an RPC.
+// hasSame checks that another upstream has the same RPC.
 func (b *chainBuilder) hasSame(name string, m protoreflect.MethodDescriptor) error {
 	other := b.contracts.method(name, m.FullName())
 	if other == nil {
@@ -137,7 +137,7 @@ func (b *chainBuilder) hasSame(name string, m protoreflect.MethodDescriptor) err
 	return nil
 }
 
-// stickyBy compiles the key of a percentage.
+// stickyBy compiles the expression by which a percentage is sticky.
 func stickyBy(r *interceptors.Method, text string) (func(context.Context) (string, error), error) {
 	program, err := r.Key(text)
 	if err != nil {
@@ -149,8 +149,8 @@ func stickyBy(r *interceptors.Method, text string) (func(context.Context) (strin
 	return program.Key, nil
 }
 
-// sourceOf tells apart the answers of upstreams, and of one upstream whose requests are
-// changed in different ways.
+// sourceOf returns a different text for each upstream, and for one upstream whose requests
+// are changed in different ways.
 func sourceOf(upstream string, metadata []*configv1.Rewrite) string {
 	if changes := rewrite.KeyOf(metadata); changes != "" {
 		return upstream + " " + changes
@@ -158,8 +158,8 @@ func sourceOf(upstream string, metadata []*configv1.Rewrite) string {
 	return upstream
 }
 
-// toReplica has the balancing of ring-hash know the key of a call. A call without
-// one, or with an empty one, goes anywhere.
+// toReplica gives ring-hash balancing the key of a call. A call without a key, or with an
+// empty one, goes to any replica.
 func toReplica(m *interceptors.Method) (interceptors.Interceptor, error) {
 	key := m.Replica
 	if key == nil {
@@ -173,8 +173,8 @@ func toReplica(m *interceptors.Method) (interceptors.Interceptor, error) {
 	}), nil
 }
 
-// mirrorOf is where copies of an RPC's calls go, nil for nowhere. They are
-// changed as the exposure says, and pass no other policy.
+// mirrorOf returns where copies of an RPC's calls go; nil for nowhere. Their metadata is
+// changed as the exposure says; no other policy sees them.
 func (b *chainBuilder) mirrorOf(r *interceptors.Method, m *Method) (*interceptors.Mirror, error) {
 	conf := b.file.exposureOf(m).GetMirror()
 	if conf == nil || !r.Unary() || r.SideEffects && !conf.GetUnsafe() {

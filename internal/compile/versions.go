@@ -63,7 +63,7 @@ func (s *versions) assignAll(methods []*Method) error {
 	return errors.Join(errs...)
 }
 
-// assign gives the RPCs that are selected to a version.
+// assign puts the selected RPCs into a version.
 func (s *versions) assign(v Version, selects []string, methods []*Method) error {
 	var errs []error
 	for i, text := range selects {
@@ -97,11 +97,11 @@ func packagesOf(methods []*Method) []string {
 	return slices.Compact(names)
 }
 
-// noticeOf is what clients of a version are told; nil is nothing.
+// noticeOf returns the announcement that clients of a version get; nil for none.
 func noticeOf(v *configv1.Version) (*interceptors.Deprecation, error) {
 	d := v.GetDeprecation()
 	if d == nil {
-		return nil, nil // nil is the meaning: it stays
+		return nil, nil // the version stays
 	}
 	n := &interceptors.Deprecation{Version: v.GetName(), Link: d.GetLink(), Successor: d.GetSuccessor()}
 	var err error
@@ -111,8 +111,8 @@ func noticeOf(v *configv1.Version) (*interceptors.Deprecation, error) {
 	return n, err
 }
 
-// stampVersion tells backends the version in calls from inside the process, whoever
-// makes them; in all others the doors have told it.
+// stampVersion adds the version to the metadata of calls from inside the process. The doors
+// have added it to all others.
 func stampVersion(m *interceptors.Method) (interceptors.Interceptor, error) {
 	stamp := m.Stamp
 	if stamp == nil {
@@ -142,9 +142,9 @@ func versionsOf(methods []*Method) map[string]*edge.Version {
 	return all
 }
 
-// ofVersion are the bindings of a version, where the RPC belongs to one: on the path
-// with the version and on the path without it, unless that would be empty. The last is
-// on the path with a variable in its place.
+// ofVersion returns the bindings that are served for a binding of an RPC of a version: on
+// the path with the version, and on the path without it unless that is empty. placed is the
+// binding on the path with a variable in the version's place.
 func ofVersion(v *edge.Version, r *contract.Binding) (served []*contract.Binding, placed *contract.Binding, err error) {
 	if v == nil {
 		return []*contract.Binding{r}, nil, nil
@@ -169,11 +169,11 @@ type paths struct {
 	placed string // with a variable in its place
 }
 
-// anyVersion stands in the version's place. No field is called so.
+// anyVersion is the variable in the version's place. No field has this name.
 const anyVersion = "{any__version}"
 
-// splitPath takes the version out of a path: the first of the words before any
-// variable that is its name. A path without one gets it in front.
+// splitPath finds the version in a path: the first segment with its name, before any
+// variable. A path without it gets the version as its first segment.
 func splitPath(text string, v *edge.Version) (paths, error) {
 	segments := strings.Split(text[1:], "/")
 	words := slices.IndexFunc(segments, func(s string) bool { return strings.ContainsAny(s, "{*") })
@@ -204,8 +204,8 @@ func joinPath(before []string, word string, after []string) string {
 	return "/" + strings.Join(slices.Concat(before, []string{word}, after), "/")
 }
 
-// build makes what serves paths without a version, beside the router of
-// all other paths. A path that this serves cannot leave the version open.
+// build returns what serves paths without a version. A path that the router of all other
+// paths has is not served without its version.
 func (s *versions) build(routes *httprule.Router[*edge.Route]) (*edge.Versions, error) {
 	var errs []error
 	v := s.paths.Build(s.apis, routes, func(origin, path string, by *httprule.Route[*edge.Route]) {

@@ -13,13 +13,13 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/transcode"
 )
 
-// warnings tell of what is right and may yet not be meant.
+// warnings list settings that are valid and may yet not be meant.
 func (b *Builder) warnings() []string {
 	return slices.Concat(b.exposures.warnings(), b.weakPromises(), b.unreachable(), sharedNames(b.withPolicy),
 		b.overrides.warnings(b.withPolicy, b.contracts), skipped(b.withPolicy))
 }
 
-// sharedNames tells of messages in which fields would have the same name in JSON.
+// sharedNames warns of messages in which two fields would have the same name in JSON.
 func sharedNames(methods []*Method) []string {
 	var list []string
 	seen := map[protoreflect.FullName]bool{}
@@ -44,8 +44,8 @@ func sharedNames(methods []*Method) []string {
 	return list
 }
 
-// weakPromises warns of at_most_once without Redis where somebody asked for it: a
-// gateway forgets the keys when its process ends.
+// weakPromises warns of an explicit at_most_once without Redis: a gateway forgets the keys
+// when its process ends.
 func (b *Builder) weakPromises() []string {
 	rpcs := map[int][]string{} // by exposure
 	for _, m := range b.withPolicy {
@@ -68,7 +68,7 @@ func takesAll(r *configv1.Route) bool {
 	return len(r.GetHosts())+len(r.GetHeaders())+len(r.GetClaims()) == 0 && r.GetWhen() == "" && r.GetPercent() >= 100
 }
 
-// unreachable warns of routes, and upstreams, to which no call can come.
+// unreachable warns of routes and upstreams that no call can reach.
 func (b *Builder) unreachable() []string {
 	var list []string
 	warn := func(path, format string, args ...any) {

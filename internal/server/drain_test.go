@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
@@ -311,4 +312,24 @@ func TestGoAway(t *testing.T) {
 	if err := g.Wait(t); err != nil {
 		t.Error(err)
 	}
+}
+
+// greetHealth watches gRPC's health service and tells each state.
+func greetHealth(t *testing.T, g *gatewaytest.Gateway) <-chan string {
+	t.Helper()
+	states := make(chan string, 8)
+	watch, err := grpc_health_v1.NewHealthClient(gatewaytest.Dial(t, g.GRPC, nil)).Watch(t.Context(), new(grpc_health_v1.HealthCheckRequest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			got, err := watch.Recv()
+			if err != nil {
+				return
+			}
+			states <- got.GetStatus().String()
+		}
+	}()
+	return states
 }

@@ -1,41 +1,36 @@
-package server_test
+package admin_test
 
 import (
+	"context"
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 
-	"google.golang.org/grpc/health/grpc_health_v1"
-
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/live"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
-// greetHealth watches gRPC's health service and tells each state.
-func greetHealth(t *testing.T, g *gatewaytest.Gateway) <-chan string {
+const getProduct = "/shop.catalog.v1.CatalogService/GetProduct"
+
+// get asks the admin listener.
+func get(t *testing.T, client *http.Client, g *gatewaytest.Gateway, path string) gatewaytest.Answer {
 	t.Helper()
-	states := make(chan string, 8)
-	watch, err := grpc_health_v1.NewHealthClient(gatewaytest.Dial(t, g.GRPC, nil)).Watch(t.Context(), new(grpc_health_v1.HealthCheckRequest))
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		for {
-			got, err := watch.Recv()
-			if err != nil {
-				return
-			}
-			states <- got.GetStatus().String()
-		}
-	}()
-	return states
+	r := g.Request(t, "GET", path, "")
+	r.URL.Host = g.Admin
+	return gatewaytest.Do(t, client, r)
 }
 
 func TestAdmin(t *testing.T) {
 	t.Parallel()
-	file, err := config.New(gatewaytest.Config(gatewaytest.Backend(t, taking)))
+	file, err := config.New(gatewaytest.Config(gatewaytest.Backend(t, gatewaytest.Script{
+		getProduct: gatewaytest.Unary(func(context.Context, *catalogv1.GetProductRequest) (*catalogv1.Product, error) {
+			return new(catalogv1.Product), nil
+		}),
+	})))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +50,7 @@ func TestAdmin(t *testing.T) {
 		{"/", "text/plain", 404, nil},
 		{"/v1/products/boots", "text/plain", 404, nil},
 	} {
-		got := admin(t, client, g, tc.path)
+		got := get(t, client, g, tc.path)
 		if got.StatusCode != tc.status || !strings.HasPrefix(got.Header.Get("Content-Type"), tc.typ) {
 			t.Errorf("%s: got %d %s", tc.path, got.StatusCode, got.Header.Get("Content-Type"))
 		}
@@ -66,7 +61,7 @@ func TestAdmin(t *testing.T) {
 		}
 	}
 	var routes []map[string]any
-	if err := json.Unmarshal([]byte(admin(t, client, g, "/routes").Text), &routes); err != nil || len(routes) < 20 {
+	if err := json.Unmarshal([]byte(get(t, client, g, "/routes").Text), &routes); err != nil || len(routes) < 20 {
 		t.Errorf("%d routes, %v", len(routes), err)
 	}
 	for _, path := range []string{"/livez", "/metrics", "/routes", "/readyz"} {
@@ -80,44 +75,16 @@ func TestReadiness(t *testing.T) {
 	t.Parallel()
 	client := gatewaytest.Client(t)
 	down := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Unreachable(t)))
-	gatewaytest.Eventually(t, "the upstream's failure", func() bool { return strings.Contains(admin(t, client, down, "/readyz").Text, "TRANSIENT_FAILURE") })
-	if got := admin(t, client, down, "/readyz"); got.StatusCode != 503 || strings.Contains(got.Text, "draining") {
+	gatewaytest.Eventually(t, "the upstream's failure", func() bool { return strings.Contains(get(t, client, down, "/readyz").Text, "TRANSIENT_FAILURE") })
+	if got := get(t, client, down, "/readyz"); got.StatusCode != 503 || strings.Contains(got.Text, "draining") {
 		t.Errorf("required and down: got %d %s", got.StatusCode, got.Text)
 	}
 	optional := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Unreachable(t), func(c *configv1.Config) { c.Upstreams[0].Optional = true }))
-	if got := admin(t, client, optional, "/readyz"); got.StatusCode != 200 {
+	if got := get(t, client, optional, "/readyz"); got.StatusCode != 200 {
 		t.Errorf("optional and down: got %d %s", got.StatusCode, got.Text)
 	}
-	if got := admin(t, client, down, "/openapi.json"); got.StatusCode != 404 {
+	if got := get(t, client, down, "/openapi.json"); got.StatusCode != 404 {
 		t.Errorf("no document: got %d %s", got.StatusCode, got.Text)
-	}
-}
-
-// TestBusyAddress: the error names the listener, the flag and the field; no
-// other listener stays open.
-func TestBusyAddress(t *testing.T) {
-	t.Parallel()
-	taken := gatewaytest.Listen(t).Addr().String()
-	for name, change := range map[string]gatewaytest.Change{
-		"http":  func(c *configv1.Config) { c.Listeners.Http.Address = taken },
-		"grpc":  func(c *configv1.Config) { c.Listeners.Grpc.Address = taken },
-		"admin": func(c *configv1.Config) { c.Listeners.Admin.Address = taken },
-	} {
-		file, err := config.New(gatewaytest.Config(gatewaytest.Unreachable(t), change))
-		if err != nil {
-			t.Fatal(err)
-		}
-		g, err := live.New(t.Context(), live.Options{Config: file, LogTo: new(gatewaytest.Log)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = g.Listen()
-		for _, want := range []string{taken, "already in use", "--" + name, "listeners." + name + ".address"} {
-			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("%s: error %v does not say %q", name, err, want)
-			}
-		}
-		_ = g.Close()
 	}
 }
 

@@ -1,4 +1,4 @@
-package live_test
+package admin_test
 
 import (
 	"sync"
