@@ -170,7 +170,7 @@ func (h *HTTPHalf) write(b []byte) error {
 }
 
 func (h *HTTPHalf) writeChunk(b []byte) error {
-	if _, err := h.W.Write(b); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) { //nolint:gosec // it has a content type, and nosniff
+	if _, err := h.W.Write(b); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
 		return h.gone(err)
 	}
 	return nil
@@ -199,6 +199,6 @@ func (h *HTTPHalf) WriteErrorBody(err error, body []byte, contentType string) {
 	}
 	h.Commit(httpStatusOf(err))
 	h.Call.Out.Add(len(body))
-	_, _ = h.W.Write(body) //nolint:gosec // JSON; a client that is gone gets nothing
+	_, _ = h.W.Write(body) // a client that is gone gets nothing
 	h.WriteTrailers()
 }
