@@ -23,6 +23,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/live"
+	"github.com/gatehouse-dev/gatehouse/test/edgetest"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
@@ -51,7 +52,7 @@ func startLimiting(t *testing.T) *gatewaytest.Gateway {
 		return status.Error(codes.FailedPrecondition, "the backend says no")
 	}
 	file, err := config.New(gatewaytest.Config(gatewaytest.Backend(t, gatewaytest.Script{
-		getProduct: fourKinds[getProduct], watchStock: fourKinds[watchStock], importCounts: fourKinds[importCounts],
+		edgetest.GetProduct: edgetest.FourKinds[edgetest.GetProduct], edgetest.WatchStock: edgetest.FourKinds[edgetest.WatchStock], edgetest.ImportCounts: edgetest.FourKinds[edgetest.ImportCounts],
 		"/shop.catalog.v1.CatalogService/GetShelf": fails, "/shop.inventory.v1.InventoryService/GetStock": fails,
 	})))
 	if err != nil {
@@ -63,20 +64,20 @@ func startLimiting(t *testing.T) *gatewaytest.Gateway {
 func TestAddedHeadersREST(t *testing.T) {
 	t.Parallel()
 	g := startLimiting(t)
-	overHTTP(t, func(t *testing.T, client *http.Client) {
+	edgetest.OverHTTP(t, func(t *testing.T, client *http.Client) {
 		for _, tc := range []struct {
 			method, target, body string
 			refuse               bool
 			want                 int
 			retry                string
 		}{
-			{method: "GET", target: productPath, want: 200},
-			{method: "HEAD", target: productPath, want: 200},
+			{method: "GET", target: edgetest.ProductPath, want: 200},
+			{method: "HEAD", target: edgetest.ProductPath, want: 200},
 			{method: "GET", target: "/v1/shelves/a", want: 400},
-			{method: "GET", target: productPath, refuse: true, want: 429, retry: "2"},
-			{method: "GET", target: watchPath + "?maxMovements=2", want: 200},
-			{method: "GET", target: watchPath, want: 200}, // a stream of nothing
-			{method: "GET", target: watchPath, refuse: true, want: 429, retry: "2"},
+			{method: "GET", target: edgetest.ProductPath, refuse: true, want: 429, retry: "2"},
+			{method: "GET", target: edgetest.WatchPath + "?maxMovements=2", want: 200},
+			{method: "GET", target: edgetest.WatchPath, want: 200}, // a stream of nothing
+			{method: "GET", target: edgetest.WatchPath, refuse: true, want: 429, retry: "2"},
 			{method: "POST", target: "/v1/stock:importCounts", body: "{}\n{}\n", want: 200},
 			{method: "POST", target: "/v1/stock:importCounts", body: "{}\n{}\n", refuse: true, want: 429, retry: "2"},
 		} {
@@ -128,7 +129,7 @@ func TestAddedHeadersGRPC(t *testing.T) {
 			{name: "stream of nothing", code: codes.OK, inEnd: true, do: watchCall(inventory, 0, false)},
 			{name: "stream refused", code: codes.ResourceExhausted, inEnd: true, do: watchCall(inventory, 2, true)},
 		} {
-			header, trailer, err := tc.do(soon(t))
+			header, trailer, err := tc.do(edgetest.Soon(t))
 			if status.Code(err) != tc.code {
 				t.Errorf("%s, %s: %v", door, tc.name, err)
 			}
@@ -148,7 +149,7 @@ func TestAddedHeadersGRPC(t *testing.T) {
 		}
 		// A refusal is one block of headers and nothing else: a client may retry it.
 		h2 := newRawH2(t, address)
-		got := h2.do(frame(0, nil), ":method", "POST", ":scheme", "http", ":authority", "a", ":path", getProduct,
+		got := h2.do(edgetest.Frame(0, nil), ":method", "POST", ":scheme", "http", ":authority", "a", ":path", edgetest.GetProduct,
 			"content-type", "application/grpc", "te", "trailers", "x-refuse", "1")
 		if got.blocks != 1 || got.body != "" || got.fields["grpc-status"] != "8" || got.fields["grpc-retry-pushback-ms"] != "1500" || !strings.Contains(got.fields["ratelimit"], "burst") {
 			t.Errorf("%s: %d blocks, %v", door, got.blocks, got.fields)

@@ -12,6 +12,7 @@ import (
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
+	"github.com/gatehouse-dev/gatehouse/test/edgetest"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
@@ -35,14 +36,14 @@ func TestForwardedHostAndScheme(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			g, seen := seeing(t, withProxies(strings.Fields(tc.proxies)...), func(c *configv1.Config) {
+			g, seen := seeing(t, edgetest.WithProxies(strings.Fields(tc.proxies)...), func(c *configv1.Config) {
 				next := proto.CloneOf(c.GetUpstreams()[0])
 				next.Name = "next"
 				c.Upstreams = append(c.Upstreams, next)
 				c.Expose[0].Routes = []*configv1.Route{{Hosts: []string{"shop.example"}, Upstream: "next"}}
 			})
 			var headers []string
-			ctx := soon(t)
+			ctx := edgetest.Soon(t)
 			for name, values := range map[string][]string{"X-Forwarded-Host": tc.hosts, "X-Forwarded-Proto": tc.protos} {
 				for _, v := range values {
 					headers = append(headers, name+": "+v)
@@ -61,7 +62,7 @@ func TestForwardedHostAndScheme(t *testing.T) {
 					gatewaytest.Eventually(t, "the upstream in the log", func() bool { return strings.Count(g.Log.String(), "upstream=next") == calls })
 				}
 			}
-			got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", productPath, "", headers...))
+			got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", edgetest.ProductPath, "", headers...))
 			check("REST", g.HTTP)
 			if has := got.Header.Get("Strict-Transport-Security") != ""; has != (tc.proto == "https") {
 				t.Errorf("Strict-Transport-Security is there: %v", has)
@@ -89,7 +90,7 @@ func TestUserAgent(t *testing.T) {
 	} {
 		t.Run(tc.key, func(t *testing.T) {
 			t.Parallel()
-			g, seen := seeing(t, tc.change, withProxies("127.0.0.0/8"))
+			g, seen := seeing(t, tc.change, edgetest.WithProxies("127.0.0.0/8"))
 			check := func(door, want string) {
 				t.Helper()
 				md := gatewaytest.Receive(t, seen, "the call")
@@ -106,17 +107,17 @@ func TestUserAgent(t *testing.T) {
 				"X-Forwarded-User-Agent: evil", "X_Forwarded_User_Agent: evil", "X.Forwarded.User.Agent: evil", "Grpcgateway-User-Agent: evil",
 				"Grpcgateway_User.Agent: evil", "Grpc-Metadata-User-Agent: evil", "Grpc-Metadata-X-Forwarded-User-Agent: evil",
 			}
-			gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", productPath, "", append(evil, "User-Agent: Mozilla/5.0 (X11)")...))
+			gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", edgetest.ProductPath, "", append(evil, "User-Agent: Mozilla/5.0 (X11)")...))
 			check("REST", "Mozilla/5.0 (X11)")
 			gatewaytest.Eventually(t, "the user agent in the log", func() bool { return strings.Contains(g.Log.String(), `user_agent="Mozilla/5.0 (X11)"`) })
-			gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", productPath, "", append(evil, "User-Agent: caf\u00e9")...))
+			gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", edgetest.ProductPath, "", append(evil, "User-Agent: caf\u00e9")...))
 			check("REST, not ASCII", "")
-			gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", productPath, "", append(evil, "User-Agent: "+strings.Repeat("a", 1000))...))
+			gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", edgetest.ProductPath, "", append(evil, "User-Agent: "+strings.Repeat("a", 1000))...))
 			check("REST, long", strings.Repeat("a", 1000))
 			gatewaytest.Eventually(t, "a part of the long one in the log", func() bool {
 				return strings.Contains(g.Log.String(), "user_agent="+strings.Repeat("a", 256)+"... ")
 			})
-			ctx := metadata.AppendToOutgoingContext(soon(t), "x-forwarded-user-agent", "evil", "x_forwarded.user-agent", "evil", "grpcgateway-user-agent", "evil")
+			ctx := metadata.AppendToOutgoingContext(edgetest.Soon(t), "x-forwarded-user-agent", "evil", "x_forwarded.user-agent", "evil", "grpcgateway-user-agent", "evil")
 			for door, address := range map[string]string{"native": g.GRPC, "http": g.HTTP} {
 				cc := gatewaytest.Dial(t, address, nil, grpc.WithUserAgent("app/1 "+door))
 				if _, err := catalogv1.NewCatalogServiceClient(cc).GetProduct(ctx, &catalogv1.GetProductRequest{}); err != nil {
@@ -133,8 +134,8 @@ func TestUserAgent(t *testing.T) {
 // call of a good one.
 func TestForwardedThatCannotBeMetadata(t *testing.T) {
 	t.Parallel()
-	g, seen := seeing(t, withProxies("127.0.0.0/8"))
-	gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", productPath, "", "X-Forwarded-For: caf\u00e9, 192.0.2.1", "X-Forwarded-Host: caf\u00e9"))
+	g, seen := seeing(t, edgetest.WithProxies("127.0.0.0/8"))
+	gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", edgetest.ProductPath, "", "X-Forwarded-For: caf\u00e9, 192.0.2.1", "X-Forwarded-Host: caf\u00e9"))
 	md := gatewaytest.Receive(t, seen, "the call")
 	if !slices.Equal(md["x-forwarded-for"], []string{"127.0.0.1"}) || !slices.Equal(md["x-forwarded-host"], []string{g.HTTP}) {
 		t.Errorf("the backend has %q", md)

@@ -14,6 +14,7 @@ import (
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/test/edgetest"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
@@ -94,7 +95,7 @@ var originCases = []struct {
 
 func TestOrigins(t *testing.T) {
 	t.Parallel()
-	backend := gatewaytest.Backend(t, fourKinds)
+	backend := gatewaytest.Backend(t, edgetest.FourKinds)
 	gateways := map[string]*gatewaytest.Gateway{}
 	for _, tc := range originCases {
 		g := gateways[tc.list]
@@ -110,8 +111,8 @@ func TestOrigins(t *testing.T) {
 			want = ""
 		}
 		for _, r := range []*http.Request{
-			g.Request(t, "GET", productPath, "", "Origin: "+tc.origin),
-			g.Request(t, "OPTIONS", productPath, "", "Origin: "+tc.origin, "Access-Control-Request-Method: GET"),
+			g.Request(t, "GET", edgetest.ProductPath, "", "Origin: "+tc.origin),
+			g.Request(t, "OPTIONS", edgetest.ProductPath, "", "Origin: "+tc.origin, "Access-Control-Request-Method: GET"),
 		} {
 			got := gatewaytest.Do(t, gatewaytest.Client(t), r)
 			if got.Header.Get("Access-Control-Allow-Origin") != want || got.Header.Get("Vary") != vary {
@@ -129,22 +130,22 @@ const page = "https://shop.example.com"
 func TestPreflight(t *testing.T) {
 	t.Parallel()
 	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, nil), withCORS(&configv1.Cors{AllowOrigins: []string{page}})))
-	overHTTP(t, func(t *testing.T, client *http.Client) {
+	edgetest.OverHTTP(t, func(t *testing.T, client *http.Client) {
 		for _, tc := range []struct {
 			name, target, method, origin string
 			want                         int
 		}{
-			{"known", productPath, "DELETE", page, 204},
-			{"HEAD stands in for GET", productPath, "HEAD", page, 204},
-			{"with a query", productPath + "?x=y", "GET", page, 204},
-			{"RPC's own path", getProduct, "POST", page, 204},
-			{"RPC's own path, spelled otherwise", strings.Replace(getProduct, "Get", "%47et", 1), "POST", page, 404},
-			{"RPC's own path, another method", getProduct, "PUT", page, 415},
+			{"known", edgetest.ProductPath, "DELETE", page, 204},
+			{"HEAD stands in for GET", edgetest.ProductPath, "HEAD", page, 204},
+			{"with a query", edgetest.ProductPath + "?x=y", "GET", page, 204},
+			{"RPC's own path", edgetest.GetProduct, "POST", page, 204},
+			{"RPC's own path, spelled otherwise", strings.Replace(edgetest.GetProduct, "Get", "%47et", 1), "POST", page, 404},
+			{"RPC's own path, another method", edgetest.GetProduct, "PUT", page, 415},
 			{"unknown path", "/v1/nothing", "GET", page, 404},
-			{"unknown method", productPath, "PUT", page, 405},
+			{"unknown method", edgetest.ProductPath, "PUT", page, 405},
 			{"bad path", "/v1//products", "GET", page, 400},
-			{"no method", productPath, "G T", page, 400},
-			{"another origin", productPath, "GET", "https://evil.example", 403},
+			{"no method", edgetest.ProductPath, "G T", page, 400},
+			{"another origin", edgetest.ProductPath, "GET", "https://evil.example", 403},
 		} {
 			got := gatewaytest.Do(t, client, g.Request(t, "OPTIONS", tc.target, "", "Origin: "+tc.origin, "Access-Control-Request-Method: "+tc.method,
 				"Access-Control-Request-Headers: authorization,content-type"))
@@ -199,7 +200,7 @@ func adminRequest(t *testing.T, g *gatewaytest.Gateway, path string) *http.Reque
 
 func TestPreflightWithCredentials(t *testing.T) {
 	t.Parallel()
-	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, fourKinds), withCORS(&configv1.Cors{
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, edgetest.FourKinds), withCORS(&configv1.Cors{
 		AllowOrigins: []string{page}, AllowCredentials: true, MaxAge: durationpb.New(0), ExposeHeaders: []string{"etag", "x-cost"},
 	})))
 	for asked, want := range map[string]string{"authorization,x-a": "authorization,x-a", "": "", "a b": "", "x\"y": ""} {
@@ -207,17 +208,17 @@ func TestPreflightWithCredentials(t *testing.T) {
 		if asked != "" {
 			headers = append(headers, "Access-Control-Request-Headers: "+asked)
 		}
-		got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "OPTIONS", productPath, "", headers...))
+		got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "OPTIONS", edgetest.ProductPath, "", headers...))
 		if got.StatusCode != 204 || got.Header.Get("Access-Control-Allow-Headers") != want || got.Header.Get("Access-Control-Allow-Credentials") != "true" ||
 			got.Header.Get("Access-Control-Max-Age") != "0" || strings.Join(got.Header["Vary"], ",") != "Origin,Access-Control-Request-Headers" {
 			t.Errorf("asked for %q: got %d %v", asked, got.StatusCode, got.Header)
 		}
 	}
-	got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", productPath, "", "Origin: "+page))
+	got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", edgetest.ProductPath, "", "Origin: "+page))
 	if got.Header.Get("Access-Control-Allow-Credentials") != "true" || got.Header.Get("Access-Control-Expose-Headers") != "etag, x-cost" {
 		t.Errorf("the call itself: %v", got.Header)
 	}
-	got = gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", productPath, "", "Origin: https://evil.example"))
+	got = gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", edgetest.ProductPath, "", "Origin: https://evil.example"))
 	if got.StatusCode != 200 || got.Header.Get("Access-Control-Allow-Credentials") != "" {
 		t.Errorf("another origin's call: %d %v", got.StatusCode, got.Header)
 	}
@@ -227,15 +228,15 @@ func TestPreflightWithCredentials(t *testing.T) {
 // and what a backend says of it does not count.
 func TestAnswersToPages(t *testing.T) {
 	t.Parallel()
-	script := gatewaytest.Script{watchStock: fourKinds[watchStock], getProduct: func(srv any, ss grpc.ServerStream) error {
+	script := gatewaytest.Script{edgetest.WatchStock: edgetest.FourKinds[edgetest.WatchStock], edgetest.GetProduct: func(srv any, ss grpc.ServerStream) error {
 		_ = ss.SetHeader(metadata.MD{"access-control-allow-origin": {"*"}, "access-control-allow-credentials": {"true"}, "vary": {"accept-language"}})
-		return fourKinds[getProduct](srv, ss)
+		return edgetest.FourKinds[edgetest.GetProduct](srv, ss)
 	}}
 	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, script), withCORS(&configv1.Cors{AllowOrigins: []string{page}})))
-	overHTTP(t, func(t *testing.T, client *http.Client) {
+	edgetest.OverHTTP(t, func(t *testing.T, client *http.Client) {
 		for _, origin := range []string{page, "https://evil.example", ""} {
 			for target, status := range map[string]int{
-				productPath: 200, watchPath + "?maxMovements=2": 200, "/v1/nothing": 404, productPath + "?unknown=1": 400, getProduct: 404,
+				edgetest.ProductPath: 200, edgetest.WatchPath + "?maxMovements=2": 200, "/v1/nothing": 404, edgetest.ProductPath + "?unknown=1": 400, edgetest.GetProduct: 404,
 			} {
 				var headers []string
 				allowed := ""
@@ -246,7 +247,7 @@ func TestAnswersToPages(t *testing.T) {
 					allowed = page
 				}
 				got := gatewaytest.Do(t, client, g.Request(t, "GET", target, "", headers...))
-				if target == getProduct {
+				if target == edgetest.GetProduct {
 					status = got.StatusCode // an RPC's own path is refused, whatever the status
 				}
 				if got.StatusCode != status || strings.Join(got.Header["Access-Control-Allow-Origin"], "|") != allowed || got.Header.Get("Access-Control-Allow-Credentials") != "" {
@@ -256,7 +257,7 @@ func TestAnswersToPages(t *testing.T) {
 					t.Errorf("%s from %q: exposed %q", target, origin, exposed)
 				}
 				want := []string{"Origin"}
-				if target == productPath {
+				if target == edgetest.ProductPath {
 					want = []string{"Origin", "accept-language"}
 				}
 				if !slices.Equal(got.Header["Vary"], want) {
@@ -270,15 +271,15 @@ func TestAnswersToPages(t *testing.T) {
 // TestNoCORS: without it, a page is told nothing, and a backend may speak for itself.
 func TestNoCORS(t *testing.T) {
 	t.Parallel()
-	g := gatewaytest.Start(t, gatewaytest.Config(product(t, func(srv any, ss grpc.ServerStream) error {
+	g := gatewaytest.Start(t, gatewaytest.Config(edgetest.Product(t, func(srv any, ss grpc.ServerStream) error {
 		_ = ss.SetHeader(metadata.MD{"access-control-allow-origin": {"https://own.example"}})
-		return fourKinds[getProduct](srv, ss)
+		return edgetest.FourKinds[edgetest.GetProduct](srv, ss)
 	})))
-	got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", productPath, "", "Origin: "+page))
+	got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", edgetest.ProductPath, "", "Origin: "+page))
 	if got.Header.Get("Access-Control-Allow-Origin") != "https://own.example" || got.Header.Get("Vary") != "" {
 		t.Errorf("got %v", got.Header)
 	}
-	got = gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "OPTIONS", productPath, "", "Origin: "+page, "Access-Control-Request-Method: GET"))
+	got = gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "OPTIONS", edgetest.ProductPath, "", "Origin: "+page, "Access-Control-Request-Method: GET"))
 	if got.StatusCode != 405 || got.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("preflight: got %d %v", got.StatusCode, got.Header)
 	}
@@ -286,21 +287,21 @@ func TestNoCORS(t *testing.T) {
 
 func TestSecurityHeaders(t *testing.T) {
 	t.Parallel()
-	backend := gatewaytest.Backend(t, gatewaytest.Script{watchStock: fourKinds[watchStock], getProduct: func(srv any, ss grpc.ServerStream) error {
+	backend := gatewaytest.Backend(t, gatewaytest.Script{edgetest.WatchStock: edgetest.FourKinds[edgetest.WatchStock], edgetest.GetProduct: func(srv any, ss grpc.ServerStream) error {
 		_ = ss.SetHeader(metadata.MD{"referrer-policy": {"origin"}})
-		return fourKinds[getProduct](srv, ss)
+		return edgetest.FourKinds[edgetest.GetProduct](srv, ss)
 	}})
 	on := map[string]string{
 		"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 		"Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin", "Strict-Transport-Security": "",
 	}
 	check := func(name string, client *http.Client, g *gatewaytest.Gateway, scheme string, want map[string]string) {
-		for _, target := range []string{"/v1/nothing", watchPath + "?maxMovements=1", productPath} {
+		for _, target := range []string{"/v1/nothing", edgetest.WatchPath + "?maxMovements=1", edgetest.ProductPath} {
 			r := g.Request(t, "GET", target, "")
 			r.URL.Scheme = scheme
 			got := gatewaytest.Do(t, client, r)
 			for header, value := range want {
-				if target == productPath && header == "Referrer-Policy" {
+				if target == edgetest.ProductPath && header == "Referrer-Policy" {
 					value = "origin" // the backend's own
 				}
 				if strings.Join(got.Header[header], "|") != value {
@@ -312,7 +313,7 @@ func TestSecurityHeaders(t *testing.T) {
 			}
 		}
 	}
-	overHTTP(t, func(t *testing.T, client *http.Client) {
+	edgetest.OverHTTP(t, func(t *testing.T, client *http.Client) {
 		check("by default", client, gatewaytest.Start(t, gatewaytest.Config(backend)), "http", on)
 	})
 	off := gatewaytest.Start(t, gatewaytest.Config(backend, func(c *configv1.Config) { c.SecurityHeaders = &configv1.SecurityHeaders{Disabled: true} }))

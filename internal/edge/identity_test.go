@@ -20,6 +20,7 @@ import (
 	edgegrpc "github.com/gatehouse-dev/gatehouse/internal/edge/grpc"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/edgetest"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
@@ -40,7 +41,7 @@ func plainDoors(t *testing.T, reserved edge.Reserved, seen chan<- metadata.MD) (
 		t.Fatal(err)
 	}
 	var routes httprule.Builder[*edge.Route]
-	if err := routes.Add("POST", template, "here", &edge.Route{Method: m, Binding: &contract.Binding{Name: "POST /v1/things", Body: "*"}, View: plain{}}); err != nil {
+	if err := routes.Add("POST", template, "here", &edge.Route{Method: m, Binding: &contract.Binding{Name: "POST /v1/things", Body: "*"}, View: edgetest.Plain{}}); err != nil {
 		t.Fatal(err)
 	}
 	return serveTable(t, &edge.Table{
@@ -136,7 +137,7 @@ func TestIdentityHeaders(t *testing.T) {
 			for door, address := range map[string]string{"native": native, "http": web} {
 				h2 := newRawH2(t, address)
 				lower := strings.ToLower(spelled)
-				got := h2.do(frame(0, nil), ":method", "POST", ":scheme", "http", ":authority", "a", ":path", "/s.v1.S/M",
+				got := h2.do(edgetest.Frame(0, nil), ":method", "POST", ":scheme", "http", ":authority", "a", ":path", "/s.v1.S/M",
 					"content-type", "application/grpc", "te", "trailers", lower, value, lower, value)
 				h2.close()
 				if got.fields["grpc-status"] != "0" {

@@ -22,6 +22,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/live"
+	"github.com/gatehouse-dev/gatehouse/test/edgetest"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
@@ -368,7 +369,7 @@ func (w *witness) tryAll(t *testing.T, g *gatewaytest.Gateway, list []spelling) 
 func TestOneMeaningGRPC(t *testing.T) {
 	t.Parallel()
 	w, g := startWitness(t)
-	message := frame(0, wire(t, &catalogv1.GetProductRequest{Name: "products/boots"}))
+	message := edgetest.Frame(0, edgetest.Wire(t, &catalogv1.GetProductRequest{Name: "products/boots"}))
 	for door, address := range map[string]string{"native": g.GRPC, "http": g.HTTP} {
 		h2 := newRawH2(t, address)
 		for _, service := range []string{"/shop.catalog.v1.CatalogService/GetProduct", "/shop.catalog.v1.CatalogService/DeleteProduct"} {

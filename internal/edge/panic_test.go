@@ -19,6 +19,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/edgetest"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 	"github.com/gatehouse-dev/gatehouse/test/policytest"
 )
@@ -71,7 +72,7 @@ func TestPanicAtTheDoor(t *testing.T) {
 	for _, address := range []string{native, web} {
 		cc := gatewaytest.Dial(t, address, nil)
 		for range 2 {
-			if err := cc.Invoke(soon(t), "/s.v1.S/Nothing", new(emptypb.Empty), new(emptypb.Empty)); status.Code(err) != codes.Internal {
+			if err := cc.Invoke(edgetest.Soon(t), "/s.v1.S/Nothing", new(emptypb.Empty), new(emptypb.Empty)); status.Code(err) != codes.Internal {
 				t.Errorf("over gRPC: %v, want INTERNAL", err)
 			}
 		}
@@ -106,7 +107,7 @@ func (m mute) Unwrap() http.ResponseWriter { return m.ResponseWriter }
 
 func getRequest(t *testing.T, url string) *http.Request {
 	t.Helper()
-	r, err := http.NewRequestWithContext(soon(t), http.MethodGet, url, http.NoBody)
+	r, err := http.NewRequestWithContext(edgetest.Soon(t), http.MethodGet, url, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}

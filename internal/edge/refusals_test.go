@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
+	"github.com/gatehouse-dev/gatehouse/test/edgetest"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
@@ -16,8 +17,8 @@ import (
 func TestUnknownEncoding(t *testing.T) {
 	t.Parallel()
 	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, nil)))
-	request := frame(1, wire(t, &catalogv1.GetProductRequest{Name: "products/boots"}))
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+g.HTTP+getProduct, strings.NewReader(request))
+	request := edgetest.Frame(1, edgetest.Wire(t, &catalogv1.GetProductRequest{Name: "products/boots"}))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+g.HTTP+edgetest.GetProduct, strings.NewReader(request))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
 	inventoryv1 "github.com/gatehouse-dev/gatehouse/gen/shop/inventory/v1"
+	"github.com/gatehouse-dev/gatehouse/test/edgetest"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
@@ -26,7 +27,7 @@ func TestUntakenStream(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ended := make(chan struct{})
-			backend := watching(t, func(ctx context.Context, send sendStock) error {
+			backend := edgetest.Watching(t, func(ctx context.Context, send edgetest.SendStock) error {
 				defer close(ended)
 				for {
 					if err := send(&inventoryv1.WatchStockResponse{Name: strings.Repeat("x", size)}); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	reviewsv1 "github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v1"
+	"github.com/gatehouse-dev/gatehouse/test/edgetest"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
@@ -24,7 +25,7 @@ func impatient(c *configv1.Config) {
 // TestStalledRequest announces a body and keeps it back.
 func TestStalledRequest(t *testing.T) {
 	t.Parallel()
-	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, gatewaytest.Script{importCounts: beginsStream}), impatient))
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, gatewaytest.Script{edgetest.ImportCounts: edgetest.BeginsStream}), impatient))
 	for _, tc := range []struct{ name, request, want string }{
 		{"half a body", "POST /v1/products HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{", "HTTP/1.1 408 "},
 		{"no body", "POST /v1/products HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n", "HTTP/1.1 408 "},
@@ -73,14 +74,14 @@ func TestIdleStream(t *testing.T) {
 		ended <- ss.Context().Err()
 		return ss.Context().Err()
 	}
-	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, gatewaytest.Script{watchStock: wait, moderateReviews: wait}), impatient))
-	got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", watchPath, ""))
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, gatewaytest.Script{edgetest.WatchStock: wait, edgetest.ModerateReviews: wait}), impatient))
+	got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", edgetest.WatchPath, ""))
 	if got.StatusCode != 504 || !strings.Contains(got.Text, "idle for 100ms") {
 		t.Errorf("REST: got %d %s", got.StatusCode, got.Text)
 	}
 	gatewaytest.Receive(t, ended, "the end at the backend")
 	for _, address := range []string{g.GRPC, g.HTTP} {
-		talk, err := reviewsv1.NewReviewsServiceClient(gatewaytest.Dial(t, address, nil)).ModerateReviews(soon(t))
+		talk, err := reviewsv1.NewReviewsServiceClient(gatewaytest.Dial(t, address, nil)).ModerateReviews(edgetest.Soon(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,10 +96,10 @@ func TestIdleStream(t *testing.T) {
 func TestBusyStream(t *testing.T) {
 	t.Parallel()
 	const idle = 400 * time.Millisecond // longer than a busy machine looks away
-	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, fourKinds), func(c *configv1.Config) {
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, edgetest.FourKinds), func(c *configv1.Config) {
 		c.Limits = &configv1.Limits{StreamIdleTimeout: durationpb.New(idle)}
 	}))
-	talk, err := reviewsv1.NewReviewsServiceClient(gatewaytest.Dial(t, g.GRPC, nil)).ModerateReviews(soon(t))
+	talk, err := reviewsv1.NewReviewsServiceClient(gatewaytest.Dial(t, g.GRPC, nil)).ModerateReviews(edgetest.Soon(t))
 	if err != nil {
 		t.Fatal(err)
 	}

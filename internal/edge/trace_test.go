@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
+	"github.com/gatehouse-dev/gatehouse/test/edgetest"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
@@ -26,10 +27,10 @@ var parentForm = regexp.MustCompile(`^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]
 func TestTraceContext(t *testing.T) {
 	t.Parallel()
 	seen := make(chan metadata.MD, 1)
-	g := gatewaytest.Start(t, gatewaytest.Config(product(t, func(srv any, ss grpc.ServerStream) error {
+	g := gatewaytest.Start(t, gatewaytest.Config(edgetest.Product(t, func(srv any, ss grpc.ServerStream) error {
 		in, _ := metadata.FromIncomingContext(ss.Context())
 		seen <- in
-		return fourKinds[getProduct](srv, ss)
+		return edgetest.FourKinds[edgetest.GetProduct](srv, ss)
 	})))
 	for _, tc := range []struct {
 		name      string
@@ -65,7 +66,7 @@ func TestTraceContext(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			headers := []string{"Baggage: k=v", "Grpc-Metadata-Tracestate: evil=1"}
-			ctx := metadata.AppendToOutgoingContext(soon(t), "baggage", "k=v")
+			ctx := metadata.AppendToOutgoingContext(edgetest.Soon(t), "baggage", "k=v")
 			for _, p := range tc.parents {
 				headers, ctx = append(headers, "Traceparent: "+p), metadata.AppendToOutgoingContext(ctx, "traceparent", p)
 			}
@@ -87,7 +88,7 @@ func TestTraceContext(t *testing.T) {
 				}
 				gatewaytest.Eventually(t, "the trace in the log", func() bool { return strings.Contains(g.Log.String(), "trace_id="+parts[1]) })
 			}
-			gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", productPath, "", headers...))
+			gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", edgetest.ProductPath, "", headers...))
 			check()
 			for _, address := range []string{g.GRPC, g.HTTP} {
 				if _, err := catalogv1.NewCatalogServiceClient(gatewaytest.Dial(t, address, nil)).GetProduct(ctx, &catalogv1.GetProductRequest{}); err != nil {

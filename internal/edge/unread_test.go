@@ -14,13 +14,14 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
+	"github.com/gatehouse-dev/gatehouse/test/edgetest"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
 // answering is a backend of GetProduct with answers of about n bytes.
 func answering(t *testing.T, n int) string {
 	t.Helper()
-	return product(t, gatewaytest.Unary(func(context.Context, *catalogv1.GetProductRequest) (*catalogv1.Product, error) {
+	return edgetest.Product(t, gatewaytest.Unary(func(context.Context, *catalogv1.GetProductRequest) (*catalogv1.Product, error) {
 		return &catalogv1.Product{Description: strings.Repeat("x", n)}, nil
 	}))
 }
@@ -45,7 +46,7 @@ func TestUnreadHTTP2(t *testing.T) {
 		for name, fields := range map[string][]string{
 			"REST":    {":method", "GET", ":path", "/v1/products/boots"},
 			"refused": {":method", "GET", ":path", "/nothing"},
-			"gRPC":    {":method", "POST", ":path", getProduct, "content-type", "application/grpc", "te", "trailers"},
+			"gRPC":    {":method", "POST", ":path", edgetest.GetProduct, "content-type", "application/grpc", "te", "trailers"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				awaitReset(t, dialRaw(t, g.HTTP), append(fields, ":scheme", "http", ":authority", "a"))
@@ -116,7 +117,7 @@ func TestUnreadHTTP1(t *testing.T) {
 func TestPatienceIsPerAnswer(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
-	g := gatewaytest.Start(t, gatewaytest.Config(product(t, gatewaytest.Unary(func(_ context.Context, in *catalogv1.GetProductRequest) (*catalogv1.Product, error) {
+	g := gatewaytest.Start(t, gatewaytest.Config(edgetest.Product(t, gatewaytest.Unary(func(_ context.Context, in *catalogv1.GetProductRequest) (*catalogv1.Product, error) {
 		if in.GetName() == "products/slow" {
 			<-release
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/edge/doors"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/edgetest"
 )
 
 // serving is an edge alone: a plain path, and an API in so many versions.
@@ -39,7 +40,7 @@ func serving(tb testing.TB, versions int) http.Handler {
 		}
 	}
 	var routes httprule.Builder[*edge.Route]
-	must(routes.Add("GET", parse("/plain/{name=products/*}"), "here", &edge.Route{Method: m, Binding: &contract.Binding{Name: "GET /plain"}, View: plain{}}))
+	must(routes.Add("GET", parse("/plain/{name=products/*}"), "here", &edge.Route{Method: m, Binding: &contract.Binding{Name: "GET /plain"}, View: edgetest.Plain{}}))
 	table := &edge.Table{Table: call.NewTable([]*call.Method{m}, &call.Method{Conn: call.Refuser{}}), Errors: &edge.Errors{}}
 	if versions > 0 {
 		names := make([]string, versions)
@@ -51,7 +52,7 @@ func serving(tb testing.TB, versions int) http.Handler {
 		var b edge.VersionsBuilder
 		for _, v := range api.List {
 			open := &contract.Binding{Verb: "GET", Name: "GET /products", Template: parse("/{name=products/*}")}
-			route := &edge.Route{Method: m, Binding: open, View: plain{}, Version: v}
+			route := &edge.Route{Method: m, Binding: open, View: edgetest.Plain{}, Version: v}
 			must(routes.Add("GET", parse("/"+v.Name+"/{name=products/*}"), v.Name, route))
 			must(b.Add(route, parse("/{any}/{name=products/*}"), v.Name))
 		}
@@ -85,9 +86,9 @@ func request(path, version string) *http.Request {
 // least of several runs, since pools may be emptied at any time.
 func TestVersionsCost(t *testing.T) {
 	cost := func(versions int, path, version string) float64 {
-		h, r, w := serving(t, versions), request(path, version), &sink{header: http.Header{}}
+		h, r, w := serving(t, versions), request(path, version), &edgetest.Sink{Headers: http.Header{}}
 		serve := func() {
-			clear(w.header)
+			clear(w.Headers)
 			h.ServeHTTP(w, r)
 		}
 		least := testing.AllocsPerRun(100, serve)
@@ -118,10 +119,10 @@ func BenchmarkVersions(b *testing.B) {
 				continue
 			}
 			b.Run(fmt.Sprintf("%d versions%s", versions, path), func(b *testing.B) {
-				h, r, w := serving(b, versions), request(path, ""), &sink{header: http.Header{}}
+				h, r, w := serving(b, versions), request(path, ""), &edgetest.Sink{Headers: http.Header{}}
 				b.ReportAllocs()
 				for b.Loop() {
-					clear(w.header)
+					clear(w.Headers)
 					h.ServeHTTP(w, r)
 				}
 			})

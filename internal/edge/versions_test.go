@@ -20,6 +20,7 @@ import (
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	reviewsv1 "github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v1"
 	reviewsv2 "github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v2"
+	"github.com/gatehouse-dev/gatehouse/test/edgetest"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
@@ -295,7 +296,7 @@ func TestVersionOverGRPC(t *testing.T) {
 		} {
 			e.told = nil
 			var header, trailer metadata.MD
-			_, err := reviewsv1.NewReviewsServiceClient(cc).GetReview(metadata.AppendToOutgoingContext(soon(t), tc.pairs...),
+			_, err := reviewsv1.NewReviewsServiceClient(cc).GetReview(metadata.AppendToOutgoingContext(edgetest.Soon(t), tc.pairs...),
 				&reviewsv1.GetReviewRequest{Name: "products/boots/reviews/7"}, grpc.Header(&header), grpc.Trailer(&trailer))
 			if tc.says != "" {
 				if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), tc.says) || len(e.told) != 0 {
@@ -318,7 +319,7 @@ func TestVersionInProcess(t *testing.T) {
 	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, e.script()), versioned))
 	for _, pairs := range [][]string{nil, {"x-api-version", "v2"}, {"x_api_version", "v2"}} {
 		e.told = nil
-		_, err := reviewsv1.NewReviewsServiceClient(g.Gateway.Conn()).GetReview(metadata.AppendToOutgoingContext(soon(t), pairs...),
+		_, err := reviewsv1.NewReviewsServiceClient(g.Gateway.Conn()).GetReview(metadata.AppendToOutgoingContext(edgetest.Soon(t), pairs...),
 			&reviewsv1.GetReviewRequest{Name: "products/boots/reviews/7"})
 		if err != nil || !slices.Equal(e.told, []string{"v1"}) {
 			t.Errorf("%q: %v; the backend was told %q, want v1", pairs, err, e.told)

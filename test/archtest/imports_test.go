@@ -87,6 +87,7 @@ var arrows = []row{
 	{pattern: "cmd/*", ours: []string{"gen", "internal/live", "internal/config", "cmd", "examples/shop/demo"}},
 	// What only tests use: no row lets the product import it.
 	{pattern: "test/gatewaytest", ours: []string{"gen", "internal/config", "internal/live"}, http: true},
+	{pattern: "test/edgetest", ours: []string{"gen", "internal/call", "test/gatewaytest"}, http: true},
 	{pattern: "test/policytest", ours: []string{"gen", "interceptors", "internal/config"}},
 	{pattern: "test/*", ours: []string{"internal/call"}},
 	{pattern: "gen", ours: []string{"gen"}, http: true},

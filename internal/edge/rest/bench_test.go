@@ -1,4 +1,4 @@
-package edge_test
+package rest_test
 
 import (
 	"context"
@@ -14,28 +14,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/edge/doors"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/edgetest"
 )
-
-// plain is a view that shows the bytes as they are.
-type plain struct{}
-
-func (plain) AppendRequest(dst []byte, in *call.Input) ([]byte, error) {
-	return append(dst, in.Body...), nil
-}
-
-func (plain) AppendResponse(dst, wire []byte, _ call.Lifetime) ([]byte, string, bool, error) {
-	return append(dst, wire...), "", false, nil
-}
-
-func (plain) RawBody() bool   { return false }
-func (plain) RawAnswer() bool { return false }
-
-// sink is a writer that keeps nothing.
-type sink struct{ header http.Header }
-
-func (s *sink) Header() http.Header         { return s.header }
-func (s *sink) WriteHeader(int)             {}
-func (s *sink) Write(b []byte) (int, error) { return len(b), nil }
 
 // BenchmarkREST measures what the edge itself costs: no network, no JSON, no
 // policies.
@@ -51,7 +31,7 @@ func BenchmarkREST(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := routes.Add("GET", template, "here", &edge.Route{Method: m, Binding: &contract.Binding{Name: "GET /v1/{name=products/*}"}, View: plain{}}); err != nil {
+	if err := routes.Add("GET", template, "here", &edge.Route{Method: m, Binding: &contract.Binding{Name: "GET /v1/{name=products/*}"}, View: edgetest.Plain{}}); err != nil {
 		b.Fatal(err)
 	}
 	var current edge.Current
@@ -63,7 +43,7 @@ func BenchmarkREST(b *testing.B) {
 		Method: http.MethodGet, URL: &url.URL{Path: "/v1/products/mug"}, Host: "shop.example", RemoteAddr: "192.0.2.7:4711",
 		Header: http.Header{"User-Agent": {"curl/8"}, "Accept": {"*/*"}}, Body: http.NoBody,
 	}
-	w := &sink{header: http.Header{}}
+	w := &edgetest.Sink{Headers: http.Header{}}
 	b.ReportAllocs()
 	for b.Loop() {
 		h.ServeHTTP(w, r)

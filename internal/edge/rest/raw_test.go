@@ -1,4 +1,4 @@
-package edge_test
+package rest_test
 
 import (
 	"context"
@@ -27,6 +27,7 @@ import (
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
+	"github.com/gatehouse-dev/gatehouse/test/edgetest"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
@@ -78,7 +79,7 @@ func pieceType(t *testing.T) protoreflect.MessageDescriptor {
 func startRaw(t *testing.T, script gatewaytest.Script, changes ...gatewaytest.Change) *gatewaytest.Gateway {
 	t.Helper()
 	image := filepath.Join(t.TempDir(), "image.binpb")
-	if err := os.WriteFile(image, wire(t, rawContract()), 0o600); err != nil {
+	if err := os.WriteFile(image, edgetest.Wire(t, rawContract()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, script), append([]gatewaytest.Change{func(c *configv1.Config) {
@@ -126,7 +127,7 @@ func TestRawUpload(t *testing.T) {
 	for profile, change := range map[string]gatewaytest.Change{"default": func(*configv1.Config) {}, "grpc-gateway": asGRPCGateway} {
 		g := startRaw(t, script, change)
 		t.Run(profile, func(t *testing.T) {
-			overHTTP(t, func(t *testing.T, client *http.Client) {
+			edgetest.OverHTTP(t, func(t *testing.T, client *http.Client) {
 				for _, body := range []string{
 					"hello\n\n", " a  b ", "\n \n", "{", "}", `{"contentType": "text/plain"}` + "\n{}", "\x00\xff\n", "", strings.Repeat("0123456789abcde\n", 6<<16),
 				} {
@@ -192,7 +193,7 @@ func TestRawUploadAsItComes(t *testing.T) {
 		}
 	}}
 	g := startRaw(t, script)
-	overHTTP(t, func(t *testing.T, client *http.Client) {
+	edgetest.OverHTTP(t, func(t *testing.T, client *http.Client) {
 		body, up := io.Pipe()
 		r := g.Request(t, "POST", "/files/f1?note=n", "", "Content-Type: text/csv")
 		r.Body = body
@@ -262,7 +263,7 @@ func downloads(t *testing.T, err error) gatewaytest.Script {
 		},
 		"/t.v1.S/Fetch": func(_ any, ss grpc.ServerStream) error {
 			m := dynamicpb.NewMessage(pieceType(t))
-			_ = proto.Unmarshal(append([]byte{2<<3 | 2, byte(proto.Size(first))}, wire(t, first)...), m)
+			_ = proto.Unmarshal(append([]byte{2<<3 | 2, byte(proto.Size(first))}, edgetest.Wire(t, first)...), m)
 			if serr := ss.SendMsg(m); serr != nil {
 				return serr
 			}
@@ -278,7 +279,7 @@ func TestBrokenDownload(t *testing.T) {
 		g := startRaw(t, downloads(t, status.Error(codes.DataLoss, "the disk is gone")), change)
 		t.Run(profile, func(t *testing.T) {
 			for _, path := range []string{"/down", "/fetch"} {
-				overHTTP(t, func(t *testing.T, client *http.Client) {
+				edgetest.OverHTTP(t, func(t *testing.T, client *http.Client) {
 					before := strings.Count(g.Log.String(), "the disk is gone")
 					resp, err := client.Do(g.Request(t, "GET", path, ""))
 					if err != nil {
@@ -319,7 +320,7 @@ func oldDownload(t *testing.T, address, path string) error {
 func TestWholeDownload(t *testing.T) {
 	t.Parallel()
 	g := startRaw(t, downloads(t, nil))
-	overHTTP(t, func(t *testing.T, client *http.Client) {
+	edgetest.OverHTTP(t, func(t *testing.T, client *http.Client) {
 		for _, path := range []string{"/down", "/fetch"} {
 			if got := gatewaytest.Do(t, client, g.Request(t, "GET", path, "")); got.Text != "a;b\n" || got.Header.Get("Content-Type") != "text/csv" {
 				t.Errorf("%s: got %q %v", path, got.Text, got.Header)
@@ -353,10 +354,10 @@ func TestLimitIsForOneMessage(t *testing.T) {
 	up := make(chan []*httpbody.HttpBody, 1)
 	g := startRaw(t, gatewaytest.Script{
 		"/t.v1.S/Bidi": echo, "/t.v1.S/Up": received(up, func() *httpbody.HttpBody { return new(httpbody.HttpBody) }),
-	}, smallLimits)
+	}, edgetest.SmallLimits)
 	line := `{"id":"` + strings.Repeat("x", 100) + `"}` + "\n"
-	long := `{"id":"` + strings.Repeat("x", smallBody) + `"}` + "\n"
-	overHTTP(t, func(t *testing.T, client *http.Client) {
+	long := `{"id":"` + strings.Repeat("x", edgetest.SmallBody) + `"}` + "\n"
+	edgetest.OverHTTP(t, func(t *testing.T, client *http.Client) {
 		for _, chunked := range []bool{false, true} {
 			do := func(path, body string) gatewaytest.Answer {
 				r := g.Request(t, "POST", path, body)
@@ -368,13 +369,13 @@ func TestLimitIsForOneMessage(t *testing.T) {
 			if got, want := do("/bidi", strings.Repeat(line, 1000)), strings.Repeat(line, 1000); got.StatusCode != 200 || got.Text != want {
 				t.Errorf("chunked %v: got %d and %d bytes, want %d", chunked, got.StatusCode, len(got.Text), len(want))
 			}
-			if got := do("/bidi", strings.Repeat("\n", 3*smallBody)+line); got.StatusCode != 200 || got.Text != line {
+			if got := do("/bidi", strings.Repeat("\n", 3*edgetest.SmallBody)+line); got.StatusCode != 200 || got.Text != line {
 				t.Errorf("chunked %v, blank lines: got %d %s", chunked, got.StatusCode, got.Text)
 			}
 			if got := do("/bidi", long); got.StatusCode != 413 {
 				t.Errorf("chunked %v, a long message: got %d %.200s", chunked, got.StatusCode, got.Text)
 			}
-			if got := do("/up", strings.Repeat("x", 10*smallBody)); got.StatusCode != 200 {
+			if got := do("/up", strings.Repeat("x", 10*edgetest.SmallBody)); got.StatusCode != 200 {
 				t.Errorf("chunked %v, raw: got %d %.200s", chunked, got.StatusCode, got.Text)
 				continue
 			}
@@ -382,7 +383,7 @@ func TestLimitIsForOneMessage(t *testing.T) {
 			for _, m := range gatewaytest.Receive(t, up, "the upload") {
 				n += len(m.GetData())
 			}
-			if n != 10*smallBody {
+			if n != 10*edgetest.SmallBody {
 				t.Errorf("chunked %v, raw: %d bytes came", chunked, n)
 			}
 		}

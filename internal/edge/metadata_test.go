@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
+	"github.com/gatehouse-dev/gatehouse/test/edgetest"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
@@ -17,10 +18,10 @@ import (
 func seeing(t *testing.T, changes ...gatewaytest.Change) (*gatewaytest.Gateway, <-chan metadata.MD) {
 	t.Helper()
 	seen := make(chan metadata.MD, 1)
-	return gatewaytest.Start(t, gatewaytest.Config(product(t, func(srv any, ss grpc.ServerStream) error {
+	return gatewaytest.Start(t, gatewaytest.Config(edgetest.Product(t, func(srv any, ss grpc.ServerStream) error {
 		in, _ := metadata.FromIncomingContext(ss.Context())
 		seen <- in
-		return fourKinds[getProduct](srv, ss)
+		return edgetest.FourKinds[edgetest.GetProduct](srv, ss)
 	}), changes...)), seen
 }
 
@@ -54,7 +55,7 @@ func TestHeadersThatCannotBeMetadata(t *testing.T) {
 		{"X-A-Bin: AQ==\r\nX-A-Bin: !!\r\n", "x-a-bin", "binary"},
 		{"X-A-Bin: AQ==,!!\r\n", "x-a-bin", "binary"},
 	} {
-		got := gatewaytest.Raw(t, g.HTTP, "GET "+productPath+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Good: 1\r\n"+tc.lines+"\r\n", true)
+		got := gatewaytest.Raw(t, g.HTTP, "GET "+edgetest.ProductPath+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Good: 1\r\n"+tc.lines+"\r\n", true)
 		if !strings.HasPrefix(got, "HTTP/1.1 200 ") {
 			t.Errorf("%q: got %q", tc.lines, got)
 			continue
@@ -77,7 +78,7 @@ func TestHeadersThatCannotBeMetadata(t *testing.T) {
 func TestBinaryHeaders(t *testing.T) {
 	t.Parallel()
 	g, seen := seeing(t)
-	good := string(wire(t, &catalogv1.GetProductRequest{Name: "products/boots"}))
+	good := string(edgetest.Wire(t, &catalogv1.GetProductRequest{Name: "products/boots"}))
 	for _, tc := range []struct {
 		lines []string
 		want  []string
@@ -92,12 +93,12 @@ func TestBinaryHeaders(t *testing.T) {
 		{[]string{"AQ,,Ag"}, []string{"\x01", "", "\x02"}},
 		{[]string{""}, []string{""}},
 	} {
-		rest, call := "", []string{":method", "POST", ":scheme", "http", ":authority", "a", ":path", getProduct, "content-type", "application/grpc", "te", "trailers"}
+		rest, call := "", []string{":method", "POST", ":scheme", "http", ":authority", "a", ":path", edgetest.GetProduct, "content-type", "application/grpc", "te", "trailers"}
 		for _, line := range tc.lines {
 			rest += "X-A-Bin: " + line + "\r\n"
 			call = append(call, "x-a-bin", line)
 		}
-		got := gatewaytest.Raw(t, g.HTTP, "GET "+productPath+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"+rest+"\r\n", true)
+		got := gatewaytest.Raw(t, g.HTTP, "GET "+edgetest.ProductPath+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"+rest+"\r\n", true)
 		if !strings.HasPrefix(got, "HTTP/1.1 200 ") {
 			t.Errorf("REST, %q: got %q", tc.lines, got)
 			continue
@@ -106,7 +107,7 @@ func TestBinaryHeaders(t *testing.T) {
 			t.Errorf("REST, %q: the backend has %q, want %q", tc.lines, md["x-a-bin"], tc.want)
 		}
 		h2 := newRawH2(t, g.HTTP)
-		if got := h2.do(frame(0, []byte(good)), call...); got.fields["grpc-status"] != "0" {
+		if got := h2.do(edgetest.Frame(0, []byte(good)), call...); got.fields["grpc-status"] != "0" {
 			t.Errorf("gRPC, %q: got %v", tc.lines, got.fields)
 			continue
 		}

@@ -1,4 +1,4 @@
-package edge_test
+package grpc_test
 
 import (
 	"io"

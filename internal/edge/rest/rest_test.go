@@ -1,4 +1,4 @@
-package edge_test
+package rest_test
 
 import (
 	"context"
@@ -20,28 +20,21 @@ import (
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
+	"github.com/gatehouse-dev/gatehouse/test/edgetest"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
-// product is a backend of GetProduct alone.
-func product(t *testing.T, do grpc.StreamHandler) string {
-	t.Helper()
-	return gatewaytest.Backend(t, gatewaytest.Script{getProduct: do})
-}
-
-const productPath = "/v1/products/boots"
-
 func TestAnswerHeaders(t *testing.T) {
 	t.Parallel()
-	g := gatewaytest.Start(t, gatewaytest.Config(product(t, func(srv any, ss grpc.ServerStream) error {
+	g := gatewaytest.Start(t, gatewaytest.Config(edgetest.Product(t, func(srv any, ss grpc.ServerStream) error {
 		_ = ss.SetHeader(metadata.MD{
 			"etag": {`"1"`}, "set-cookie": {"a=1", "b=2"}, "x-raw-bin": {"\x00\xff"}, "x-request-id": {"theirs"},
 			"connection": {"close"}, "transfer-encoding": {"gzip"}, "content-length": {"3"}, "upgrade": {"h2c"}, "trailer": {"x"},
 		})
-		return fourKinds[getProduct](srv, ss)
+		return edgetest.FourKinds[edgetest.GetProduct](srv, ss)
 	})))
-	overHTTP(t, func(t *testing.T, client *http.Client) {
-		got := gatewaytest.Do(t, client, g.Request(t, "GET", productPath, "", "X-Request-Id: mine-1"))
+	edgetest.OverHTTP(t, func(t *testing.T, client *http.Client) {
+		got := gatewaytest.Do(t, client, g.Request(t, "GET", edgetest.ProductPath, "", "X-Request-Id: mine-1"))
 		for name, want := range map[string][]string{
 			"Content-Type": {"application/json"}, "Etag": {`"1"`}, "Set-Cookie": {"a=1", "b=2"}, "X-Raw-Bin": {"AP8"}, "X-Request-Id": {"mine-1"},
 			"Connection": nil, "Upgrade": nil, "Trailer": nil, "Grpc-Status": nil, "Grpc-Message": nil,
@@ -59,13 +52,13 @@ func TestAnswerHeaders(t *testing.T) {
 func TestRequestID(t *testing.T) {
 	t.Parallel()
 	seen := make(chan metadata.MD, 1)
-	g := gatewaytest.Start(t, gatewaytest.Config(product(t, func(srv any, ss grpc.ServerStream) error {
+	g := gatewaytest.Start(t, gatewaytest.Config(edgetest.Product(t, func(srv any, ss grpc.ServerStream) error {
 		in, _ := metadata.FromIncomingContext(ss.Context())
 		seen <- in
-		return fourKinds[getProduct](srv, ss)
+		return edgetest.FourKinds[edgetest.GetProduct](srv, ss)
 	})))
 	for given, kept := range map[string]bool{"": false, "abc": true, strings.Repeat("x", 128): true, strings.Repeat("x", 129): false, "a b": false, "a,b": true} {
-		got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", productPath, "", "X-Request-Id: "+given)).Header.Get("X-Request-Id")
+		got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", edgetest.ProductPath, "", "X-Request-Id: "+given)).Header.Get("X-Request-Id")
 		if (got == given) != kept || got == "" {
 			t.Errorf("given %q, got %q", given, got)
 		}
@@ -80,17 +73,17 @@ func TestRequestID(t *testing.T) {
 
 func TestHead(t *testing.T) {
 	t.Parallel()
-	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, fourKinds)))
-	overHTTP(t, func(t *testing.T, client *http.Client) {
-		get := gatewaytest.Do(t, client, g.Request(t, "GET", productPath, ""))
-		head := gatewaytest.Do(t, client, g.Request(t, "HEAD", productPath, ""))
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, edgetest.FourKinds)))
+	edgetest.OverHTTP(t, func(t *testing.T, client *http.Client) {
+		get := gatewaytest.Do(t, client, g.Request(t, "GET", edgetest.ProductPath, ""))
+		head := gatewaytest.Do(t, client, g.Request(t, "HEAD", edgetest.ProductPath, ""))
 		if head.StatusCode != 200 || head.Text != "" || head.ContentLength != int64(len(get.Text)) || head.Header.Get("Content-Type") != "application/json" {
 			t.Errorf("got %d, %d bytes, header %v", head.StatusCode, len(head.Text), head.Header)
 		}
 		if head = gatewaytest.Do(t, client, g.Request(t, "HEAD", "/v1/nothing", "")); head.StatusCode != 404 || head.Text != "" {
 			t.Errorf("unknown path: got %d %q", head.StatusCode, head.Text)
 		}
-		if head = gatewaytest.Do(t, client, g.Request(t, "HEAD", watchPath, "")); head.StatusCode != 200 || head.Text != "" {
+		if head = gatewaytest.Do(t, client, g.Request(t, "HEAD", edgetest.WatchPath, "")); head.StatusCode != 200 || head.Text != "" {
 			t.Errorf("stream: got %d %q", head.StatusCode, head.Text)
 		}
 	})
@@ -104,15 +97,15 @@ func TestTrailers(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return fourKinds[method](srv, ss)
+			return edgetest.FourKinds[method](srv, ss)
 		}
 	}
 	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, gatewaytest.Script{
-		getProduct: with(getProduct, nil), watchStock: with(watchStock, nil),
+		edgetest.GetProduct: with(edgetest.GetProduct, nil), edgetest.WatchStock: with(edgetest.WatchStock, nil),
 		"/shop.catalog.v1.CatalogService/GetShelf": with("", status.Error(codes.NotFound, "no shelf")),
 	})))
-	overHTTP(t, func(t *testing.T, client *http.Client) {
-		for _, path := range []string{productPath, watchPath + "?maxMovements=3", "/v1/shelves/a"} {
+	edgetest.OverHTTP(t, func(t *testing.T, client *http.Client) {
+		for _, path := range []string{edgetest.ProductPath, edgetest.WatchPath + "?maxMovements=3", "/v1/shelves/a"} {
 			got := gatewaytest.Do(t, client, g.Request(t, "GET", path, "", "Te: trailers"))
 			if got.Trailer.Get("X-Cost") != "7" || got.Trailer.Get("X-Raw-Bin") != "/w" {
 				t.Errorf("%s: trailer %v", path, got.Trailer)
@@ -130,7 +123,7 @@ func TestErrorFormats(t *testing.T) {
 	t.Parallel()
 	full, _ := status.New(codes.ResourceExhausted, "slow \"down\"").WithDetails(
 		&errdetails.RetryInfo{RetryDelay: durationpb.New(1500 * time.Millisecond)}, &catalogv1.Shelf{Name: "shelves/a"})
-	backend := product(t, func(any, grpc.ServerStream) error { return full.Err() })
+	backend := edgetest.Product(t, func(any, grpc.ServerStream) error { return full.Err() })
 	details := `[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"1.500s"},{"@type":"type.googleapis.com/shop.catalog.v1.Shelf","name":"shelves/a"}]`
 	for _, tc := range []struct {
 		name   string
@@ -151,8 +144,8 @@ func TestErrorFormats(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			g := gatewaytest.Start(t, gatewaytest.Config(backend, withErrors(tc.format)))
-			got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", productPath, "", "Accept: "+tc.accept))
+			g := gatewaytest.Start(t, gatewaytest.Config(backend, edgetest.WithErrors(tc.format)))
+			got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", edgetest.ProductPath, "", "Accept: "+tc.accept))
 			if got.StatusCode != 429 || got.Header.Get("Content-Type") != tc.typ || !sameJSON(t, got.Text, tc.want) {
 				t.Errorf("got %d %s %s\nwant %s %s", got.StatusCode, got.Header.Get("Content-Type"), got.Text, tc.typ, tc.want)
 			}
@@ -182,12 +175,12 @@ func TestCodes(t *testing.T) {
 	t.Parallel()
 	want := [...]int{0, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401, 500}
 	code := make(chan codes.Code, 1)
-	g := gatewaytest.Start(t, gatewaytest.Config(product(t, func(any, grpc.ServerStream) error {
+	g := gatewaytest.Start(t, gatewaytest.Config(edgetest.Product(t, func(any, grpc.ServerStream) error {
 		return status.Error(<-code, "as the backend says")
 	})))
 	for c := 1; c < len(want); c++ {
 		code <- codes.Code(c)
-		got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", productPath, ""))
+		got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", edgetest.ProductPath, ""))
 		if got.StatusCode != want[c] || !strings.Contains(got.Text, "as the backend says") {
 			t.Errorf("%v: got %d %s, want %d", codes.Code(c), got.StatusCode, got.Text, want[c])
 		}
@@ -201,11 +194,11 @@ func TestCodes(t *testing.T) {
 // to come back stays.
 func TestBackendsOwnChallenge(t *testing.T) {
 	t.Parallel()
-	g := gatewaytest.Start(t, gatewaytest.Config(product(t, func(_ any, ss grpc.ServerStream) error {
+	g := gatewaytest.Start(t, gatewaytest.Config(edgetest.Product(t, func(_ any, ss grpc.ServerStream) error {
 		_ = ss.SetHeader(metadata.MD{"www-authenticate": {`Basic realm="shop"`}})
 		return status.Error(codes.Unauthenticated, "who are you")
 	})))
-	got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", productPath, ""))
+	got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", edgetest.ProductPath, ""))
 	if v := got.Header["Www-Authenticate"]; !slices.Equal(v, []string{`Basic realm="shop"`}) {
 		t.Errorf("WWW-Authenticate %q", v)
 	}
@@ -215,11 +208,11 @@ func TestBackendsOwnChallenge(t *testing.T) {
 func TestDeadlineHeaders(t *testing.T) {
 	t.Parallel()
 	left := make(chan time.Duration, 1)
-	g := gatewaytest.Start(t, gatewaytest.Config(product(t, func(srv any, ss grpc.ServerStream) error {
+	g := gatewaytest.Start(t, gatewaytest.Config(edgetest.Product(t, func(srv any, ss grpc.ServerStream) error {
 		deadline, _ := ss.Context().Deadline()
 		left <- time.Until(deadline)
-		return fourKinds[getProduct](srv, ss)
-	}), withTimeout(2*time.Hour)))
+		return edgetest.FourKinds[edgetest.GetProduct](srv, ss)
+	}), edgetest.WithTimeout(2*time.Hour)))
 	for _, tc := range []struct {
 		headers []string
 		want    time.Duration
@@ -233,7 +226,7 @@ func TestDeadlineHeaders(t *testing.T) {
 		{[]string{"Connect-Timeout-Ms: 3600000"}, time.Hour},
 		{[]string{"Grpc-Timeout: 1H", "X-Server-Timeout: 1800", "Connect-Timeout-Ms: 5400000"}, 30 * time.Minute},
 	} {
-		gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", productPath, "", tc.headers...))
+		gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", edgetest.ProductPath, "", tc.headers...))
 		if got := gatewaytest.Receive(t, left, "the call"); got > tc.want+time.Second || got < tc.want-time.Minute {
 			t.Errorf("%q: the backend had %v left, want %v", tc.headers, got, tc.want)
 		}
@@ -244,12 +237,12 @@ func TestDeadlineHeaders(t *testing.T) {
 func TestRequestHeaders(t *testing.T) {
 	t.Parallel()
 	seen := make(chan metadata.MD, 1)
-	g := gatewaytest.Start(t, gatewaytest.Config(product(t, func(srv any, ss grpc.ServerStream) error {
+	g := gatewaytest.Start(t, gatewaytest.Config(edgetest.Product(t, func(srv any, ss grpc.ServerStream) error {
 		in, _ := metadata.FromIncomingContext(ss.Context())
 		seen <- in
-		return fourKinds[getProduct](srv, ss)
+		return edgetest.FourKinds[edgetest.GetProduct](srv, ss)
 	})))
-	gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", productPath, "",
+	gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", edgetest.ProductPath, "",
 		"Authorization: Bearer x", "Cookie: a=b", "Accept-Language: de", "X-Many: 1", "X-Many: 2", "X-Raw-Bin: AP8=",
 		"Grpc-Metadata-Tenant: acme", "X-Hop: secret", "Connection: X-Hop, close",
 		"X-Forwarded-For: 6.6.6.6", "X_Forwarded_For: 6.6.6.6", "X-Forwarded-Host: evil", "X_forwarded-proto: evil", "Forwarded: for=6.6.6.6", "X-Real-Ip: 6.6.6.6",
@@ -277,10 +270,10 @@ func TestRequestHeaders(t *testing.T) {
 func TestTrustedProxies(t *testing.T) {
 	t.Parallel()
 	seen := make(chan []string, 1)
-	backend := product(t, func(srv any, ss grpc.ServerStream) error {
+	backend := edgetest.Product(t, func(srv any, ss grpc.ServerStream) error {
 		in, _ := metadata.FromIncomingContext(ss.Context())
 		seen <- in["x-forwarded-for"]
-		return fourKinds[getProduct](srv, ss)
+		return edgetest.FourKinds[edgetest.GetProduct](srv, ss)
 	})
 	for _, tc := range []struct {
 		name     string
@@ -306,9 +299,9 @@ func TestTrustedProxies(t *testing.T) {
 		{name: "empty elements", proxies: []string{"127.0.0.1"}, sent: []string{"192.0.2.1, ,"}, peer: "192.0.2.1", backends: "192.0.2.1, ,, 127.0.0.1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			g := gatewaytest.Start(t, gatewaytest.Config(backend, withProxies(tc.proxies...)))
+			g := gatewaytest.Start(t, gatewaytest.Config(backend, edgetest.WithProxies(tc.proxies...)))
 			var headers []string
-			ctx := soon(t)
+			ctx := edgetest.Soon(t)
 			for _, v := range tc.sent {
 				headers = append(headers, "X-Forwarded-For: "+v)
 				ctx = metadata.AppendToOutgoingContext(ctx, "x-forwarded-for", v)
@@ -324,7 +317,7 @@ func TestTrustedProxies(t *testing.T) {
 				}
 				gatewaytest.Eventually(t, "the call in the log as of "+peer, func() bool { return strings.Count(g.Log.String(), peer) == calls })
 			}
-			gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", productPath, "", headers...))
+			gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", edgetest.ProductPath, "", headers...))
 			check(1)
 			for i, address := range []string{g.GRPC, g.HTTP} {
 				if _, err := catalogv1.NewCatalogServiceClient(gatewaytest.Dial(t, address, nil)).GetProduct(ctx, &catalogv1.GetProductRequest{}); err != nil {
@@ -340,14 +333,14 @@ func TestTrustedProxies(t *testing.T) {
 // list of denied networks.
 func TestForwardedGarbage(t *testing.T) {
 	t.Parallel()
-	g := gatewaytest.Start(t, gatewaytest.Config(product(t, fourKinds[getProduct]), withProxies("127.0.0.1"), func(c *configv1.Config) {
+	g := gatewaytest.Start(t, gatewaytest.Config(edgetest.Product(t, edgetest.FourKinds[edgetest.GetProduct]), edgetest.WithProxies("127.0.0.1"), func(c *configv1.Config) {
 		c.Expose[0].Policy.Ip = &policyv1.Ip{Deny: []string{"127.0.0.0/8"}}
 	}))
 	for _, sent := range []string{"garbage", "_hidden", "999.1.1.1", "unknown, unknown", "192.0.2.1, garbage"} {
-		if a := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", productPath, "", "X-Forwarded-For: "+sent)); a.StatusCode != http.StatusForbidden {
+		if a := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "GET", edgetest.ProductPath, "", "X-Forwarded-For: "+sent)); a.StatusCode != http.StatusForbidden {
 			t.Errorf("X-Forwarded-For %q over REST: %d, want 403", sent, a.StatusCode)
 		}
-		ctx := metadata.AppendToOutgoingContext(soon(t), "x-forwarded-for", sent)
+		ctx := metadata.AppendToOutgoingContext(edgetest.Soon(t), "x-forwarded-for", sent)
 		for _, address := range []string{g.GRPC, g.HTTP} {
 			_, err := catalogv1.NewCatalogServiceClient(gatewaytest.Dial(t, address, nil)).GetProduct(ctx, &catalogv1.GetProductRequest{})
 			if status.Code(err) != codes.PermissionDenied {
@@ -368,7 +361,7 @@ func TestHTTPBody(t *testing.T) {
 			return &catalogv1.Media{Name: in.GetName(), ContentType: in.GetContent().GetContentType(), SizeBytes: int64(len(in.GetContent().GetData()))}, nil
 		}),
 	})))
-	overHTTP(t, func(t *testing.T, client *http.Client) {
+	edgetest.OverHTTP(t, func(t *testing.T, client *http.Client) {
 		got := gatewaytest.Do(t, client, g.Request(t, "GET", "/v1/products/boots/media/a/b.png", ""))
 		if got.Text != "\x89PNG" || got.Header.Get("Content-Type") != "image/png" || got.ContentLength != 4 {
 			t.Errorf("got %q %v", got.Text, got.Header)
@@ -385,7 +378,7 @@ func TestSentPath(t *testing.T) {
 	t.Parallel()
 	got := make(chan string, 1)
 	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, gatewaytest.Script{
-		getProduct: gatewaytest.Unary(func(_ context.Context, in *catalogv1.GetProductRequest) (*catalogv1.Product, error) {
+		edgetest.GetProduct: gatewaytest.Unary(func(_ context.Context, in *catalogv1.GetProductRequest) (*catalogv1.Product, error) {
 			got <- in.GetName()
 			return new(catalogv1.Product), nil
 		}),

@@ -1,4 +1,4 @@
-package edge_test
+package rest_test
 
 import (
 	"encoding/json"
@@ -7,28 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
-
-	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	"github.com/gatehouse-dev/gatehouse/test/edgetest"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
-
-// leaks are texts that no client may read: addresses, and the words of parsers
-// and libraries.
-var leaks = []string{
-	"127.0.0.1", "strconv", "rpc error", "transport:", "json:", "proto:", "protobuf", "goroutine", "panic", "url.Parse",
-	"net/url", "invalid syntax", "dial tcp", "connection refused", "EOF", "context ", "http2:", "RST_STREAM", "grpc:", "malformed HTTP", "frame too large",
-}
-
-func checkNoLeak(t *testing.T, text string) {
-	t.Helper()
-	for _, leak := range leaks {
-		if strings.Contains(text, leak) {
-			t.Errorf("the client was told %q: %s", leak, text)
-		}
-	}
-}
 
 // aip193 reads an error body.
 func aip193(t *testing.T, text string) (code int, status, message string) {
@@ -82,9 +63,9 @@ var badRequests = []badRequest{
 	{name: "chunked body of a GET", method: "GET", target: "/v1/products", body: `{}`, chunked: true, wantHTTP: 400, wantStatus: "INVALID_ARGUMENT", wantMessage: "takes no body"},
 	{name: "body of a DELETE", method: "DELETE", target: "/v1/products/boots", body: `{"etag": "x"}`, wantHTTP: 400, wantStatus: "INVALID_ARGUMENT", wantMessage: "takes no body"},
 	{name: "body of a server stream", method: "GET", target: "/v1/warehouses/w/stock/s:watch", body: `{}`, wantHTTP: 400, wantStatus: "INVALID_ARGUMENT", wantMessage: "takes no body"},
-	{name: "too large", method: "POST", target: "/v1/products", body: `{"description": "` + strings.Repeat("x", smallBody) + `"}`, wantHTTP: 413, wantStatus: "RESOURCE_EXHAUSTED", wantMessage: "at most 4096 bytes"},
-	{name: "too large and chunked", method: "POST", target: "/v1/products", body: `{"description": "` + strings.Repeat("x", smallBody) + `"}`, chunked: true, wantHTTP: 413, wantStatus: "RESOURCE_EXHAUSTED", wantMessage: "at most 4096 bytes"},
-	{name: "too large in a stream", method: "POST", target: "/v1/stock:importCounts", body: `{"name": "` + strings.Repeat("x", 2*smallBody) + `"}`, chunked: true, wantHTTP: 413, wantStatus: "RESOURCE_EXHAUSTED", wantMessage: "at most 4096 bytes"},
+	{name: "too large", method: "POST", target: "/v1/products", body: `{"description": "` + strings.Repeat("x", edgetest.SmallBody) + `"}`, wantHTTP: 413, wantStatus: "RESOURCE_EXHAUSTED", wantMessage: "at most 4096 bytes"},
+	{name: "too large and chunked", method: "POST", target: "/v1/products", body: `{"description": "` + strings.Repeat("x", edgetest.SmallBody) + `"}`, chunked: true, wantHTTP: 413, wantStatus: "RESOURCE_EXHAUSTED", wantMessage: "at most 4096 bytes"},
+	{name: "too large in a stream", method: "POST", target: "/v1/stock:importCounts", body: `{"name": "` + strings.Repeat("x", 2*edgetest.SmallBody) + `"}`, chunked: true, wantHTTP: 413, wantStatus: "RESOURCE_EXHAUSTED", wantMessage: "at most 4096 bytes"},
 	{name: "too deep", method: "POST", target: "/v1/customers/c/orders", body: `{"metadata": ` + strings.Repeat(`{"a":`, 100) + `1` + strings.Repeat(`}`, 101), wantHTTP: 400, wantStatus: "INVALID_ARGUMENT", wantMessage: "100"},
 	{name: "too deep in a list", method: "POST", target: "/v1/customers/c/orders", body: `{"metadata": {"a": ` + strings.Repeat(`[`, 100) + strings.Repeat(`]`, 100) + `}}`, wantHTTP: 400, wantStatus: "INVALID_ARGUMENT", wantMessage: "100"},
 	{name: "invalid UTF-8 in the body", method: "POST", target: "/v1/products", body: "{\"displayName\": \"\xff\"}", wantHTTP: 400, wantStatus: "INVALID_ARGUMENT", wantMessage: "UTF-8"},
@@ -113,28 +94,7 @@ var badRequests = []badRequest{
 	{name: "negative deadline", method: "GET", target: "/v1/products", headers: []string{"X-Server-Timeout: -1"}, wantHTTP: 400, wantStatus: "INVALID_ARGUMENT", wantMessage: "X-Server-Timeout"},
 	{name: "Connect's deadline of nothing", method: "GET", target: "/v1/products", headers: []string{"Connect-Timeout-Ms: 0"}, wantHTTP: 400, wantStatus: "INVALID_ARGUMENT", wantMessage: "Connect-Timeout-Ms"},
 	{name: "too many values in a binary header", method: "GET", target: "/v1/products", headers: []string{"X-Token-Bin: " + strings.Repeat(",", 101)}, wantHTTP: 431, wantStatus: "INVALID_ARGUMENT", wantMessage: "at most 100"},
-	{name: "too many headers", method: "GET", target: "/v1/products", headers: manyHeaders(101), wantHTTP: 431, wantStatus: "INVALID_ARGUMENT", wantMessage: "at most 100"},
-}
-
-const smallBody = 4096
-
-func smallLimits(c *configv1.Config) {
-	c.Limits = &configv1.Limits{MaxBodyBytes: proto.Int64(smallBody), MaxMessageBytes: proto.Int64(smallBody)}
-}
-
-func manyHeaders(n int) []string {
-	list := make([]string, n)
-	for i := range list {
-		list[i] = "X-Many: 1"
-	}
-	return list
-}
-
-// beginsStream is the backend of streams: it is asked before the client's first
-// message is known to be good, and gets none.
-func beginsStream(_ any, ss grpc.ServerStream) error {
-	<-ss.Context().Done()
-	return ss.Context().Err()
+	{name: "too many headers", method: "GET", target: "/v1/products", headers: edgetest.ManyHeaders(101), wantHTTP: 431, wantStatus: "INVALID_ARGUMENT", wantMessage: "at most 100"},
 }
 
 // TestBadRequestREST sends every bad request over HTTP/1.1 and HTTP/2. No unary one
@@ -142,9 +102,9 @@ func beginsStream(_ any, ss grpc.ServerStream) error {
 func TestBadRequestREST(t *testing.T) {
 	t.Parallel()
 	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, gatewaytest.Script{
-		"/shop.inventory.v1.InventoryService/WatchStock":   beginsStream,
-		"/shop.inventory.v1.InventoryService/ImportCounts": beginsStream,
-	}), smallLimits))
+		"/shop.inventory.v1.InventoryService/WatchStock":   edgetest.BeginsStream,
+		"/shop.inventory.v1.InventoryService/ImportCounts": edgetest.BeginsStream,
+	}), edgetest.SmallLimits))
 	for _, proto := range []struct {
 		name   string
 		client *http.Client
@@ -163,7 +123,7 @@ func TestBadRequestREST(t *testing.T) {
 
 func (tc *badRequest) check(t *testing.T, got gatewaytest.Answer) {
 	t.Helper()
-	checkNoLeak(t, got.Text)
+	edgetest.CheckNoLeak(t, got.Text)
 	code, status, message := aip193(t, got.Text)
 	if got.StatusCode != tc.wantHTTP || code != tc.wantHTTP || status != tc.wantStatus || !strings.Contains(message, tc.wantMessage) {
 		t.Errorf("got HTTP %d, body %d %s %q; want %d %s with %q", got.StatusCode, code, status, message, tc.wantHTTP, tc.wantStatus, tc.wantMessage)
@@ -185,7 +145,7 @@ func TestRPCPath(t *testing.T) {
 	t.Parallel()
 	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, nil)))
 	for _, contentType := range []string{"application/json", "application/grpc-web", "application/proto"} {
-		got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "POST", getProduct, "{}", "Content-Type: "+contentType))
+		got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "POST", edgetest.GetProduct, "{}", "Content-Type: "+contentType))
 		if got.StatusCode != 415 || !strings.HasPrefix(got.Header.Get("Content-Type"), "text/plain") || !strings.Contains(got.Text, "application/grpc") {
 			t.Errorf("%s: got %d %s", contentType, got.StatusCode, got.Text)
 		}
@@ -195,7 +155,7 @@ func TestRPCPath(t *testing.T) {
 // TestBadFraming sends what no client library would.
 func TestBadFraming(t *testing.T) {
 	t.Parallel()
-	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, nil), smallLimits))
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, nil), edgetest.SmallLimits))
 	for _, tc := range []struct{ name, request, want string }{
 		{"bad percent-encoding", "GET /v1/products/%zz HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 400 "},
 		{"no HTTP", "hello\r\n\r\n", "HTTP/1.1 400 "},
@@ -215,7 +175,7 @@ func TestBadFraming(t *testing.T) {
 			if !strings.HasPrefix(got, tc.want) {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
-			checkNoLeak(t, got)
+			edgetest.CheckNoLeak(t, got)
 		})
 	}
 }

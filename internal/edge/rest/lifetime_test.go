@@ -1,4 +1,4 @@
-package edge_test
+package rest_test
 
 import (
 	"context"
@@ -19,11 +19,12 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/edge/doors"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/edgetest"
 )
 
 // tireless is a view that works until the call is over: on requests, or on answers.
 type tireless struct {
-	plain
+	edgetest.Plain
 
 	answers bool
 	working chan struct{} // closed when it begins
@@ -32,14 +33,14 @@ type tireless struct {
 
 func (v tireless) AppendRequest(dst []byte, in *call.Input) ([]byte, error) {
 	if v.answers {
-		return v.plain.AppendRequest(dst, in)
+		return v.Plain.AppendRequest(dst, in)
 	}
 	return dst, v.work(in.Until)
 }
 
 func (v tireless) AppendResponse(dst, wire []byte, until call.Lifetime) ([]byte, string, bool, error) {
 	if !v.answers {
-		return v.plain.AppendResponse(dst, wire, until)
+		return v.Plain.AppendResponse(dst, wire, until)
 	}
 	return dst, "", false, v.work(until)
 }

@@ -1,4 +1,4 @@
-package edge_test
+package rest_test
 
 import (
 	"bufio"
@@ -17,32 +17,12 @@ import (
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
 	inventoryv1 "github.com/gatehouse-dev/gatehouse/gen/shop/inventory/v1"
+	"github.com/gatehouse-dev/gatehouse/test/edgetest"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
-// overHTTP runs a test over HTTP/1.1 and over HTTP/2.
-func overHTTP(t *testing.T, test func(*testing.T, *http.Client)) {
-	t.Helper()
-	t.Run("HTTP/1.1", func(t *testing.T) { test(t, gatewaytest.Client(t)) })
-	t.Run("HTTP/2", func(t *testing.T) { test(t, gatewaytest.Client(t, gatewaytest.H2C)) })
-}
-
-const watchPath = "/v1/warehouses/w/stock/s:watch"
-
 func movement(n int64) *inventoryv1.WatchStockResponse {
 	return &inventoryv1.WatchStockResponse{Name: "s", Movement: &inventoryv1.Movement{OnHand: n}}
-}
-
-type sendStock = func(*inventoryv1.WatchStockResponse) error
-
-// watching is a backend of WatchStock alone.
-func watching(t *testing.T, do func(context.Context, sendStock) error) string {
-	t.Helper()
-	return gatewaytest.Backend(t, gatewaytest.Script{
-		watchStock: gatewaytest.ServerStreaming(func(ctx context.Context, _ *inventoryv1.WatchStockRequest, send func(*inventoryv1.WatchStockResponse) error) error {
-			return do(ctx, send)
-		}),
-	})
 }
 
 func TestServerStream(t *testing.T) {
@@ -63,7 +43,7 @@ func TestServerStream(t *testing.T) {
 			want: `{"error":{"code":404,"message":"no such stock","status":"NOT_FOUND"}}`},
 		{name: "error as the last line", send: 1, err: status.Error(codes.ResourceExhausted, "enough"), status: 200, typ: "application/x-ndjson",
 			want: first + `{"error":{"code":429,"message":"enough","status":"RESOURCE_EXHAUSTED"}}` + "\n"},
-		{name: "error as the last line, status", send: 1, err: status.Error(codes.ResourceExhausted, "enough"), change: withErrors(configv1.Errors_FORMAT_STATUS),
+		{name: "error as the last line, status", send: 1, err: status.Error(codes.ResourceExhausted, "enough"), change: edgetest.WithErrors(configv1.Errors_FORMAT_STATUS),
 			status: 200, typ: "application/x-ndjson", want: first + `{"error":{"code":8,"message":"enough","details":[]}}` + "\n"},
 		{name: "profile grpc-gateway", send: 1, err: status.Error(codes.ResourceExhausted, "enough"), change: func(c *configv1.Config) {
 			c.Json = &configv1.Json{Profile: configv1.Json_PROFILE_GRPC_GATEWAY}
@@ -72,7 +52,7 @@ func TestServerStream(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			backend := watching(t, func(_ context.Context, send sendStock) error {
+			backend := edgetest.Watching(t, func(_ context.Context, send edgetest.SendStock) error {
 				for i := range tc.send {
 					if err := send(movement(i + 1)); err != nil {
 						return err
@@ -85,8 +65,8 @@ func TestServerStream(t *testing.T) {
 				changes = append(changes, tc.change)
 			}
 			g := gatewaytest.Start(t, gatewaytest.Config(backend, changes...))
-			overHTTP(t, func(t *testing.T, client *http.Client) {
-				got := gatewaytest.Do(t, client, g.Request(t, "GET", watchPath, ""))
+			edgetest.OverHTTP(t, func(t *testing.T, client *http.Client) {
+				got := gatewaytest.Do(t, client, g.Request(t, "GET", edgetest.WatchPath, ""))
 				if got.StatusCode != tc.status || got.Header.Get("Content-Type") != tc.typ || got.Text != tc.want {
 					t.Errorf("got %d %s %q\nwant %d %s %q", got.StatusCode, got.Header.Get("Content-Type"), got.Text, tc.status, tc.typ, tc.want)
 				}
@@ -100,7 +80,7 @@ func TestServerStream(t *testing.T) {
 func TestStreamFlushes(t *testing.T) {
 	t.Parallel()
 	next, ended := make(chan struct{}), make(chan error, 1)
-	g := gatewaytest.Start(t, gatewaytest.Config(watching(t, func(ctx context.Context, send sendStock) error {
+	g := gatewaytest.Start(t, gatewaytest.Config(edgetest.Watching(t, func(ctx context.Context, send edgetest.SendStock) error {
 		for i := int64(1); ; i++ {
 			if err := send(movement(i)); err != nil {
 				ended <- err
@@ -114,10 +94,10 @@ func TestStreamFlushes(t *testing.T) {
 			}
 		}
 	})))
-	overHTTP(t, func(t *testing.T, client *http.Client) {
+	edgetest.OverHTTP(t, func(t *testing.T, client *http.Client) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		resp, err := client.Do(g.Request(t, "GET", watchPath, "").WithContext(ctx))
+		resp, err := client.Do(g.Request(t, "GET", edgetest.WatchPath, "").WithContext(ctx))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,14 +124,14 @@ func TestUnaryCancel(t *testing.T) {
 	t.Parallel()
 	began, ended := make(chan struct{}), make(chan error, 1)
 	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, gatewaytest.Script{
-		getProduct: func(_ any, ss grpc.ServerStream) error {
+		edgetest.GetProduct: func(_ any, ss grpc.ServerStream) error {
 			began <- struct{}{}
 			<-ss.Context().Done()
 			ended <- ss.Context().Err()
 			return ss.Context().Err()
 		},
 	})))
-	overHTTP(t, func(t *testing.T, client *http.Client) {
+	edgetest.OverHTTP(t, func(t *testing.T, client *http.Client) {
 		ctx, cancel := context.WithCancel(t.Context())
 		result := make(chan error, 1)
 		r := g.Request(t, "GET", "/v1/products/boots", "").WithContext(ctx)
@@ -176,7 +156,7 @@ func TestUnaryCancel(t *testing.T) {
 
 func TestClientStream(t *testing.T) {
 	t.Parallel()
-	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, fourKinds)))
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, edgetest.FourKinds)))
 	for _, tc := range []struct {
 		name, body string
 		status     int
@@ -194,7 +174,7 @@ func TestClientStream(t *testing.T) {
 		{name: "no JSON at all", body: "}", status: 400, want: "invalid JSON"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			overHTTP(t, func(t *testing.T, client *http.Client) {
+			edgetest.OverHTTP(t, func(t *testing.T, client *http.Client) {
 				got := gatewaytest.Do(t, client, g.Request(t, "POST", "/v1/stock:importCounts", tc.body, "Content-Type: application/x-ndjson"))
 				if got.StatusCode != tc.status || !strings.Contains(got.Text, tc.want) {
 					t.Errorf("got %d %q, want %d %q", got.StatusCode, got.Text, tc.status, tc.want)
@@ -215,8 +195,8 @@ func moderate(c *configv1.Config) {
 // TestBidiStream talks in turns, which needs both directions at once.
 func TestBidiStream(t *testing.T) {
 	t.Parallel()
-	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, fourKinds), moderate))
-	overHTTP(t, func(t *testing.T, client *http.Client) {
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, edgetest.FourKinds), moderate))
+	edgetest.OverHTTP(t, func(t *testing.T, client *http.Client) {
 		body, up := io.Pipe()
 		r := g.Request(t, "POST", "/v1/reviews:moderate", "", "Content-Type: application/x-ndjson")
 		r.Body = body
@@ -244,8 +224,8 @@ func TestBidiStream(t *testing.T) {
 // last line.
 func TestBidiMistake(t *testing.T) {
 	t.Parallel()
-	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, fourKinds), moderate))
-	overHTTP(t, func(t *testing.T, client *http.Client) {
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, edgetest.FourKinds), moderate))
+	edgetest.OverHTTP(t, func(t *testing.T, client *http.Client) {
 		body, up := io.Pipe()
 		r := g.Request(t, "POST", "/v1/reviews:moderate", "")
 		r.Body = body
@@ -273,9 +253,9 @@ func TestBidiMistake(t *testing.T) {
 func TestAnswerBeforeTheUploadEnds(t *testing.T) {
 	t.Parallel()
 	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, gatewaytest.Script{
-		importCounts: func(any, grpc.ServerStream) error { return status.Error(codes.PermissionDenied, "not you") },
+		edgetest.ImportCounts: func(any, grpc.ServerStream) error { return status.Error(codes.PermissionDenied, "not you") },
 	})))
-	overHTTP(t, func(t *testing.T, client *http.Client) {
+	edgetest.OverHTTP(t, func(t *testing.T, client *http.Client) {
 		body, up := io.Pipe()
 		defer up.Close()
 		r := g.Request(t, "POST", "/v1/stock:importCounts", "")
@@ -292,11 +272,11 @@ func TestLargeAnswer(t *testing.T) {
 	t.Parallel()
 	want := strings.Repeat("é😀\n", 1<<18)
 	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, gatewaytest.Script{
-		getProduct: gatewaytest.Unary(func(context.Context, *catalogv1.GetProductRequest) (*catalogv1.Product, error) {
+		edgetest.GetProduct: gatewaytest.Unary(func(context.Context, *catalogv1.GetProductRequest) (*catalogv1.Product, error) {
 			return &catalogv1.Product{Description: want}, nil
 		}),
 	})))
-	overHTTP(t, func(t *testing.T, client *http.Client) {
+	edgetest.OverHTTP(t, func(t *testing.T, client *http.Client) {
 		got := gatewaytest.Do(t, client, g.Request(t, "GET", "/v1/products/boots", ""))
 		if len(got.Text) != len(`{"description":""}`)+len(want)+1<<18 || got.ContentLength != int64(len(got.Text)) {
 			t.Errorf("got %d bytes, announced %d", len(got.Text), got.ContentLength)

@@ -1,4 +1,4 @@
-package edge_test
+package grpc_test
 
 import (
 	"context"
@@ -20,55 +20,9 @@ import (
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
 	inventoryv1 "github.com/gatehouse-dev/gatehouse/gen/shop/inventory/v1"
 	reviewsv1 "github.com/gatehouse-dev/gatehouse/gen/shop/reviews/v1"
+	"github.com/gatehouse-dev/gatehouse/test/edgetest"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
-
-const (
-	watchStock      = "/shop.inventory.v1.InventoryService/WatchStock"
-	importCounts    = "/shop.inventory.v1.InventoryService/ImportCounts"
-	moderateReviews = "/shop.reviews.v1.ReviewsService/ModerateReviews"
-)
-
-// fourKinds is a backend with one RPC of each kind.
-var fourKinds = gatewaytest.Script{
-	getProduct: gatewaytest.Unary(func(_ context.Context, in *catalogv1.GetProductRequest) (*catalogv1.Product, error) {
-		return &catalogv1.Product{Name: in.GetName(), DisplayName: strings.Repeat("Boots ", 100)}, nil
-	}),
-	watchStock: gatewaytest.ServerStreaming(func(_ context.Context, in *inventoryv1.WatchStockRequest, send func(*inventoryv1.WatchStockResponse) error) error {
-		for i := range in.GetMaxMovements() {
-			if err := send(&inventoryv1.WatchStockResponse{Name: in.GetName(), Movement: &inventoryv1.Movement{OnHand: int64(i)}}); err != nil {
-				return err
-			}
-		}
-		return nil
-	}),
-	importCounts: gatewaytest.Duplex(func(_ context.Context, receive func() (*inventoryv1.ImportCountsRequest, error), send func(*inventoryv1.ImportCountsResponse) error) error {
-		for out := new(inventoryv1.ImportCountsResponse); ; out.Imported++ {
-			in, err := receive()
-			if err == io.EOF {
-				return send(out)
-			}
-			if err != nil {
-				return err
-			}
-			out.Difference += in.GetCounted()
-		}
-	}),
-	moderateReviews: gatewaytest.Duplex(func(_ context.Context, receive func() (*reviewsv1.ModerateReviewsRequest, error), send func(*reviewsv1.ModerateReviewsResponse) error) error {
-		for {
-			in, err := receive()
-			if err == io.EOF {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			if err := send(&reviewsv1.ModerateReviewsResponse{DraftId: in.GetDraftId()}); err != nil {
-				return err
-			}
-		}
-	}),
-}
 
 // connectEach starts a gateway and connects to it by every way that gRPC has in.
 func connectEach(t *testing.T, script gatewaytest.Script, changes ...gatewaytest.Change) map[string]*grpc.ClientConn {
@@ -97,16 +51,9 @@ func eachDoor(t *testing.T, script gatewaytest.Script, test func(*testing.T, *gr
 	}
 }
 
-func soon(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), gatewaytest.Patience)
-	t.Cleanup(cancel)
-	return ctx
-}
-
 func TestFourKinds(t *testing.T) {
 	t.Parallel()
-	eachDoor(t, fourKinds, func(t *testing.T, cc *grpc.ClientConn) {
+	eachDoor(t, edgetest.FourKinds, func(t *testing.T, cc *grpc.ClientConn) {
 		for _, opts := range [][]grpc.CallOption{nil, {grpc.UseCompressor(gzip.Name)}} {
 			checkUnary(t, cc, opts)
 			checkServerStream(t, cc, opts)
@@ -118,7 +65,7 @@ func TestFourKinds(t *testing.T) {
 
 func checkUnary(t *testing.T, cc *grpc.ClientConn, opts []grpc.CallOption) {
 	t.Helper()
-	got, err := catalogv1.NewCatalogServiceClient(cc).GetProduct(soon(t), &catalogv1.GetProductRequest{Name: "products/boots"}, opts...)
+	got, err := catalogv1.NewCatalogServiceClient(cc).GetProduct(edgetest.Soon(t), &catalogv1.GetProductRequest{Name: "products/boots"}, opts...)
 	if err != nil || got.GetName() != "products/boots" {
 		t.Errorf("unary: got %v, %v", got, err)
 	}
@@ -126,7 +73,7 @@ func checkUnary(t *testing.T, cc *grpc.ClientConn, opts []grpc.CallOption) {
 
 func checkServerStream(t *testing.T, cc *grpc.ClientConn, opts []grpc.CallOption) {
 	t.Helper()
-	watch, err := inventoryv1.NewInventoryServiceClient(cc).WatchStock(soon(t), &inventoryv1.WatchStockRequest{Name: "w", MaxMovements: 500}, opts...)
+	watch, err := inventoryv1.NewInventoryServiceClient(cc).WatchStock(edgetest.Soon(t), &inventoryv1.WatchStockRequest{Name: "w", MaxMovements: 500}, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +90,7 @@ func checkServerStream(t *testing.T, cc *grpc.ClientConn, opts []grpc.CallOption
 
 func checkClientStream(t *testing.T, cc *grpc.ClientConn, opts []grpc.CallOption) {
 	t.Helper()
-	upload, err := inventoryv1.NewInventoryServiceClient(cc).ImportCounts(soon(t), opts...)
+	upload, err := inventoryv1.NewInventoryServiceClient(cc).ImportCounts(edgetest.Soon(t), opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +106,7 @@ func checkClientStream(t *testing.T, cc *grpc.ClientConn, opts []grpc.CallOption
 
 func checkBidi(t *testing.T, cc *grpc.ClientConn, opts []grpc.CallOption) {
 	t.Helper()
-	talk, err := reviewsv1.NewReviewsServiceClient(cc).ModerateReviews(soon(t), opts...)
+	talk, err := reviewsv1.NewReviewsServiceClient(cc).ModerateReviews(edgetest.Soon(t), opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,19 +137,25 @@ func TestMetadataPasses(t *testing.T) {
 	failed, _ := status.New(codes.FailedPrecondition, "the shelf is 100 % full: naïve").WithDetails(
 		&errdetails.ErrorInfo{Reason: "FULL", Domain: "shop"}, &catalogv1.Shelf{Name: "shelves/a"})
 	script := gatewaytest.Script{
-		getProduct: func(srv any, ss grpc.ServerStream) error { answer(ss); return fourKinds[getProduct](srv, ss) },
-		watchStock: func(srv any, ss grpc.ServerStream) error { answer(ss); return fourKinds[watchStock](srv, ss) },
+		edgetest.GetProduct: func(srv any, ss grpc.ServerStream) error {
+			answer(ss)
+			return edgetest.FourKinds[edgetest.GetProduct](srv, ss)
+		},
+		edgetest.WatchStock: func(srv any, ss grpc.ServerStream) error {
+			answer(ss)
+			return edgetest.FourKinds[edgetest.WatchStock](srv, ss)
+		},
 		"/shop.catalog.v1.CatalogService/GetShelf": func(_ any, ss grpc.ServerStream) error {
 			answer(ss)
 			return failed.Err()
 		},
-		importCounts: func(_ any, ss grpc.ServerStream) error {
+		edgetest.ImportCounts: func(_ any, ss grpc.ServerStream) error {
 			answer(ss)
 			return failed.Err()
 		},
 	}
 	eachDoor(t, script, func(t *testing.T, cc *grpc.ClientConn) {
-		ctx := metadata.AppendToOutgoingContext(soon(t), "x-word", "a", "x-word", "b, c", "x-word-bin", binary)
+		ctx := metadata.AppendToOutgoingContext(edgetest.Soon(t), "x-word", "a", "x-word", "b, c", "x-word-bin", binary)
 		check := func(name string, header, trailer metadata.MD) {
 			t.Helper()
 			if !slices.Equal(header["x-got"], []string{"a", "b, c"}) || !slices.Equal(header["x-got-bin"], []string{binary}) {
@@ -253,7 +206,7 @@ func checkSameStatus(t *testing.T, err error, want *status.Status) {
 // TestEveryCodePasses has the backend fail in every way that gRPC knows.
 func TestEveryCodePasses(t *testing.T) {
 	t.Parallel()
-	script := gatewaytest.Script{getProduct: func(_ any, ss grpc.ServerStream) error {
+	script := gatewaytest.Script{edgetest.GetProduct: func(_ any, ss grpc.ServerStream) error {
 		in := new(catalogv1.GetProductRequest)
 		if err := ss.RecvMsg(in); err != nil {
 			return err
@@ -262,7 +215,7 @@ func TestEveryCodePasses(t *testing.T) {
 	}}
 	eachDoor(t, script, func(t *testing.T, cc *grpc.ClientConn) {
 		for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
-			_, err := catalogv1.NewCatalogServiceClient(cc).GetProduct(soon(t), &catalogv1.GetProductRequest{Name: strings.Repeat("x", int(code))})
+			_, err := catalogv1.NewCatalogServiceClient(cc).GetProduct(edgetest.Soon(t), &catalogv1.GetProductRequest{Name: strings.Repeat("x", int(code))})
 			if status.Code(err) != code || status.Convert(err).Message() != "as the backend says" {
 				t.Errorf("got %v, want %v", err, code)
 			}
@@ -275,13 +228,13 @@ func TestEveryCodePasses(t *testing.T) {
 func TestBackendSees(t *testing.T) {
 	t.Parallel()
 	seen := make(chan metadata.MD, 1)
-	script := gatewaytest.Script{getProduct: func(srv any, ss grpc.ServerStream) error {
+	script := gatewaytest.Script{edgetest.GetProduct: func(srv any, ss grpc.ServerStream) error {
 		in, _ := metadata.FromIncomingContext(ss.Context())
 		seen <- in
-		return fourKinds[getProduct](srv, ss)
+		return edgetest.FourKinds[edgetest.GetProduct](srv, ss)
 	}}
 	eachDoor(t, script, func(t *testing.T, cc *grpc.ClientConn) {
-		ctx := metadata.AppendToOutgoingContext(soon(t), "authorization", "Bearer x", "x-request-id", "abc-1", "cookie", "a=b",
+		ctx := metadata.AppendToOutgoingContext(edgetest.Soon(t), "authorization", "Bearer x", "x-request-id", "abc-1", "cookie", "a=b",
 			"x-forwarded-for", "6.6.6.6", "x_forwarded_for", "6.6.6.6", "forwarded", "for=6.6.6.6", "x-real-ip", "6.6.6.6",
 			"x-forwarded-host", "evil", "x-forwarded-proto", "evil", "x-forwarded-port", "1", "grpc-previous-rpc-attempts", "9", "grpc_status", "0",
 			"proxy-authorization", "secret")
@@ -317,14 +270,14 @@ func TestBackendSees(t *testing.T) {
 func TestDeadlineIsSentOn(t *testing.T) {
 	t.Parallel()
 	left := make(chan time.Duration, 1)
-	script := gatewaytest.Script{getProduct: func(srv any, ss grpc.ServerStream) error {
+	script := gatewaytest.Script{edgetest.GetProduct: func(srv any, ss grpc.ServerStream) error {
 		deadline, ok := ss.Context().Deadline()
 		if !ok {
 			left <- 0
 		} else {
 			left <- time.Until(deadline)
 		}
-		return fourKinds[getProduct](srv, ss)
+		return edgetest.FourKinds[edgetest.GetProduct](srv, ss)
 	}}
 	for _, tc := range []struct {
 		name           string
@@ -352,7 +305,7 @@ func TestDeadlineIsSentOn(t *testing.T) {
 				if got > tc.atMost || got < tc.atMost-time.Minute {
 					t.Errorf("the backend had %v left, want a little less than %v", got, tc.atMost)
 				}
-			}, withTimeout(tc.policy))
+			}, edgetest.WithTimeout(tc.policy))
 		})
 	}
 }
@@ -368,28 +321,28 @@ func TestCancellationReachesTheBackend(t *testing.T) {
 		ended <- ss.Context().Err()
 		return ss.Context().Err()
 	}
-	script := gatewaytest.Script{getProduct: wait, watchStock: wait, importCounts: wait, moderateReviews: wait}
+	script := gatewaytest.Script{edgetest.GetProduct: wait, edgetest.WatchStock: wait, edgetest.ImportCounts: wait, edgetest.ModerateReviews: wait}
 	eachDoor(t, script, func(t *testing.T, cc *grpc.ClientConn) {
 		for name, call := range map[string]func(context.Context) error{
-			getProduct: func(ctx context.Context) error {
+			edgetest.GetProduct: func(ctx context.Context) error {
 				_, err := catalogv1.NewCatalogServiceClient(cc).GetProduct(ctx, &catalogv1.GetProductRequest{})
 				return err
 			},
-			watchStock: func(ctx context.Context) error {
+			edgetest.WatchStock: func(ctx context.Context) error {
 				s, err := inventoryv1.NewInventoryServiceClient(cc).WatchStock(ctx, &inventoryv1.WatchStockRequest{})
 				if err == nil {
 					_, err = s.Recv()
 				}
 				return err
 			},
-			importCounts: func(ctx context.Context) error {
+			edgetest.ImportCounts: func(ctx context.Context) error {
 				s, err := inventoryv1.NewInventoryServiceClient(cc).ImportCounts(ctx)
 				if err == nil {
 					err = s.RecvMsg(new(inventoryv1.ImportCountsResponse))
 				}
 				return err
 			},
-			moderateReviews: func(ctx context.Context) error {
+			edgetest.ModerateReviews: func(ctx context.Context) error {
 				s, err := reviewsv1.NewReviewsServiceClient(cc).ModerateReviews(ctx)
 				if err == nil {
 					_, err = s.Recv()
@@ -397,7 +350,7 @@ func TestCancellationReachesTheBackend(t *testing.T) {
 				return err
 			},
 		} {
-			ctx, cancel := context.WithCancel(soon(t))
+			ctx, cancel := context.WithCancel(edgetest.Soon(t))
 			result := make(chan error, 1)
 			go func() { result <- call(ctx) }()
 			if got := gatewaytest.Receive(t, began, name); got != name {

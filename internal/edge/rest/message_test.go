@@ -1,4 +1,4 @@
-package edge_test
+package rest_test
 
 import (
 	"context"
@@ -16,10 +16,11 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/edge/doors"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
+	"github.com/gatehouse-dev/gatehouse/test/edgetest"
 )
 
 // doubling is a view whose requests grow.
-type doubling struct{ plain }
+type doubling struct{ edgetest.Plain }
 
 func (doubling) AppendRequest(dst []byte, in *call.Input) ([]byte, error) {
 	return append(append(dst, in.Body...), in.Body...), nil
