@@ -9,8 +9,10 @@
 //
 // go-grpc-middleware's auth authenticates servers' calls by a function and
 // leaves all of this to it; hence a policy of our own. The signatures of tokens
-// are verified with Go's own cryptography: what surrounds it here is the reading
-// of tokens and keys, which must have one meaning only.
+// are verified with Go's own cryptography: what surrounds it here (json.go, jws.go,
+// jwk.go, algorithms.go) is the reading of tokens and keys, which must have one
+// meaning only. go-jose was tried: used plainly it lets 58 of 563 hostile tokens in
+// (test/authtest, test/jose), and fails a whole key set for one key that it cannot read.
 package auth
 
 import (

@@ -42,7 +42,7 @@ type Breakers struct {
 	random  func() float64
 	refused *prometheus.CounterVec
 
-	all remember.Map[key, *breaker]
+	remember.Map[key, *breaker]
 }
 
 // key is what a breaker is for: with other settings it is another one.
@@ -81,18 +81,8 @@ func (b *Breakers) Build(m *interceptors.Method) (interceptors.Interceptor, erro
 	if k.settings.scope == policyv1.Breaker_SCOPE_RPC {
 		k.method = m.Name
 	}
-	return b.all.Get(k, func() *breaker { return b.make(k) }).interceptor(), nil
+	return b.Get(k, func() *breaker { return b.make(k) }).interceptor(), nil
 }
-
-// Begin says that a new table is compiled from now on.
-func (b *Breakers) Begin() { b.all.Begin() }
-
-// Commit says that this table is in force. Breakers that none has any more are
-// forgotten.
-func (b *Breakers) Commit() { b.all.Commit(nil) }
-
-// Abandon says that this table was refused.
-func (b *Breakers) Abandon() { b.all.Abandon() }
 
 func (b *Breakers) make(k key) *breaker {
 	br := &breaker{key: k, refusals: refusals{upstream: k.upstream}, counter: b.refused.WithLabelValues(k.upstream, k.method)}
@@ -124,7 +114,7 @@ type State struct {
 // States lists all breakers by upstream and method.
 func (b *Breakers) States() []State {
 	states := []State{}
-	for _, br := range b.all.All() {
+	for _, br := range b.All() {
 		states = append(states, br.report(time.Now()))
 	}
 	slices.SortFunc(states, func(a, b State) int {

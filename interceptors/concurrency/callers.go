@@ -115,7 +115,7 @@ func (collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect is for Prometheus.
 func (c collector) Collect(ch chan<- prometheus.Metric) {
-	for key, r := range c.caps.rooms.All() {
+	for key, r := range c.caps.All() {
 		runs, waits := r.count()
 		tell(ch, running, runs, key)
 		tell(ch, waiting, waits, key)

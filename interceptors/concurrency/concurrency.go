@@ -34,7 +34,7 @@ const (
 // Caps counts the calls that run. It outlives tables: calls that began under an
 // old one still count under a new one. It is safe for concurrent use.
 type Caps struct {
-	rooms remember.Map[scoped, room]
+	remember.Map[scoped, room] // where calls are counted
 }
 
 // scoped names what is counted together.
@@ -59,6 +59,10 @@ type room interface {
 // They are counted when they are asked for, and cost a call nothing.
 func New(reg prometheus.Registerer) (*Caps, error) {
 	c := new(Caps)
+	c.Busy = func(r room) bool { // calls that run are counted to their end
+		running, waiting := r.count()
+		return running+waiting > 0
+	}
 	return c, collect.Register(reg, collector{c})
 }
 
@@ -135,26 +139,11 @@ func (c *Caps) limit(method, upstream string, one *policyv1.Concurrency) limit {
 
 // room is the place where the calls of key are counted, always the same.
 func (c *Caps) room(key scoped) room {
-	return c.rooms.Get(key, func() room {
+	return c.Get(key, func() room {
 		if key.scope == "caller" {
 			return newCallers()
 		}
 		return newGate()
-	})
-}
-
-// Begin says that a new table is compiled from now on.
-func (c *Caps) Begin() { c.rooms.Begin() }
-
-// Abandon says that this table was refused.
-func (c *Caps) Abandon() { c.rooms.Abandon() }
-
-// Commit says that this table is in force. What none needs any more is forgotten, but
-// not where calls are counted that run.
-func (c *Caps) Commit() {
-	c.rooms.Commit(func(r room) bool {
-		running, waiting := r.count()
-		return running+waiting > 0
 	})
 }
 

@@ -144,7 +144,7 @@ func (h *held) failed(ctx context.Context, text string, err error) {
 func (h *held) run(ctx context.Context, reply any, opts []grpc.CallOption, next func(context.Context, ...grpc.CallOption) error) error {
 	stop := h.renewing(ctx)
 	kept, panics := false, true
-	var reach call.Reach
+	reach := call.NewReach(opts)
 	defer func() {
 		stop()
 		if panics && h.once && (reach.Sent() || !reach.Begun()) {
@@ -154,7 +154,7 @@ func (h *held) run(ctx context.Context, reply any, opts []grpc.CallOption, next 
 		}
 	}()
 	var header, trailer metadata.MD
-	err := next(ctx, append(slices.Clip(opts), grpc.Header(&header), grpc.Trailer(&trailer), &reach)...)
+	err := next(ctx, append(slices.Clip(opts), grpc.Header(&header), grpc.Trailer(&trailer), reach)...)
 	panics = false
 	switch {
 	case final(err):
@@ -164,7 +164,7 @@ func (h *held) run(ctx context.Context, reply any, opts []grpc.CallOption, next 
 		}
 		kept = true
 		h.keep(ctx, a)
-	case h.once && unknown(ctx, err, &reach):
+	case h.once && unknown(ctx, err, reach):
 		kept = true
 		h.keep(ctx, outcomeUnknown())
 	}

@@ -139,8 +139,8 @@ func (r *Retries) Begin() {
 
 // Commit says that this table is in force. What none needs any more is forgotten.
 func (r *Retries) Commit() {
-	r.budgets.Commit(nil)
-	r.latencies.Commit(nil)
+	r.budgets.Commit()
+	r.latencies.Commit()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for upstream, kept := range r.budgets.All() {

@@ -104,7 +104,7 @@ func (s *Shedder) adapt(now time.Time) {
 	seconds := now.Sub(s.began).Seconds()
 	peak := float64(max(s.peak.Swap(0), min(s.places(), s.limit.Load())))
 	var l load
-	for _, m := range s.methods.All() {
+	for _, m := range s.All() {
 		if r, ok := m.read(now); ok {
 			m.learn(r, s.follow(peak, r, m.baseline), seconds)
 			if m.baseline > 0 {

@@ -75,7 +75,7 @@ type Shedder struct {
 	peak     atomic.Int64 // most in flight in this window
 	next     atomic.Int64 // when the window ends, in nanoseconds of the Unix epoch
 
-	methods remember.Map[string, *method]
+	remember.Map[string, *method] // what is known of each RPC
 
 	mu    sync.Mutex // of what follows; held by whoever ends a window
 	exact float64    // the limit
@@ -147,7 +147,7 @@ func (s *Shedder) Build(m *interceptors.Method) (interceptors.Interceptor, error
 }
 
 func (s *Shedder) guard(m *interceptors.Method) *guard {
-	return &guard{shedder: s, method: s.method(m.Name), tenths: tenths(m.Policy.GetPriority())}
+	return &guard{shedder: s, method: s.Get(m.Name, s.newMethod), tenths: tenths(m.Policy.GetPriority())}
 }
 
 const tenthsLeast = 7
@@ -165,20 +165,6 @@ func tenths(p policyv1.Priority) int64 {
 		return 8
 	}
 }
-
-// method finds what is known of an RPC.
-func (s *Shedder) method(name string) *method {
-	return s.methods.Get(name, s.newMethod)
-}
-
-// Begin says that a new table is compiled from now on.
-func (s *Shedder) Begin() { s.methods.Begin() }
-
-// Commit says that this table is in force.
-func (s *Shedder) Commit() { s.methods.Commit(nil) }
-
-// Abandon says that this table was refused.
-func (s *Shedder) Abandon() { s.methods.Abandon() }
 
 // set moves the limit, within its bounds.
 func (s *Shedder) set(limit float64) {

@@ -45,10 +45,14 @@ func (c *Conn) Invoke(ctx context.Context, _ string, args, reply any, opts ...gr
 		return err
 	}
 	defer free()
-	call.ReachOf(opts).Begin() // a step may have been carried out, whatever becomes of the others
+	reach := call.ReachOf(opts)
+	reach.Begin()
 	r := newRun(c.plan, request)
 	defer r.free()
 	if err := r.do(ctx); err != nil {
+		if !r.reach.Sent() { // else a step may have been carried out, whatever became of the others
+			reach.Unsent()
+		}
 		return err
 	}
 	joined := r.join()

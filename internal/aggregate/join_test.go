@@ -95,7 +95,7 @@ func BenchmarkJoin(b *testing.B) {
 		measured(b, func() error {
 			for _, m := range [...]*call.Method{get, leaf, leaf, get, leaf} {
 				var out call.Message
-				if _, err := m.Call(ctx, &call.Message{Data: mem.BufferSlice{mem.SliceBuffer(request)}}, &out); err != nil {
+				if _, err := m.Call(ctx, &call.Message{Data: mem.BufferSlice{mem.SliceBuffer(request)}}, &out, new(call.Reach)); err != nil {
 					return err
 				}
 				out.Free()

@@ -5,6 +5,8 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/gatehouse-dev/gatehouse/internal/view"
 )
 
 // appendPlain writes a scalar as it stands behind a tag, or, of text and bytes,
@@ -42,7 +44,7 @@ func appendPlain(dst []byte, kind protoreflect.Kind, v protoreflect.Value) []byt
 
 // zero is the value of a scalar that is not set, as an element of a list needs it.
 func zero(kind protoreflect.Kind) []byte {
-	switch wireType(kind) {
+	switch view.WireType(kind) {
 	case protowire.BytesType:
 		return []byte{}
 	case protowire.Fixed32Type:

@@ -128,6 +128,46 @@ func TestIdempotencyKey(t *testing.T) {
 	}
 }
 
+// TestIdempotencyKeyOfARefusedCall: a composed call of which no step was sent frees its
+// key at once; one of which a step was sent does not, since that may have been carried
+// out.
+func TestIdempotencyKeyOfARefusedCall(t *testing.T) {
+	t.Parallel()
+	reviews := &composev1.Step{Name: "reviews", Call: listReviews, Request: fields{"parent": "request.product"}}
+	price := func(name string) *composev1.Step {
+		return &composev1.Step{Name: "price", Call: getPrice, Request: fields{"name": name}}
+	}
+	for _, test := range []struct {
+		name  string
+		steps []*composev1.Step
+		again codes.Code // of the repetition
+	}{
+		{"nothing was sent", []*composev1.Step{price("request.product")}, codes.OK},
+		{"a step was sent", []*composev1.Step{reviews, price("request.product + string(size(steps.reviews.reviews))")}, codes.Aborted},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			g := new(shop).page(t, composed(test.steps...), onPages(func(p *policy) {
+				p.Idempotency = &policyv1.Idempotency{}
+			}), on(getPrice, func(p *policy) {
+				p.RateLimit = []*policyv1.RateLimit{{Requests: proto.Uint32(1), Per: durationpb.New(time.Hour), Key: proto.String(`headers["x-share"]`)}}
+			}))
+			for _, ask := range []struct {
+				headers []string
+				want    codes.Code
+			}{
+				{[]string{"x-share: used"}, codes.OK},
+				{[]string{"x-share: used", "idempotency-key: k"}, codes.ResourceExhausted},
+				{[]string{"x-share: free", "idempotency-key: k"}, test.again},
+			} {
+				if got := overREST(t.Context(), t, g, ask.headers...); got.code != ask.want {
+					t.Errorf("%v: got %v, want %v", ask.headers, got, ask.want)
+				}
+			}
+		})
+	}
+}
+
 // TestPoliciesOfTheWhole: those of the composed RPC see one answer like any other.
 func TestPoliciesOfTheWhole(t *testing.T) {
 	t.Parallel()

@@ -29,6 +29,7 @@ type run struct {
 	ctx     context.Context // of the steps
 	cancel  context.CancelCauseFunc
 	size    atomic.Int64   // of the answers, in bytes
+	reach   call.Reach     // of all calls together
 	running sync.WaitGroup // but for the goroutine of do
 
 	mu      sync.Mutex // guards what follows
@@ -295,7 +296,7 @@ func (a *answer) make(ctx context.Context, r *run, s *step, request []byte) {
 	}
 	a.room[0] = mem.SliceBuffer(request)
 	a.sent.Data = a.room[:]
-	nested, err := s.method.Call(ctx, &a.sent, &a.msg)
+	nested, err := s.method.Call(ctx, &a.sent, &a.msg, &r.reach)
 	if err != nil {
 		a.err = refusal(err, nested.Own)
 		return

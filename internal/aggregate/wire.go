@@ -70,7 +70,7 @@ type wireField struct {
 
 func newWireField(fd protoreflect.FieldDescriptor) wireField {
 	f := wireField{
-		num: fd.Number(), typ: wireType(fd.Kind()), list: fd.Cardinality() == protoreflect.Repeated, packed: fd.IsPacked(), message: fd.Message(),
+		num: fd.Number(), typ: view.WireType(fd.Kind()), list: fd.Cardinality() == protoreflect.Repeated, packed: fd.IsPacked(), message: fd.Message(),
 	}
 	if f.message != nil {
 		f.view = sync.OnceValue(func() *view.Type { return new(view.Types).Of(fd.Message()) })
@@ -78,7 +78,7 @@ func newWireField(fd protoreflect.FieldDescriptor) wireField {
 	if oneof := fd.ContainingOneof(); oneof != nil {
 		for i := range oneof.Fields().Len() {
 			if other := oneof.Fields().Get(i); other != fd {
-				f.rivals = append(f.rivals, wireField{num: other.Number(), typ: wireType(other.Kind())})
+				f.rivals = append(f.rivals, wireField{num: other.Number(), typ: view.WireType(other.Kind())})
 			}
 		}
 	}
@@ -86,21 +86,6 @@ func newWireField(fd protoreflect.FieldDescriptor) wireField {
 		f.plain = appendPlain(nil, fd.Kind(), fd.Default())
 	}
 	return f
-}
-
-func wireType(kind protoreflect.Kind) protowire.Type {
-	switch kind {
-	case protoreflect.StringKind, protoreflect.BytesKind, protoreflect.MessageKind:
-		return protowire.BytesType
-	case protoreflect.GroupKind:
-		return protowire.StartGroupType
-	case protoreflect.Fixed32Kind, protoreflect.Sfixed32Kind, protoreflect.FloatKind:
-		return protowire.Fixed32Type
-	case protoreflect.Fixed64Kind, protoreflect.Sfixed64Kind, protoreflect.DoubleKind:
-		return protowire.Fixed64Type
-	default:
-		return protowire.VarintType
-	}
 }
 
 // one finds the field, which is not a list, in a message. An empty value that is

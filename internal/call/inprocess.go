@@ -85,7 +85,7 @@ type Nested struct {
 	Own metadata.MD
 
 	header, trailer metadata.MD
-	opts            [2]grpc.CallOption
+	opts            [3]grpc.CallOption
 }
 
 // Header is what the backend said in its header.
@@ -93,8 +93,9 @@ func (n *Nested) Header() metadata.MD { return n.header }
 
 // Call makes a unary call of m for the call that ctx belongs to, through m's own
 // chain: the same client, the metadata that ctx carries. request and answer stay
-// the caller's; answer is filled if there is no error.
-func (m *Method) Call(ctx context.Context, request, answer *Message) (n *Nested, err error) {
+// the caller's; answer is filled if there is no error. reach learns whether the call
+// left the gateway.
+func (m *Method) Call(ctx context.Context, request, answer *Message, reach *Reach) (n *Nested, err error) {
 	ctx, c := enter(ctx, m)
 	n = new(Nested)
 	defer func() { c.Finish(err) }()
@@ -103,6 +104,7 @@ func (m *Method) Call(ctx context.Context, request, answer *Message) (n *Nested,
 	// Asked for, so that an upstream's errors are told as to a client.
 	n.opts[0] = grpc.HeaderCallOption{HeaderAddr: &n.header}
 	n.opts[1] = grpc.TrailerCallOption{TrailerAddr: &n.trailer}
+	n.opts[2] = reach
 	err = m.Conn.Invoke(ctx, m.Name, request, answer, n.opts[:]...)
 	n.Own = c.Header()
 	if err == nil {

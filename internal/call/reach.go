@@ -1,6 +1,7 @@
 package call
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"google.golang.org/grpc"
@@ -13,11 +14,16 @@ type Reach struct {
 	grpc.EmptyCallOption
 
 	begun, unsent atomic.Int32
+	outer         *Reach // learns the same; nil for none
 }
 
-// ReachOf is the Reach among opts, nil if nobody asks.
+// NewReach makes a Reach for a call with these options. Who asks by a Reach among them
+// learns the same.
+func NewReach(opts []grpc.CallOption) *Reach { return &Reach{outer: ReachOf(opts)} }
+
+// ReachOf is the Reach that was added to opts last, nil if nobody asks.
 func ReachOf(opts []grpc.CallOption) *Reach {
-	for _, o := range opts {
+	for _, o := range slices.Backward(opts) {
 		if r, ok := o.(*Reach); ok {
 			return r
 		}
@@ -27,7 +33,7 @@ func ReachOf(opts []grpc.CallOption) *Reach {
 
 // Begin notes an attempt, before it is made. A nil Reach notes nothing.
 func (r *Reach) Begin() {
-	if r != nil {
+	for ; r != nil; r = r.outer {
 		r.begun.Add(1)
 	}
 }
@@ -35,7 +41,7 @@ func (r *Reach) Begin() {
 // Unsent notes that an attempt ended and provably nothing of it was sent. A nil
 // Reach notes nothing.
 func (r *Reach) Unsent() {
-	if r != nil {
+	for ; r != nil; r = r.outer {
 		r.unsent.Add(1)
 	}
 }

@@ -40,3 +40,8 @@ func MarkOf(path string, before Mark, limit int64) Mark {
 func (m Mark) Same(other Mark) bool {
 	return (m.info == nil) == (other.info == nil) && m.sum == other.sum
 }
+
+// ChangedSince reports whether the file may have changed since then, by its time.
+func (m Mark) ChangedSince(then time.Time) bool {
+	return m.info != nil && then.Sub(m.info.ModTime()) < settledAfter
+}

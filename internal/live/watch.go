@@ -1,8 +1,6 @@
 package live
 
 import (
-	"crypto/sha256"
-	"os"
 	"slices"
 	"time"
 
@@ -11,25 +9,13 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/files"
 )
 
-// settled is how old a file must be for its time to tell of every change: clocks
-// of file systems tick coarsely.
-const settled = 2 * time.Second
-
 // watchedFiles are the files that the configuration in force was read from. They are
 // guarded by Gateway.building.
 type watchedFiles struct {
 	load func() (*config.File, []string, error)
-	seen map[string]fingerprint // by path
+	seen map[string]files.Mark // by path
 	// missed says that a file could have changed while it was read.
 	missed bool
-}
-
-// fingerprint is what is known of a file, so that it need not be read to see that it is
-// the same.
-type fingerprint struct {
-	info    os.FileInfo // nil: it cannot be read
-	settled bool
-	sum     [sha256.Size]byte
 }
 
 // read reads the configuration and watches its files.
@@ -49,15 +35,15 @@ func (w *watchedFiles) watch(file *config.File, read []string, began time.Time) 
 		paths = append(paths, file.Files()...)
 	}
 	before := w.seen
-	w.seen, w.missed = make(map[string]fingerprint, len(paths)), false
+	w.seen, w.missed = make(map[string]files.Mark, len(paths)), false
 	slices.Sort(paths)
 	for _, path := range slices.Compact(paths) {
-		f, known := before[path]
+		mark, known := before[path]
 		if !known {
-			f = newFingerprint(path, fingerprint{})
-			w.missed = w.missed || f.info != nil && began.Sub(f.info.ModTime()) < settled
+			mark = files.MarkOf(path, mark, contract.MaxImageBytes)
+			w.missed = w.missed || mark.ChangedSince(began)
 		}
-		w.seen[path] = f
+		w.seen[path] = mark
 	}
 }
 
@@ -73,28 +59,11 @@ func (w *watchedFiles) haveChanged() bool {
 	return changed || w.missed
 }
 
-func (w *watchedFiles) lookAgain() (now map[string]fingerprint, changed bool) {
-	now = make(map[string]fingerprint, len(w.seen))
+func (w *watchedFiles) lookAgain() (now map[string]files.Mark, changed bool) {
+	now = make(map[string]files.Mark, len(w.seen))
 	for path, before := range w.seen {
-		now[path] = newFingerprint(path, before)
-		changed = changed || (now[path].info == nil) != (before.info == nil) || now[path].sum != before.sum
+		now[path] = files.MarkOf(path, before, contract.MaxImageBytes)
+		changed = changed || !now[path].Same(before)
 	}
 	return now, changed
-}
-
-// newFingerprint looks at a file that was as before when it was last looked at. A file
-// that is not there, or is no plain file, has the zero fingerprint.
-func newFingerprint(path string, before fingerprint) fingerprint {
-	info, err := files.Stat(path)
-	if err != nil || !info.Mode().IsRegular() {
-		return fingerprint{}
-	}
-	if b := before.info; b != nil && before.settled && os.SameFile(b, info) && b.ModTime().Equal(info.ModTime()) && b.Size() == info.Size() {
-		return before
-	}
-	now := fingerprint{info: info, settled: time.Since(info.ModTime()) > settled}
-	if now.sum, err = files.Sum(path, contract.MaxImageBytes); err != nil {
-		return fingerprint{}
-	}
-	return now
 }

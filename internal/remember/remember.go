@@ -12,9 +12,13 @@ import (
 // until it says how that ended is the table's, and what no table needs any more
 // is forgotten. Who never says so has nothing forgotten.
 //
-// The zero value is ready. It is safe for concurrent use, but for two tables at
-// once.
+// A policy embeds it to be an interceptors.Stateful. The zero value is ready. It is
+// safe for concurrent use, but for two tables at once.
 type Map[K comparable, V any] struct {
+	// Busy tells what is needed yet though the table in force does not use it: then it
+	// is kept, and the next table asks again. It may be nil.
+	Busy func(V) bool
+
 	mu   sync.Mutex
 	all  map[K]V
 	used map[K]bool // by the table that is being built; nil if none is
@@ -40,7 +44,7 @@ func (m *Map[K, V]) Get(k K, fresh func() V) V {
 	return v
 }
 
-// Begin says that a table is being built from now on.
+// Begin says that a table is compiled from now on.
 func (m *Map[K, V]) Begin() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -48,10 +52,9 @@ func (m *Map[K, V]) Begin() {
 }
 
 // Commit says that this table is in force now. What it does not use is forgotten,
-// unless busy says that it is needed yet: then the next table asks again. busy may be
-// nil.
-func (m *Map[K, V]) Commit(busy func(V) bool) {
-	m.end(func(k K, v V) bool { return !m.used[k] && (busy == nil || !busy(v)) })
+// unless it is busy.
+func (m *Map[K, V]) Commit() {
+	m.end(func(k K, v V) bool { return !m.used[k] && (m.Busy == nil || !m.Busy(v)) })
 }
 
 // Abandon says that this table was refused. What was made for it is forgotten.

@@ -22,7 +22,8 @@ func TestMapForgetsWhatNoTableUses(t *testing.T) {
 			m.Get(name, fresh)
 		}
 		if taken {
-			m.Commit(busy)
+			m.Busy = busy
+			m.Commit()
 		} else {
 			m.Abandon()
 		}

@@ -160,7 +160,7 @@ func valueOf(kind protoreflect.Kind, wire string) protoreflect.Value {
 	case protoreflect.BytesKind:
 		return protoreflect.ValueOfBytes([]byte(wire))
 	default:
-		return numberOf(kind, bitsOf(wireType(kind), wire))
+		return numberOf(kind, bitsOf(WireType(kind), wire))
 	}
 }
 

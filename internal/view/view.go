@@ -129,7 +129,7 @@ type field struct {
 
 func newField(fd protoreflect.FieldDescriptor) field {
 	f := field{
-		desc: fd, num: fd.Number(), kind: fd.Kind(), typ: wireType(fd.Kind()), list: fd.Cardinality() == protoreflect.Repeated, isMap: fd.IsMap(),
+		desc: fd, num: fd.Number(), kind: fd.Kind(), typ: WireType(fd.Kind()), list: fd.Cardinality() == protoreflect.Repeated, isMap: fd.IsMap(),
 	}
 	f.packs = f.list && f.typ != protowire.BytesType && f.typ != protowire.StartGroupType
 	if fd.Kind() == protoreflect.StringKind {
@@ -142,7 +142,8 @@ func newField(fd protoreflect.FieldDescriptor) field {
 	return f
 }
 
-func wireType(kind protoreflect.Kind) protowire.Type {
+// WireType is how a value of that kind stands on the wire, one that is not packed.
+func WireType(kind protoreflect.Kind) protowire.Type {
 	switch kind {
 	case protoreflect.StringKind, protoreflect.BytesKind, protoreflect.MessageKind:
 		return protowire.BytesType
