@@ -82,7 +82,7 @@ func (b *basicUsers) know(ctx context.Context, credentials string) (*call.Caller
 		u = &user{hash: users.dummy}
 	}
 	sum := b.sum(name, password)
-	if known, ok := users.logins.get(sum); ok {
+	if known, ok := users.logins.GetIfPresent(sum); ok {
 		return known.caller, nil
 	}
 	if err := b.compare(ctx, u.hash, password); err != nil {
@@ -94,7 +94,7 @@ func (b *basicUsers) know(ctx context.Context, credentials string) (*call.Caller
 	if !ok {
 		return nil, wrongCredential(loginWrong, errors.New("there is no such user"))
 	}
-	users.logins.put(sum, u, 1)
+	users.logins.Set(sum, u)
 	return u.caller, nil
 }
 

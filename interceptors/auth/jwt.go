@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/maypok86/otter/v2"
+
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
@@ -30,7 +32,7 @@ type jwtIssuer struct {
 	leeway    time.Duration
 	required  []string
 	keys      keySource
-	verified  *cache[[sha256.Size]byte, *verification]
+	verified  *otter.Cache[[sha256.Size]byte, *verification]
 }
 
 // verification is what came of verifying one token. It is immutable.
@@ -39,12 +41,15 @@ type verification struct {
 	key    *key
 	from   time.Time // when the token begins to hold
 	until  time.Time // when it ends, or when it is to be verified again
+	size   int       // bytes of the token
 }
+
+func (v *verification) weight() uint32 { return uint32(v.size + keptOverhead) }
 
 func newJWT(name string, c *policyv1.Jwt, o *Options, parts *shared) (*jwtIssuer, error) {
 	j := &jwtIssuer{
 		name: name, issuer: c.GetIssuer(), audiences: c.GetAudiences(), required: c.GetRequiredClaims(),
-		leeway: c.GetLeeway().AsDuration(), verified: newCache[[sha256.Size]byte, *verification](keptBytes),
+		leeway: c.GetLeeway().AsDuration(), verified: newCache[[sha256.Size]byte](keptBytes, (*verification).weight),
 	}
 	var err error
 	if j.allowed, err = parseAlgorithms(c.GetAlgorithms()); err != nil {
@@ -93,14 +98,14 @@ func (b bearer) know(ctx context.Context, text string) (*call.Caller, error) {
 	}
 	now, sum := time.Now(), sha256.Sum256([]byte(text))
 	for _, j := range b {
-		v, ok := j.verified.get(sum)
+		v, ok := j.verified.GetIfPresent(sum)
 		if !ok {
 			continue
 		}
 		if now.Before(v.until) && !now.Before(v.from) && !v.key.gone.Load() {
 			return v.caller, nil
 		}
-		j.verified.remove(sum)
+		j.verified.Invalidate(sum)
 	}
 	t, err := parseToken(text)
 	if err != nil {
@@ -113,7 +118,8 @@ func (b bearer) know(ctx context.Context, text string) (*call.Caller, error) {
 		}
 		var v *verification
 		if v, err = j.verify(ctx, t); err == nil {
-			j.verified.put(sum, v, len(text)+keptOverhead)
+			v.size = len(text)
+			j.verified.Set(sum, v)
 			return v.caller, nil
 		}
 		if !isWrong(err) {

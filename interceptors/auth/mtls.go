@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/maypok86/otter/v2"
+
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
@@ -31,11 +33,11 @@ type certificates struct {
 	names    []string
 	ids      []string // SPIFFE ids, in full
 	prefixes []string // of SPIFFE ids
-	known    *cache[*x509.Certificate, *call.Caller]
+	known    *otter.Cache[*x509.Certificate, *call.Caller]
 }
 
 func newMTLS(name string, c *policyv1.Mtls) (*certificates, error) {
-	m := &certificates{name: name, subjects: c.GetSubjects(), names: c.GetNames(), known: newCache[*x509.Certificate, *call.Caller](keptCerts)}
+	m := &certificates{name: name, subjects: c.GetSubjects(), names: c.GetNames(), known: newCache[*x509.Certificate](keptCerts, one[*call.Caller])}
 	for i, id := range c.GetSpiffeIds() {
 		prefix, wild := strings.CutSuffix(id, "*")
 		rest, ok := strings.CutPrefix(prefix, spiffeScheme+"://")
@@ -64,7 +66,7 @@ func (m *certificates) know(state *tls.ConnectionState) (*call.Caller, error) {
 	if now := time.Now(); now.After(leaf.NotAfter) {
 		return nil, wrongCredential(certWrong, fmt.Errorf("the certificate has expired at %v", leaf.NotAfter))
 	}
-	if c, ok := m.known.get(leaf); ok {
+	if c, ok := m.known.GetIfPresent(leaf); ok {
 		return c, nil
 	}
 	id := spiffeID(leaf)
@@ -85,7 +87,7 @@ func (m *certificates) know(state *tls.ConnectionState) (*call.Caller, error) {
 	} else {
 		c.Claims["sub"] = c.ID
 	}
-	m.known.put(leaf, c, 1)
+	m.known.Set(leaf, c)
 	return c, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/maypok86/otter/v2"
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
@@ -22,7 +23,7 @@ const (
 type userList struct {
 	byName map[string]*user
 	dummy  []byte // a hash for those who are not there, as costly as any other
-	logins *cache[[sha256.Size]byte, *user]
+	logins *otter.Cache[[sha256.Size]byte, *user]
 }
 
 type user struct {
@@ -34,7 +35,7 @@ type user struct {
 // name, a colon and a hash of bcrypt. A third field, which httpd ignores, has the
 // user's scopes. Empty lines and those that begin with # are skipped.
 func parseUsers(data []byte, authenticator string) (*userList, error) {
-	list := &userList{byName: map[string]*user{}, logins: newCache[[sha256.Size]byte, *user](keptLogins)}
+	list := &userList{byName: map[string]*user{}, logins: newCache[[sha256.Size]byte](keptLogins, one[*user])}
 	cost, n := bcrypt.DefaultCost, 0
 	for line := range strings.Lines(string(data)) {
 		n++
