@@ -37,11 +37,7 @@ type Status struct {
 	SHA256  string          `json:"sha256,omitempty"`
 	Since   time.Time       `json:"since"`   // when the table in force was built
 	Trigger compile.Trigger `json:"trigger"` // why it was
-	Last    *Attempt        `json:"last_attempt"`
-	// Draining is how many tables of before still have calls that run.
-	Draining int `json:"draining"`
-	// Certificates are those in use, and why one cannot be read anew.
-	Certificates []certs.State `json:"certificates"`
+	Reloads
 	// Config are all fields of the configuration with their values, by path; what
 	// was substituted is not shown. Text is the same as YAML.
 	Config map[string]string `json:"values"`
@@ -52,9 +48,11 @@ type Status struct {
 
 // Reloads is what package live knows beside the table in force.
 type Reloads struct {
-	Last         *Attempt
-	Draining     int
-	Certificates []certs.State
+	Last *Attempt `json:"last_attempt"`
+	// Draining is how many replaced tables have calls that still run.
+	Draining int `json:"draining"`
+	// Certificates are those in use, and why one cannot be read anew.
+	Certificates []certs.State `json:"certificates"`
 }
 
 // StatusOf returns the status of a gateway that serves by a table.
@@ -62,8 +60,8 @@ func StatusOf(t *compile.Table, r Reloads) Status {
 	var text strings.Builder
 	_ = t.File.Print(&text) // to memory, which does not fail
 	s := Status{
-		File: t.File.Name, SHA256: t.File.SHA256, Since: t.Since, Trigger: t.Trigger, Last: r.Last, Draining: r.Draining,
-		Certificates: r.Certificates, Config: t.File.Values(), Text: text.String(), Policies: map[string]map[string]string{},
+		File: t.File.Name, SHA256: t.File.SHA256, Since: t.Since, Trigger: t.Trigger, Reloads: r,
+		Config: t.File.Values(), Text: text.String(), Policies: map[string]map[string]string{},
 	}
 	for _, m := range t.Methods {
 		s.Policies[m.Name] = m.Effective.Values()

@@ -18,16 +18,23 @@ import (
 // descriptors finds types in the contracts of all upstreams, in the order of their names,
 // and then among those linked in, which include google.rpc's error details. It is immutable.
 type descriptors struct {
-	sources []*Contract
+	resolvers []resolver
 	// shown returns what reflection shows. It is made by the first call.
 	shown func() (*reflection.Contract, error)
+}
+
+// resolver finds types.
+type resolver interface {
+	protoregistry.MessageTypeResolver
+	protoregistry.ExtensionTypeResolver
 }
 
 func newDescriptors(contracts map[string]*Contract, methods calls, log *slog.Logger) *descriptors {
 	c := new(descriptors)
 	for _, name := range slices.Sorted(maps.Keys(contracts)) {
-		c.sources = append(c.sources, contracts[name])
+		c.resolvers = append(c.resolvers, contracts[name].Set.Types)
 	}
+	c.resolvers = append(c.resolvers, protoregistry.GlobalTypes)
 	c.shown = sync.OnceValues(func() (*reflection.Contract, error) { return show(contracts, methods, log) })
 	return c
 }
@@ -86,39 +93,32 @@ func extensionsIn(files *protoregistry.Files) (list []protoreflect.ExtensionDesc
 	return list
 }
 
-// firstFound asks each source in turn.
-func firstFound[T any](c *descriptors, ask func(*Contract) (T, error), last func() (T, error)) (T, error) {
-	for _, s := range c.sources {
-		if v, err := ask(s); err == nil {
-			return v, nil
+// firstFound asks each resolver in turn.
+func firstFound[T any](c *descriptors, find func(resolver) (T, error)) (found T, err error) {
+	for _, r := range c.resolvers {
+		if found, err = find(r); err == nil {
+			break
 		}
 	}
-	return last()
+	return found, err
 }
 
 // FindMessageByName serves google.protobuf.Any.
 func (c *descriptors) FindMessageByName(name protoreflect.FullName) (protoreflect.MessageType, error) {
-	return firstFound(c, func(s *Contract) (protoreflect.MessageType, error) { return s.Set.Types.FindMessageByName(name) },
-		func() (protoreflect.MessageType, error) { return protoregistry.GlobalTypes.FindMessageByName(name) })
+	return firstFound(c, func(r resolver) (protoreflect.MessageType, error) { return r.FindMessageByName(name) })
 }
 
 // FindMessageByURL serves google.protobuf.Any.
 func (c *descriptors) FindMessageByURL(url string) (protoreflect.MessageType, error) {
-	return firstFound(c, func(s *Contract) (protoreflect.MessageType, error) { return s.Set.Types.FindMessageByURL(url) },
-		func() (protoreflect.MessageType, error) { return protoregistry.GlobalTypes.FindMessageByURL(url) })
+	return firstFound(c, func(r resolver) (protoreflect.MessageType, error) { return r.FindMessageByURL(url) })
 }
 
 // FindExtensionByName serves JSON.
 func (c *descriptors) FindExtensionByName(name protoreflect.FullName) (protoreflect.ExtensionType, error) {
-	return firstFound(c, func(s *Contract) (protoreflect.ExtensionType, error) { return s.Set.Types.FindExtensionByName(name) },
-		func() (protoreflect.ExtensionType, error) { return protoregistry.GlobalTypes.FindExtensionByName(name) })
+	return firstFound(c, func(r resolver) (protoreflect.ExtensionType, error) { return r.FindExtensionByName(name) })
 }
 
 // FindExtensionByNumber serves JSON.
 func (c *descriptors) FindExtensionByNumber(message protoreflect.FullName, field protoreflect.FieldNumber) (protoreflect.ExtensionType, error) {
-	return firstFound(c, func(s *Contract) (protoreflect.ExtensionType, error) {
-		return s.Set.Types.FindExtensionByNumber(message, field)
-	}, func() (protoreflect.ExtensionType, error) {
-		return protoregistry.GlobalTypes.FindExtensionByNumber(message, field)
-	})
+	return firstFound(c, func(r resolver) (protoreflect.ExtensionType, error) { return r.FindExtensionByNumber(message, field) })
 }

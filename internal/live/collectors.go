@@ -12,7 +12,7 @@ import (
 
 // collectors registers collectors, and remembers those that have a series for
 // each RPC or upstream: tables come and go, and series that nobody adds to any
-// more must not gather. It is safe for concurrent use.
+// more must not gather. Only Register remembers them. It is safe for concurrent use.
 type collectors struct {
 	prometheus.Registerer
 
@@ -42,15 +42,6 @@ func (r *collectors) Register(c prometheus.Collector) error {
 		r.vecs = append(r.vecs, v)
 	}
 	return nil
-}
-
-// MustRegister registers collectors, and panics if one cannot be.
-func (r *collectors) MustRegister(all ...prometheus.Collector) {
-	for _, c := range all {
-		if err := r.Register(c); err != nil {
-			panic(err)
-		}
-	}
 }
 
 // names are values of labels, by the label: "method", "limit", "upstream" and

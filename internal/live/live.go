@@ -128,7 +128,7 @@ func (g *Gateway) start(ctx context.Context, o Options, policies compile.Policie
 		g.files.load = func() (*config.File, []string, error) { return g.Table().File, nil, nil }
 	}
 	g.files.watch(o.Config, nil, time.Now())
-	if g.state, err = newState(ctx, policies, stateOptions{o.Config, g.certs, g.collectors, g.memory, o.Version}); err != nil {
+	if g.state, err = g.newState(ctx, policies, o.Config); err != nil {
 		return err
 	}
 	if g.listeners, err = readListeners(g.certs, o.Config.Config.GetListeners()); err != nil {

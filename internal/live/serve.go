@@ -1,6 +1,7 @@
 package live
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"slices"
@@ -86,6 +87,19 @@ func readListeners(store *certs.Store, c *configv1.Listeners) (all listeners, er
 		}
 	}
 	return all, nil
+}
+
+func serverTLS(store *certs.Store, t *configv1.ServerTls, protocols []string) (*tls.Config, error) {
+	if t == nil {
+		return nil, nil // nil is the meaning: no TLS
+	}
+	minVersion := uint16(tls.VersionTLS12)
+	if t.GetMinVersion() == configv1.ServerTls_VERSION_1_3 {
+		minVersion = tls.VersionTLS13
+	}
+	return store.Server(certs.ServerFiles{
+		Cert: t.GetCertFile(), Key: t.GetKeyFile(), ClientCA: t.GetClientCaFile(), MinVersion: minVersion, Protocols: protocols,
+	})
 }
 
 func limitsOf(l *configv1.Limits) server.Limits {

@@ -62,33 +62,24 @@ type state struct {
 	closers []func() error
 }
 
-// stateOptions are what state is made from.
-type stateOptions struct {
-	file    *config.File
-	certs   *certs.Store
-	metrics prometheus.Registerer
-	memory  *memory.Process
-	version string
-}
-
 // newState adds all that keeps state to the policies. Whatever runs in the background
 // then is ended by close, also after an error.
-func newState(ctx context.Context, policies compile.Policies, o stateOptions) (*state, error) {
-	s, c := &state{Policies: policies}, o.file.Config
+func (g *Gateway) newState(ctx context.Context, policies compile.Policies, file *config.File) (*state, error) {
+	s, c, reg := &state{Policies: policies}, file.Config, g.collectors
 	for _, add := range []func() error{
-		func() (err error) { s.Metrics, err = metrics.New(o.metrics); return err },
-		func() error { return s.addTracing(ctx, c.GetTracing(), o.certs, o.version) },
+		func() (err error) { s.Metrics, err = metrics.New(reg); return err },
+		func() error { return s.addTracing(ctx, c.GetTracing(), g.certs, g.version) },
 		func() (err error) {
-			s.Shedder, err = shed.New(c.GetShedding(), o.metrics)
-			return compile.Place(o.file, "shedding", err)
+			s.Shedder, err = shed.New(c.GetShedding(), reg)
+			return compile.Place(file, "shedding", err)
 		},
-		func() error { return s.addShared(o.file, o.certs, o.metrics) },
-		func() (err error) { s.Caps, err = concurrency.New(o.metrics); return err },
-		func() (err error) { s.Retries, err = retry.New(o.metrics, nil); return err },
-		func() (err error) { s.Breakers, err = breaker.New(o.metrics, nil); return err },
-		func() (err error) { s.Deprecations, err = deprecation.New(o.metrics); return err },
-		func() error { return s.addStores(c, o.metrics) },
-		func() error { return s.addMirrors(o.metrics, o.memory) },
+		func() error { return s.addShared(file, g.certs, reg) },
+		func() (err error) { s.Caps, err = concurrency.New(reg); return err },
+		func() (err error) { s.Retries, err = retry.New(reg, nil); return err },
+		func() (err error) { s.Breakers, err = breaker.New(reg, nil); return err },
+		func() (err error) { s.Deprecations, err = deprecation.New(reg); return err },
+		func() error { return s.addStores(c, reg) },
+		func() error { return s.addMirrors(reg, g.memory) },
 	} {
 		if err := add(); err != nil {
 			return nil, errors.Join(err, s.close())

@@ -1,6 +1,8 @@
 package live
 
 import (
+	"google.golang.org/grpc/credentials"
+
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/certs"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
@@ -55,4 +57,20 @@ func outliers(o *configv1.Outliers) *upstream.Outliers {
 		FailurePercentage: o.GetFailurePercentage(), SuccessRateStdev: o.GetSuccessRateStdev(),
 		MinimumCalls: o.GetMinimumCalls(), MinimumReplicas: o.GetMinimumReplicas(),
 	}
+}
+
+// clientTLS is nil for an upstream in the clear.
+func clientTLS(store *certs.Store, t *configv1.UpstreamTls) (*certs.Client, error) {
+	if t == nil {
+		return nil, nil // nil is the meaning: no TLS
+	}
+	return store.Client(certs.ClientFiles{CA: t.GetCaFile(), Cert: t.GetCertFile(), Key: t.GetKeyFile(), ServerName: t.GetServerName()})
+}
+
+// credentialsOf is nil for connections in the clear.
+func credentialsOf(c *certs.Client) credentials.TransportCredentials {
+	if c == nil {
+		return nil
+	}
+	return c.Credentials()
 }
