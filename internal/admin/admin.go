@@ -23,18 +23,18 @@ import (
 type Health struct {
 	Upstream string `json:"upstream"`
 	State    string `json:"state"`
-	Needed   bool   `json:"needed"` // the gateway is not ready without it
+	Needed   bool   `json:"needed"` // without it, the gateway is not ready
 	Ready    bool   `json:"ready"`
 	// Found tells how its replicas are found: "addresses", "dns", "xds" and such.
 	Found string `json:"found,omitempty"`
 	// Replicas is how many were found, 0 where only a control plane knows.
 	Replicas int `json:"replicas,omitempty"`
-	// Connections is how many stand, to replicas that are well or not.
+	// Connections counts the open connections, to healthy replicas and others.
 	Connections int `json:"connections"`
-	// Problem is why the replicas could not be found last time.
+	// Problem is why the last search for replicas failed.
 	Problem string `json:"problem,omitempty"`
-	// SilentSince is set while calls reach the upstream and it answers none: when the
-	// first of those ended.
+	// SilentSince is set while calls reach the upstream and it answers none of them: it
+	// is when the first of them ended.
 	SilentSince *time.Time `json:"silent_since,omitempty"`
 }
 
@@ -70,19 +70,19 @@ type Admin struct {
 	Health   func() []Health
 	Reloads  func() Reloads
 	Breakers func() []breaker.State
-	Full     func() bool // new calls are refused, since clients hold too much; nil: never
+	Full     func() bool // new calls are refused for want of memory; nil: never
 	Metrics  prometheus.Gatherer
-	// Hosts are names under which it may be asked, beside those of this machine.
+	// Hosts are names that requests may have besides those of this machine.
 	Hosts call.Hosts
 }
 
-// ofThisMachine are names that no page of another origin can have.
+// ofThisMachine are names that no page from elsewhere can have.
 var ofThisMachine = call.ParseHosts([]string{"localhost", "*.localhost"})
 
-// guarded refuses requests for names that are not the listener's. A web page can
-// have its own name point here (DNS rebinding), and its browser would let it read
-// what it is answered. Addresses are let in, since no name is resolved for them:
-// probes and Prometheus ask so. HTTP/1.0 names no host, and no browser speaks it.
+// guarded refuses requests for host names that are not the listener's. Otherwise a web page
+// whose own name points here (DNS rebinding) could read the answers. Addresses are accepted,
+// because no name is resolved for them: probes and Prometheus use them. HTTP/1.0 names no
+// host, and no browser speaks it.
 func (a *Admin) guarded(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Host == "" || call.Address(r.Host).IsValid() || ofThisMachine.Have(r.Host) || a.Hosts.Have(r.Host) {
@@ -113,11 +113,11 @@ func (a *Admin) Handler(ready func() bool) http.Handler {
 	return a.guarded(mux)
 }
 
-// readyz is 200 if new calls are welcome, there is memory for them, and every
-// upstream that is needed is there, else 503. The body tells which are not: those
-// that are missing make the gateway unready, those that it does without do not. Nor
-// do those that are silent: other gateways would call the same replicas, and only a
-// call can tell that one answers again.
+// readyz answers 200 if the gateway accepts new calls, has memory for them, and is connected
+// to every upstream that it needs, and otherwise 503. The body lists the upstreams that are
+// not there: those that are missing make the gateway unready, those that are optional do
+// not. Silent ones do not either: other gateways would call the same replicas, and only a
+// call can find out that one answers again.
 func (a *Admin) readyz(w http.ResponseWriter, welcome bool) {
 	answer := struct {
 		Ready     bool     `json:"ready"`
@@ -173,5 +173,5 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.WriteHeader(status)
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	_ = enc.Encode(v) // a client that went away is told nothing
+	_ = enc.Encode(v) // fails only if the client is gone
 }

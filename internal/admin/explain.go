@@ -23,15 +23,15 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/routing"
 )
 
-// Explanation is what would become of a request.
+// Explanation says how a request would be handled.
 type Explanation struct {
 	Request string `json:"request"`
-	// Served tells that the request passes the door; what the policies make of
-	// it depends on who calls, and when.
+	// Served says that the request passes the door. What policies decide depends on who
+	// calls, and when.
 	Served bool `json:"served"`
-	// Refusal is why it does not.
+	// Refusal is set if it does not pass.
 	Refusal *Refusal `json:"refusal,omitempty"`
-	// Path is the path in its one spelling.
+	// Path is the canonical path.
 	Path      string           `json:"path,omitempty"`
 	Binding   string           `json:"binding,omitempty"`
 	Variables []NamedValue     `json:"variables,omitempty"`
@@ -57,8 +57,7 @@ type Refusal struct {
 	Allow      string `json:"allow,omitempty"`
 }
 
-// NamedValue is a path variable or a query parameter. Problem is why it would be
-// refused.
+// NamedValue is a path variable or a query parameter. Problem says why it would be refused.
 type NamedValue struct {
 	Name    string `json:"name"`
 	Value   string `json:"value"`
@@ -79,8 +78,8 @@ type UpstreamChoice struct {
 	Upstream string `json:"upstream"`
 	// When is the condition, "" for none.
 	When string `json:"when,omitempty"`
-	// Verdict tells whether it holds, as far as the header tells: "yes", "no"
-	// or "depends"; "" where there is no condition.
+	// Verdict says whether the condition holds for the given header: "yes", "no" or
+	// "depends"; "" where there is no condition.
 	Verdict string `json:"verdict,omitempty"`
 	// Chain are the policies between the choice and this upstream; none for the
 	// last one, whose policies are in the chain of the RPC.
@@ -106,7 +105,7 @@ func Explain(ctx context.Context, t *compile.Table, method, target string, heade
 		return nil, err
 	}
 	e := &Explanation{Request: method + " " + target, Refusal: refusalOf(r), Nearest: r.Nearest}
-	e.Path, _ = httprule.Canonical(r.Path) // what is wrong with it, the refusal tells
+	e.Path, _ = httprule.Canonical(r.Path) // the refusal has the error
 	e.Skipped = skippedFor(t.Methods, method, r)
 	if r.Route != nil {
 		m := t.Method(r.Method.Name)
@@ -148,8 +147,8 @@ func settingsOf(t *compile.Table) (*edge.Settings, error) {
 	return compile.Settings(&fixed, t.File.Config)
 }
 
-// skippedFor lists the skipped bindings whose path and HTTP method a request has. If
-// the request is served, only a binding with the very same path matters.
+// skippedFor lists the skipped bindings that match the path and HTTP method of a request. If
+// the request is served, only a binding with the same path template counts.
 func skippedFor(all []*compile.Method, method string, r *edge.Reading) []SkippedBinding {
 	var list []SkippedBinding
 	for _, e := range all {
@@ -174,7 +173,7 @@ func refusalOf(r *edge.Reading) *Refusal {
 	return &Refusal{HTTPStatus: r.Status, Code: call.CodeName(st.Code()), Message: st.Message(), Allow: r.Allow}
 }
 
-// addMethod adds the RPC and what stands before its upstream.
+// addMethod adds the RPC, its policies and its upstreams.
 func (e *Explanation) addMethod(t *compile.Table, m *compile.Method, header map[string][]string) (err error) {
 	field := fmt.Sprintf("expose[%d]", m.Exposure)
 	e.RPC, e.Chain = strings.TrimPrefix(m.Name, "/"), m.Chain
@@ -197,7 +196,7 @@ func (e *Explanation) addVersion(v compile.Version, by string) {
 	}
 }
 
-// addBinding adds what becomes of path and query.
+// addBinding adds the binding, and what becomes of path and query.
 func (e *Explanation) addBinding(t *compile.Table, m *compile.Method, r *edge.Reading) error {
 	e.Binding, e.Body = r.Route.Name, r.Route.Body
 	for i, v := range r.Route.Template.Variables() {
@@ -229,7 +228,7 @@ func (e *Explanation) addBinding(t *compile.Table, m *compile.Method, r *edge.Re
 // badRequest is the HTTP status of what cannot be read.
 const badRequest = 400
 
-// problem is why a parameter would be refused even if it were alone.
+// problem says why a parameter would be refused even without all others; "" if it would not.
 func problem(r *edge.Reading, pair string) string {
 	if _, err := r.Route.View.AppendRequest(nil, &call.Input{Vars: r.Vars, RawQuery: pair}); err != nil {
 		return err.Error()
@@ -237,7 +236,7 @@ func problem(r *edge.Reading, pair string) string {
 	return ""
 }
 
-// parameter takes a pair of the query apart, as far as it can be decoded.
+// parameter splits a pair of the query, and decodes it as far as possible.
 func parameter(pair, problem string) NamedValue {
 	name, value, _ := strings.Cut(pair, "=")
 	for _, part := range []*string{&name, &value} {
@@ -248,8 +247,8 @@ func parameter(pair, problem string) NamedValue {
 	return NamedValue{Name: name, Value: value, Problem: problem}
 }
 
-// choices tells among which upstreams the calls of an RPC choose, and which would
-// take one with a given header.
+// choices lists the upstreams that an RPC's calls choose from, and says which of them would
+// get a call with this header.
 func choices(t *compile.Table, m *compile.Method, header map[string][]string) []UpstreamChoice {
 	routes := t.File.Config.GetExpose()[m.Exposure].GetRoutes()
 	if len(routes) == 0 {
@@ -272,7 +271,7 @@ func choices(t *compile.Table, m *compile.Method, header map[string][]string) []
 	return append(list, UpstreamChoice{Upstream: m.Upstream, When: "no route takes it", Verdict: restVerdict(list)})
 }
 
-// restVerdict tells whether a call goes to what is left.
+// restVerdict says whether a call goes to the upstream behind all routes.
 func restVerdict(routes []UpstreamChoice) string {
 	verdict := "yes"
 	for _, r := range routes {

@@ -6,7 +6,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/compile"
 )
 
-// UpstreamMetrics tells how the upstreams are when it is asked:
+// UpstreamMetrics collects the state of the upstreams:
 //
 //	gatehouse_upstream_ready{upstream}        1 if a replica can be called
 //	gatehouse_upstream_answering{upstream}    0 while it answers none of the calls that reach it

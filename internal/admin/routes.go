@@ -63,8 +63,7 @@ func newRoute(t *compile.Table, m *compile.Method) Route {
 	return line
 }
 
-// policiesOf lists the policies in force, each with what matters most of it, for
-// `gatehouse routes`. What is off is left out.
+// policiesOf lists the policies that are enabled, each with its most important setting.
 func policiesOf(e *config.Effective) map[string]string {
 	p := e.Policy
 	out := map[string]string{}
@@ -123,7 +122,7 @@ func share(percent float64) string {
 	return " (" + strconv.FormatFloat(percent, 'f', -1, 64) + "%)"
 }
 
-// condition says by what a route chooses.
+// condition describes which calls a route takes.
 func condition(r *configv1.Route) string {
 	parts := slices.Clone(r.GetHosts())
 	for _, key := range slices.Sorted(maps.Keys(r.GetHeaders())) {

@@ -38,8 +38,8 @@ type Status struct {
 	Since   time.Time       `json:"since"`   // when the table in force was built
 	Trigger compile.Trigger `json:"trigger"` // why it was
 	Reloads
-	// Config are all fields of the configuration with their values, by path; what
-	// was substituted is not shown. Text is the same as YAML.
+	// Config has the values of all fields of the configuration by path, without the values
+	// of substitutions. Text is the same as YAML.
 	Config map[string]string `json:"values"`
 	Text   string            `json:"config"`
 	// Policies are the fields of the policies in force, by RPC and path.

@@ -10,9 +10,9 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 )
 
-// collectors registers collectors, and remembers those that have a series for
-// each RPC or upstream: tables come and go, and series that nobody adds to any
-// more must not gather. Only Register remembers them. It is safe for concurrent use.
+// collectors registers collectors, and remembers those with a series for each RPC or
+// upstream, so that the series of replaced tables can be deleted. Only Register remembers
+// them. It is safe for concurrent use.
 type collectors struct {
 	prometheus.Registerer
 
@@ -55,7 +55,7 @@ func (n names) add(label, value string) {
 	n[label][value] = true
 }
 
-// namesOf are those of a table that was compiled, or was about to be.
+// namesOf are those of a table that was compiled, or refused while it was compiled.
 func namesOf(file *config.File, methods []*compile.Method) names {
 	n := names{}
 	for _, own := range ownMethods() {
@@ -76,7 +76,7 @@ func namesOf(file *config.File, methods []*compile.Method) names {
 	return n
 }
 
-// forget drops the series of old names that are not among those in force.
+// forget deletes the series of old names that are not in force.
 func (r *collectors) forget(old, now names) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

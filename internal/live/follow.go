@@ -14,11 +14,10 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
 
-// Follow reloads whenever the configuration, a contract or a certificate has
-// changed, and when asked to, until ctx ends. Files are looked at every
-// reload.interval: what the system could tell of changes differs from one system
-// and file system to the next, and says nothing on many that are mounted, of which
-// Kubernetes' are, where a folder of links is swapped.
+// Follow reloads when the configuration, a contract or a certificate changes, and when
+// asked to, until ctx ends. It polls files every reload.interval, because notifications of
+// changes differ between systems and do not work on many mounted file systems, such as
+// Kubernetes' volumes, where a folder of links is swapped.
 func (g *Gateway) Follow(ctx context.Context, asked <-chan os.Signal) {
 	changed := make(chan struct{})
 	polled := make(chan struct{})
@@ -58,8 +57,8 @@ func (g *Gateway) checkFiles(ctx context.Context) {
 	_ = g.certs.Look() // it was logged
 }
 
-// pollContracts asks backends for their contracts. One that does not answer has
-// not changed its own.
+// pollContracts asks backends for their contracts. The contract of a backend that does not
+// answer counts as unchanged.
 func (g *Gateway) pollContracts(ctx context.Context, changed chan<- struct{}) {
 	for {
 		conf := g.Table().File.Config.GetReload()
@@ -90,7 +89,7 @@ func (g *Gateway) pollContracts(ctx context.Context, changed chan<- struct{}) {
 // all asked at once.
 const reflectTimeout = 10 * time.Second
 
-// ask asks backends for their contracts, all at once, and adds what they reply.
+// ask asks backends for their contracts, all at once, and adds their replies.
 func ask(ctx context.Context, replies compile.Replies, backends []*upstream.Upstream) {
 	ctx, cancel := context.WithTimeout(ctx, reflectTimeout)
 	defer cancel()
@@ -109,8 +108,8 @@ func ask(ctx context.Context, replies compile.Replies, backends []*upstream.Upst
 	wg.Wait()
 }
 
-// contractsChanged reports whether a backend has another contract than before. It
-// does not wait for a backend that is away, and takes its contract for unchanged.
+// contractsChanged reports whether a backend has another contract than before. It does not
+// wait for a backend that is not connected: the contract of that one counts as unchanged.
 func (g *Gateway) contractsChanged(ctx context.Context) bool {
 	now, replies := g.Table(), compile.Replies{}
 	var ready []*upstream.Upstream

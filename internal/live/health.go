@@ -16,7 +16,7 @@ import (
 const (
 	healthStreams       = 20_000
 	healthStreamsOfEach = 8
-	// maxHealthService bounds the name of a service, in bytes, which a stream keeps.
+	// maxHealthService bounds the name of a service in bytes: a stream keeps it.
 	maxHealthService = 1 << 10
 )
 
@@ -70,7 +70,7 @@ func (h *grpcHealth) drain() {
 	h.Shutdown()
 }
 
-// watch serves Watch. The bound is by connection: behind a balancer, many clients
+// watch serves Watch. The limit counts by connection, because many clients behind a balancer
 // have one address.
 func (h *grpcHealth) watch(ss grpc.ServerStream) error {
 	in := new(healthv1.HealthCheckRequest)
@@ -93,7 +93,7 @@ type watcher struct {
 	health *grpcHealth
 }
 
-// Send ends the stream behind its last message.
+// Send ends the stream after its last message.
 func (w *watcher) Send(m *healthv1.HealthCheckResponse) error {
 	if err := w.ServerStreamingServer.Send(m); err != nil {
 		return err

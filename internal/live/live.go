@@ -40,13 +40,13 @@ type Options struct {
 	LogTo  io.Writer    // where a log made from the configuration goes
 	// Version stands in the User-Agent that backends see.
 	Version string
-	// Custom policies run inside of all others, in this order.
+	// Custom policies are the innermost ones, in this order.
 	Custom []interceptors.Interceptor
 	// OpenAPI is served at /openapi.json where the configuration names no file.
 	OpenAPI []byte
-	// Load reads the configuration anew, with what flags say of it, and tells which
-	// files it looked at, after an error too. Nil: it cannot change, but contracts
-	// and certificates can.
+	// Load reads the configuration again, with the changes that flags make, and returns
+	// the files that it looked at, also after an error. Nil: the configuration stays, but
+	// contracts and certificates are followed.
 	Load func() (*config.File, []string, error)
 	// Sockets are listeners that are open already; nil has none.
 	Sockets server.Sockets
@@ -115,8 +115,8 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	return g, nil
 }
 
-// start makes what outlives a table, and the first table. After an error Close ends
-// what there is.
+// start makes what outlives a table, and then the first table. After an error, Close ends
+// what was made.
 func (g *Gateway) start(ctx context.Context, o Options, policies compile.Policies) (err error) {
 	if g.certs, err = certs.New(certs.Options{Log: g.log, Registerer: g.registry}); err != nil {
 		return err
@@ -163,8 +163,8 @@ func (g *Gateway) FlushLog() {
 	}
 }
 
-// stopWaiting is called when the gateway is asked to stop: no call waits for the
-// reader of the log much longer.
+// stopWaiting is called when the gateway is asked to stop. Calls stop waiting for a slow
+// reader of the log a second later.
 func (g *Gateway) stopWaiting() {
 	if g.lines != nil {
 		g.lines.StopWaiting(flushTime)
@@ -174,9 +174,9 @@ func (g *Gateway) stopWaiting() {
 // Breakers lists the state of all circuit breakers.
 func (g *Gateway) Breakers() []breaker.State { return g.state.Breakers.States() }
 
-// Conn is the gateway from inside the process: calls on it pass the same chains
-// as those of clients, each by the table in force when it begins. Generated
-// clients may be built on it.
+// Conn returns a connection to the gateway from inside the process. Its calls pass the same
+// chains as those of clients, each of the table in force when it begins. Generated clients
+// can use it.
 func (g *Gateway) Conn() grpc.ClientConnInterface { return conn{g} }
 
 type conn struct{ *Gateway }
@@ -193,7 +193,7 @@ func (c conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method strin
 	return table.NewStream(ctx, desc, method, opts...)
 }
 
-// Log is the gateway's own.
+// Log is the gateway's own log.
 func (g *Gateway) Log() *slog.Logger { return g.log }
 
 // AwaitUpstreams waits until every upstream that the gateway needs is there. The

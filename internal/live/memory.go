@@ -12,22 +12,23 @@ import (
 )
 
 const (
-	// usable is the part of what the process may have that it uses: the rest is for
-	// what Go's runtime does not count.
+	// usable is the part of a memory limit that the process uses. The rest is for memory
+	// that Go's runtime does not count.
 	usable = 0.8
 	// forClients is the part of the limit that clients may fill. The rest is for the
 	// gateway itself, its caches, and garbage that Go has not collected yet.
 	forClients = 0.4
-	// forCalls is the part that running calls may fill beside that, with headers and
-	// stacks, until those that ask for much are refused.
+	// forCalls is the part that the headers and stacks of running calls may fill in
+	// addition. Beyond it, calls that need much are refused.
 	forCalls = 0.25
-	// accounted is the part of a connection's memory that is accounted for byte by
-	// byte. The transports fill the other: they hold up to 64 KiB for each of a
-	// hundred streams before anybody reads it.
+	// accounted is the part of a connection's memory that is counted byte by byte. The
+	// transports fill the other part: they buffer up to 64 KiB for each of a hundred
+	// streams.
 	accounted = 0.5
 )
 
-// newMemory makes the account of what clients hold, and tells Go's runtime its limit.
+// newMemory returns the account of the memory that clients hold, and sets the limit of Go's
+// runtime.
 func newMemory(l *configv1.Limits) *memory.Process {
 	limit := l.GetMemory()
 	if l.Memory == nil {
@@ -46,8 +47,8 @@ func newMemory(l *configv1.Limits) *memory.Process {
 	return p
 }
 
-// foundLimit is what is usable of the limit that is set around the process, 0 for no
-// limit. It is looked for once: what was found becomes Go's own.
+// foundLimit is the usable part of the limit of Go's runtime or of the cgroup; 0 for no
+// limit. It is computed once, because newMemory then changes the runtime's limit.
 var foundLimit = sync.OnceValue(func() int64 {
 	cgroup, err := memlimit.FromCgroup()
 	if err != nil {
@@ -56,8 +57,8 @@ var foundLimit = sync.OnceValue(func() int64 {
 	return usableLimit(debug.SetMemoryLimit(-1), cgroup) // reads it
 })
 
-// usableLimit is what is usable where Go's runtime has a limit, math.MaxInt64 for none,
-// and the cgroup has one, 0 for none: a part of the smaller one, 0 for no limit.
+// usableLimit is the usable part of the smaller of two limits, 0 for no limit: that of Go's
+// runtime, where math.MaxInt64 is none, and that of the cgroup, where 0 is none.
 func usableLimit(runtime int64, cgroup uint64) int64 {
 	limit := runtime
 	if cgroup > 0 && cgroup < uint64(limit) {

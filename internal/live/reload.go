@@ -10,26 +10,24 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
 
-// Rebuild reads the contracts anew and serves by another configuration from now
-// on. Calls that run are served to their end as they began: by the table, the
-// policies and the upstreams of then, whose connections end behind the last of
-// them, or after reload.drain_timeout. What has not changed keeps its connections,
-// and what policies remember stays: limits do not refill, breakers do not close.
+// Rebuild reads the contracts again and puts another configuration in force. Running calls
+// keep the table that they began with, its policies and its upstreams; a connection that no
+// table in force uses is closed behind the last of them, or after reload.drain_timeout.
+// Upstreams that have not changed keep their connections, and policies keep their state:
+// limits do not refill, breakers do not close.
 //
-// If it fails, nothing has changed. So it does if the configuration changes what
-// takes a restart (listeners, limits, log, tracing, Redis and the like), and if
-// the contract of an RPC changes in a way that breaks clients, unless
-// reload.allow_breaking is set.
+// If it fails, nothing has changed. It fails if a setting changes that needs a restart
+// (listeners, limits, log, tracing, Redis and the like), and if the contract of an RPC
+// changes in a way that breaks clients, unless reload.allow_breaking is set.
 func (g *Gateway) Rebuild(ctx context.Context, file *config.File) error {
 	_, err := g.attempt(ctx, compile.ByProgram, func() (*config.File, error) { return file, nil })
 	return err
 }
 
-// Reload reads the configuration, the contracts and the certificates anew and
-// serves by them, as Rebuild does. How it ended is logged, counted and shown by
-// Status.
+// Reload reads the configuration, the contracts and the certificates again and puts them in
+// force as Rebuild does. The result is logged, counted and shown by Status.
 func (g *Gateway) Reload(ctx context.Context, why compile.Trigger) (admin.Result, error) {
-	// A certificate that is wrong holds nothing up: the one before serves.
+	// A wrong certificate stops nothing: the last good one stays in use.
 	lookErr := g.certs.Look()
 	result, err := g.attempt(ctx, why, g.files.read)
 	if why == compile.BySignal && err == nil {
@@ -65,7 +63,7 @@ func (g *Gateway) tryOnce(why compile.Trigger, read func() (*config.File, error)
 ) {
 	g.building.Lock()
 	defer g.building.Unlock()
-	if why != compile.AtStart { // when they were looked at before the configuration was read
+	if why != compile.AtStart { // at the start, the files were looked at before they were read
 		g.files.look()
 	}
 	file, err := read()

@@ -23,8 +23,8 @@ import (
 // Serve of what it returns.
 func (g *Gateway) Listen() (*server.Server, error) { return g.ListenOn(g.sockets) }
 
-// ListenOn is Listen with sockets of which some may be open already; nil has none.
-// It may be called again while a server of before drains.
+// ListenOn is Listen with sockets that are open already; nil has none. It may be called
+// again while an earlier server drains.
 func (g *Gateway) ListenOn(sockets server.Sockets) (*server.Server, error) {
 	settings, err := compile.Settings(&g.current, g.Table().File.Config)
 	if err != nil {
@@ -65,8 +65,8 @@ type listeners [3]server.Listener
 
 var listenerNames = [...]string{"http", "grpc", "admin"}
 
-// readListeners reads what the listeners need, certificates above all. It opens
-// nothing.
+// readListeners reads the settings of the listeners and their certificates. It opens no
+// socket.
 func readListeners(store *certs.Store, c *configv1.Listeners) (all listeners, err error) {
 	web := []string{"h2", "http/1.1"}
 	for i, l := range []struct {
@@ -91,7 +91,7 @@ func readListeners(store *certs.Store, c *configv1.Listeners) (all listeners, er
 
 func serverTLS(store *certs.Store, t *configv1.ServerTls, protocols []string) (*tls.Config, error) {
 	if t == nil {
-		return nil, nil // nil is the meaning: no TLS
+		return nil, nil // no TLS
 	}
 	minVersion := uint16(tls.VersionTLS12)
 	if t.GetMinVersion() == configv1.ServerTls_VERSION_1_3 {
@@ -113,7 +113,8 @@ func limitsOf(l *configv1.Limits) server.Limits {
 	}
 }
 
-// newGRPC makes a server whose every method is the gateway's, but for its own.
+// newGRPC returns a gRPC server. It registers the gateway's own RPCs; the door gets all
+// others as unknown methods.
 func (g *Gateway) newGRPC(s *edge.Settings, own []ownRPC, opts []grpc.ServerOption) *grpc.Server {
 	srv := grpc.NewServer(append(opts, grpc.ForceServerCodecV2(call.Codec{}),
 		grpc.InTapHandle(edgegrpc.RefuseEarly), grpc.UnknownServiceHandler(edgegrpc.Handler(s)))...)

@@ -34,8 +34,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/redis"
 )
 
-// newPolicies are the policies without those that newState makes. The log is nil if
-// somebody else writes what is logged.
+// newPolicies returns the policies without those that newState adds. The log is nil where
+// Options.Log writes.
 func newPolicies(o Options, reg prometheus.Registerer) (p compile.Policies, _ *logging.Log, err error) {
 	conf := o.Config.Config.GetLog()
 	p = compile.Policies{Log: o.Log, AccessLog: o.Log, Custom: o.Custom, Link: o.link}
@@ -62,8 +62,7 @@ type state struct {
 	closers []func() error
 }
 
-// newState adds all that keeps state to the policies. Whatever runs in the background
-// then is ended by close, also after an error.
+// newState adds the policies that keep state. After an error, nothing is left running.
 func (g *Gateway) newState(ctx context.Context, policies compile.Policies, file *config.File) (*state, error) {
 	s, c, reg := &state{Policies: policies}, file.Config, g.collectors
 	for _, add := range []func() error{
@@ -146,7 +145,7 @@ func (s *state) addShared(file *config.File, store *certs.Store, reg prometheus.
 	return err
 }
 
-// addStores adds what keeps answers.
+// addStores adds the policies that keep answers.
 func (s *state) addStores(c *configv1.Config, reg prometheus.Registerer) error {
 	store, err := answers.NewStore(c.GetAnswers(), reg)
 	if err != nil {
@@ -159,7 +158,7 @@ func (s *state) addStores(c *configv1.Config, reg prometheus.Registerer) error {
 	return err
 }
 
-// addMirrors adds what sends copies of calls.
+// addMirrors adds the policy that sends copies of calls.
 func (s *state) addMirrors(reg prometheus.Registerer, room *memory.Process) (err error) {
 	if s.Mirrors, err = mirror.New(reg, s.Log, room.NewBackground(), nil); err != nil {
 		return err
@@ -175,7 +174,7 @@ func (s *state) with(a *auth.Authenticators) *compile.Policies {
 	return &p
 }
 
-// close ends what runs in the background.
+// close ends the goroutines and connections of the policies.
 func (s *state) close() error {
 	var errs []error
 	for _, end := range slices.Backward(s.closers) {

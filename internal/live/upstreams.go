@@ -62,7 +62,7 @@ func outliers(o *configv1.Outliers) *upstream.Outliers {
 // clientTLS is nil for an upstream in the clear.
 func clientTLS(store *certs.Store, t *configv1.UpstreamTls) (*certs.Client, error) {
 	if t == nil {
-		return nil, nil // nil is the meaning: no TLS
+		return nil, nil // no TLS
 	}
 	return store.Client(certs.ClientFiles{CA: t.GetCaFile(), Cert: t.GetCertFile(), Key: t.GetKeyFile(), ServerName: t.GetServerName()})
 }
