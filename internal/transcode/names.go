@@ -53,3 +53,17 @@ func SharedJSONName(md protoreflect.MessageDescriptor) (name string, fields []st
 	}
 	return "", nil
 }
+
+// FieldNames returns the names in JSON of a message's fields, by index, as an encoder
+// with these options writes them.
+func (o *Options) FieldNames(md protoreflect.MessageDescriptor) []string {
+	if !o.UseProtoNames {
+		return jsonNames(md)
+	}
+	fds := md.Fields()
+	names := make([]string, fds.Len())
+	for i := range names {
+		names[i] = fds.Get(i).TextName()
+	}
+	return names
+}

@@ -46,6 +46,7 @@ var arrows = []row{
 	{pattern: "internal/edge/doors", ours: []string{"internal/edge", "internal/edge/*"}, http: true}, // the list
 	// A door knows what all share, and neither a policy, an upstream nor another door.
 	{pattern: "internal/edge/*", ours: []string{"internal/call", "internal/edge", "internal/memory", "internal/transcode"}, http: true},
+	{pattern: "internal/openapi", ours: []string{"gen", "internal/call", "internal/contract", "internal/httprule", "internal/transcode"}},
 	{pattern: "internal/upstream", ours: []string{"gen", "internal/call", "internal/files", "internal/memory"}},
 	{pattern: "internal/remember"},
 	{pattern: "internal/certs", ours: []string{"internal/collect", "internal/files"}},
@@ -65,14 +66,14 @@ var arrows = []row{
 	{pattern: "internal/server", ours: []string{"gen", "internal/memory"}, http: true},
 	{pattern: "internal/compile", ours: []string{
 		"gen", "interceptors", "interceptors/*", "internal/aggregate", "internal/answers", "internal/call", "internal/config", "internal/contract",
-		"internal/edge", "internal/expr", "internal/files", "internal/httprule", "internal/nearest", "internal/reflection", "internal/routing",
+		"internal/edge", "internal/expr", "internal/files", "internal/httprule", "internal/nearest", "internal/openapi", "internal/reflection", "internal/routing",
 		"internal/transcode", "internal/upstream",
 	}},
 	{
 		pattern: "internal/admin",
 		ours: []string{
 			"gen", "interceptors/breaker", "interceptors/deprecation", "internal/call", "internal/certs", "internal/compile", "internal/config",
-			"internal/edge", "internal/edge/*", "internal/httprule", "internal/nearest", "internal/routing",
+			"internal/edge", "internal/edge/*", "internal/httprule", "internal/nearest", "internal/openapi", "internal/routing",
 		},
 		http: true,
 	},
@@ -81,7 +82,7 @@ var arrows = []row{
 	{pattern: "examples/shop/demo", ours: []string{"gen", "examples/shop"}},
 	{
 		pattern: "cmd",
-		ours:    []string{"gen", "internal/live", "internal/admin", "internal/config", "interceptors"},
+		ours:    []string{"gen", "internal/live", "internal/admin", "internal/config", "internal/openapi", "interceptors"},
 		http:    true,
 	},
 	{pattern: "cmd/*", ours: []string{"gen", "internal/live", "internal/config", "cmd", "examples/shop/demo"}},

@@ -311,6 +311,66 @@ func (Errors_Format) EnumDescriptor() ([]byte, []int) {
 	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{33, 0}
 }
 
+// What the document shows of policies, under `x-gatehouse-policy`. What clients
+// see of them otherwise, such as limits and scopes, it always shows.
+type OpenApi_Policies int32
+
+const (
+	// The default.
+	OpenApi_POLICIES_UNSPECIFIED OpenApi_Policies = 0
+	// What clients may rely on: who may call, limits, timeouts, how answers are
+	// kept and repeated.
+	OpenApi_POLICIES_PROMISES OpenApi_Policies = 1
+	// All that is in force, also what tells of the inside: expressions, networks,
+	// breakers.
+	OpenApi_POLICIES_ALL OpenApi_Policies = 2
+	// Nothing.
+	OpenApi_POLICIES_NONE OpenApi_Policies = 3
+)
+
+// Enum value maps for OpenApi_Policies.
+var (
+	OpenApi_Policies_name = map[int32]string{
+		0: "POLICIES_UNSPECIFIED",
+		1: "POLICIES_PROMISES",
+		2: "POLICIES_ALL",
+		3: "POLICIES_NONE",
+	}
+	OpenApi_Policies_value = map[string]int32{
+		"POLICIES_UNSPECIFIED": 0,
+		"POLICIES_PROMISES":    1,
+		"POLICIES_ALL":         2,
+		"POLICIES_NONE":        3,
+	}
+)
+
+func (x OpenApi_Policies) Enum() *OpenApi_Policies {
+	p := new(OpenApi_Policies)
+	*p = x
+	return p
+}
+
+func (x OpenApi_Policies) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OpenApi_Policies) Descriptor() protoreflect.EnumDescriptor {
+	return file_gatehouse_config_v1_config_proto_enumTypes[5].Descriptor()
+}
+
+func (OpenApi_Policies) Type() protoreflect.EnumType {
+	return &file_gatehouse_config_v1_config_proto_enumTypes[5]
+}
+
+func (x OpenApi_Policies) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OpenApi_Policies.Descriptor instead.
+func (OpenApi_Policies) EnumDescriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{36, 0}
+}
+
 // How much.
 type Log_Level int32
 
@@ -356,11 +416,11 @@ func (x Log_Level) String() string {
 }
 
 func (Log_Level) Descriptor() protoreflect.EnumDescriptor {
-	return file_gatehouse_config_v1_config_proto_enumTypes[5].Descriptor()
+	return file_gatehouse_config_v1_config_proto_enumTypes[6].Descriptor()
 }
 
 func (Log_Level) Type() protoreflect.EnumType {
-	return &file_gatehouse_config_v1_config_proto_enumTypes[5]
+	return &file_gatehouse_config_v1_config_proto_enumTypes[6]
 }
 
 func (x Log_Level) Number() protoreflect.EnumNumber {
@@ -409,11 +469,11 @@ func (x Log_Format) String() string {
 }
 
 func (Log_Format) Descriptor() protoreflect.EnumDescriptor {
-	return file_gatehouse_config_v1_config_proto_enumTypes[6].Descriptor()
+	return file_gatehouse_config_v1_config_proto_enumTypes[7].Descriptor()
 }
 
 func (Log_Format) Type() protoreflect.EnumType {
-	return &file_gatehouse_config_v1_config_proto_enumTypes[6]
+	return &file_gatehouse_config_v1_config_proto_enumTypes[7]
 }
 
 func (x Log_Format) Number() protoreflect.EnumNumber {
@@ -462,11 +522,11 @@ func (x Log_WhenFull) String() string {
 }
 
 func (Log_WhenFull) Descriptor() protoreflect.EnumDescriptor {
-	return file_gatehouse_config_v1_config_proto_enumTypes[7].Descriptor()
+	return file_gatehouse_config_v1_config_proto_enumTypes[8].Descriptor()
 }
 
 func (Log_WhenFull) Type() protoreflect.EnumType {
-	return &file_gatehouse_config_v1_config_proto_enumTypes[7]
+	return &file_gatehouse_config_v1_config_proto_enumTypes[8]
 }
 
 func (x Log_WhenFull) Number() protoreflect.EnumNumber {
@@ -3721,11 +3781,42 @@ func (x *Drain) GetDelay() *durationpb.Duration {
 	return nil
 }
 
-// OpenApi is the OpenAPI document that the admin listener serves.
+// OpenApi is the OpenAPI 3.1 document of what is served. The admin listener serves it
+// at `/openapi.json` and `/openapi.yaml`; `gatehouse openapi` writes it. With
+// `?version=v1` it is that of one version.
 type OpenApi struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A document to serve as it is: OpenAPI or Swagger in JSON. Default: none.
-	File          string `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	// A document for the admin listener to serve in the place of its own: OpenAPI or
+	// Swagger in JSON. Default: none.
+	File string `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	// A path of the HTTP listener that serves the document too, as in
+	// `/openapi.json`; one that ends in `.yaml` serves YAML. Anybody may read it
+	// there. Default: none.
+	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	// The title.
+	// Default: `API`.
+	Title string `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
+	// The version of the document. The document of one version of an API has the name
+	// of that.
+	// Default: `1.0.0`.
+	Version string `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	// What the API is, in one line.
+	Summary string `protobuf:"bytes,5,opt,name=summary,proto3" json:"summary,omitempty"`
+	// What the API is, in Markdown.
+	Description string `protobuf:"bytes,6,opt,name=description,proto3" json:"description,omitempty"`
+	// A page with the terms of service.
+	TermsOfService string `protobuf:"bytes,7,opt,name=terms_of_service,json=termsOfService,proto3" json:"terms_of_service,omitempty"`
+	// Whom to ask.
+	Contact *OpenApi_Contact `protobuf:"bytes,8,opt,name=contact,proto3" json:"contact,omitempty"`
+	// The license.
+	License *OpenApi_License `protobuf:"bytes,9,opt,name=license,proto3" json:"license,omitempty"`
+	// More to read.
+	ExternalDocs *OpenApi_ExternalDocs `protobuf:"bytes,10,opt,name=external_docs,json=externalDocs,proto3" json:"external_docs,omitempty"`
+	// Where the API is served. Default: where the document is.
+	Servers []*OpenApi_Server `protobuf:"bytes,11,rep,name=servers,proto3" json:"servers,omitempty"`
+	// What is shown of policies.
+	// Default: `promises`.
+	Policies      OpenApi_Policies `protobuf:"varint,12,opt,name=policies,proto3,enum=gatehouse.config.v1.OpenApi_Policies" json:"policies,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3765,6 +3856,83 @@ func (x *OpenApi) GetFile() string {
 		return x.File
 	}
 	return ""
+}
+
+func (x *OpenApi) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *OpenApi) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *OpenApi) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *OpenApi) GetSummary() string {
+	if x != nil {
+		return x.Summary
+	}
+	return ""
+}
+
+func (x *OpenApi) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *OpenApi) GetTermsOfService() string {
+	if x != nil {
+		return x.TermsOfService
+	}
+	return ""
+}
+
+func (x *OpenApi) GetContact() *OpenApi_Contact {
+	if x != nil {
+		return x.Contact
+	}
+	return nil
+}
+
+func (x *OpenApi) GetLicense() *OpenApi_License {
+	if x != nil {
+		return x.License
+	}
+	return nil
+}
+
+func (x *OpenApi) GetExternalDocs() *OpenApi_ExternalDocs {
+	if x != nil {
+		return x.ExternalDocs
+	}
+	return nil
+}
+
+func (x *OpenApi) GetServers() []*OpenApi_Server {
+	if x != nil {
+		return x.Servers
+	}
+	return nil
+}
+
+func (x *OpenApi) GetPolicies() OpenApi_Policies {
+	if x != nil {
+		return x.Policies
+	}
+	return OpenApi_POLICIES_UNSPECIFIED
 }
 
 // Log tells what is logged, on standard error.
@@ -3861,6 +4029,244 @@ func (x *Log) GetPeerLines() uint32 {
 		return *x.PeerLines
 	}
 	return 0
+}
+
+// Whom to ask about the API.
+type OpenApi_Contact struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// A page.
+	Url string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	// An address of e-mail.
+	Email         string `protobuf:"bytes,3,opt,name=email,proto3" json:"email,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenApi_Contact) Reset() {
+	*x = OpenApi_Contact{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenApi_Contact) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenApi_Contact) ProtoMessage() {}
+
+func (x *OpenApi_Contact) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenApi_Contact.ProtoReflect.Descriptor instead.
+func (*OpenApi_Contact) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{36, 0}
+}
+
+func (x *OpenApi_Contact) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *OpenApi_Contact) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *OpenApi_Contact) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+// Under what license the API may be used.
+type OpenApi_License struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The name in SPDX. Not together with `url`.
+	Identifier string `protobuf:"bytes,2,opt,name=identifier,proto3" json:"identifier,omitempty"`
+	// A page.
+	Url           string `protobuf:"bytes,3,opt,name=url,proto3" json:"url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenApi_License) Reset() {
+	*x = OpenApi_License{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenApi_License) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenApi_License) ProtoMessage() {}
+
+func (x *OpenApi_License) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenApi_License.ProtoReflect.Descriptor instead.
+func (*OpenApi_License) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{36, 1}
+}
+
+func (x *OpenApi_License) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *OpenApi_License) GetIdentifier() string {
+	if x != nil {
+		return x.Identifier
+	}
+	return ""
+}
+
+func (x *OpenApi_License) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+// More to read.
+type OpenApi_ExternalDocs struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The page.
+	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// What it is.
+	Description   string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenApi_ExternalDocs) Reset() {
+	*x = OpenApi_ExternalDocs{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenApi_ExternalDocs) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenApi_ExternalDocs) ProtoMessage() {}
+
+func (x *OpenApi_ExternalDocs) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenApi_ExternalDocs.ProtoReflect.Descriptor instead.
+func (*OpenApi_ExternalDocs) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{36, 2}
+}
+
+func (x *OpenApi_ExternalDocs) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *OpenApi_ExternalDocs) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+// Where the API is served.
+type OpenApi_Server struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The URL that paths are appended to.
+	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// What it is.
+	Description   string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenApi_Server) Reset() {
+	*x = OpenApi_Server{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenApi_Server) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenApi_Server) ProtoMessage() {}
+
+func (x *OpenApi_Server) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenApi_Server.ProtoReflect.Descriptor instead.
+func (*OpenApi_Server) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{36, 3}
+}
+
+func (x *OpenApi_Server) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *OpenApi_Server) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
 }
 
 var File_gatehouse_config_v1_config_proto protoreflect.FileDescriptor
@@ -4190,9 +4596,42 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\a_memory\"\x81\x01\n" +
 	"\x05Drain\x12=\n" +
 	"\atimeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x022\x00R\atimeout\x129\n" +
-	"\x05delay\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x022\x00R\x05delay\"\x1d\n" +
+	"\x05delay\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x022\x00R\x05delay\"\xd7\a\n" +
 	"\aOpenApi\x12\x12\n" +
-	"\x04file\x18\x01 \x01(\tR\x04file\"\xad\x04\n" +
+	"\x04file\x18\x01 \x01(\tR\x04file\x122\n" +
+	"\x04path\x18\x02 \x01(\tB\x1e\xbaH\x1br\x192\x17^(/[A-Za-z0-9._~/-]+)?$R\x04path\x12\x14\n" +
+	"\x05title\x18\x03 \x01(\tR\x05title\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\tR\aversion\x12\x18\n" +
+	"\asummary\x18\x05 \x01(\tR\asummary\x12 \n" +
+	"\vdescription\x18\x06 \x01(\tR\vdescription\x12(\n" +
+	"\x10terms_of_service\x18\a \x01(\tR\x0etermsOfService\x12>\n" +
+	"\acontact\x18\b \x01(\v2$.gatehouse.config.v1.OpenApi.ContactR\acontact\x12>\n" +
+	"\alicense\x18\t \x01(\v2$.gatehouse.config.v1.OpenApi.LicenseR\alicense\x12N\n" +
+	"\rexternal_docs\x18\n" +
+	" \x01(\v2).gatehouse.config.v1.OpenApi.ExternalDocsR\fexternalDocs\x12=\n" +
+	"\aservers\x18\v \x03(\v2#.gatehouse.config.v1.OpenApi.ServerR\aservers\x12K\n" +
+	"\bpolicies\x18\f \x01(\x0e2%.gatehouse.config.v1.OpenApi.PoliciesB\b\xbaH\x05\x82\x01\x02\x10\x01R\bpolicies\x1aE\n" +
+	"\aContact\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03url\x18\x02 \x01(\tR\x03url\x12\x14\n" +
+	"\x05email\x18\x03 \x01(\tR\x05email\x1aW\n" +
+	"\aLicense\x12\x1a\n" +
+	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\x12\x1e\n" +
+	"\n" +
+	"identifier\x18\x02 \x01(\tR\n" +
+	"identifier\x12\x10\n" +
+	"\x03url\x18\x03 \x01(\tR\x03url\x1aJ\n" +
+	"\fExternalDocs\x12\x18\n" +
+	"\x03url\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x03url\x12 \n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription\x1aD\n" +
+	"\x06Server\x12\x18\n" +
+	"\x03url\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x03url\x12 \n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription\"`\n" +
+	"\bPolicies\x12\x18\n" +
+	"\x14POLICIES_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11POLICIES_PROMISES\x10\x01\x12\x10\n" +
+	"\fPOLICIES_ALL\x10\x02\x12\x11\n" +
+	"\rPOLICIES_NONE\x10\x03\"\xad\x04\n" +
 	"\x03Log\x12>\n" +
 	"\x05level\x18\x01 \x01(\x0e2\x1e.gatehouse.config.v1.Log.LevelB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05level\x12A\n" +
 	"\x06format\x18\x02 \x01(\x0e2\x1f.gatehouse.config.v1.Log.FormatB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06format\x12\x1b\n" +
@@ -4231,154 +4670,164 @@ func file_gatehouse_config_v1_config_proto_rawDescGZIP() []byte {
 	return file_gatehouse_config_v1_config_proto_rawDescData
 }
 
-var file_gatehouse_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_gatehouse_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_gatehouse_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
+var file_gatehouse_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_gatehouse_config_v1_config_proto_goTypes = []any{
 	(ServerTls_Version)(0),       // 0: gatehouse.config.v1.ServerTls.Version
 	(Balancing_Kind)(0),          // 1: gatehouse.config.v1.Balancing.Kind
 	(Exposure_BadRules)(0),       // 2: gatehouse.config.v1.Exposure.BadRules
 	(Json_Profile)(0),            // 3: gatehouse.config.v1.Json.Profile
 	(Errors_Format)(0),           // 4: gatehouse.config.v1.Errors.Format
-	(Log_Level)(0),               // 5: gatehouse.config.v1.Log.Level
-	(Log_Format)(0),              // 6: gatehouse.config.v1.Log.Format
-	(Log_WhenFull)(0),            // 7: gatehouse.config.v1.Log.WhenFull
-	(*Config)(nil),               // 8: gatehouse.config.v1.Config
-	(*Reflection)(nil),           // 9: gatehouse.config.v1.Reflection
-	(*Paths)(nil),                // 10: gatehouse.config.v1.Paths
-	(*Versions)(nil),             // 11: gatehouse.config.v1.Versions
-	(*Version)(nil),              // 12: gatehouse.config.v1.Version
-	(*Deprecation)(nil),          // 13: gatehouse.config.v1.Deprecation
-	(*Reload)(nil),               // 14: gatehouse.config.v1.Reload
-	(*Redis)(nil),                // 15: gatehouse.config.v1.Redis
-	(*Shedding)(nil),             // 16: gatehouse.config.v1.Shedding
-	(*Answers)(nil),              // 17: gatehouse.config.v1.Answers
-	(*IdempotencyMemory)(nil),    // 18: gatehouse.config.v1.IdempotencyMemory
-	(*Cors)(nil),                 // 19: gatehouse.config.v1.Cors
-	(*SecurityHeaders)(nil),      // 20: gatehouse.config.v1.SecurityHeaders
-	(*Tracing)(nil),              // 21: gatehouse.config.v1.Tracing
-	(*Listeners)(nil),            // 22: gatehouse.config.v1.Listeners
-	(*HttpListener)(nil),         // 23: gatehouse.config.v1.HttpListener
-	(*Listener)(nil),             // 24: gatehouse.config.v1.Listener
-	(*AdminListener)(nil),        // 25: gatehouse.config.v1.AdminListener
-	(*ServerTls)(nil),            // 26: gatehouse.config.v1.ServerTls
-	(*Upstream)(nil),             // 27: gatehouse.config.v1.Upstream
-	(*Address)(nil),              // 28: gatehouse.config.v1.Address
-	(*Balancing)(nil),            // 29: gatehouse.config.v1.Balancing
-	(*HealthCheck)(nil),          // 30: gatehouse.config.v1.HealthCheck
-	(*Outliers)(nil),             // 31: gatehouse.config.v1.Outliers
-	(*Schema)(nil),               // 32: gatehouse.config.v1.Schema
-	(*UpstreamTls)(nil),          // 33: gatehouse.config.v1.UpstreamTls
-	(*Keepalive)(nil),            // 34: gatehouse.config.v1.Keepalive
-	(*Exposure)(nil),             // 35: gatehouse.config.v1.Exposure
-	(*Route)(nil),                // 36: gatehouse.config.v1.Route
-	(*Mirror)(nil),               // 37: gatehouse.config.v1.Mirror
-	(*Rewrite)(nil),              // 38: gatehouse.config.v1.Rewrite
-	(*Changes)(nil),              // 39: gatehouse.config.v1.Changes
-	(*Json)(nil),                 // 40: gatehouse.config.v1.Json
-	(*Errors)(nil),               // 41: gatehouse.config.v1.Errors
-	(*Limits)(nil),               // 42: gatehouse.config.v1.Limits
-	(*Drain)(nil),                // 43: gatehouse.config.v1.Drain
-	(*OpenApi)(nil),              // 44: gatehouse.config.v1.OpenApi
-	(*Log)(nil),                  // 45: gatehouse.config.v1.Log
-	nil,                          // 46: gatehouse.config.v1.Route.HeadersEntry
-	nil,                          // 47: gatehouse.config.v1.Route.ClaimsEntry
-	nil,                          // 48: gatehouse.config.v1.Changes.SetEntry
-	nil,                          // 49: gatehouse.config.v1.Changes.AddEntry
-	(*v1.Authenticator)(nil),     // 50: gatehouse.policy.v1.Authenticator
-	(*v11.Composition)(nil),      // 51: gatehouse.compose.v1.Composition
-	(*durationpb.Duration)(nil),  // 52: google.protobuf.Duration
-	(*v1.RetryBudget)(nil),       // 53: gatehouse.policy.v1.RetryBudget
-	(*v1.Policy)(nil),            // 54: gatehouse.policy.v1.Policy
-	(*annotations.HttpRule)(nil), // 55: google.api.HttpRule
+	(OpenApi_Policies)(0),        // 5: gatehouse.config.v1.OpenApi.Policies
+	(Log_Level)(0),               // 6: gatehouse.config.v1.Log.Level
+	(Log_Format)(0),              // 7: gatehouse.config.v1.Log.Format
+	(Log_WhenFull)(0),            // 8: gatehouse.config.v1.Log.WhenFull
+	(*Config)(nil),               // 9: gatehouse.config.v1.Config
+	(*Reflection)(nil),           // 10: gatehouse.config.v1.Reflection
+	(*Paths)(nil),                // 11: gatehouse.config.v1.Paths
+	(*Versions)(nil),             // 12: gatehouse.config.v1.Versions
+	(*Version)(nil),              // 13: gatehouse.config.v1.Version
+	(*Deprecation)(nil),          // 14: gatehouse.config.v1.Deprecation
+	(*Reload)(nil),               // 15: gatehouse.config.v1.Reload
+	(*Redis)(nil),                // 16: gatehouse.config.v1.Redis
+	(*Shedding)(nil),             // 17: gatehouse.config.v1.Shedding
+	(*Answers)(nil),              // 18: gatehouse.config.v1.Answers
+	(*IdempotencyMemory)(nil),    // 19: gatehouse.config.v1.IdempotencyMemory
+	(*Cors)(nil),                 // 20: gatehouse.config.v1.Cors
+	(*SecurityHeaders)(nil),      // 21: gatehouse.config.v1.SecurityHeaders
+	(*Tracing)(nil),              // 22: gatehouse.config.v1.Tracing
+	(*Listeners)(nil),            // 23: gatehouse.config.v1.Listeners
+	(*HttpListener)(nil),         // 24: gatehouse.config.v1.HttpListener
+	(*Listener)(nil),             // 25: gatehouse.config.v1.Listener
+	(*AdminListener)(nil),        // 26: gatehouse.config.v1.AdminListener
+	(*ServerTls)(nil),            // 27: gatehouse.config.v1.ServerTls
+	(*Upstream)(nil),             // 28: gatehouse.config.v1.Upstream
+	(*Address)(nil),              // 29: gatehouse.config.v1.Address
+	(*Balancing)(nil),            // 30: gatehouse.config.v1.Balancing
+	(*HealthCheck)(nil),          // 31: gatehouse.config.v1.HealthCheck
+	(*Outliers)(nil),             // 32: gatehouse.config.v1.Outliers
+	(*Schema)(nil),               // 33: gatehouse.config.v1.Schema
+	(*UpstreamTls)(nil),          // 34: gatehouse.config.v1.UpstreamTls
+	(*Keepalive)(nil),            // 35: gatehouse.config.v1.Keepalive
+	(*Exposure)(nil),             // 36: gatehouse.config.v1.Exposure
+	(*Route)(nil),                // 37: gatehouse.config.v1.Route
+	(*Mirror)(nil),               // 38: gatehouse.config.v1.Mirror
+	(*Rewrite)(nil),              // 39: gatehouse.config.v1.Rewrite
+	(*Changes)(nil),              // 40: gatehouse.config.v1.Changes
+	(*Json)(nil),                 // 41: gatehouse.config.v1.Json
+	(*Errors)(nil),               // 42: gatehouse.config.v1.Errors
+	(*Limits)(nil),               // 43: gatehouse.config.v1.Limits
+	(*Drain)(nil),                // 44: gatehouse.config.v1.Drain
+	(*OpenApi)(nil),              // 45: gatehouse.config.v1.OpenApi
+	(*Log)(nil),                  // 46: gatehouse.config.v1.Log
+	nil,                          // 47: gatehouse.config.v1.Route.HeadersEntry
+	nil,                          // 48: gatehouse.config.v1.Route.ClaimsEntry
+	nil,                          // 49: gatehouse.config.v1.Changes.SetEntry
+	nil,                          // 50: gatehouse.config.v1.Changes.AddEntry
+	(*OpenApi_Contact)(nil),      // 51: gatehouse.config.v1.OpenApi.Contact
+	(*OpenApi_License)(nil),      // 52: gatehouse.config.v1.OpenApi.License
+	(*OpenApi_ExternalDocs)(nil), // 53: gatehouse.config.v1.OpenApi.ExternalDocs
+	(*OpenApi_Server)(nil),       // 54: gatehouse.config.v1.OpenApi.Server
+	(*v1.Authenticator)(nil),     // 55: gatehouse.policy.v1.Authenticator
+	(*v11.Composition)(nil),      // 56: gatehouse.compose.v1.Composition
+	(*durationpb.Duration)(nil),  // 57: google.protobuf.Duration
+	(*v1.RetryBudget)(nil),       // 58: gatehouse.policy.v1.RetryBudget
+	(*v1.Policy)(nil),            // 59: gatehouse.policy.v1.Policy
+	(*annotations.HttpRule)(nil), // 60: google.api.HttpRule
 }
 var file_gatehouse_config_v1_config_proto_depIdxs = []int32{
-	22, // 0: gatehouse.config.v1.Config.listeners:type_name -> gatehouse.config.v1.Listeners
-	27, // 1: gatehouse.config.v1.Config.upstreams:type_name -> gatehouse.config.v1.Upstream
-	35, // 2: gatehouse.config.v1.Config.expose:type_name -> gatehouse.config.v1.Exposure
-	40, // 3: gatehouse.config.v1.Config.json:type_name -> gatehouse.config.v1.Json
-	41, // 4: gatehouse.config.v1.Config.errors:type_name -> gatehouse.config.v1.Errors
-	42, // 5: gatehouse.config.v1.Config.limits:type_name -> gatehouse.config.v1.Limits
-	43, // 6: gatehouse.config.v1.Config.drain:type_name -> gatehouse.config.v1.Drain
-	44, // 7: gatehouse.config.v1.Config.openapi:type_name -> gatehouse.config.v1.OpenApi
-	45, // 8: gatehouse.config.v1.Config.log:type_name -> gatehouse.config.v1.Log
-	50, // 9: gatehouse.config.v1.Config.authenticators:type_name -> gatehouse.policy.v1.Authenticator
-	15, // 10: gatehouse.config.v1.Config.redis:type_name -> gatehouse.config.v1.Redis
-	16, // 11: gatehouse.config.v1.Config.shedding:type_name -> gatehouse.config.v1.Shedding
-	17, // 12: gatehouse.config.v1.Config.answers:type_name -> gatehouse.config.v1.Answers
-	19, // 13: gatehouse.config.v1.Config.cors:type_name -> gatehouse.config.v1.Cors
-	20, // 14: gatehouse.config.v1.Config.security_headers:type_name -> gatehouse.config.v1.SecurityHeaders
-	21, // 15: gatehouse.config.v1.Config.tracing:type_name -> gatehouse.config.v1.Tracing
-	11, // 16: gatehouse.config.v1.Config.versions:type_name -> gatehouse.config.v1.Versions
-	14, // 17: gatehouse.config.v1.Config.reload:type_name -> gatehouse.config.v1.Reload
-	51, // 18: gatehouse.config.v1.Config.compose:type_name -> gatehouse.compose.v1.Composition
-	10, // 19: gatehouse.config.v1.Config.paths:type_name -> gatehouse.config.v1.Paths
-	9,  // 20: gatehouse.config.v1.Config.reflection:type_name -> gatehouse.config.v1.Reflection
-	18, // 21: gatehouse.config.v1.Config.idempotency_memory:type_name -> gatehouse.config.v1.IdempotencyMemory
-	12, // 22: gatehouse.config.v1.Versions.list:type_name -> gatehouse.config.v1.Version
-	13, // 23: gatehouse.config.v1.Version.deprecation:type_name -> gatehouse.config.v1.Deprecation
-	52, // 24: gatehouse.config.v1.Reload.interval:type_name -> google.protobuf.Duration
-	52, // 25: gatehouse.config.v1.Reload.reflection_interval:type_name -> google.protobuf.Duration
-	52, // 26: gatehouse.config.v1.Reload.drain_timeout:type_name -> google.protobuf.Duration
-	33, // 27: gatehouse.config.v1.Redis.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	52, // 28: gatehouse.config.v1.Redis.timeout:type_name -> google.protobuf.Duration
-	52, // 29: gatehouse.config.v1.Cors.max_age:type_name -> google.protobuf.Duration
-	52, // 30: gatehouse.config.v1.SecurityHeaders.hsts:type_name -> google.protobuf.Duration
-	33, // 31: gatehouse.config.v1.Tracing.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	23, // 32: gatehouse.config.v1.Listeners.http:type_name -> gatehouse.config.v1.HttpListener
-	24, // 33: gatehouse.config.v1.Listeners.grpc:type_name -> gatehouse.config.v1.Listener
-	25, // 34: gatehouse.config.v1.Listeners.admin:type_name -> gatehouse.config.v1.AdminListener
-	26, // 35: gatehouse.config.v1.HttpListener.tls:type_name -> gatehouse.config.v1.ServerTls
-	26, // 36: gatehouse.config.v1.Listener.tls:type_name -> gatehouse.config.v1.ServerTls
-	26, // 37: gatehouse.config.v1.AdminListener.tls:type_name -> gatehouse.config.v1.ServerTls
+	23, // 0: gatehouse.config.v1.Config.listeners:type_name -> gatehouse.config.v1.Listeners
+	28, // 1: gatehouse.config.v1.Config.upstreams:type_name -> gatehouse.config.v1.Upstream
+	36, // 2: gatehouse.config.v1.Config.expose:type_name -> gatehouse.config.v1.Exposure
+	41, // 3: gatehouse.config.v1.Config.json:type_name -> gatehouse.config.v1.Json
+	42, // 4: gatehouse.config.v1.Config.errors:type_name -> gatehouse.config.v1.Errors
+	43, // 5: gatehouse.config.v1.Config.limits:type_name -> gatehouse.config.v1.Limits
+	44, // 6: gatehouse.config.v1.Config.drain:type_name -> gatehouse.config.v1.Drain
+	45, // 7: gatehouse.config.v1.Config.openapi:type_name -> gatehouse.config.v1.OpenApi
+	46, // 8: gatehouse.config.v1.Config.log:type_name -> gatehouse.config.v1.Log
+	55, // 9: gatehouse.config.v1.Config.authenticators:type_name -> gatehouse.policy.v1.Authenticator
+	16, // 10: gatehouse.config.v1.Config.redis:type_name -> gatehouse.config.v1.Redis
+	17, // 11: gatehouse.config.v1.Config.shedding:type_name -> gatehouse.config.v1.Shedding
+	18, // 12: gatehouse.config.v1.Config.answers:type_name -> gatehouse.config.v1.Answers
+	20, // 13: gatehouse.config.v1.Config.cors:type_name -> gatehouse.config.v1.Cors
+	21, // 14: gatehouse.config.v1.Config.security_headers:type_name -> gatehouse.config.v1.SecurityHeaders
+	22, // 15: gatehouse.config.v1.Config.tracing:type_name -> gatehouse.config.v1.Tracing
+	12, // 16: gatehouse.config.v1.Config.versions:type_name -> gatehouse.config.v1.Versions
+	15, // 17: gatehouse.config.v1.Config.reload:type_name -> gatehouse.config.v1.Reload
+	56, // 18: gatehouse.config.v1.Config.compose:type_name -> gatehouse.compose.v1.Composition
+	11, // 19: gatehouse.config.v1.Config.paths:type_name -> gatehouse.config.v1.Paths
+	10, // 20: gatehouse.config.v1.Config.reflection:type_name -> gatehouse.config.v1.Reflection
+	19, // 21: gatehouse.config.v1.Config.idempotency_memory:type_name -> gatehouse.config.v1.IdempotencyMemory
+	13, // 22: gatehouse.config.v1.Versions.list:type_name -> gatehouse.config.v1.Version
+	14, // 23: gatehouse.config.v1.Version.deprecation:type_name -> gatehouse.config.v1.Deprecation
+	57, // 24: gatehouse.config.v1.Reload.interval:type_name -> google.protobuf.Duration
+	57, // 25: gatehouse.config.v1.Reload.reflection_interval:type_name -> google.protobuf.Duration
+	57, // 26: gatehouse.config.v1.Reload.drain_timeout:type_name -> google.protobuf.Duration
+	34, // 27: gatehouse.config.v1.Redis.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	57, // 28: gatehouse.config.v1.Redis.timeout:type_name -> google.protobuf.Duration
+	57, // 29: gatehouse.config.v1.Cors.max_age:type_name -> google.protobuf.Duration
+	57, // 30: gatehouse.config.v1.SecurityHeaders.hsts:type_name -> google.protobuf.Duration
+	34, // 31: gatehouse.config.v1.Tracing.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	24, // 32: gatehouse.config.v1.Listeners.http:type_name -> gatehouse.config.v1.HttpListener
+	25, // 33: gatehouse.config.v1.Listeners.grpc:type_name -> gatehouse.config.v1.Listener
+	26, // 34: gatehouse.config.v1.Listeners.admin:type_name -> gatehouse.config.v1.AdminListener
+	27, // 35: gatehouse.config.v1.HttpListener.tls:type_name -> gatehouse.config.v1.ServerTls
+	27, // 36: gatehouse.config.v1.Listener.tls:type_name -> gatehouse.config.v1.ServerTls
+	27, // 37: gatehouse.config.v1.AdminListener.tls:type_name -> gatehouse.config.v1.ServerTls
 	0,  // 38: gatehouse.config.v1.ServerTls.min_version:type_name -> gatehouse.config.v1.ServerTls.Version
-	32, // 39: gatehouse.config.v1.Upstream.schema:type_name -> gatehouse.config.v1.Schema
-	33, // 40: gatehouse.config.v1.Upstream.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	34, // 41: gatehouse.config.v1.Upstream.keepalive:type_name -> gatehouse.config.v1.Keepalive
-	52, // 42: gatehouse.config.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
-	53, // 43: gatehouse.config.v1.Upstream.retry_budget:type_name -> gatehouse.policy.v1.RetryBudget
-	28, // 44: gatehouse.config.v1.Upstream.addresses:type_name -> gatehouse.config.v1.Address
-	29, // 45: gatehouse.config.v1.Upstream.balancing:type_name -> gatehouse.config.v1.Balancing
-	30, // 46: gatehouse.config.v1.Upstream.health_check:type_name -> gatehouse.config.v1.HealthCheck
-	31, // 47: gatehouse.config.v1.Upstream.outliers:type_name -> gatehouse.config.v1.Outliers
-	52, // 48: gatehouse.config.v1.Upstream.max_stream_age:type_name -> google.protobuf.Duration
+	33, // 39: gatehouse.config.v1.Upstream.schema:type_name -> gatehouse.config.v1.Schema
+	34, // 40: gatehouse.config.v1.Upstream.tls:type_name -> gatehouse.config.v1.UpstreamTls
+	35, // 41: gatehouse.config.v1.Upstream.keepalive:type_name -> gatehouse.config.v1.Keepalive
+	57, // 42: gatehouse.config.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
+	58, // 43: gatehouse.config.v1.Upstream.retry_budget:type_name -> gatehouse.policy.v1.RetryBudget
+	29, // 44: gatehouse.config.v1.Upstream.addresses:type_name -> gatehouse.config.v1.Address
+	30, // 45: gatehouse.config.v1.Upstream.balancing:type_name -> gatehouse.config.v1.Balancing
+	31, // 46: gatehouse.config.v1.Upstream.health_check:type_name -> gatehouse.config.v1.HealthCheck
+	32, // 47: gatehouse.config.v1.Upstream.outliers:type_name -> gatehouse.config.v1.Outliers
+	57, // 48: gatehouse.config.v1.Upstream.max_stream_age:type_name -> google.protobuf.Duration
 	1,  // 49: gatehouse.config.v1.Balancing.kind:type_name -> gatehouse.config.v1.Balancing.Kind
-	52, // 50: gatehouse.config.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
-	52, // 51: gatehouse.config.v1.Balancing.refresh:type_name -> google.protobuf.Duration
-	52, // 52: gatehouse.config.v1.Outliers.interval:type_name -> google.protobuf.Duration
-	52, // 53: gatehouse.config.v1.Outliers.base_ejection_time:type_name -> google.protobuf.Duration
-	52, // 54: gatehouse.config.v1.Outliers.max_ejection_time:type_name -> google.protobuf.Duration
-	52, // 55: gatehouse.config.v1.Keepalive.time:type_name -> google.protobuf.Duration
-	52, // 56: gatehouse.config.v1.Keepalive.timeout:type_name -> google.protobuf.Duration
-	54, // 57: gatehouse.config.v1.Exposure.policy:type_name -> gatehouse.policy.v1.Policy
-	55, // 58: gatehouse.config.v1.Exposure.http:type_name -> google.api.HttpRule
-	36, // 59: gatehouse.config.v1.Exposure.routes:type_name -> gatehouse.config.v1.Route
-	37, // 60: gatehouse.config.v1.Exposure.mirror:type_name -> gatehouse.config.v1.Mirror
-	38, // 61: gatehouse.config.v1.Exposure.metadata:type_name -> gatehouse.config.v1.Rewrite
+	57, // 50: gatehouse.config.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	57, // 51: gatehouse.config.v1.Balancing.refresh:type_name -> google.protobuf.Duration
+	57, // 52: gatehouse.config.v1.Outliers.interval:type_name -> google.protobuf.Duration
+	57, // 53: gatehouse.config.v1.Outliers.base_ejection_time:type_name -> google.protobuf.Duration
+	57, // 54: gatehouse.config.v1.Outliers.max_ejection_time:type_name -> google.protobuf.Duration
+	57, // 55: gatehouse.config.v1.Keepalive.time:type_name -> google.protobuf.Duration
+	57, // 56: gatehouse.config.v1.Keepalive.timeout:type_name -> google.protobuf.Duration
+	59, // 57: gatehouse.config.v1.Exposure.policy:type_name -> gatehouse.policy.v1.Policy
+	60, // 58: gatehouse.config.v1.Exposure.http:type_name -> google.api.HttpRule
+	37, // 59: gatehouse.config.v1.Exposure.routes:type_name -> gatehouse.config.v1.Route
+	38, // 60: gatehouse.config.v1.Exposure.mirror:type_name -> gatehouse.config.v1.Mirror
+	39, // 61: gatehouse.config.v1.Exposure.metadata:type_name -> gatehouse.config.v1.Rewrite
 	2,  // 62: gatehouse.config.v1.Exposure.bad_rules:type_name -> gatehouse.config.v1.Exposure.BadRules
-	46, // 63: gatehouse.config.v1.Route.headers:type_name -> gatehouse.config.v1.Route.HeadersEntry
-	47, // 64: gatehouse.config.v1.Route.claims:type_name -> gatehouse.config.v1.Route.ClaimsEntry
-	38, // 65: gatehouse.config.v1.Route.metadata:type_name -> gatehouse.config.v1.Rewrite
-	52, // 66: gatehouse.config.v1.Mirror.timeout:type_name -> google.protobuf.Duration
-	39, // 67: gatehouse.config.v1.Rewrite.request:type_name -> gatehouse.config.v1.Changes
-	39, // 68: gatehouse.config.v1.Rewrite.response:type_name -> gatehouse.config.v1.Changes
-	48, // 69: gatehouse.config.v1.Changes.set:type_name -> gatehouse.config.v1.Changes.SetEntry
-	49, // 70: gatehouse.config.v1.Changes.add:type_name -> gatehouse.config.v1.Changes.AddEntry
+	47, // 63: gatehouse.config.v1.Route.headers:type_name -> gatehouse.config.v1.Route.HeadersEntry
+	48, // 64: gatehouse.config.v1.Route.claims:type_name -> gatehouse.config.v1.Route.ClaimsEntry
+	39, // 65: gatehouse.config.v1.Route.metadata:type_name -> gatehouse.config.v1.Rewrite
+	57, // 66: gatehouse.config.v1.Mirror.timeout:type_name -> google.protobuf.Duration
+	40, // 67: gatehouse.config.v1.Rewrite.request:type_name -> gatehouse.config.v1.Changes
+	40, // 68: gatehouse.config.v1.Rewrite.response:type_name -> gatehouse.config.v1.Changes
+	49, // 69: gatehouse.config.v1.Changes.set:type_name -> gatehouse.config.v1.Changes.SetEntry
+	50, // 70: gatehouse.config.v1.Changes.add:type_name -> gatehouse.config.v1.Changes.AddEntry
 	3,  // 71: gatehouse.config.v1.Json.profile:type_name -> gatehouse.config.v1.Json.Profile
 	4,  // 72: gatehouse.config.v1.Errors.format:type_name -> gatehouse.config.v1.Errors.Format
-	52, // 73: gatehouse.config.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
-	52, // 74: gatehouse.config.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
-	52, // 75: gatehouse.config.v1.Limits.stream_idle_timeout:type_name -> google.protobuf.Duration
-	52, // 76: gatehouse.config.v1.Limits.write_timeout:type_name -> google.protobuf.Duration
-	52, // 77: gatehouse.config.v1.Drain.timeout:type_name -> google.protobuf.Duration
-	52, // 78: gatehouse.config.v1.Drain.delay:type_name -> google.protobuf.Duration
-	5,  // 79: gatehouse.config.v1.Log.level:type_name -> gatehouse.config.v1.Log.Level
-	6,  // 80: gatehouse.config.v1.Log.format:type_name -> gatehouse.config.v1.Log.Format
-	7,  // 81: gatehouse.config.v1.Log.when_full:type_name -> gatehouse.config.v1.Log.WhenFull
-	82, // [82:82] is the sub-list for method output_type
-	82, // [82:82] is the sub-list for method input_type
-	82, // [82:82] is the sub-list for extension type_name
-	82, // [82:82] is the sub-list for extension extendee
-	0,  // [0:82] is the sub-list for field type_name
+	57, // 73: gatehouse.config.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
+	57, // 74: gatehouse.config.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
+	57, // 75: gatehouse.config.v1.Limits.stream_idle_timeout:type_name -> google.protobuf.Duration
+	57, // 76: gatehouse.config.v1.Limits.write_timeout:type_name -> google.protobuf.Duration
+	57, // 77: gatehouse.config.v1.Drain.timeout:type_name -> google.protobuf.Duration
+	57, // 78: gatehouse.config.v1.Drain.delay:type_name -> google.protobuf.Duration
+	51, // 79: gatehouse.config.v1.OpenApi.contact:type_name -> gatehouse.config.v1.OpenApi.Contact
+	52, // 80: gatehouse.config.v1.OpenApi.license:type_name -> gatehouse.config.v1.OpenApi.License
+	53, // 81: gatehouse.config.v1.OpenApi.external_docs:type_name -> gatehouse.config.v1.OpenApi.ExternalDocs
+	54, // 82: gatehouse.config.v1.OpenApi.servers:type_name -> gatehouse.config.v1.OpenApi.Server
+	5,  // 83: gatehouse.config.v1.OpenApi.policies:type_name -> gatehouse.config.v1.OpenApi.Policies
+	6,  // 84: gatehouse.config.v1.Log.level:type_name -> gatehouse.config.v1.Log.Level
+	7,  // 85: gatehouse.config.v1.Log.format:type_name -> gatehouse.config.v1.Log.Format
+	8,  // 86: gatehouse.config.v1.Log.when_full:type_name -> gatehouse.config.v1.Log.WhenFull
+	87, // [87:87] is the sub-list for method output_type
+	87, // [87:87] is the sub-list for method input_type
+	87, // [87:87] is the sub-list for extension type_name
+	87, // [87:87] is the sub-list for extension extendee
+	0,  // [0:87] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_config_v1_config_proto_init() }
@@ -4410,8 +4859,8 @@ func file_gatehouse_config_v1_config_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gatehouse_config_v1_config_proto_rawDesc), len(file_gatehouse_config_v1_config_proto_rawDesc)),
-			NumEnums:      8,
-			NumMessages:   42,
+			NumEnums:      9,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -10,7 +10,6 @@ package catalogv1
 
 import (
 	_ "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
-	_ "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2/options"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	httpbody "google.golang.org/genproto/googleapis/api/httpbody"
 	money "google.golang.org/genproto/googleapis/type/money"
@@ -1728,7 +1727,7 @@ var File_shop_catalog_v1_catalog_proto protoreflect.FileDescriptor
 
 const file_shop_catalog_v1_catalog_proto_rawDesc = "" +
 	"\n" +
-	"\x1dshop/catalog/v1/catalog.proto\x12\x0fshop.catalog.v1\x1a gatehouse/policy/v1/policy.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\x1a\x17google/type/money.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\"\xad\x01\n" +
+	"\x1dshop/catalog/v1/catalog.proto\x12\x0fshop.catalog.v1\x1a gatehouse/policy/v1/policy.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\x1a\x17google/type/money.proto\"\xad\x01\n" +
 	"\x05Shelf\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12)\n" +
@@ -1895,8 +1894,7 @@ const file_shop_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x0eArchiveProduct\x12&.shop.catalog.v1.ArchiveProductRequest\x1a\x18.shop.catalog.v1.Product\"D\xa2\xd4\x18\x18\x12\x16\x12\x05staff\"\rcatalog.write\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/v1/{name=products/*}:archive\x12\xaf\x01\n" +
 	"\x0eSearchProducts\x12&.shop.catalog.v1.SearchProductsRequest\x1a'.shop.catalog.v1.SearchProductsResponse\"L\xa2\xd4\x18\x10\x1a\x0e\x10\x05\x1a\x02\b\x1e:\x06search\x82\xd3\xe4\x93\x02/Z\x18:\x01*\"\x13/v1/products:search\x12\x13/v1/products:search\x90\x02\x01\x12m\n" +
 	"\bGetMedia\x12 .shop.catalog.v1.GetMediaRequest\x1a\x14.google.api.HttpBody\")\x82\xd3\xe4\x93\x02 \x12\x1e/v1/{name=products/*/media/**}\x90\x02\x01\x12\x9a\x01\n" +
-	"\vUploadMedia\x12#.shop.catalog.v1.UploadMediaRequest\x1a\x16.shop.catalog.v1.Media\"N\xa2\xd4\x18\x18\x12\x16\x12\x05staff\"\rcatalog.write\x82\xd3\xe4\x93\x02):\acontent\x1a\x1e/v1/{name=products/*/media/**}\x90\x02\x02B\xa4\x01\x92AS\x12Q\n" +
-	"\bThe shop\x12AThe demo contract of Gatehouse: an outdoor shop in five services.2\x02v1\xa2\xd4\x18\b\n" +
+	"\vUploadMedia\x12#.shop.catalog.v1.UploadMediaRequest\x1a\x16.shop.catalog.v1.Media\"N\xa2\xd4\x18\x18\x12\x16\x12\x05staff\"\rcatalog.write\x82\xd3\xe4\x93\x02):\acontent\x1a\x1e/v1/{name=products/*/media/**}\x90\x02\x02BN\xa2\xd4\x18\b\n" +
 	"\x02\b\x02\x12\x02\b\x01Z@github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1;catalogv1b\x06proto3"
 
 var (

@@ -1,0 +1,67 @@
+package openapi
+
+import (
+	"regexp"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+var (
+	// internal is what AIP-192 hides from the public.
+	internal = regexp.MustCompile(`(?s)\(--.*?--\)`)
+	// directives are lines for tools.
+	directives = regexp.MustCompile(`(?m)^\s*buf:lint:.*$`)
+	// blankLines are more than a paragraph needs.
+	blankLines = regexp.MustCompile(`\n{3,}`)
+	// sentence is the first one of a text: up to a full stop that ends a word of two
+	// letters or more, so that "e.g." does not end it.
+	sentence = regexp.MustCompile(`(?s)^.*?(?:[\pL\pN)\x60"'][\pL\pN)\x60"'][.!?](?:\s|$)|\n\n|$)`)
+)
+
+// commentOf is what the contract says of a descriptor, in paragraphs.
+func commentOf(d protoreflect.Descriptor) string {
+	file := d.ParentFile()
+	if file == nil {
+		return ""
+	}
+	return clean(file.SourceLocations().ByDescriptor(d).LeadingComments)
+}
+
+// clean drops what is not for readers, and the space that begins each line.
+func clean(comment string) string {
+	if comment == "" {
+		return ""
+	}
+	if strings.Contains(comment, "(--") {
+		comment = internal.ReplaceAllString(comment, "")
+	}
+	if strings.Contains(comment, "buf:lint:") {
+		comment = directives.ReplaceAllString(comment, "")
+	}
+	lines := strings.Split(comment, "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(strings.TrimPrefix(line, " "), " \t\r")
+	}
+	text := strings.TrimSpace(strings.Join(lines, "\n"))
+	return strings.ToValidUTF8(blankLines.ReplaceAllString(text, "\n\n"), "\ufffd")
+}
+
+// summarize splits a text into its leading sentence, without its full stop, and the
+// rest.
+func summarize(text string) (summary, rest string) {
+	first := sentence.FindString(text)
+	summary = strings.Join(strings.Fields(first), " ")
+	return strings.TrimSuffix(summary, "."), strings.TrimSpace(text[len(first):])
+}
+
+// paragraphs joins texts that are not empty.
+func paragraphs(texts ...string) string {
+	var some []string
+	for _, text := range texts {
+		if text != "" {
+			some = append(some, text)
+		}
+	}
+	return strings.Join(some, "\n\n")
+}

@@ -1,0 +1,213 @@
+// Package openapi writes the published contract: an OpenAPI 3.1 document of what the
+// gateway serves and enforces. [Source] is what it is made of: the RPCs that are
+// exposed, with the bindings by which HTTP reaches them, their merged policies and
+// versions, and the configuration. A [Document] is written as JSON or YAML.
+//
+// paths.go and operations.go turn bindings into paths and operations, query.go and
+// body.go what clients send; messages.go, wellknown.go and rules.go turn messages into
+// JSON Schema as the transcoder writes them; promises.go turns policies into what
+// clients may rely on, and errors.go into the errors that they may get.
+package openapi
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	composev1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/compose/v1"
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
+	"github.com/gatehouse-dev/gatehouse/internal/transcode"
+)
+
+// Source is what documents are made of. It is read only.
+type Source struct {
+	// Config is complete: every default is filled in.
+	Config *configv1.Config
+	// Methods are the RPCs that are exposed.
+	Methods []*Method
+}
+
+// Method is one RPC as it is served.
+type Method struct {
+	Desc protoreflect.MethodDescriptor
+	// Bindings are those that are served; those of a version on both of their paths.
+	Bindings []*contract.Binding
+	// Policy is merged and complete.
+	Policy *policyv1.Policy
+	// Version is the one that the RPC belongs to; nil is none.
+	Version *Version
+	// Composition is how the gateway makes its answers of other RPCs; nil: it does not.
+	Composition *composev1.Composition
+}
+
+// Version is one version of an API.
+type Version struct {
+	API *configv1.Versions
+	Of  *configv1.Version
+}
+
+// Versions lists the names of the versions of which there are documents.
+func (s *Source) Versions() []string {
+	var names []string
+	for _, api := range s.Config.GetVersions() {
+		for _, v := range api.GetList() {
+			if !slices.Contains(names, v.GetName()) {
+				names = append(names, v.GetName())
+			}
+		}
+	}
+	return names
+}
+
+// Document makes the document of a version: the RPCs that belong to it. The document of
+// the version "" has all RPCs; on paths that leave the version open, it has the default
+// version, or else the newest.
+func (s *Source) Document(version string) (*Document, error) {
+	if version != "" && !slices.Contains(s.Versions(), version) {
+		return nil, fmt.Errorf("there is no version %q: %s", version, cmp.Or(strings.Join(s.Versions(), ", "), "none is configured"))
+	}
+	b := &builder{
+		source: s, version: version, json: s.Config.GetJson(),
+		transcoder: transcode.Options{UseProtoNames: s.Config.GetJson().GetProtoNames()},
+		registry:   registry{byID: map[identity]*component{}},
+		options:    map[protoreflect.FullName]*fieldOptions{},
+		names:      map[protoreflect.FullName][]string{},
+		forms:      map[string]*path{},
+		items:      map[string]*pathItem{},
+		headers:    map[string]*header{},
+		responses:  map[string]*response{},
+	}
+	b.methods = slices.DeleteFunc(slices.Clone(s.Methods), func(m *Method) bool {
+		return version != "" && (m.Version == nil || m.Version.Of.GetName() != version)
+	})
+	return b.document(), nil
+}
+
+// builder makes one document. It is used once.
+type builder struct {
+	source     *Source
+	version    string
+	methods    []*Method
+	json       *configv1.Json
+	transcoder transcode.Options
+	registry   registry
+	options    map[protoreflect.FullName]*fieldOptions
+	names      map[protoreflect.FullName][]string // of the fields of a message
+	resources  resources
+	forms      map[string]*path     // the first path of a form
+	items      map[string]*pathItem // by the text of the path
+	headers    map[string]*header   // that are used
+	responses  map[string]*response // that are used
+	doc        Document
+}
+
+// fieldNames are the names in JSON of a message's fields, by index.
+func (b *builder) fieldNames(md protoreflect.MessageDescriptor) []string {
+	names, ok := b.names[md.FullName()]
+	if !ok {
+		names = b.transcoder.FieldNames(md)
+		b.names[md.FullName()] = names
+	}
+	return names
+}
+
+func (b *builder) document() *Document {
+	b.resources = readResources(filesOf(b.methods))
+	b.doc.OpenAPI = "3.1.1"
+	b.about()
+	tags, ids := b.tagNames(), b.operationNames()
+	for i, m := range b.methods {
+		b.add(m, tags[m.Desc.Parent().FullName()], ids[i])
+	}
+	b.registry.build()
+	b.registry.nameAll()
+	for _, c := range b.registry.all {
+		b.doc.Components.Schemas.add(c.name, c.schema)
+	}
+	b.doc.Components.Responses = sorted(b.responses)
+	b.doc.Components.Headers = sorted(b.headers)
+	b.doc.Components.SecuritySchemes = b.securitySchemes()
+	return &b.doc
+}
+
+// filesOf are the files of which RPCs and their messages are.
+func filesOf(methods []*Method) []protoreflect.FileDescriptor {
+	var files []protoreflect.FileDescriptor
+	seen := map[string]bool{}
+	for _, m := range methods {
+		for _, d := range []protoreflect.Descriptor{m.Desc, m.Desc.Input(), m.Desc.Output()} {
+			if file := d.ParentFile(); !seen[file.Path()] {
+				seen[file.Path()] = true
+				files = append(files, file)
+			}
+		}
+	}
+	return files
+}
+
+// about writes what the configuration says of the API as a whole.
+func (b *builder) about() {
+	o := b.source.Config.GetOpenapi()
+	b.doc.Info = info{
+		Title: o.GetTitle(), Summary: o.GetSummary(), Description: o.GetDescription(),
+		TermsOfService: o.GetTermsOfService(), Version: cmp.Or(b.version, o.GetVersion()),
+	}
+	if c := o.GetContact(); c != nil {
+		b.doc.Info.Contact = &contact{Name: c.GetName(), URL: c.GetUrl(), Email: c.GetEmail()}
+	}
+	if l := o.GetLicense(); l != nil {
+		b.doc.Info.License = &license{Name: l.GetName(), Identifier: l.GetIdentifier(), URL: l.GetUrl()}
+	}
+	if d := o.GetExternalDocs(); d != nil {
+		b.doc.ExternalDocs = &externalDocs{Description: d.GetDescription(), URL: d.GetUrl()}
+	}
+	for _, s := range o.GetServers() {
+		b.doc.Servers = append(b.doc.Servers, server{URL: s.GetUrl(), Description: s.GetDescription()})
+	}
+	if len(b.doc.Servers) == 0 {
+		b.doc.Servers = []server{{URL: "/"}}
+	}
+}
+
+// tagNames names the services: briefly where that is clear.
+func (b *builder) tagNames() map[protoreflect.FullName]string {
+	var services []protoreflect.Descriptor
+	var names [][]string
+	for _, m := range b.methods {
+		service := m.Desc.Parent()
+		if len(m.Bindings) > 0 && !slices.Contains(services, service) {
+			services = append(services, service)
+			names = append(names, []string{string(service.Name()), string(service.FullName())})
+		}
+	}
+	tags := map[protoreflect.FullName]string{}
+	for i, name := range uniqueNames(names) {
+		tags[services[i].FullName()] = name
+		b.doc.Tags = append(b.doc.Tags, tag{Name: name, Description: commentOf(services[i])})
+	}
+	return tags
+}
+
+// operationNames names the RPCs: by service and method where that is clear, else in full.
+func (b *builder) operationNames() []string {
+	names := make([][]string, 0, len(b.methods))
+	for _, m := range b.methods {
+		full := strings.ReplaceAll(string(m.Desc.FullName()), ".", "_")
+		names = append(names, []string{string(m.Desc.Parent().Name()) + "_" + string(m.Desc.Name()), full})
+	}
+	return uniqueNames(names)
+}
+
+func sorted[V any](all map[string]V) members[V] {
+	var list members[V]
+	for name, value := range all {
+		list.add(name, value)
+	}
+	slices.SortFunc(list, func(a, b member[V]) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}

@@ -1,0 +1,143 @@
+package openapi
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
+)
+
+// bindings is what the path binds of a message: fields, and fields of fields.
+type bindings struct {
+	whole map[protoreflect.FieldNumber]bool      // bound, or another member of a oneof that is
+	inner map[protoreflect.FieldNumber]*bindings // some of its fields are
+}
+
+// bound finds what a path binds.
+func (b *builder) bound(md protoreflect.MessageDescriptor, p *path) *bindings {
+	all := newBindings()
+	for _, param := range p.params {
+		all.bind(md, param.field)
+	}
+	return all
+}
+
+func newBindings() *bindings {
+	return &bindings{map[protoreflect.FieldNumber]bool{}, map[protoreflect.FieldNumber]*bindings{}}
+}
+
+func (s *bindings) bind(md protoreflect.MessageDescriptor, field []string) {
+	if len(field) == 0 || md == nil {
+		return
+	}
+	fd := md.Fields().ByName(protoreflect.Name(field[0]))
+	if fd == nil {
+		return
+	}
+	if oneof := fd.ContainingOneof(); oneof != nil {
+		for i := range oneof.Fields().Len() {
+			if other := oneof.Fields().Get(i); other != fd {
+				s.whole[other.Number()] = true
+			}
+		}
+	}
+	if len(field) == 1 {
+		s.whole[fd.Number()] = true
+		return
+	}
+	if s.inner[fd.Number()] == nil {
+		s.inner[fd.Number()] = newBindings()
+	}
+	s.inner[fd.Number()].bind(fd.Message(), field[1:])
+}
+
+// isBound reports whether the path binds a field. Nothing binds nothing.
+func (s *bindings) isBound(fd protoreflect.FieldDescriptor) bool {
+	return s != nil && s.whole[fd.Number()]
+}
+
+func (s *bindings) within(fd protoreflect.FieldDescriptor) *bindings {
+	if s == nil {
+		return nil
+	}
+	return s.inner[fd.Number()]
+}
+
+// mostParameters is how many query parameters an operation lists. Messages within
+// messages can have more than anybody would read.
+const mostParameters = 200
+
+// query lists the query parameters of a binding: the fields that neither the path nor
+// the body binds. The note tells what is left out of the list.
+func (b *builder) query(m *Method, binding *contract.Binding, bound *bindings) (params []*parameter, note string) {
+	if binding.Body == "*" {
+		return nil, ""
+	}
+	q := querier{builder: b, hasMask: binding.Verb == "PATCH"}
+	body := m.Desc.Input().Fields().ByName(protoreflect.Name(binding.Body))
+	q.message(m.Desc.Input(), bound, body, "", true)
+	if len(q.omitted) > 0 {
+		note = fmt.Sprintf("Fields of `%s` can be given too, by names with dots.", strings.Join(q.omitted, "`, `"))
+	}
+	return q.params, note
+}
+
+// querier lists query parameters.
+type querier struct {
+	*builder
+	params  []*parameter
+	chain   []protoreflect.FullName // the messages that the name leads through
+	omitted []string
+	hasMask bool // a mask that is not given is made of the body
+}
+
+func (q *querier) message(md protoreflect.MessageDescriptor, bound *bindings, body protoreflect.FieldDescriptor, prefix string, top bool) {
+	q.chain = append(q.chain, md.FullName())
+	defer func() { q.chain = q.chain[:len(q.chain)-1] }()
+	names := q.fieldNames(md)
+	for i := range md.Fields().Len() {
+		fd := md.Fields().Get(i)
+		sameOneof := body != nil && fd.ContainingOneof() != nil && fd.ContainingOneof() == body.ContainingOneof()
+		if fd == body || sameOneof || bound.isBound(fd) {
+			continue
+		}
+		name := prefix + names[i]
+		switch {
+		case !nests(fd):
+			q.field(fd, name, top)
+		case slices.Contains(q.chain, fd.Message().FullName()) || len(q.params) >= mostParameters:
+			q.omitted = append(q.omitted, name)
+		default:
+			q.message(fd.Message(), bound.within(fd), nil, name+".", false)
+		}
+	}
+}
+
+// field lists the parameter of one field, if a parameter can hold it.
+func (q *querier) field(fd protoreflect.FieldDescriptor, name string, top bool) {
+	property := q.property(fd, input)
+	p := &parameter{Name: name, In: "query", Description: property.Description, Deprecated: property.Deprecated}
+	p.Required = top && q.isRequired(fd, input)
+	property.Description, property.Deprecated, property.ReadOnly, property.WriteOnly = "", false, false, false
+	value := fd
+	if fd.IsMap() {
+		value = fd.MapValue()
+		p.Style, p.Explode = "deepObject", new(true)
+		p.Description = paragraphs(p.Description, fmt.Sprintf("One parameter for each entry: `%s[key]=value`.", name))
+	}
+	switch {
+	case hasText(value):
+		p.Schema = property
+	case value.Message() != nil && isJSONInQuery(value.Message()) && !fd.IsMap() && !fd.IsList():
+		p.Content = members[*mediaType]{{mediaJSON, &mediaType{Schema: property}}}
+	default:
+		return
+	}
+	if md := fd.Message(); q.hasMask && top && !fd.IsMap() && md != nil && md.FullName() == fieldMask {
+		p.Description = paragraphs(p.Description, "Where it is left out, it names the fields of the body.")
+	}
+	q.params = append(q.params, p)
+}
