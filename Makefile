@@ -18,9 +18,10 @@ BUF         := go tool -modfile=tools/buf/go.mod buf
 GOLANGCI    := tool -modfile=$(CURDIR)/tools/lint/go.mod golangci-lint
 GOVULNCHECK := go tool -modfile=tools/go.mod govulncheck
 
-# What buf writes. The document of the demo and the option files stand where they
-# are embedded.
-GENERATED := gen examples/shop/demo/openapi cmd/protos
+# What buf writes. The option files and the image of the shop's contract stand where
+# they are embedded.
+IMAGE     := examples/shop/demo/shop.binpb.gz
+GENERATED := gen cmd/protos $(IMAGE)
 
 # Modules beside the product's, which hold what only tests need.
 TEST_MODULES := $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
@@ -78,13 +79,16 @@ format: .proto/stamp ## Format Go code and contracts
 	go $(GOLANGCI) fmt ./...
 
 .PHONY: generate
-generate: .proto/stamp ## Generate code and OpenAPI from proto/
+generate: .proto/stamp ## Generate code and the image of the shop from proto/
 	$(BUF) generate
+	$(BUF) build --path proto/shop -o $(IMAGE)
 
 .PHONY: check-generate
 check-generate: .proto/stamp ## Fail if what is generated is not what proto/ says
 	@set -e; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(BUF) generate --output "$$fresh"; \
+	mkdir -p "$$fresh/$(dir $(IMAGE))"; \
+	$(BUF) build --path proto/shop -o "$$fresh/$(IMAGE)"; \
 	for out in $(GENERATED); do \
 		diff --recursive --brief "$$fresh/$$out" $$out || { echo "$$out is stale: run make generate"; exit 1; }; \
 	done

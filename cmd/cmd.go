@@ -123,7 +123,7 @@ func (a *App) root() *cobra.Command {
 		return wrongUse(c, "%w", err)
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(a.serve(), a.check(), a.routes(), a.explain(), a.hash(), a.protos(), a.version())
+	root.AddCommand(a.serve(), a.check(), a.routes(), a.explain(), a.openAPI(), a.hash(), a.protos(), a.version())
 	for _, c := range a.Commands {
 		root.AddCommand(c(a))
 	}

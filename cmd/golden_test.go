@@ -11,7 +11,10 @@ import (
 
 // demoFile is the configuration of `gatehouse demo`, in which names stand for what
 // the demo fills in when it starts.
-const demoFile = "../examples/shop/demo/gatehouse.yaml"
+const (
+	demoFile  = "../examples/shop/demo/gatehouse.yaml"
+	demoImage = "../examples/shop/demo/shop.binpb.gz"
+)
 
 // goldens is the folder of the golden files of this package, and of what they are
 // made of.
@@ -69,7 +72,13 @@ func demo(t *testing.T) *setting {
 	}
 	config := strings.ReplaceAll(string(text), "DIR/", "") // its files are beside it
 	config = regexp.MustCompile(`passthrough:///[A-Z]+`).ReplaceAllString(config, "passthrough:///127.0.0.1:1")
-	return newSetting(t, "demo", regexp.MustCompile(`(address: "127.0.0.1:)\d+`).ReplaceAllString(config, "${1}0"))
+	s := newSetting(t, "demo", regexp.MustCompile(`(address: "127.0.0.1:)\d+`).ReplaceAllString(config, "${1}0"))
+	image, err := os.ReadFile(demoImage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write(t, "shop.binpb.gz", image)
+	return s
 }
 
 // rich is a configuration that has something of everything.

@@ -36,7 +36,7 @@ func demoCommand(app *cmd.App) *cobra.Command {
 		if file, err = addresses.Apply(file); err != nil {
 			return err
 		}
-		o := live.Options{Config: file, LogTo: c.ErrOrStderr(), OpenAPI: demo.OpenAPI}
+		o := live.Options{Config: file, LogTo: c.ErrOrStderr()}
 		return app.Serve(c.Context(), o, func(s *server.Server) {
 			d.Greet(c.OutOrStdout(), demo.Gateway{
 				Program: os.Args[0], HTTP: s.Address("http"), GRPC: s.Address("grpc"), Admin: s.Address("admin"),

@@ -3,6 +3,7 @@
 package admin
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/breaker"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/compile"
+	"github.com/gatehouse-dev/gatehouse/internal/openapi"
 )
 
 // Health is the state of one upstream, for /readyz.
@@ -96,8 +98,8 @@ func (a *Admin) guarded(h http.Handler) http.Handler {
 	})
 }
 
-// Handler serves /livez, /readyz, /metrics, /routes, /breakers, /config, /contract
-// and /openapi.json. It must never be reachable from outside.
+// Handler serves /livez, /readyz, /metrics, /routes, /breakers, /config, /contract,
+// /openapi.json and /openapi.yaml. It must never be reachable from outside.
 func (a *Admin) Handler(ready func() bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
@@ -109,7 +111,8 @@ func (a *Admin) Handler(ready func() bool) http.Handler {
 		writeJSON(w, http.StatusOK, StatusOf(a.Table(), a.Reloads()))
 	})
 	mux.HandleFunc("GET /contract", a.contract)
-	mux.HandleFunc("GET /openapi.json", a.openAPI)
+	mux.HandleFunc("GET /openapi.json", a.openAPI(openapi.JSON))
+	mux.HandleFunc("GET /openapi.yaml", a.openAPI(openapi.YAML))
 	return a.guarded(mux)
 }
 
@@ -158,14 +161,25 @@ func (a *Admin) contract(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(set)
 }
 
-func (a *Admin) openAPI(w http.ResponseWriter, _ *http.Request) {
-	doc := a.Table().OpenAPI
-	if doc == nil {
-		http.Error(w, "no OpenAPI document: set openapi.file in the configuration", http.StatusNotFound)
-		return
+// openAPI serves the OpenAPI document of a version, in a format. A document that the
+// configuration names takes the place of the JSON without a version.
+func (a *Admin) openAPI(format openapi.Format) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		table, version := a.Table(), r.FormValue("version")
+		if given := table.GivenOpenAPI; given != nil && version == "" && format == openapi.JSON {
+			w.Header().Set("Content-Type", format.MediaType())
+			_, _ = w.Write(given)
+			return
+		}
+		doc, err := table.OpenAPI.Write(version, format)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusNotFound)
+			return
+		}
+		w.Header().Set("Content-Type", format.MediaType())
+		w.Header().Set("ETag", doc.ETag)
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(doc.Text))
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(doc)
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

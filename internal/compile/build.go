@@ -90,12 +90,17 @@ func (b *Builder) Table() (*Table, error) {
 	if err := b.refuseBreaking(); err != nil {
 		return nil, err
 	}
-	doc, err := openAPI(b.file.File, b.input.OpenAPI)
+	given, err := givenDocument(b.file.File)
 	if err != nil {
 		return nil, err
 	}
+	documents := b.documents()
+	if served.Pages, err = b.pages(documents); err != nil {
+		return nil, err
+	}
 	t := &Table{
-		Edge: served, File: b.file.File, Methods: b.withPolicy, Contracts: b.contracts.all, Upstreams: b.input.Upstreams, OpenAPI: doc,
+		Edge: served, File: b.file.File, Methods: b.withPolicy, Contracts: b.contracts.all, Upstreams: b.input.Upstreams,
+		OpenAPI: documents, GivenOpenAPI: given,
 		Warnings: b.warnings(), Since: time.Now(), Trigger: b.input.Trigger, types: types, httpFiles: b.overrides.read,
 	}
 	served.Description = t

@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/openapi"
 	"github.com/gatehouse-dev/gatehouse/internal/reflection"
 	"github.com/gatehouse-dev/gatehouse/internal/transcode"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
@@ -31,8 +32,6 @@ type Input struct {
 	Trigger  Trigger
 	// Own are the RPCs that the gateway answers itself.
 	Own []OwnMethod
-	// OpenAPI is served where the configuration names no file.
-	OpenAPI []byte
 }
 
 // Table is all that is served by one configuration: the doors' part of it, and its
@@ -47,8 +46,10 @@ type Table struct {
 	Contracts map[string]*Contract
 	// Upstreams are those that have a server, by name.
 	Upstreams map[string]*upstream.Upstream
-	// OpenAPI is the document at /openapi.json; nil is none.
-	OpenAPI []byte
+	// OpenAPI are the OpenAPI documents of what is served.
+	OpenAPI *openapi.Documents
+	// GivenOpenAPI is the document that the admin listener serves instead; nil is none.
+	GivenOpenAPI []byte
 	// Warnings name settings that are valid and may yet not be meant.
 	Warnings []string
 	// Since is when the table was compiled, and Trigger why.
@@ -140,7 +141,7 @@ func (t *Table) Reflected() (*reflection.Contract, error) { return t.types.shown
 // Same reports whether two tables serve the same: their configurations differ in
 // positions and comments only.
 func (t *Table) Same(other *Table) bool {
-	return proto.Equal(t.File.Config, other.File.Config) && string(t.OpenAPI) == string(other.OpenAPI) &&
+	return proto.Equal(t.File.Config, other.File.Config) && string(t.GivenOpenAPI) == string(other.GivenOpenAPI) &&
 		maps.EqualFunc(t.httpFiles, other.httpFiles, func(a, b *config.HTTPFile) bool { return a.SHA256 == b.SHA256 }) &&
 		maps.Equal(t.Contracts, other.Contracts)
 }

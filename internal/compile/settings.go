@@ -3,7 +3,6 @@ package compile
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
-	"github.com/gatehouse-dev/gatehouse/internal/files"
 	"github.com/gatehouse-dev/gatehouse/internal/transcode"
 )
 
@@ -111,29 +109,6 @@ func Settings(tables *edge.Current, conf *configv1.Config) (*edge.Settings, erro
 		s.Proxies = append(s.Proxies, p)
 	}
 	return s, nil
-}
-
-// maxDocumentBytes bounds an OpenAPI document.
-const maxDocumentBytes = 64 << 20
-
-// openAPI is the document at /openapi.json.
-func openAPI(file *config.File, otherwise []byte) ([]byte, error) {
-	name := file.Config.GetOpenapi().GetFile()
-	if name == "" {
-		return otherwise, nil
-	}
-	doc, err := files.Read(name, maxDocumentBytes)
-	if err != nil {
-		return nil, file.Errorf("openapi.file", "%v", err)
-	}
-	var head struct{ OpenAPI, Swagger string }
-	switch err := json.Unmarshal(doc, &head); {
-	case err != nil:
-		return nil, file.Errorf("openapi.file", "%s is not an OpenAPI document in JSON: %v", name, err)
-	case head.OpenAPI == "" && head.Swagger == "":
-		return nil, file.Errorf("openapi.file", `%s is not an OpenAPI document: want a JSON object with a member such as "openapi": "3.1.0"`, name)
-	}
-	return doc, nil
 }
 
 // requestIDBytes make an identifier as long as a trace's.

@@ -40,6 +40,9 @@ type Table struct {
 	CORS *CORS
 	// Security are the headers that tell browsers to be careful; nil is none.
 	Security *SecurityHeaders
+	// Pages are the documents about the table, by their paths. Each is written for a
+	// query; an error is a query that names no document.
+	Pages map[string]func(query string) (*Page, error)
 	// Description is what the table's maker knows of it beyond what the edges
 	// need. It stands in the table so that both are published at once; the edges
 	// never read it.

@@ -33,7 +33,9 @@ func (p *port) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.preflight(table, w, r)
 	default:
 		table.CORS.set(w.Header(), r)
-		door.Serve(table, w, r)
+		if !table.servePage(w, r) {
+			door.Serve(table, w, r)
+		}
 	}
 }
 

@@ -42,8 +42,6 @@ type Options struct {
 	Version string
 	// Custom policies are the innermost ones, in this order.
 	Custom []interceptors.Interceptor
-	// OpenAPI is served at /openapi.json where the configuration names no file.
-	OpenAPI []byte
 	// Load reads the configuration again, with the changes that flags make, and returns
 	// the files that it looked at, also after an error. Nil: the configuration stays, but
 	// contracts and certificates are followed.
@@ -57,7 +55,6 @@ type Options struct {
 // Gateway owns what outlives a table. It is safe for concurrent use.
 type Gateway struct {
 	version string
-	openAPI []byte // where the configuration names no file
 
 	log        *slog.Logger
 	lines      *logging.Log // nil: written by Options.Log
@@ -93,7 +90,7 @@ func (g *Gateway) Table() *compile.Table { return compile.Of(g.current.Load()) }
 // reflection.
 func New(ctx context.Context, o Options) (*Gateway, error) {
 	g := &Gateway{
-		version: o.Version, openAPI: o.OpenAPI, sockets: o.Sockets,
+		version: o.Version, sockets: o.Sockets,
 		registry: prometheus.NewRegistry(), memory: newMemory(o.Config.Config.GetLimits()),
 		upstreams: pool[*connection]{}, authenticators: pool[*auth.Authenticators]{}, draining: map[*connections]bool{},
 	}

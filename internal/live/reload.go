@@ -73,7 +73,7 @@ func (g *Gateway) tryOnce(why compile.Trigger, read func() (*config.File, error)
 		if c, err = g.connectionsFor(file); err == nil {
 			b := compile.NewBuilder(compile.Input{
 				File: file, Upstreams: c.byName(), Previous: g.Table(), Replies: replies,
-				Policies: g.state.with(c.authenticators.value), Trigger: why, Own: ownMethods(), OpenAPI: g.openAPI,
+				Policies: g.state.with(c.authenticators.value), Trigger: why, Own: ownMethods(),
 			})
 			if unasked = b.Unasked(); len(unasked) > 0 {
 				return c, unasked, result, nil

@@ -26,10 +26,11 @@ var configuration string
 //go:embed greeting.txt
 var greeting string
 
-// OpenAPI is the document of the shop's contract.
+// contract is the image of the shop's contract, comments included: those that are linked
+// into a binary have none.
 //
-//go:embed openapi/shop.swagger.json
-var OpenAPI []byte
+//go:embed shop.binpb.gz
+var contract []byte
 
 // canary is the service that runs a second time, as the next version of it would,
 // and what the configuration calls its address.
@@ -67,6 +68,9 @@ func (d *Demo) start(now func() time.Time) error {
 		return fmt.Errorf("a folder for the demo's credentials: %w", err)
 	}
 	if err = d.makeCredentials(now()); err != nil {
+		return err
+	}
+	if err = os.WriteFile(filepath.Join(d.dir, "shop.binpb.gz"), contract, 0o600); err != nil {
 		return err
 	}
 	d.config = strings.NewReplacer(append(names, "DIR", d.dir)...).Replace(configuration)

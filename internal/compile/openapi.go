@@ -1,0 +1,92 @@
+package compile
+
+import (
+	"encoding/json"
+	"net/url"
+	"strings"
+
+	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/files"
+	"github.com/gatehouse-dev/gatehouse/internal/openapi"
+)
+
+// documents are the OpenAPI documents of the table, which are written when somebody
+// asks for them.
+func (b *Builder) documents() *openapi.Documents {
+	s := &openapi.Source{Config: b.file.Config}
+	for _, e := range b.withPolicy {
+		m := &openapi.Method{Desc: e.Desc, Bindings: e.Bindings, Policy: e.Effective.Policy}
+		if c := b.composer.all[e.Name]; c != nil {
+			m.Composition = c.from
+		}
+		if v := e.Version.Edge; v != nil {
+			m.Version = b.versionNamed(v.API.Name, v.Name)
+		}
+		s.Methods = append(s.Methods, m)
+	}
+	return openapi.NewDocuments(s)
+}
+
+// versionNamed is a version as the configuration has it.
+func (b *Builder) versionNamed(api, name string) *openapi.Version {
+	for _, conf := range b.file.Config.GetVersions() {
+		for _, v := range conf.GetList() {
+			if conf.GetName() == api && v.GetName() == name {
+				return &openapi.Version{API: conf, Of: v}
+			}
+		}
+	}
+	return nil
+}
+
+// pages are what the HTTP listener shows of the table itself: the OpenAPI document, where
+// the configuration gives it a path.
+func (b *Builder) pages(documents *openapi.Documents) (map[string]func(query string) (*edge.Page, error), error) {
+	path := b.file.Config.GetOpenapi().GetPath()
+	if path == "" {
+		return nil, nil // no pages
+	}
+	if other, taken := b.bindings.taken["GET "+path]; taken {
+		return nil, b.file.Errorf("openapi.path", "%s is the path of %s; choose another", path, other.by)
+	}
+	format := openapi.JSON
+	if strings.HasSuffix(path, ".yaml") {
+		format = openapi.YAML
+	}
+	write := func(query string) (*edge.Page, error) {
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			return nil, err
+		}
+		doc, err := documents.Write(values.Get("version"), format)
+		if err != nil {
+			return nil, err
+		}
+		return &edge.Page{Body: doc.Text, ContentType: format.MediaType(), ETag: doc.ETag}, nil
+	}
+	return map[string]func(string) (*edge.Page, error){path: write}, nil
+}
+
+// maxDocumentBytes bounds an OpenAPI document.
+const maxDocumentBytes = 64 << 20
+
+// givenDocument is the document that the configuration names, nil for none.
+func givenDocument(file *config.File) ([]byte, error) {
+	name := file.Config.GetOpenapi().GetFile()
+	if name == "" {
+		return nil, nil // the gateway writes its own
+	}
+	doc, err := files.Read(name, maxDocumentBytes)
+	if err != nil {
+		return nil, file.Errorf("openapi.file", "%v", err)
+	}
+	var head struct{ OpenAPI, Swagger string }
+	switch err := json.Unmarshal(doc, &head); {
+	case err != nil:
+		return nil, file.Errorf("openapi.file", "%s is not an OpenAPI document in JSON: %v", name, err)
+	case head.OpenAPI == "" && head.Swagger == "":
+		return nil, file.Errorf("openapi.file", `%s is not an OpenAPI document: want a JSON object with a member such as "openapi": "3.1.0"`, name)
+	}
+	return doc, nil
+}
