@@ -103,6 +103,10 @@ check-generate: .proto/stamp ## Fail if what is generated is not what proto/ say
 bench: ## Compare with the generated facade and a floor; writes docs/PERFORMANCE.md
 	go -C test/bench run . -out ../../docs $(BENCHFLAGS)
 
+.PHONY: bench-large
+bench-large: ## Measure the memory and the start with the contract of a large public API
+	go -C test/bench run ./large $(BENCHFLAGS)
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	@set -e; for package in $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...); do \

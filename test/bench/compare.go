@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -17,15 +16,13 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/test/bench/internal/arena"
 	"github.com/gatehouse-dev/gatehouse/test/bench/internal/contender"
+	"github.com/gatehouse-dev/gatehouse/test/bench/internal/proc"
 	"github.com/gatehouse-dev/gatehouse/test/bench/internal/report"
 	"github.com/gatehouse-dev/gatehouse/test/bench/internal/workload"
 )
 
 // minRounds is how many rounds a published run has at least.
 const minRounds = 5
-
-// product is the module that is measured.
-const product = "github.com/gatehouse-dev/gatehouse"
 
 // compare runs the benchmark and writes or prints what came out.
 func compare(ctx context.Context, f flags, cases []workload.Case) error {
@@ -39,7 +36,8 @@ func compare(ctx context.Context, f flags, cases []workload.Case) error {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	if f.gatehouse == "" && slices.ContainsFunc(contenders, contender.IsGatehouse) {
-		if f.gatehouse, err = build(ctx, dir); err != nil {
+		f.gatehouse = filepath.Join(dir, "gatehouse")
+		if err := proc.Build(ctx, f.gatehouse); err != nil {
 			return err
 		}
 	}
@@ -77,35 +75,9 @@ func write(file string, content func(io.Writer) error) error {
 	return errors.Join(content(f), f.Close())
 }
 
-// build makes the binary as it is released, in the folder dir.
-func build(ctx context.Context, dir string) (string, error) {
-	root, err := output(ctx, "", "go", "list", "-m", "-f", "{{.Dir}}", product)
-	if err != nil {
-		return "", fmt.Errorf("find the module %s: %w", product, err)
-	}
-	binary := filepath.Join(dir, "gatehouse")
-	if _, err := output(ctx, root, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./cmd/gatehouse"); err != nil {
-		return "", fmt.Errorf("build gatehouse: %w", err)
-	}
-	return binary, nil
-}
-
-// output runs a command in a folder; if it fails, the error says what the
-// command did.
-func output(ctx context.Context, dir, name string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	out, err := cmd.Output()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return "", fmt.Errorf("%w: %s", err, strings.TrimSpace(string(exit.Stderr)))
-	}
-	return strings.TrimSpace(string(out)), err
-}
-
 // revision names what was measured.
 func revision(ctx context.Context) string {
-	name, err := output(ctx, "", "git", "describe", "--tags", "--always", "--dirty")
+	name, err := proc.Output(ctx, "", "git", "describe", "--tags", "--always", "--dirty")
 	if err != nil {
 		return "unknown"
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"time"
 
@@ -34,7 +33,7 @@ type running struct {
 // start runs a contender.
 func (a *arena) start(ctx context.Context, name string, c workload.Case) (*running, error) {
 	a.started++
-	addrs, err := freeAddresses(ctx, 3)
+	addrs, err := proc.FreeAddresses(ctx, 3)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +129,7 @@ type backend struct {
 }
 
 func (a *arena) startBackend(ctx context.Context) (*backend, error) {
-	addrs, err := freeAddresses(ctx, 1)
+	addrs, err := proc.FreeAddresses(ctx, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -163,20 +162,4 @@ func (b *backend) call(ctx context.Context, rpc string, answer *raw.Frame) error
 func (b *backend) stop() {
 	_ = b.control.Close()
 	b.process.Stop()
-}
-
-// freeAddresses finds n ports of the loopback interface that nobody listens on.
-// Someone else could take one before it is used; then the contender says so.
-func freeAddresses(ctx context.Context, n int) ([]string, error) {
-	var addrs []string
-	var config net.ListenConfig
-	for range n {
-		l, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
-		}
-		defer func() { _ = l.Close() }() // all at the end, so that no port comes twice
-		addrs = append(addrs, l.Addr().String())
-	}
-	return addrs, nil
 }

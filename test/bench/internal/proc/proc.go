@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -84,6 +83,9 @@ func (p *Process) Stop() {
 	}
 }
 
+// Reload asks the program to read its configuration anew.
+func (p *Process) Reload() { _ = p.cmd.Process.Signal(syscall.SIGHUP) }
+
 // CPU is the processor time that the program has used until now: user and
 // system, all its threads, those that have ended too. It is read from the
 // process's CPU-time clock (clock_getcpuclockid(3)), for which the scheduler
@@ -105,34 +107,43 @@ func cpuClock(pid int) int32 {
 // Peak is the most memory that the program has had resident until now, in
 // bytes (VmHWM).
 func (p *Process) Peak() (int64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		return 0, p.Errorf("read its peak memory: %w", err)
-	}
-	peak, err := ParsePeak(b)
-	if err != nil {
-		return 0, p.Errorf("read its peak memory: %w", err)
-	}
-	return peak, nil
+	return p.memory("VmHWM")
 }
 
-// ParsePeak finds VmHWM in the text of /proc/PID/status and returns it in
-// bytes.
-func ParsePeak(status []byte) (int64, error) {
+// Resident is the memory that the program has resident now, in bytes (VmRSS).
+func (p *Process) Resident() (int64, error) {
+	return p.memory("VmRSS")
+}
+
+func (p *Process) memory(field string) (int64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, p.Errorf("read its memory: %w", err)
+	}
+	n, err := ParseMemory(b, field)
+	if err != nil {
+		return 0, p.Errorf("read its memory: %w", err)
+	}
+	return n, nil
+}
+
+// ParseMemory finds a field such as VmHWM in the text of /proc/PID/status and returns
+// it in bytes.
+func ParseMemory(status []byte, field string) (int64, error) {
 	s := bufio.NewScanner(bytes.NewReader(status))
 	for s.Scan() {
-		value, ok := strings.CutPrefix(s.Text(), "VmHWM:")
+		value, ok := strings.CutPrefix(s.Text(), field+":")
 		if !ok {
 			continue
 		}
 		kib, ok := strings.CutSuffix(strings.TrimSpace(value), " kB")
 		n, err := strconv.ParseInt(kib, 10, 64)
 		if !ok || err != nil {
-			return 0, fmt.Errorf("VmHWM is %q: want a number of kB", value)
+			return 0, fmt.Errorf("%s is %q: want a number of kB", field, value)
 		}
 		return n << 10, nil
 	}
-	return 0, errors.New("no VmHWM: has the process ended?")
+	return 0, fmt.Errorf("no %s: has the process ended?", field)
 }
 
 // Await asks again and again, until asking succeeds, the program ends, the time

@@ -61,7 +61,7 @@ func TestStartSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
-func TestParsePeak(t *testing.T) {
+func TestParseMemory(t *testing.T) {
 	for _, tc := range []struct {
 		name, status string
 		want         int64
@@ -72,7 +72,7 @@ func TestParsePeak(t *testing.T) {
 		{"other unit", "VmHWM:\t 2 MB\n", 0, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, err := proc.ParsePeak([]byte(tc.status))
+			got, err := proc.ParseMemory([]byte(tc.status), "VmHWM")
 			if got != tc.want || (err != nil) != tc.fails {
 				t.Errorf("got %d, %v", got, err)
 			}
