@@ -61,7 +61,7 @@ func selected(s *openapi.Source, patterns []string) (*openapi.Source, error) {
 	if len(patterns) == 0 {
 		return s, nil
 	}
-	some := &openapi.Source{Config: s.Config}
+	some := &openapi.Source{Config: s.Config, Comment: s.Comment}
 	for _, pattern := range patterns {
 		if !slices.ContainsFunc(s.Methods, func(m *openapi.Method) bool { return config.Match(pattern, m.Desc.FullName()) }) {
 			return nil, fmt.Errorf("--select: %q names no RPC that is exposed", pattern)

@@ -29,8 +29,8 @@ type Method struct {
 	Name string
 	// Desc describes the RPC; nil means that its messages pass as opaque frames.
 	Desc protoreflect.MethodDescriptor
-	// Request is the shape of its requests; nil where Desc is.
-	Request *Shape
+	// Request returns the shape of its requests; nil where Desc is.
+	Request func() *Shape
 	// CheckRequests refuses requests that no backend can read, as the client's
 	// mistake. Those that an edge has made of JSON always can be.
 	CheckRequests bool
@@ -57,7 +57,7 @@ func (m *Method) check(c *Call, msg *Message) error {
 	if m == nil || !m.CheckRequests || m.Request == nil || c != nil && c.Transcoded {
 		return nil
 	}
-	switch msg.ReadableAs(m.Request) {
+	switch msg.ReadableAs(m.Request()) {
 	case Unreadable:
 		return Refuse(Client, codes.InvalidArgument,
 			"the request is not a message of type %s: its bytes cannot be read as one", m.Desc.Input().FullName())

@@ -1,6 +1,8 @@
 package call
 
 import (
+	"sync"
+
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
@@ -59,13 +61,27 @@ func (s *Shape) field(number uint64) *shapeField {
 }
 
 // Shapes makes the Shapes of message types, each once. The zero value is ready. It is
-// not safe for concurrent use; the Shapes are.
+// safe for concurrent use, as the Shapes are.
 type Shapes struct {
+	mu   sync.Mutex
 	made map[protoreflect.MessageDescriptor]*Shape
+}
+
+// Later returns a function that returns the Shape of md, which is made by its first
+// call.
+func (all *Shapes) Later(md protoreflect.MessageDescriptor) func() *Shape {
+	return sync.OnceValue(func() *Shape { return all.Of(md) })
 }
 
 // Of returns the Shape of md.
 func (all *Shapes) Of(md protoreflect.MessageDescriptor) *Shape {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	return all.of(md)
+}
+
+// of enters the Shape before its fields, so that types may contain themselves.
+func (all *Shapes) of(md protoreflect.MessageDescriptor) *Shape {
 	if s, ok := all.made[md]; ok {
 		return s
 	}
@@ -73,7 +89,7 @@ func (all *Shapes) Of(md protoreflect.MessageDescriptor) *Shape {
 		all.made = map[protoreflect.MessageDescriptor]*Shape{}
 	}
 	s := new(Shape)
-	all.made[md] = s // before its fields: types may contain themselves
+	all.made[md] = s
 	list, small := md.Fields(), protowire.Number(0)
 	for i := range list.Len() {
 		if n := list.Get(i).Number(); int(n) < list.Len()+smallNumbers {
@@ -108,7 +124,7 @@ func (all *Shapes) field(fd protoreflect.FieldDescriptor) shapeField {
 	f := shapeField{kind: scalar, wire: protowire.BytesType}
 	switch kind := fd.Kind(); kind {
 	case protoreflect.MessageKind, protoreflect.GroupKind:
-		f.kind, f.message = message, all.Of(fd.Message())
+		f.kind, f.message = message, all.of(fd.Message())
 		if kind == protoreflect.GroupKind {
 			f.wire = protowire.StartGroupType
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
+	"github.com/gatehouse-dev/gatehouse/internal/transcode"
 )
 
 // bindings compiles the HTTP bindings of all RPCs into one router.
@@ -22,12 +23,21 @@ type bindings struct {
 	methods   calls
 	router    httprule.Builder[*edge.Route]
 	taken     map[string]claim // HTTP method and path -> binding that has it
+	checked   map[*contract.Binding]checked
+}
+
+// checked is a binding that was compared with the messages of its RPC.
+type checked struct {
+	binding transcode.Checked
+	err     error
 }
 
 // addAll compiles the bindings of all RPCs in the order of the contracts, and those that
 // may be skipped last: where one of them has the same path as another binding, that other
 // one is served.
 func (b *bindings) addAll(methods []*Method) error {
+	b.checkAll(methods)
+	collect(methods)
 	var errs []error
 	for _, may := range [...]bool{false, true} {
 		for _, m := range methods {
@@ -36,7 +46,29 @@ func (b *bindings) addAll(methods []*Method) error {
 			}
 		}
 	}
+	b.checked = nil
 	return errors.Join(errs...)
+}
+
+// checkAll checks all bindings before any is added, by descriptors that are then let go:
+// what most bindings name of their messages is not looked at again. What stays of a large
+// contract is thus not scattered among what does not.
+func (b *bindings) checkAll(methods []*Method) {
+	scratch := map[*Contract]*contract.Set{}
+	for _, m := range methods {
+		for _, r := range m.Bindings {
+			if r.Err != nil {
+				continue
+			}
+			of := b.contracts.of(m.Upstream)
+			if scratch[of] == nil {
+				scratch[of] = of.Set.Scratch()
+			}
+			desc := scratch[of].Method(m.Desc.FullName())
+			binding, err := of.Plans.Check(desc.Input(), desc.Output(), r)
+			b.checked[r] = checked{binding, err}
+		}
+	}
 }
 
 // maySkip reports whether a wrong binding of an RPC is skipped (bad_rules: skip). A wrong
@@ -71,10 +103,11 @@ func (b *bindings) add(m *Method, r *contract.Binding) ([]*contract.Binding, err
 	if r.Err != nil {
 		return list, r.Err
 	}
-	view, err := b.contracts.of(m.Upstream).Plans.Bind(m.Desc.Input(), m.Desc.Output(), r)
-	if err != nil {
-		return list, err
+	fits := b.checked[r]
+	if fits.err != nil {
+		return list, fits.err
 	}
+	view := b.contracts.of(m.Upstream).Plans.View(fits.binding, m.Desc.Input(), m.Desc.Output())
 	v := m.Version.Edge
 	list, placed, err := ofVersion(v, r)
 	if err == nil {

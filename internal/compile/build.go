@@ -3,6 +3,7 @@ package compile
 import (
 	"errors"
 	"maps"
+	"runtime"
 	"slices"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
@@ -30,7 +32,7 @@ type Builder struct {
 	chains     *chainBuilder
 	bindings   *bindings
 	methods    calls
-	shapes     call.Shapes
+	shapes     *call.Shapes
 	withPolicy []*Method // the exposed RPCs, once their policies are known
 }
 
@@ -39,7 +41,7 @@ type calls map[string]*call.Method
 
 // NewBuilder returns the builder of one table.
 func NewBuilder(in Input) *Builder {
-	b := &Builder{input: in, file: settings{in.File}, methods: calls{}}
+	b := &Builder{input: in, file: settings{in.File}, methods: calls{}, shapes: new(call.Shapes)}
 	b.contracts = &contracts{
 		file: b.file, upstreams: in.Upstreams, previous: in.Previous, replies: in.Replies, log: in.Policies.Log, all: map[string]*Contract{},
 	}
@@ -52,7 +54,7 @@ func NewBuilder(in Input) *Builder {
 		file: b.file, policies: in.Policies, contracts: b.contracts, upstreams: in.Upstreams, exposures: b.exposures,
 		compositions: b.composer.all, unmatched: map[string][]string{},
 	}
-	b.bindings = &bindings{file: b.file, contracts: b.contracts, versions: b.versions, methods: b.methods, taken: map[string]claim{}}
+	b.bindings = &bindings{file: b.file, contracts: b.contracts, versions: b.versions, methods: b.methods, taken: map[string]claim{}, checked: map[*contract.Binding]checked{}}
 	if b.file.Config.GetPaths().GetKeepReserved() {
 		b.bindings.router.Decoding, b.versions.paths.Decoding = httprule.KeepReserved, httprule.KeepReserved
 	}
@@ -126,7 +128,20 @@ func (b *Builder) choose() error {
 		return err
 	}
 	b.withPolicy = methods
+	collect(methods)
 	return b.composer.find()
+}
+
+// largeTable is how many RPCs are worth a run of the collector.
+const largeTable = 2000
+
+// collect runs the collector between two steps of compiling a large table. What the
+// next step leaves then fills the room of what the one before has thrown away, where it
+// would else stay scattered among it.
+func collect(methods []*Method) {
+	if len(methods) > largeTable {
+		runtime.GC()
+	}
 }
 
 // add compiles one RPC with its chain.
@@ -138,7 +153,7 @@ func (b *Builder) add(m *Method) error {
 		Stream:        grpc.StreamDesc{StreamName: string(m.Desc.Name()), ClientStreams: m.Desc.IsStreamingClient(), ServerStreams: m.Desc.IsStreamingServer()},
 		Upstream:      m.Upstream,
 		StreamIdle:    idle,
-		Request:       b.shapes.Of(m.Desc.Input()),
+		Request:       b.shapes.Later(m.Desc.Input()),
 		CheckRequests: b.checksRequests(m),
 		RequestWithin: shorter(m.Effective.Policy.GetTimeout().AsDuration(), idle),
 	}

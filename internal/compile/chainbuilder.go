@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 
@@ -55,10 +56,11 @@ func (b *chainBuilder) newMethod(m *Method, policy *policyv1.Policy, bindings []
 	r.Safe, r.SideEffects = repeatable(m.Desc, bindings)
 	if again := policy.GetRetry(); again != nil {
 		if again.Safe == nil {
-			again.Safe = new(r.Safe) // shown as what is in force
-			m.Effective.Origin["retry.safe"] = "default"
+			r.Policy = proto.CloneOf(policy)
+			r.Policy.Retry.Safe = new(r.Safe) // shown as what is in force
+			m.Effective = m.Effective.With(r.Policy, "retry.safe")
 		}
-		r.Safe = again.GetSafe()
+		r.Safe = r.Policy.GetRetry().GetSafe()
 	}
 	if err := b.keysOf(r, m); err != nil {
 		return nil, interceptors.Within(m.policyField(), err)

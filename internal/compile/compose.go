@@ -180,7 +180,7 @@ func (b *composer) findRPC(name protoreflect.FullName) (*call.Method, error) {
 		return m, nil
 	}
 	for upstream := range b.contracts.all {
-		if b.contracts.method(upstream, name) != nil {
+		if b.contracts.has(upstream, name) {
 			return nil, fmt.Errorf("%s is not exposed, and a step passes the policies of what it calls; add to expose such as {select: %q, upstream: %s}", name, name, b.upstreamOf(name, upstream))
 		}
 	}
@@ -195,7 +195,7 @@ func (b *composer) findRPC(name protoreflect.FullName) (*call.Method, error) {
 // upstreamOf is the first upstream of the configuration that has an RPC.
 func (b *composer) upstreamOf(name protoreflect.FullName, found string) string {
 	for _, u := range b.file.Config.GetUpstreams() {
-		if !u.GetComposed() && b.contracts.method(u.GetName(), name) != nil {
+		if !u.GetComposed() && b.contracts.has(u.GetName(), name) {
 			return u.GetName()
 		}
 	}

@@ -45,6 +45,12 @@ func (c *contracts) method(upstream string, name protoreflect.FullName) protoref
 	return nil
 }
 
+// has reports whether an upstream's contract has an RPC.
+func (c *contracts) has(upstream string, name protoreflect.FullName) bool {
+	s := c.all[upstream]
+	return s != nil && s.Set.Has(name)
+}
+
 // read reads the contracts of all upstreams.
 func (c *contracts) read() error {
 	var errs []error

@@ -37,10 +37,10 @@ func (s *exposures) choose() error {
 	done := map[protoreflect.FullName]bool{}
 	for _, u := range s.file.Config.GetUpstreams() {
 		for m := range s.contracts.of(u.GetName()).Set.Methods() {
-			if done[m.FullName()] {
+			if done[m] {
 				continue
 			}
-			done[m.FullName()] = true
+			done[m] = true
 			e, err := s.expose(m)
 			if err != nil {
 				errs = append(errs, err)
@@ -54,13 +54,13 @@ func (s *exposures) choose() error {
 
 // expose finds the exposure of an RPC; nil for none. The descriptor is that of the
 // exposure's upstream.
-func (s *exposures) expose(m protoreflect.MethodDescriptor) (*Method, error) {
-	i, err := s.file.Exposure(m.FullName(), func(upstream string) bool { return s.contracts.method(upstream, m.FullName()) != nil })
+func (s *exposures) expose(m protoreflect.FullName) (*Method, error) {
+	i, err := s.file.Exposure(m, func(upstream string) bool { return s.contracts.has(upstream, m) })
 	if i < 0 || err != nil {
 		return nil, err
 	}
 	upstream := s.file.Config.GetExpose()[i].GetUpstream()
-	return &Method{Method: contract.NewMethod(s.contracts.method(upstream, m.FullName()), upstream), Exposure: i}, nil
+	return &Method{Method: contract.NewMethod(s.contracts.method(upstream, m), upstream), Exposure: i}, nil
 }
 
 // checkSelects refuses exposures that select or leave out nothing.
@@ -99,8 +99,8 @@ func (s *exposures) checkExcept(path string, x *configv1.Exposure) error {
 func (s *exposures) selectsNothing(path string, x *configv1.Exposure) error {
 	set := s.contracts.of(x.GetUpstream()).Set
 	var empty []string
-	for s := range set.Services() {
-		if name := s.FullName(); s.Methods().Len() == 0 && (string(name) == x.GetSelect() || config.Match(x.GetSelect(), name.Append("Any"))) {
+	for name, methods := range set.Services() {
+		if len(methods) == 0 && (string(name) == x.GetSelect() || config.Match(x.GetSelect(), name.Append("Any"))) {
 			empty = append(empty, string(name))
 		}
 	}
@@ -145,7 +145,7 @@ func (s *exposures) linkedHint(upstream string) string {
 
 func selectsAny(set *contract.Set, selector string) bool {
 	for m := range set.Methods() {
-		if config.Match(selector, m.FullName()) {
+		if config.Match(selector, m) {
 			return true
 		}
 	}
@@ -156,8 +156,8 @@ func selectsAny(set *contract.Set, selector string) bool {
 func selectedOf(set *contract.Set, selector string) []string {
 	var names []string
 	for m := range set.Methods() {
-		if config.Match(selector, m.FullName()) {
-			names = append(names, string(m.FullName()))
+		if config.Match(selector, m) {
+			names = append(names, string(m))
 		}
 	}
 	return names
@@ -167,12 +167,12 @@ func selectedOf(set *contract.Set, selector string) []string {
 func servicesOf(set *contract.Set) string {
 	const most = 8
 	var names []string
-	for s := range set.Services() {
+	for name := range set.Services() {
 		if len(names) == most {
 			names = append(names, "...")
 			break
 		}
-		names = append(names, string(s.FullName()))
+		names = append(names, string(name))
 	}
 	if len(names) == 0 {
 		return "no services"
@@ -184,8 +184,9 @@ func servicesOf(set *contract.Set) string {
 // forwards claims must be stripped by all others.
 func (s *exposures) merge() error {
 	var errs []error
+	merger := s.file.Merger()
 	for _, m := range s.methods {
-		effective, err := s.file.Policy(m.Desc, m.Exposure)
+		effective, err := merger.Policy(m.Desc, m.Exposure)
 		if err != nil {
 			errs = append(errs, err)
 			continue

@@ -5,7 +5,10 @@ import (
 	"net/url"
 	"strings"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	"github.com/gatehouse-dev/gatehouse/internal/config"
+	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/files"
 	"github.com/gatehouse-dev/gatehouse/internal/openapi"
@@ -25,7 +28,39 @@ func (b *Builder) documents() *openapi.Documents {
 		}
 		s.Methods = append(s.Methods, m)
 	}
+	upstreams := make([]string, 0, len(b.withPolicy))
+	for _, e := range b.withPolicy {
+		upstreams = append(upstreams, e.Upstream)
+	}
+	contracts := b.contracts.all // and nothing else of the builder, which holds the table before
+	s.Scratch = func() *openapi.Source { return scratchSource(s, contracts, upstreams) }
 	return openapi.NewDocuments(s)
+}
+
+// scratchSource is a source with descriptors of its own, and the comments of the
+// contracts. upstreams are those of its RPCs.
+func scratchSource(s *openapi.Source, contracts map[string]*Contract, upstreams []string) *openapi.Source {
+	sets, comments := map[*Contract]*contract.Set{}, map[*contract.Set]*contract.Comments{}
+	scratch := &openapi.Source{Config: s.Config}
+	for i, m := range s.Methods {
+		of := contracts[upstreams[i]]
+		if sets[of] == nil {
+			sets[of] = of.Set.Scratch()
+			comments[sets[of]] = sets[of].Comments()
+		}
+		own := *m
+		own.Desc = sets[of].Method(m.Desc.FullName())
+		scratch.Methods = append(scratch.Methods, &own)
+	}
+	scratch.Comment = func(d protoreflect.Descriptor) string {
+		for set, of := range comments {
+			if file, err := set.Files.FindFileByPath(d.ParentFile().Path()); err == nil && file == d.ParentFile() {
+				return of.Leading(d)
+			}
+		}
+		return ""
+	}
+	return scratch
 }
 
 // versionNamed is a version as the configuration has it.

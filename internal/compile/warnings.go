@@ -15,12 +15,12 @@ import (
 
 // warnings list settings that are valid and may yet not be meant.
 func (b *Builder) warnings() []string {
-	return slices.Concat(b.exposures.warnings(), b.weakPromises(), b.unreachable(), sharedNames(b.withPolicy),
+	return slices.Concat(b.exposures.warnings(), b.weakPromises(), b.unreachable(), sharedNames(b.withPolicy, b.contracts),
 		b.overrides.warnings(b.withPolicy, b.contracts), skipped(b.withPolicy))
 }
 
 // sharedNames warns of messages in which two fields would have the same name in JSON.
-func sharedNames(methods []*Method) []string {
+func sharedNames(methods []*Method, contracts *contracts) []string {
 	var list []string
 	seen := map[protoreflect.FullName]bool{}
 	var visit func(md protoreflect.MessageDescriptor)
@@ -38,8 +38,10 @@ func sharedNames(methods []*Method) []string {
 		}
 	}
 	for _, m := range methods {
-		visit(m.Desc.Input())
-		visit(m.Desc.Output())
+		if contracts.of(m.Upstream).Set.SharesJSONNames() { // else every message would be looked at for nothing
+			visit(m.Desc.Input())
+			visit(m.Desc.Output())
+		}
 	}
 	return list
 }

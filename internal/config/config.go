@@ -1,7 +1,7 @@
 // Package config reads the configuration: YAML whose schema is
 // gatehouse.config.v1.Config, strictly, with file, line, column and field in
 // every error. It also answers what the configuration says about one RPC: which
-// exposure serves it ([File.Exposure]), and under which policy ([File.Policy]).
+// exposure serves it ([File.Exposure]), and under which policy ([Merger.Policy]).
 //
 // YAML is decoded here and not by protoyaml, which reads text only:
 // substitutions must be made in the nodes, so that they can neither shift

@@ -13,7 +13,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 )
 
-// Effective is the policy in force for one RPC.
+// Effective is the policy in force for one RPC. RPCs may share it: it is never written.
 type Effective struct {
 	// Policy has every field set, of those parts that somebody asked for.
 	Policy *policyv1.Policy
@@ -47,17 +47,44 @@ type source struct {
 	origin func(field string) string
 }
 
+// With returns the policy with another value of one field, which nobody has said.
+func (e *Effective) With(policy *policyv1.Policy, field string) *Effective {
+	with := &Effective{Policy: policy, Origin: maps.Clone(e.Origin), Overruled: e.Overruled}
+	with.Origin[field] = "default"
+	return with
+}
+
+// Merger merges the policies of RPCs. It is not safe for concurrent use.
+type Merger struct {
+	file *File
+	// plain are the policies of RPCs about which their contracts say nothing, as most
+	// do, by exposure.
+	plain map[int]*Effective
+}
+
+// Merger returns what merges the policies of this configuration.
+func (f *File) Merger() *Merger { return &Merger{f, map[int]*Effective{}} }
+
 // Policy merges what is said about an RPC, field by field: the exposure, an
 // index in Config.Expose, over the option of the RPC, over that of its service,
 // over that of its file, over the defaults. md is nil for an RPC without a
 // descriptor.
-func (f *File) Policy(md protoreflect.MethodDescriptor, exposure int) (*Effective, error) {
-	sources := []source{f.exposed(exposure)}
+func (m *Merger) Policy(md protoreflect.MethodDescriptor, exposure int) (*Effective, error) {
 	options, err := optionSources(md)
 	if err != nil {
 		return nil, err
 	}
-	sources = append(sources, options...)
+	if len(options) > 0 {
+		return m.file.merged(exposure, options), nil
+	}
+	if m.plain[exposure] == nil {
+		m.plain[exposure] = m.file.merged(exposure, nil)
+	}
+	return m.plain[exposure], nil
+}
+
+func (f *File) merged(exposure int, options []source) *Effective {
+	sources := append([]source{f.exposed(exposure)}, options...)
 	e := &Effective{Policy: new(policyv1.Policy), Origin: map[string]string{}}
 	for _, s := range sources {
 		e.merge(s)
@@ -66,7 +93,7 @@ func (f *File) Policy(md protoreflect.MethodDescriptor, exposure int) (*Effectiv
 	said := maps.Clone(e.Origin)
 	completePolicy(e.Policy)
 	e.noteDefaults(e.Policy.ProtoReflect(), "", said)
-	return e, nil
+	return e
 }
 
 // noteDefaults notes where the fields are from that no source has said.
@@ -112,7 +139,10 @@ func optionSources(md protoreflect.MethodDescriptor) ([]source, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := protovalidate.Validate(policy); policy != nil && err != nil {
+		if policy == nil {
+			continue
+		}
+		if err := protovalidate.Validate(policy); err != nil {
 			return nil, fmt.Errorf("%s (%s): %s", o.name, o.xt.TypeDescriptor().FullName(),
 				strings.TrimPrefix(err.Error(), "validation error: "))
 		}

@@ -62,7 +62,7 @@ func TestPolicy(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := f.Policy(test.md, test.exposure)
+			got, err := f.Merger().Policy(test.md, test.exposure)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,7 +94,7 @@ func TestPolicyIsWhole(t *testing.T) {
       fallback: {}
       cache: {}
       idempotency: {}
-`).Policy(nil, 0)
+`).Merger().Policy(nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestPartsOfAPolicyAreMerged(t *testing.T) {
 		Auth:      &policyv1.Auth{Accept: []string{"idp"}, Scopes: []string{"read"}},
 		RateLimit: []*policyv1.RateLimit{{Requests: proto.Uint32(100)}},
 	})
-	got, err := f.Policy(md, 0)
+	got, err := f.Merger().Policy(md, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestPartsOfAPolicyAreMerged(t *testing.T) {
 }
 
 func TestPolicyOfContractIsChecked(t *testing.T) {
-	_, err := parse(t, minimal).Policy(health(t, -time.Second, 0, 0), 0)
+	_, err := parse(t, minimal).Merger().Policy(health(t, -time.Second, 0, 0), 0)
 	for _, want := range []string{"option of rpc grpc.health.v1.Health.Check", "gatehouse.policy.v1.method", "timeout", "greater than"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not say %q", err, want)

@@ -229,8 +229,8 @@ func set(t *testing.T, folder string) *contract.Set {
 // methods are those of one case.
 func methods(s *contract.Set, pkg string) []*contract.Method {
 	var list []*contract.Method
-	for m := range s.Methods() {
-		if m.ParentFile().Package() == protoreflect.FullName(pkg) {
+	for name := range s.Methods() {
+		if m := s.Method(name); m.ParentFile().Package() == protoreflect.FullName(pkg) {
 			list = append(list, contract.NewMethod(m, ""))
 		}
 	}

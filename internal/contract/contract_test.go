@@ -107,8 +107,8 @@ func TestLinked(t *testing.T) {
 		t.Errorf("found %s, which does not exist", md.FullName())
 	}
 	var names []string
-	for s := range set.Services() {
-		names = append(names, string(s.FullName()))
+	for name := range set.Services() {
+		names = append(names, string(name))
 	}
 	if !slices.IsSorted(names) {
 		t.Errorf("services are not sorted: %v", names)
@@ -137,9 +137,7 @@ func TestImageForms(t *testing.T) {
 				t.Fatal(err)
 			}
 			var methods []protoreflect.FullName
-			for md := range got.Methods() {
-				methods = append(methods, md.FullName())
-			}
+			methods = slices.AppendSeq(methods, got.Methods())
 			want := catalogv1.File_shop_catalog_v1_catalog_proto.Services().Get(0).Methods().Len()
 			if len(methods) != want || !slices.Contains(methods, getProduct) {
 				t.Fatalf("methods %v, want %d of the catalog", methods, want)

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
 
@@ -38,7 +40,7 @@ func ParseImage(path string, data []byte) (*Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", path, err)
 	}
-	set, err := link(files, "build it with its imports (buf build, protoc --include_imports)")
+	set, err := link(files, unresolved, "build it with its imports (buf build, protoc --include_imports)")
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", path, err)
 	}
@@ -72,20 +74,37 @@ func readImage(path string) ([]byte, error) {
 	return data, nil
 }
 
-// parseImage tells JSON from binary by the first byte: no binary set of
-// descriptors begins with "{", which would be the group 15.
-func parseImage(data []byte) ([]*descriptorpb.FileDescriptorProto, error) {
-	set := new(descriptorpb.FileDescriptorSet)
+// parseImage returns the files of an image as they are on the wire. It tells JSON from
+// binary by the first byte: no binary set of descriptors begins with "{", which would
+// be the group 15.
+func parseImage(data []byte) ([][]byte, error) {
 	if text := bytes.TrimSpace(data); bytes.HasPrefix(text, []byte("{")) {
+		set := new(descriptorpb.FileDescriptorSet)
 		// Unknown fields are buf's own, and options that nothing here knows.
 		if err := (protojson.UnmarshalOptions{AllowPartial: true, DiscardUnknown: true}).Unmarshal(text, set); err != nil {
 			return nil, fmt.Errorf("it is not a FileDescriptorSet in JSON: %s", plain(err))
 		}
-	} else if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(data, set); err != nil {
+		var err error
+		if data, err = (proto.MarshalOptions{AllowPartial: true}).Marshal(set); err != nil {
+			return nil, fmt.Errorf("it is not a FileDescriptorSet in JSON: %s", plain(err))
+		}
+	}
+	var files [][]byte
+	whole := eachField(data, func(number protowire.Number, _, contents []byte) {
+		if number == fileInSet {
+			files = append(files, contents)
+		}
+	})
+	if !whole || slices.ContainsFunc(files, isBroken) {
 		return nil, errors.New("it is not a FileDescriptorSet: make one with buf build -o or protoc --include_imports -o")
 	}
-	if len(set.GetFile()) == 0 {
+	if len(files) == 0 {
 		return nil, errors.New("it holds no files")
 	}
-	return set.GetFile(), nil
+	return files, nil
+}
+
+// isBroken reports whether a file cannot be one, nor any other message.
+func isBroken(file []byte) bool {
+	return !eachField(file, func(protowire.Number, []byte, []byte) {})
 }

@@ -1,8 +1,10 @@
 package contract
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -12,20 +14,23 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
-// linker makes descriptors of file descriptor messages that may come in any
-// order and from any build.
+// linker makes descriptors of files that may come in any order and from any build.
 //
 // A file that is imported and not there is taken from the binary, as compilers
 // often leave out google/protobuf and google/api. If it is not there either, it
 // is missed only if something refers to what it should have defined: servers
 // commonly do not know the files of options under the name they import.
 type linker struct {
-	given  map[string]*descriptorpb.FileDescriptorProto
-	files  *protoregistry.Files
+	given  map[string][]byte // by the file's name
+	set    *Set
+	files  *fileRegistry // of files that were checked, which nobody else sees
 	state  map[string]progress
+	parted parted // the file that is registered
 	advice string // what to do about a file that is missing
-
-	messageSets map[protoreflect.FullName]bool
+	// resolver finds the types of options as files are read. With an empty one
+	// extensions stay bytes, which takes the least time and memory. With the linked ones
+	// they get an order, which [Set.Sum] needs: servers send them in any.
+	resolver *protoregistry.Types
 }
 
 type progress uint8
@@ -37,52 +42,63 @@ const (
 	missing
 )
 
-// link makes a set of the files given. advice ends the error about a file that
-// is missing.
-func link(given []*descriptorpb.FileDescriptorProto, advice string) (*Set, error) {
+// largeContract is how many bytes of descriptors are worth a run of the collector.
+const largeContract = 4 << 20
+
+// link makes a set of the files given, each a google.protobuf.FileDescriptorProto on
+// the wire. advice ends the error about a file that is missing.
+func link(given [][]byte, resolver *protoregistry.Types, advice string) (*Set, error) {
 	l := &linker{
-		given:  make(map[string]*descriptorpb.FileDescriptorProto, len(given)),
-		files:  new(protoregistry.Files),
-		state:  make(map[string]progress, len(given)),
-		advice: advice,
-
-		messageSets: map[protoreflect.FullName]bool{},
+		given:    make(map[string][]byte, len(given)),
+		set:      &Set{messageSets: map[protoreflect.FullName]bool{}, comments: packed{at: map[string][2]int{}}},
+		files:    newRegistry(),
+		state:    make(map[string]progress, len(given)),
+		advice:   advice,
+		resolver: resolver,
 	}
-	for _, file := range given {
-		if err := l.add(file); err != nil {
+	names := make([]string, 0, len(given))
+	for _, wire := range given {
+		name, err := l.add(wire)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	for _, name := range names {
+		if err := l.link(name); err != nil {
 			return nil, err
 		}
 	}
-	for _, file := range given {
-		if err := l.link(file.GetName()); err != nil {
-			return nil, err
-		}
+	l.files = nil
+	if len(l.set.raw.bytes) > largeContract {
+		runtime.GC() // what follows stays, and is not to stand scattered among what was made for the checks
 	}
-	set := newSet(l.files)
-	set.messageSets = l.messageSets
-	return set, nil
+	l.set.settle()
+	return l.set, nil
 }
 
-func (l *linker) add(file *descriptorpb.FileDescriptorProto) error {
-	name := file.GetName()
+func (l *linker) add(wire []byte) (name string, _ error) {
+	name, bare := headOf(wire)
 	if name == "" {
-		return errors.New("a file in it has no name")
+		return "", errors.New("a file in it has no name")
 	}
-	if isPlaceholder(file) {
-		return nil // as good as not given
+	if bare {
+		return name, nil // as good as not given
 	}
-	if before, ok := l.given[name]; ok && !proto.Equal(before, file) {
-		return fmt.Errorf("file %q is in it twice, with different contents", name)
+	if before, ok := l.given[name]; ok && !sameFile(before, wire) {
+		return "", fmt.Errorf("file %q is in it twice, with different contents", name)
 	}
-	l.given[name] = file
-	return nil
+	l.given[name] = wire
+	return name, nil
 }
 
-// isPlaceholder reports whether a file has nothing but its name and syntax. That
-// is how servers answer for an import that they know by name only, as grpc-go's
-// reflection did (with the syntax "<unknown:0>").
-func isPlaceholder(file *descriptorpb.FileDescriptorProto) bool {
-	return proto.Equal(file, &descriptorpb.FileDescriptorProto{Name: file.Name, Syntax: file.Syntax})
+func sameFile(a, b []byte) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	one, other := new(descriptorpb.FileDescriptorProto), new(descriptorpb.FileDescriptorProto)
+	read := proto.UnmarshalOptions{AllowPartial: true}
+	return read.Unmarshal(a, one) == nil && read.Unmarshal(b, other) == nil && proto.Equal(one, other)
 }
 
 // link registers the file and, before it, all that it imports.
@@ -94,16 +110,16 @@ func (l *linker) link(name string) error {
 		return fmt.Errorf("file %q imports itself, directly or through others", name)
 	}
 	l.state[name] = linking
-	file, ok := l.given[name]
+	wire, ok := l.given[name]
 	if !ok {
 		return l.borrow(name)
 	}
-	for _, dependency := range file.GetDependency() {
+	for _, dependency := range importsOf(wire) {
 		if err := l.link(dependency); err != nil {
 			return err
 		}
 	}
-	return l.register(file)
+	return l.register(name, wire)
 }
 
 // borrow takes a file that was not given from the binary.
@@ -113,27 +129,48 @@ func (l *linker) borrow(name string) error {
 	if err != nil {
 		return nil //nolint:nilerr // missed only if something refers to it
 	}
-	l.given[name] = protodesc.ToFileDescriptorProto(file)
+	if l.given[name], err = (proto.MarshalOptions{AllowPartial: true}).Marshal(protodesc.ToFileDescriptorProto(file)); err != nil {
+		return fmt.Errorf("file %q: %s", name, plain(err))
+	}
 	l.state[name] = untouched
 	return l.link(name)
 }
 
-func (l *linker) register(file *descriptorpb.FileDescriptorProto) error {
+// register checks the file, and registers descriptors of it that are made when they
+// are looked at.
+func (l *linker) register(name string, wire []byte) error {
+	l.parted.part(wire)
+	file := new(descriptorpb.FileDescriptorProto)
+	if err := (proto.UnmarshalOptions{AllowPartial: true, Resolver: l.resolver}).Unmarshal(l.parted.file, file); err != nil {
+		return fmt.Errorf("file %q: %s", name, plain(err))
+	}
 	file, sets := withoutMessageSets(file)
 	for _, name := range sets {
-		l.messageSets[name] = true
+		l.set.messageSets[name] = true
 	}
-	made, err := protodesc.FileOptions{AllowUnresolvable: true}.New(file, l.files)
+	checked, err := protodesc.FileOptions{AllowUnresolvable: true}.New(file, registryOfChecks{l.files})
 	if err != nil {
-		return fmt.Errorf("file %q: %s", file.GetName(), plain(err))
+		return fmt.Errorf("file %q: %s", name, plain(err))
 	}
-	if err := l.complete(made); err != nil {
+	if err := l.complete(checked); err != nil {
 		return err
 	}
-	if err := l.files.RegisterFile(made); err != nil {
-		return fmt.Errorf("file %q: %s", file.GetName(), plain(err))
+	if !isResolved(file) {
+		file = protodesc.ToFileDescriptorProto(checked)
 	}
-	l.state[file.GetName()] = linked
+	wire, err = l.set.raw.add(file)
+	if err == nil {
+		err = l.files.add(wire, len(file.GetPublicDependency()) > 0)
+	}
+	if err != nil {
+		return fmt.Errorf("file %q: %s", name, plain(err))
+	}
+	l.set.addServices(checked)
+	l.set.sharedNames = l.set.sharedNames || shareJSONNames(checked.Messages())
+	if len(l.parted.comments) > 0 {
+		l.set.comments.add(name, l.parted.comments)
+	}
+	l.state[name] = linked
 	return nil
 }
 

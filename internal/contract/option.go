@@ -3,6 +3,7 @@ package contract
 import (
 	"fmt"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -17,19 +18,15 @@ import (
 func Option[T any](d protoreflect.Descriptor, xt protoreflect.ExtensionType) (T, bool, error) {
 	var zero T
 	options := d.Options()
-	if options == nil || !options.ProtoReflect().IsValid() {
+	if options == nil || !options.ProtoReflect().IsValid() || !mayHave(options.ProtoReflect(), xt.TypeDescriptor().Number()) {
 		return zero, false, nil
 	}
 	wire, err := proto.MarshalOptions{AllowPartial: true}.Marshal(options)
 	if err != nil {
 		return zero, false, broken(d, xt)
 	}
-	known := new(protoregistry.Types)
-	if err := known.RegisterExtension(xt); err != nil {
-		return zero, false, fmt.Errorf("option %s: %s", xt.TypeDescriptor().FullName(), plain(err))
-	}
 	fresh := options.ProtoReflect().New().Interface()
-	if err := (proto.UnmarshalOptions{AllowPartial: true, Resolver: known}).Unmarshal(wire, fresh); err != nil {
+	if err := (proto.UnmarshalOptions{AllowPartial: true, Resolver: only{xt}}).Unmarshal(wire, fresh); err != nil {
 		return zero, false, broken(d, xt)
 	}
 	if !proto.HasExtension(fresh, xt) {
@@ -40,6 +37,36 @@ func Option[T any](d protoreflect.Descriptor, xt protoreflect.ExtensionType) (T,
 		return zero, false, fmt.Errorf("option %s is not a %T", xt.TypeDescriptor().FullName(), zero)
 	}
 	return value, true, nil
+}
+
+// mayHave reports whether options have something of a number, as most do not. What
+// cannot be read counts.
+func mayHave(options protoreflect.Message, number protoreflect.FieldNumber) (found bool) {
+	options.Range(func(fd protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+		found = fd.Number() == number
+		return !found
+	})
+	whole := eachField(options.GetUnknown(), func(n protowire.Number, _, _ []byte) { found = found || n == number })
+	return found || !whole
+}
+
+// only resolves one type of extension.
+type only struct{ xt protoreflect.ExtensionType }
+
+// FindExtensionByName finds the type by its name.
+func (o only) FindExtensionByName(name protoreflect.FullName) (protoreflect.ExtensionType, error) {
+	if name != o.xt.TypeDescriptor().FullName() {
+		return nil, protoregistry.NotFound
+	}
+	return o.xt, nil
+}
+
+// FindExtensionByNumber finds the type by its number.
+func (o only) FindExtensionByNumber(message protoreflect.FullName, number protoreflect.FieldNumber) (protoreflect.ExtensionType, error) {
+	if d := o.xt.TypeDescriptor(); number != d.Number() || message != d.ContainingMessage().FullName() {
+		return nil, protoregistry.NotFound
+	}
+	return o.xt, nil
 }
 
 func broken(d protoreflect.Descriptor, xt protoreflect.ExtensionType) error {

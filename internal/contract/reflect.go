@@ -88,13 +88,13 @@ func reflect(ctx context.Context, conn grpc.ClientConnInterface, method string) 
 	if err := stream.CloseSend(); err != nil {
 		return nil, err
 	}
-	return link(r.files, "the server knows no such file")
+	return link(r.files, protoregistry.GlobalTypes, "the server knows no such file")
 }
 
 // reflector gathers files over one stream, one question at a time.
 type reflector struct {
 	stream grpc.ClientStream
-	files  []*descriptorpb.FileDescriptorProto
+	files  [][]byte
 	seen   map[string]bool // by file name
 	bytes  int
 }
@@ -154,7 +154,7 @@ func (r *reflector) service(name string) error {
 // it unasked.
 func (r *reflector) imports() error {
 	for i := 0; i < len(r.files); i++ { //nolint:intrange // the list grows while it is read
-		for _, name := range r.files[i].GetDependency() {
+		for _, name := range importsOf(r.files[i]) {
 			if r.seen[name] {
 				continue
 			}
@@ -192,15 +192,14 @@ func (r *reflector) keep(answer *reflectionv1.FileDescriptorResponse) error {
 		if r.bytes > maxReflectBytes || len(r.files) >= maxReflectFiles {
 			return fmt.Errorf("the contract is larger than %d MiB or %d files: give an image", maxReflectBytes>>20, maxReflectFiles)
 		}
-		file := new(descriptorpb.FileDescriptorProto)
-		if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(wire, file); err != nil {
+		if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(wire, new(descriptorpb.FileDescriptorProto)); err != nil {
 			return errors.New("the answer is not a FileDescriptorProto")
 		}
 		// The server may know a file by its name that it gives no more than a
 		// placeholder of with others.
-		if !r.seen[file.GetName()] && !isPlaceholder(file) {
-			r.seen[file.GetName()] = true
-			r.files = append(r.files, file)
+		if name, bare := headOf(wire); !r.seen[name] && !bare {
+			r.seen[name] = true
+			r.files = append(r.files, wire)
 		}
 	}
 	return nil

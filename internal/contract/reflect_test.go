@@ -74,8 +74,8 @@ func TestReflect(t *testing.T) {
 				t.Fatal(err)
 			}
 			var services []string
-			for s := range set.Services() {
-				services = append(services, string(s.FullName()))
+			for name := range set.Services() {
+				services = append(services, string(name))
 			}
 			if got, want := strings.Join(services, " "), "grpc.health.v1.Health shop.catalog.v1.CatalogService"; got != want {
 				t.Errorf("services %q, want %q", got, want)

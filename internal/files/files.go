@@ -6,6 +6,7 @@
 package files
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -30,14 +31,16 @@ func Read(path string, limit int64) ([]byte, error) {
 		if info.Size() > limit {
 			return nil, tooLarge(limit)
 		}
-		data, err := io.ReadAll(io.LimitReader(f, limit+1)) // it may grow meanwhile, and files in /proc have no size
-		if err == nil && int64(len(data)) > limit {
+		var data bytes.Buffer
+		data.Grow(int(info.Size()) + bytes.MinRead) // it may grow meanwhile, and files in /proc have no size
+		n, err := data.ReadFrom(io.LimitReader(f, limit+1))
+		if err == nil && n > limit {
 			err = tooLarge(limit)
 		}
 		if err != nil {
 			return nil, err
 		}
-		return data, nil
+		return data.Bytes(), nil
 	})
 }
 

@@ -3,6 +3,7 @@ package live
 import (
 	"math"
 	"runtime/debug"
+	"runtime/metrics"
 	"sync"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -68,4 +69,18 @@ func usableLimit(runtime int64, cgroup uint64) int64 {
 		return 0
 	}
 	return int64(usable * float64(limit))
+}
+
+// muchGarbage is how many bytes are worth a run of the collector.
+const muchGarbage = 32 << 20
+
+// freeGarbage gives what compiling a table has left back to the system: else the
+// collector would let the heap grow by it, and it would stay for minutes.
+func freeGarbage() {
+	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/free:bytes"}, {Name: "/gc/heap/live:bytes"}}
+	metrics.Read(heap)
+	objects, free, live := heap[0].Value.Uint64(), heap[1].Value.Uint64(), heap[2].Value.Uint64()
+	if objects+free > live+muchGarbage {
+		debug.FreeOSMemory()
+	}
 }

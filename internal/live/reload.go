@@ -49,6 +49,9 @@ func (g *Gateway) attempt(ctx context.Context, why compile.Trigger, read func() 
 			_ = g.abandon(asking) // closes what nobody else uses
 		}
 		if next == nil {
+			if why != compile.AtStart {
+				freeGarbage()
+			}
 			return result, err
 		}
 		asking = next

@@ -40,10 +40,10 @@ func (b *builder) body(m *Method, binding *contract.Binding, bound *bindings) *r
 	required := b.isRequired(fd, input)
 	if isRaw(fd) {
 		body := rawBody(required)
-		body.Description = commentOf(fd)
+		body.Description = b.commentOf(fd)
 		return body
 	}
-	description := commentOf(fd)
+	description := b.commentOf(fd)
 	var s *schema
 	if nests(fd) {
 		s = b.changed(fd.Message(), bound.within(fd), binding.Verb == "PATCH")

@@ -20,12 +20,11 @@ var (
 )
 
 // commentOf is what the contract says of a descriptor, in paragraphs.
-func commentOf(d protoreflect.Descriptor) string {
-	file := d.ParentFile()
-	if file == nil {
+func (b *builder) commentOf(d protoreflect.Descriptor) string {
+	if b.source.Comment == nil {
 		return ""
 	}
-	return clean(file.SourceLocations().ByDescriptor(d).LeadingComments)
+	return clean(b.source.Comment(d))
 }
 
 // clean drops what is not for readers, and the space that begins each line.

@@ -44,7 +44,12 @@ func NewDocuments(s *Source) *Documents {
 }
 
 // Source is what the documents are made of.
-func (d *Documents) Source() *Source { return d.source }
+func (d *Documents) Source() *Source {
+	if d.source.Scratch != nil {
+		return d.source.Scratch()
+	}
+	return d.source
+}
 
 // Write returns the document of a version ("" for all of them). It fails where there is
 // no such version.
@@ -55,7 +60,7 @@ func (d *Documents) Write(version string, format Format) (*Written, error) {
 	if text := d.texts[key]; text != nil {
 		return text, nil
 	}
-	doc, err := d.source.Document(version)
+	doc, err := d.Source().Document(version)
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ func (b *builder) answers(m *Method, binding *contract.Binding, hasBody bool) me
 func (b *builder) success(m *Method, binding *contract.Binding) *response {
 	md := m.Desc.Output()
 	r := &response{Headers: b.answerHeaders(m)}
-	r.Description, _ = summarize(commentOf(md))
+	r.Description, _ = summarize(b.commentOf(md))
 	if r.Description == "" {
 		r.Description = "OK"
 	}

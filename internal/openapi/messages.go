@@ -55,7 +55,7 @@ func (b *builder) object(md protoreflect.MessageDescriptor, dir direction, c *ch
 		}
 		s.Properties.add(names[i], property)
 	}
-	notes := []string{commentOf(md)}
+	notes := []string{b.commentOf(md)}
 	oneofs := md.Oneofs()
 	for i := range oneofs.Len() {
 		notes = append(notes, b.exclusive(s, oneofs.Get(i), c))
@@ -99,7 +99,7 @@ func (b *builder) exclusive(s *schema, oneof protoreflect.OneofDescriptor, c *ch
 	if isRequiredOneof(oneof) {
 		quantity = "Exactly one"
 	}
-	return paragraphs(commentOf(oneof), fmt.Sprintf("%s of `%s` is set.", quantity, strings.Join(members, "`, `")))
+	return paragraphs(b.commentOf(oneof), fmt.Sprintf("%s of `%s` is set.", quantity, strings.Join(members, "`, `")))
 }
 
 // isRequired reports whether a field is always there. Of requests the contract says so. In
@@ -126,7 +126,7 @@ func (b *builder) property(fd protoreflect.FieldDescriptor, dir direction) *sche
 	if dir == input && o.rules != nil {
 		notes = applyRules(s, fd, o.rules)
 	}
-	s.Description = paragraphs(append([]string{commentOf(fd), o.note(), s.Description}, notes...)...)
+	s.Description = paragraphs(append([]string{b.commentOf(fd), o.note(), s.Description}, notes...)...)
 	s.Deprecated = s.Deprecated || isDeprecated(fd)
 	s.ReadOnly, s.WriteOnly = o.outputOnly, o.inputOnly
 	return s
@@ -227,19 +227,19 @@ func (b *builder) enumeration(ed protoreflect.EnumDescriptor) *schema {
 			s.EnumNames = append(s.EnumNames, string(v.Name()))
 			seen = append(seen, v.Number())
 		}
-		lines = append(lines, valueLine(v, numbers))
+		lines = append(lines, b.valueLine(v, numbers))
 	}
 	var list string
 	if slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, ": ") }) || numbers {
 		list = strings.Join(lines, "\n")
 	}
-	s.Description = paragraphs(commentOf(ed), list)
+	s.Description = paragraphs(b.commentOf(ed), list)
 	return s
 }
 
 // valueLine is an item of the list of an enum's values.
-func valueLine(v protoreflect.EnumValueDescriptor, numbers bool) string {
-	text := strings.Join(strings.Fields(commentOf(v)), " ")
+func (b *builder) valueLine(v protoreflect.EnumValueDescriptor, numbers bool) string {
+	text := strings.Join(strings.Fields(b.commentOf(v)), " ")
 	if isDeprecated(v) {
 		text = strings.TrimSpace("Deprecated. " + text)
 	}

@@ -30,6 +30,12 @@ type Source struct {
 	Config *configv1.Config
 	// Methods are the RPCs that are exposed.
 	Methods []*Method
+	// Comment returns the comment in front of a declaration, as the contract has it. Nil
+	// has none.
+	Comment func(protoreflect.Descriptor) string
+	// Scratch returns the same with comments, and with descriptors that are let go when
+	// a document is made: all of a contract is looked at then. Nil: the source has both.
+	Scratch func() *Source
 }
 
 // Method is one RPC as it is served.
@@ -188,7 +194,7 @@ func (b *builder) tagNames() map[protoreflect.FullName]string {
 	tags := map[protoreflect.FullName]string{}
 	for i, name := range uniqueNames(names) {
 		tags[services[i].FullName()] = name
-		b.doc.Tags = append(b.doc.Tags, tag{Name: name, Description: commentOf(services[i])})
+		b.doc.Tags = append(b.doc.Tags, tag{Name: name, Description: b.commentOf(services[i])})
 	}
 	return tags
 }

@@ -107,7 +107,7 @@ func (b *builder) operation(m *Method, binding *contract.Binding, p *path, tag, 
 		Deprecated: isDeprecated(m.Desc) || m.Version.deprecation() != nil,
 		Sunset:     m.Version.deprecation().GetSunset(),
 	}
-	summary, rest := summarize(commentOf(m.Desc))
+	summary, rest := summarize(b.commentOf(m.Desc))
 	if summary == "" {
 		summary = string(m.Desc.Name())
 	}
@@ -164,7 +164,7 @@ func (b *builder) pathParameter(md protoreflect.MessageDescriptor, p pathParam) 
 	fd := fieldAt(md, p.field)
 	var comment, note string
 	if fd != nil {
-		comment = commentOf(fd)
+		comment = b.commentOf(fd)
 		if p.within == "" && !p.rest {
 			param.Schema = b.property(fd, input)
 			param.Schema.Description, param.Schema.Deprecated, param.Schema.ReadOnly, param.Schema.WriteOnly = "", false, false, false

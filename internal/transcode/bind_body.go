@@ -2,6 +2,7 @@ package transcode
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"unicode/utf8"
 
@@ -23,33 +24,24 @@ type bodyRule struct {
 
 const httpBodyName = "google.api.HttpBody"
 
-// RawBody reports whether a request's body goes as it is into a
-// google.api.HttpBody.
-func (b *Binding) RawBody() bool { return b.body.raw }
-
-// RawAnswer reports whether a client gets the bytes in a google.api.HttpBody as
-// they are.
-func (b *Binding) RawAnswer() bool { return b.response.raw }
-
-func (b *Binding) bindBody(name string) error {
+func (b *bindingPlan) bindBody(name string) error {
 	switch name {
 	case "":
 		return nil
 	case "*":
-		b.body = bodyRule{all: true, raw: isHTTPBody(b.plan), inner: b.guard}
+		b.body = bodyRule{all: true, raw: isHTTPBody(b.plan.desc), inner: b.guard}
 		return nil
 	}
-	fd := b.plan.desc.Fields().ByName(protoreflect.Name(name))
-	if fd == nil {
+	f := b.plan.byProto(name)
+	if f == nil {
 		hint := didYouMean(name, b.plan.protoNames())
 		if strings.Contains(name, ".") {
 			hint = "; a body is a top-level field"
 		}
 		return fmt.Errorf("body: %s has no field %q%s", b.plan.desc.FullName(), name, hint)
 	}
-	f := &b.plan.fields[fd.Index()]
 	b.body.field = f
-	b.body.raw = f.op == inMessage && !f.list && isHTTPBody(f.msg)
+	b.body.raw = f.op == inMessage && !f.list && isHTTPBody(f.desc.Message())
 	if b.guard == nil {
 		return nil
 	}
@@ -60,17 +52,17 @@ func (b *Binding) bindBody(name string) error {
 	return nil
 }
 
-func isHTTPBody(p *inPlan) bool { return p != nil && p.desc.FullName() == httpBodyName }
+func isHTTPBody(md protoreflect.MessageDescriptor) bool { return md.FullName() == httpBodyName }
 
 // bindMask finds the FieldMask to fill: the request's only one, where the body
 // is a message in one of its fields (AIP-134).
-func (b *Binding) bindMask() {
+func (b *bindingPlan) bindMask() {
 	if b.body.field == nil || !b.body.field.nests() || b.body.raw {
 		return
 	}
 	for i := range b.plan.fields {
 		f := &b.plan.fields[i]
-		if f.op != inMessage || f.isMap || f.msg.form != formFieldMask {
+		if f.op != inMessage || f.isMap || formOf(f.desc.Message()) != formFieldMask {
 			continue
 		}
 		bound := b.guard != nil && b.guard.fields[i].why != ""
@@ -83,7 +75,7 @@ func (b *Binding) bindMask() {
 }
 
 // readBody writes what the body sets. An empty body is an empty message.
-func (b *Binding) readBody(s *inState, in *call.Input) bool {
+func (b *bindingPlan) readBody(s *inState, in *call.Input) bool {
 	switch {
 	case b.body.raw && in.HasBody:
 		return b.rawBody(s, in)
@@ -112,7 +104,7 @@ func (b *Binding) readBody(s *inState, in *call.Input) bool {
 
 // rawBody writes the body as a google.api.HttpBody. HTTP lets a header have any
 // bytes, but a string of protobuf is UTF-8.
-func (b *Binding) rawBody(s *inState, in *call.Input) bool {
+func (b *bindingPlan) rawBody(s *inState, in *call.Input) bool {
 	if !utf8.ValidString(in.ContentType) {
 		s.fail("unsupported media type %s: it is not UTF-8", quote([]byte(in.ContentType)))
 		s.err.Kind = UnsupportedMedia
@@ -168,22 +160,32 @@ func isJSON(contentType string) bool {
 	return true
 }
 
-// reachesRequired reports whether the message or one within it may have
-// required fields, extensions included.
-func (p *inPlan) reachesRequired(seen map[*inPlan]bool) bool {
-	if seen[p] {
-		return false
-	}
-	seen[p] = true
-	if p.required > 0 || p.desc.ExtensionRanges().Len() > 0 {
+// requires reports whether a message or one within it may have required fields,
+// extensions included.
+func (c *inPlans) requires(md protoreflect.MessageDescriptor) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	seen := map[protoreflect.MessageDescriptor]bool{}
+	if c.reachesRequired(md, seen) {
 		return true
 	}
-	for i := range p.fields {
-		f := &p.fields[i]
-		if f.isMap {
-			f = f.value
-		}
-		if f.msg != nil && f.msg.reachesRequired(seen) {
+	if c.optional == nil {
+		c.optional = seen
+	}
+	maps.Copy(c.optional, seen)
+	return false
+}
+
+func (c *inPlans) reachesRequired(md protoreflect.MessageDescriptor, seen map[protoreflect.MessageDescriptor]bool) bool {
+	if seen[md] || c.optional[md] {
+		return false
+	}
+	seen[md] = true
+	if md.RequiredNumbers().Len() > 0 || md.ExtensionRanges().Len() > 0 {
+		return true
+	}
+	for i := range md.Fields().Len() {
+		if in := md.Fields().Get(i).Message(); in != nil && c.reachesRequired(in, seen) {
 			return true
 		}
 	}
@@ -192,7 +194,7 @@ func (p *inPlan) reachesRequired(seen map[*inPlan]bool) bool {
 
 // complete checks that body, query and path together set what is required.
 // Only messages of proto2 and its likes come here, so it may be slow.
-func (b *Binding) complete(s *inState, wire []byte) bool {
+func (b *bindingPlan) complete(s *inState, wire []byte) bool {
 	m := dynamicpb.NewMessage(b.plan.desc)
 	opts := proto.UnmarshalOptions{AllowPartial: true}
 	if b.rt.resolver != nil {

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"google.golang.org/protobuf/reflect/protoreflect"
-
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 )
 
@@ -28,24 +26,23 @@ func (v *pathValues) value(slot int) []byte {
 }
 
 // bindVariable resolves a variable's field path and guards what it binds.
-func (b *Binding) bindVariable(slot int, v httprule.Variable) error {
+func (b *bindingPlan) bindVariable(slot int, v httprule.Variable) error {
 	name := strings.Join(v.FieldPath, ".")
 	bound := boundVar{name: name}
 	p := b.plan
 	for i, part := range v.FieldPath {
-		fd := p.desc.Fields().ByName(protoreflect.Name(part))
-		if fd == nil {
+		f := p.byProto(part)
+		if f == nil {
 			return fmt.Errorf("path variable {%s}: %s has no field %q%s", name, p.desc.FullName(), part, didYouMean(part, p.protoNames()))
 		}
-		f := &p.fields[fd.Index()]
 		if i == len(v.FieldPath)-1 {
 			bound.leaf = f
 			break
 		}
 		if !f.nests() {
-			return fmt.Errorf("path variable {%s}: %s is not a message with fields of its own", name, fd.FullName())
+			return fmt.Errorf("path variable {%s}: %s is not a message with fields of its own", name, f.desc.FullName())
 		}
-		bound.chain, p = append(bound.chain, f), f.msg
+		bound.chain, p = append(bound.chain, f), f.message()
 	}
 	if bound.leaf == nil || bound.leaf.list || bound.leaf.isMap || !bound.leaf.hasText() {
 		return fmt.Errorf("path variable {%s}: a path can only bind a single value: a number, a string, bytes, an enum, or a well-known type that is written as one", name)
@@ -60,7 +57,7 @@ func (b *Binding) bindVariable(slot int, v httprule.Variable) error {
 // nests reports whether the field holds one message of which the fields can be
 // named one by one.
 func (f *inField) nests() bool {
-	return f.op >= inMessage && !f.list && !f.isMap && f.msg.form == formObject
+	return f.op >= inMessage && !f.list && !f.isMap && f.message().form == formObject
 }
 
 // hasText reports whether one value of the field can be written as plain text.
@@ -68,11 +65,22 @@ func (f *inField) hasText() bool {
 	if f.op < inMessage {
 		return true
 	}
-	switch f.msg.form {
+	switch f.message().form {
 	case formTimestamp, formDuration, formWrapper, formFieldMask:
 		return f.op == inMessage
 	}
 	return false
+}
+
+// byProto returns the field of a name in the contract, nil if there is none. It looks
+// at one after the other: the descriptor would make a map, and keep it.
+func (p *inPlan) byProto(name string) *inField {
+	for i := range p.fields {
+		if p.fields[i].proto == name {
+			return &p.fields[i]
+		}
+	}
+	return nil
 }
 
 // protoNames returns the names by which a rule may call the fields.
@@ -104,9 +112,9 @@ func (g *guard) bind(p *inPlan, v boundVar, slot int) error {
 			return err
 		}
 		if w.inner == nil {
-			w.inner = newGuard(f.msg)
+			w.inner = newGuard(f.message())
 		}
-		g, p = w.inner, f.msg
+		g, p = w.inner, f.message()
 	}
 	w := &g.fields[v.leaf.index]
 	if w.why != "" || w.inner != nil {
@@ -132,7 +140,7 @@ func (g *guard) guardOneof(p *inPlan, f *inField, variable string) error {
 
 // readPath turns the variables into wire bytes, which the body is compared
 // with before they are written.
-func (b *Binding) readPath(s *inState, vars []string) bool {
+func (b *bindingPlan) readPath(s *inState, vars []string) bool {
 	if len(vars) != len(b.vars) {
 		return s.fail("the path has %d variables, want %d", len(vars), len(b.vars))
 	}
@@ -150,7 +158,7 @@ func (b *Binding) readPath(s *inState, vars []string) bool {
 }
 
 // writePath writes the variables' fields.
-func (b *Binding) writePath(s *inState) {
+func (b *bindingPlan) writePath(s *inState) {
 	for i := range b.vars {
 		v := &b.vars[i]
 		value := s.path.value(i)
@@ -199,7 +207,7 @@ func (s *inState) textValue(f *inField, text []byte) bool {
 	case inBytes:
 		return s.putBase64(text) || s.fail("expected %s, got %s", wantBytes, quote(text))
 	case inMessage, inGroup:
-		return s.textMessage(f.msg, text)
+		return s.textMessage(f.message(), text)
 	case inFloat, inDouble:
 		return s.textFloat(f.op, text)
 	}

@@ -24,7 +24,7 @@ func (q *queryState) reset() {
 }
 
 // readQuery writes what the query sets, one field for each parameter.
-func (b *Binding) readQuery(s *inState, in *call.Input) bool {
+func (b *bindingPlan) readQuery(s *inState, in *call.Input) bool {
 	if in.RawQuery == "" {
 		return true
 	}
@@ -50,7 +50,7 @@ func (b *Binding) readQuery(s *inState, in *call.Input) bool {
 	return true
 }
 
-func (b *Binding) readPair(s *inState, pair string) bool {
+func (b *bindingPlan) readPair(s *inState, pair string) bool {
 	key, value, _ := strings.Cut(pair, "=")
 	var ok bool
 	if s.query.key, ok = unescape(s.query.key[:0], key); !ok {
@@ -90,7 +90,7 @@ func unescape(dst []byte, part string) ([]byte, bool) {
 
 // param writes the field that a parameter names. The name leads through
 // messages by dots, to JSON names or proto names.
-func (b *Binding) param(s *inState, name []byte) bool {
+func (b *bindingPlan) param(s *inState, name []byte) bool {
 	s.query.chain = s.query.chain[:0]
 	if b.body.all {
 		return b.unknown(s, nil, name)
@@ -120,7 +120,7 @@ func (b *Binding) param(s *inState, name []byte) bool {
 		if g != nil {
 			g = g.fields[f.index].inner
 		}
-		p, rest = f.msg, tail[1:]
+		p, rest = f.message(), tail[1:]
 	}
 }
 
@@ -138,7 +138,7 @@ func (p *inPlan) step(name []byte) (*inField, []byte) {
 }
 
 // taken says why the query cannot set a field, "" if it can.
-func (b *Binding) taken(f *inField, p *inPlan, g *guard) string {
+func (b *bindingPlan) taken(f *inField, p *inPlan, g *guard) string {
 	if p == b.plan && f == b.body.field {
 		return "this field is the body, which the query cannot change"
 	}
@@ -150,7 +150,7 @@ func (b *Binding) taken(f *inField, p *inPlan, g *guard) string {
 
 // repeatPath reads a parameter for a field that the path binds. It sets nothing,
 // and may only say what leaves the path's value as it is.
-func (b *Binding) repeatPath(s *inState, f *inField, w *guardedField) bool {
+func (b *bindingPlan) repeatPath(s *inState, f *inField, w *guardedField) bool {
 	if !b.fresh(s, f) {
 		return false
 	}
@@ -163,7 +163,7 @@ func (b *Binding) repeatPath(s *inState, f *inField, w *guardedField) bool {
 
 // unknown handles a parameter that names no field of p, which is nil where the
 // binding takes no parameters at all.
-func (b *Binding) unknown(s *inState, p *inPlan, rest []byte) bool {
+func (b *bindingPlan) unknown(s *inState, p *inPlan, rest []byte) bool {
 	if b.opts.IgnoreUnknownQuery {
 		return true
 	}
@@ -204,7 +204,7 @@ func matches(pattern string, name []byte) bool {
 }
 
 // set writes one value of the field at the end of the chain.
-func (b *Binding) set(s *inState, f *inField, key []byte) bool {
+func (b *bindingPlan) set(s *inState, f *inField, key []byte) bool {
 	if len(key) > 0 || f.isMap {
 		return b.setEntry(s, f, key)
 	}
@@ -234,7 +234,7 @@ func (f *inField) inQuery() bool {
 	if f.hasText() {
 		return true
 	}
-	switch f.msg.form {
+	switch f.message().form {
 	case formStruct, formList, formValue:
 		return f.op == inMessage // as JSON
 	}
@@ -243,14 +243,14 @@ func (f *inField) inQuery() bool {
 
 // fieldsHint tells how to name what is inside a message.
 func (f *inField) fieldsHint() string {
-	if !f.nests() || len(f.msg.fields) == 0 {
+	if !f.nests() || len(f.message().fields) == 0 {
 		return ""
 	}
-	return "; name its fields one by one, as in " + f.json + "." + f.msg.fields[0].json
+	return "; name its fields one by one, as in " + f.json + "." + f.message().fields[0].json
 }
 
 // setEntry writes an entry of a map, given as name[key].
-func (b *Binding) setEntry(s *inState, f *inField, key []byte) bool {
+func (b *bindingPlan) setEntry(s *inState, f *inField, key []byte) bool {
 	if !f.isMap {
 		return s.fail("%s is not a map, so it takes no key", f.desc.FullName())
 	}
@@ -266,7 +266,7 @@ func (b *Binding) setEntry(s *inState, f *inField, key []byte) bool {
 	return s.nested(s.query.chain, func() bool { return b.putEntry(s, f, key[1:len(key)-1]) })
 }
 
-func (b *Binding) putEntry(s *inState, f *inField, key []byte) bool {
+func (b *bindingPlan) putEntry(s *inState, f *inField, key []byte) bool {
 	s.putTag(f.tag)
 	start := s.begin(1)
 	s.putTag(f.key.tag)
@@ -286,7 +286,7 @@ func (b *Binding) putEntry(s *inState, f *inField, key []byte) bool {
 
 // fresh checks that the field at the end of the chain may be set: a single
 // field only once, and one member of a oneof only.
-func (b *Binding) fresh(s *inState, f *inField) bool {
+func (b *bindingPlan) fresh(s *inState, f *inField) bool {
 	if !b.chosen(s) {
 		return false
 	}
@@ -300,7 +300,7 @@ func (b *Binding) fresh(s *inState, f *inField) bool {
 }
 
 // chosen checks the oneofs that the chain leads through.
-func (b *Binding) chosen(s *inState) bool {
+func (b *bindingPlan) chosen(s *inState) bool {
 	for i, f := range s.query.chain {
 		if f.oneof >= 0 && !s.chooses(i, f) {
 			return s.fail("another member of the oneof of %s is given too", f.json)

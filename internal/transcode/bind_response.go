@@ -25,7 +25,7 @@ type responseRule struct {
 // BinaryType is the media type of a google.api.HttpBody that names none.
 const BinaryType = "application/octet-stream"
 
-func (b *Binding) bindResponse(c *Compiler, out protoreflect.MessageDescriptor, name string) error {
+func (b *bindingPlan) bindResponse(c *Compiler, out protoreflect.MessageDescriptor, name string) error {
 	r := &b.response
 	shown := out
 	if name != "" {
@@ -43,12 +43,8 @@ func (b *Binding) bindResponse(c *Compiler, out protoreflect.MessageDescriptor, 
 			shown = r.field.Message()
 		}
 	}
-	if r.raw = shown != nil && shown.FullName() == httpBodyName; r.raw {
-		return nil
-	}
-	enc, err := c.Encoder(out)
-	r.enc = enc
-	return err
+	r.raw = shown != nil && isHTTPBody(shown)
+	return nil
 }
 
 // jsonName is the field's name in the output of the encoder.
@@ -100,11 +96,8 @@ func (c *Compiler) zeroEnum(ed protoreflect.EnumDescriptor) string {
 // errBroken says that the backend's answer cannot be read.
 var errBroken = errors.New("the response is not a valid protobuf message")
 
-// AppendResponse appends what an HTTP client gets for a response message. Its
-// errors are the backend's mistakes, or that of until. In steady state it allocates
-// nothing but by growing dst.
-func (b *Binding) AppendResponse(dst, wire []byte, until call.Lifetime) (out []byte, contentType string, raw bool, err error) {
-	r := &b.response
+// append appends what an HTTP client gets for a response message.
+func (r *responseRule) append(rt *inRuntime, dst, wire []byte, until call.Lifetime) (out []byte, contentType string, raw bool, err error) {
 	if r.raw {
 		return r.appendRaw(dst, wire)
 	}
@@ -112,8 +105,8 @@ func (b *Binding) AppendResponse(dst, wire []byte, until call.Lifetime) (out []b
 		out, err = r.enc.append(dst, wire, until)
 		return out, "", false, err
 	}
-	s := b.rt.start(nil, nil, until)
-	defer b.rt.end(s)
+	s := rt.start(nil, nil, until)
+	defer rt.end(s)
 	only, found, err := r.only(s.scratch[:0], wire)
 	s.scratch = only
 	if err != nil {

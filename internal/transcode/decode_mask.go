@@ -65,7 +65,7 @@ func (s *inState) sameAsPath(f *inField, m *members, w *guardedField) bool {
 	if f.op < inMessage {
 		ok = s.scalar(f)
 	} else {
-		ok = s.measured(f.msg, nil)
+		ok = s.measured(f.message(), nil)
 	}
 	if !ok {
 		return false
@@ -115,7 +115,7 @@ func (s *inState) recorded(p *inPlan, f *inField, m *members, inner *guard) bool
 // leaf reports whether the value that comes next is named by the field's own
 // path: all but a message with members.
 func (s *inState) leaf(f *inField) bool {
-	if f.list || f.isMap || f.op < inMessage || f.msg.form != formObject || s.peek() != '{' {
+	if f.list || f.isMap || f.op < inMessage || f.message().form != formObject || s.peek() != '{' {
 		return true
 	}
 	at := s.pos

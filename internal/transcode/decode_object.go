@@ -226,11 +226,11 @@ func isZero(value []byte, op inOp) bool {
 func (s *inState) framed(f *inField, inner *guard) bool {
 	s.putTag(f.tag)
 	if f.op == inGroup {
-		ok := s.message(f.msg, inner)
+		ok := s.message(f.message(), inner)
 		s.putTag(f.end)
 		return ok
 	}
-	return s.measured(f.msg, inner)
+	return s.measured(f.message(), inner)
 }
 
 // measured writes a message after its length.

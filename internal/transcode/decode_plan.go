@@ -95,10 +95,11 @@ type inField struct {
 	// a value like any other.
 	nullIsValue bool
 
-	msg   *inPlan     // of messages and groups
-	enum  *inEnumPlan // of enums
-	key   *inField    // of maps
-	value *inField    // of maps
+	plans *inPlans               // where the plans of messages and groups are made
+	msg   atomic.Pointer[inPlan] // made when it is first met
+	enum  *inEnumPlan            // of enums
+	key   *inField               // of maps
+	value *inField               // of maps
 	width atomic.Uint32
 }
 
@@ -138,6 +139,23 @@ func (l *learned[V]) put(name string, v V) {
 type inPlans struct {
 	mu    sync.Mutex
 	plans map[protoreflect.MessageDescriptor]*inPlan
+	// optional are messages known to reach no required field.
+	optional map[protoreflect.MessageDescriptor]bool
+}
+
+// message returns the plan of the messages that the field holds. The types of fields
+// are compiled when they are met, so that a large schema costs what is used of it.
+func (f *inField) message() *inPlan {
+	if p := f.msg.Load(); p != nil {
+		return p
+	}
+	return f.compileMessage()
+}
+
+func (f *inField) compileMessage() *inPlan {
+	p := f.plans.message(f.desc.Message())
+	f.msg.Store(p)
+	return p
 }
 
 func (c *inPlans) message(md protoreflect.MessageDescriptor) *inPlan {
@@ -197,11 +215,13 @@ func (p *inPlan) asKnown() bool {
 	case formValue:
 		return len(p.fields) == 6 && p.fields[0].enum != nil && p.fields[1].op == inDouble &&
 			p.fields[2].op == inString && p.fields[3].op == inBool &&
-			p.fields[4].msg != nil && len(p.fields[4].msg.fields) == 1 &&
-			p.fields[5].msg != nil && len(p.fields[5].msg.fields) == 1
+			p.fields[4].wraps() && p.fields[5].wraps()
 	}
 	return true
 }
+
+// wraps reports whether a field holds messages of one field.
+func (f *inField) wraps() bool { return f.op >= inMessage && f.desc.Message().Fields().Len() == 1 }
 
 // add enters field i of the plan.
 func (p *inPlan) add(f *inField, i int) {
@@ -276,9 +296,9 @@ func (c *inPlans) fill(f *inField, fd protoreflect.FieldDescriptor) {
 		f.key.implicit, f.value.implicit = false, false
 		return
 	}
-	if md := fd.Message(); md != nil {
-		f.msg = c.plan(md)
-		f.nullIsValue = f.msg.form == formValue
+	f.plans = c
+	if md := fd.Message(); md != nil && formOf(md) == formValue {
+		f.nullIsValue = c.plan(md).form == formValue
 	}
 	if ed := fd.Enum(); ed != nil {
 		f.enum = enumOf(ed)

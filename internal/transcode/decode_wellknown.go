@@ -42,13 +42,13 @@ func (s *inState) anyJSON(p *inPlan) bool {
 	if f.op != inMessage {
 		return s.scalar(f)
 	}
-	width := f.msg.width.Load()
+	width := f.message().width.Load()
 	start := s.begin(width)
-	if !s.field(&f.msg.fields[0], nil) { // the value and the struct in it are one level
+	if !s.field(&f.message().fields[0], nil) { // the value and the struct in it are one level
 		return false
 	}
 	if need := s.finish(start, width); need != width {
-		f.msg.width.Store(need)
+		f.message().width.Store(need)
 	}
 	return true
 }

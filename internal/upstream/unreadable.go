@@ -30,7 +30,7 @@ func (x *exchange) unreadable(err error) bool {
 		return false
 	}
 	request, err := c.Request()
-	if err != nil || request.ReadableAs(m.Request) == call.Readable {
+	if err != nil || request.ReadableAs(m.Request()) == call.Readable {
 		return false
 	}
 	x.sentUnreadable.Store(true) // the count of outliers and the caller both ask
@@ -58,7 +58,7 @@ func (x *exchange) uncheckedRequests() *call.Shape {
 	if c := call.From(x); m.CheckRequests && c.Protocol != call.InProcess && !c.Transcoded {
 		return nil // each was checked when it came
 	}
-	return m.Request
+	return m.Request()
 }
 
 // look notes whether a request of a stream is one that some backends cannot read.

@@ -55,7 +55,7 @@ func complete(m *interceptors.Method) error {
 	if err != nil {
 		return placed(err)
 	}
-	effective, err := file.Policy(nil, 0)
+	effective, err := file.Merger().Policy(nil, 0)
 	if err != nil {
 		return err
 	}
