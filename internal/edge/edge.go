@@ -109,6 +109,10 @@ type Door struct {
 	// Serve serves a request that the door takes, by the table. It sets no headers
 	// for browsers: they are there.
 	Serve func(table *Table, w http.ResponseWriter, r *http.Request)
+	// Announced returns the binding that would serve a request that a preflight
+	// announces: one of the path of h, with that HTTP method. It is nil for a door
+	// whose clients only POST to RPCs' own paths.
+	Announced func(h *HTTPHalf, method string) (binding string, err error)
 	// NoPages says that no web page can speak the protocol: answers have no headers for
 	// browsers.
 	NoPages bool

@@ -16,7 +16,7 @@ import (
 func (p *port) preflight(table *Table, w http.ResponseWriter, r *http.Request) {
 	h := new(HTTPHalf)
 	h.BeginHTTP(p.settings, table, call.REST, w, r)
-	_ = h.Run(func() error { return h.Refuse(h.checkPreflight()) }, func(err error) {
+	_ = h.Run(func() error { return h.Refuse(p.checkPreflight(h)) }, func(err error) {
 		if err != nil {
 			h.WriteError(err)
 			return
@@ -29,7 +29,7 @@ func (p *port) preflight(table *Table, w http.ResponseWriter, r *http.Request) {
 
 // checkPreflight refuses a preflight of a request that is not served, or that its page
 // may not make.
-func (h *HTTPHalf) checkPreflight() (err error) {
+func (p *port) checkPreflight(h *HTTPHalf) error {
 	r := h.R
 	allowed := h.Table.CORS.set(h.W.Header(), r)
 	if err := h.CheckHost(); err != nil {
@@ -45,7 +45,22 @@ func (h *HTTPHalf) checkPreflight() (err error) {
 	if len(methods) != 1 || !isToken(methods[0]) {
 		return call.Refuse(call.Client, codes.InvalidArgument, "header access-control-request-method must be one HTTP method")
 	}
-	h.Call.Binding, err = h.announced(methods[0])
+	return p.find(h, methods[0])
+}
+
+// find refuses a preflight of a request that no door serves. All doors that take RPCs'
+// own paths are called there by POST.
+func (p *port) find(h *HTTPHalf, method string) (err error) {
+	for i := range p.doors {
+		if announced := p.doors[i].Announced; announced != nil {
+			if h.Call.Binding, err = announced(h, method); err == nil {
+				return nil
+			}
+		}
+	}
+	if u := h.R.URL; method == http.MethodPost && IsPlainPath(u) && h.Table.Method(u.Path) != nil {
+		return nil
+	}
 	return err
 }
 

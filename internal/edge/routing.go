@@ -168,11 +168,10 @@ func notAllowed(one, other []string) error {
 	return &httprule.Error{Kind: httprule.MethodNotAllowed, Allow: slices.Compact(all)}
 }
 
-// announced returns what is served at a request's path with a method that a preflight
-// announces: a binding, as "OPTIONS /v1/products", or "" for an RPC by its own path. A
-// path that leaves the version open is served if any version has it: the preflight
-// does not say which one the page's request will name.
-func (h *HTTPHalf) announced(method string) (binding string, err error) {
+// Announced returns the binding, as "OPTIONS /v1/products", for a method that a
+// preflight announces. A path that leaves the version open is served if any version
+// has it: the preflight does not say which one the page's request will name.
+func (h *HTTPHalf) Announced(method string) (binding string, err error) {
 	t, path := h.Table, SentPath(h.R.URL)
 	var m Match
 	if err = t.Routes.Match(method, path, &m.Match); err == nil {
@@ -185,9 +184,6 @@ func (h *HTTPHalf) announced(method string) (binding string, err error) {
 		case isNotFound(err):
 			err = open
 		}
-	}
-	if method == http.MethodPost && IsPlainPath(h.R.URL) && t.Method(h.R.URL.Path) != nil {
-		return "", nil // for the protocols that call it there
 	}
 	return "", h.unmatched(method, err)
 }

@@ -16,7 +16,10 @@ import (
 // Door returns the door. It takes every request.
 func Door(s *edge.Settings) edge.Door {
 	d := &door{settings: s, matches: sync.Pool{New: func() any { return new(edge.Match) }}}
-	return edge.Door{Takes: func(*http.Request) bool { return true }, Serve: d.serve}
+	return edge.Door{
+		Takes: func(*http.Request) bool { return true }, Serve: d.serve,
+		Announced: (*edge.HTTPHalf).Announced,
+	}
 }
 
 type door struct {
