@@ -16,12 +16,13 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
 
-// Arrival is what a request says of itself and of the way it came, as sent.
+// Arrival is what is known of a request when it arrives: its connection, and the headers
+// that say who sent it, as sent.
 type Arrival struct {
 	Remote     string               // address of the connection
 	TLS        *tls.ConnectionState // of the connection; nil in the clear
 	Connection *memory.Connection   // nil where memory is not accounted for
-	Host       string               // that the request names
+	Host       string               // as the request names it
 	UserAgent  string
 	RequestID  string
 
@@ -44,10 +45,9 @@ const schemeHTTP, schemeHTTPS = "http", "https"
 // Values shared by all calls: nobody writes to them.
 var headerHTTP, headerHTTPS = []string{schemeHTTP}, []string{schemeHTTPS}
 
-// askedFor is the host that the client asked for, and the scheme that it used. A
-// trusted proxy tells both of the connection that ends there. Of several values
-// the last one counts, which the nearest proxy wrote: the client itself may have
-// sent those before it.
+// askedFor returns the host that the client asked for and the scheme that it used. A
+// trusted proxy sends both in headers. If a header has several values, the last one
+// counts: the nearest proxy wrote it, and the client may have sent the others.
 func (s *Settings) askedFor(a *Arrival) (host, scheme string) {
 	host, scheme = a.Host, schemeHTTP
 	if a.TLS != nil {
@@ -65,11 +65,11 @@ func (s *Settings) askedFor(a *Arrival) (host, scheme string) {
 	return host, scheme
 }
 
-// CheckHost refuses a call for a host that is not served. Backends make links of the
-// host that they are told, so a client must not choose one. It is 421 over HTTP (RFC
-// 9110, section 15.5.20). gRPC has no code of that meaning; FAILED_PRECONDITION says
-// that the same call will never do (statuscodes.md), where UNAVAILABLE would have
-// clients try again.
+// CheckHost refuses a call for a host that is not served. Backends make links with
+// the host that they get, so a client must not choose it. Over HTTP the refusal is 421
+// (RFC 9110, section 15.5.20). gRPC has no such code: FAILED_PRECONDITION says that the
+// same call will always fail (statuscodes.md), whereas UNAVAILABLE would make clients try
+// again.
 func (h *Half) CheckHost() error {
 	if hosts := h.Settings.Hosts; len(hosts) == 0 || hosts.Have(h.Call.Host) {
 		return nil
@@ -77,7 +77,7 @@ func (h *Half) CheckHost() error {
 	return RefuseHTTP(http.StatusMisdirectedRequest, codes.FailedPrecondition, "the host %q is not served here", h.Call.Host)
 }
 
-// lastOf is the last element of a header that is a list.
+// lastOf returns the last element of a header that is a list.
 func lastOf(lines []string) string {
 	if len(lines) == 0 {
 		return ""
@@ -86,14 +86,13 @@ func lastOf(lines []string) string {
 	return strings.Trim(last[strings.LastIndexByte(last, ',')+1:], " \t")
 }
 
-// schemeOf is the scheme alone, for answers that begin before there is a call.
+// schemeOf returns the scheme alone, for answers that begin before there is a call.
 func (s *Settings) schemeOf(r *http.Request) string {
 	_, scheme := s.askedFor(&Arrival{Remote: r.RemoteAddr, TLS: r.TLS, ForwardedProto: r.Header["X-Forwarded-Proto"]})
 	return scheme
 }
 
-// quote adds what a client said of itself, unless it is nothing or cannot be
-// metadata.
+// quote adds what a client sent about itself, unless that is empty or cannot be metadata.
 func (s *Settings) quote(md metadata.MD, key string, value []string) {
 	switch {
 	case value[0] == "":
@@ -122,10 +121,10 @@ func (s *Settings) trusted(ip netip.Addr) bool {
 	return false
 }
 
-// peerOf is the client's address: that of the connection, or, behind trusted
-// proxies, the right-most hop that is none of them. A hop that is no address, such
-// as "unknown", counts as the proxy that reported it: a client without an address
-// would be on no list.
+// peerOf returns the client's address: that of the connection, or, behind trusted
+// proxies, the right-most hop that is not one of them. For a hop that is not an address,
+// such as "unknown", it returns the proxy that reported it: a client without an address
+// would match no list.
 func (s *Settings) peerOf(remote string, forwarded []string) string {
 	if len(forwarded) == 0 || !s.trusted(call.Address(remote)) {
 		return remote

@@ -68,7 +68,7 @@ const (
 )
 
 // Read reads the whole body into a buffer of [Scratch]. A client that stalls is not
-// waited for. Became must follow.
+// waited for. Keep must follow.
 func (b *Body) Read() (*[]byte, error) {
 	h := b.half
 	if n := h.R.ContentLength; n > 0 {
@@ -78,10 +78,10 @@ func (b *Body) Read() (*[]byte, error) {
 	}
 	done := b.bound()
 	if h.R.ContentLength != 0 && h.Call.Memory.Busy() {
-		b.Await()
+		b.beginWait()
 	}
 	body, err := b.readAll()
-	err = b.Arrived(err)
+	err = b.EndWait(err)
 	done(err)
 	if err != nil {
 		return nil, err
@@ -109,9 +109,9 @@ func (b *Body) Refuse() error {
 	return nil
 }
 
-// Await notes that the call holds a part of a message and waits for the rest. A client
+// beginWait notes that the call holds a part of a message and waits for the rest. A client
 // whose rest does not come is ended when the gateway is short of memory.
-func (b *Body) Await() {
+func (b *Body) beginWait() {
 	if b.held > 0 {
 		return // noted before
 	}
@@ -121,9 +121,9 @@ func (b *Body) Await() {
 	})
 }
 
-// Arrived notes that the call waits for nothing more of a message, and returns what
+// EndWait notes that the call waits for nothing more of a message, and returns what
 // reading it has ended with.
-func (b *Body) Arrived(err error) error {
+func (b *Body) EndWait(err error) error {
 	b.wait.Done()
 	if err != nil && b.wait.Ended() {
 		return call.MemoryError(memory.ErrFull)
@@ -131,9 +131,9 @@ func (b *Body) Arrived(err error) error {
 	return err
 }
 
-// reserve has room for a body of n bytes and the message that it becomes.
+// reserve reserves memory for a body of n bytes and the message that it becomes.
 func (b *Body) reserve(n int64) error {
-	room := n + b.translated(n) - b.reserved
+	room := n + b.messageSize(n) - b.reserved
 	if room <= 0 {
 		return nil
 	}
@@ -153,26 +153,26 @@ func (b *Body) hold(n int64) error {
 	return nil
 }
 
-// Hold has memory for n bytes that have come, and for the message that they become.
+// Hold holds memory for n bytes that have come, and for the message that they become.
 func (b *Body) Hold(n int) error {
 	if err := b.reserve(int64(n)); err != nil {
 		return err
 	}
-	return b.hold(int64(n) + b.translated(int64(n)))
+	return b.hold(int64(n) + b.messageSize(int64(n)))
 }
 
-// HoldPart has memory for n bytes of a message that may be as long as any.
+// HoldPart holds memory for the first n bytes of a message of unknown length.
 func (b *Body) HoldPart(n int) error {
 	if err := b.reserve(b.half.Settings.MaxBody); err != nil {
 		return err
 	}
-	b.Await()
+	b.beginWait()
 	return b.hold(int64(n))
 }
 
-// Became gives up what was held for bytes that have become a message of n wire bytes,
-// which is held to the end of the call.
-func (b *Body) Became(n int) {
+// Keep gives up what is held for the body, but for the n wire bytes of its message, which
+// the call holds to its end.
+func (b *Body) Keep(n int) {
 	share := &b.half.Call.Memory
 	share.Forgo(b.reserved)
 	share.Hold(int64(n) - b.held) // where path and query have made it longer
@@ -180,8 +180,8 @@ func (b *Body) Became(n int) {
 	b.reserved, b.held = 0, int64(n)
 }
 
-// translated is how many bytes a body of n bytes becomes at most.
-func (b *Body) translated(n int64) int64 {
+// messageSize is how many wire bytes a body of n bytes becomes at most.
+func (b *Body) messageSize(n int64) int64 {
 	switch limit := b.half.Settings.MaxMessage; {
 	case b.Growth <= 1:
 		return n
@@ -247,8 +247,8 @@ func (b *Body) readAll() (*[]byte, error) {
 	}
 }
 
-// holdSoFar has memory for what has come of a long body. Of one without a length it
-// has room for the longest first, and all of the buffer that it may need.
+// holdSoFar holds memory for what has come of a long body. For one without a length it
+// first reserves memory for the longest, and grows the buffer to that.
 func (b *Body) holdSoFar(buf *[]byte) error {
 	if limit := b.half.Settings.MaxBody; b.reserved == 0 {
 		if err := b.reserve(limit); err != nil {
@@ -256,7 +256,7 @@ func (b *Body) holdSoFar(buf *[]byte) error {
 		}
 		*buf = slices.Grow(*buf, int(limit)+1-len(*buf))
 	}
-	b.Await()
+	b.beginWait()
 	return b.hold(int64(len(*buf)))
 }
 

@@ -13,11 +13,10 @@ import (
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 )
 
-// CORS tells browsers which pages of other origins may call and read the
-// answers (the Fetch standard's CORS protocol, section 3.3). It guards nobody
-// against clients that are no browsers: it is no policy, and what a page's
-// request asks for is decided by the chain as for everybody. Nil allows no
-// page. It is immutable.
+// CORS tells browsers which pages of other origins may call and read the answers (the
+// Fetch standard's CORS protocol, section 3.3). It is not a policy, and no protection
+// against clients other than browsers: the chain decides about a page's request as about
+// any other. Nil allows no page. It is immutable.
 type CORS struct {
 	any      bool
 	exact    map[string]struct{}
@@ -36,7 +35,7 @@ type originSuffix struct{ scheme, suffix string }
 
 const defaultMaxAge = 10 * time.Minute
 
-// exposed are the headers of the gateway's own that pages may read.
+// exposed are the gateway's own headers that pages may read.
 const exposed = "x-request-id, ratelimit, ratelimit-policy, retry-after, age, gatehouse-degraded, idempotency-replayed, x-api-version, deprecation, sunset, link, grpc-status, grpc-message"
 
 // Values shared by all answers: nobody writes to them.
@@ -47,8 +46,7 @@ var (
 	headerClose  = []string{"close"}
 )
 
-// NewCORS makes it as configured; without a configuration it is nil. Errors name
-// the field.
+// NewCORS returns nil without a configuration. Its errors name the field.
 func NewCORS(c *configv1.Cors) (*CORS, error) {
 	if c == nil {
 		return nil, nil // nil is the meaning: no page may call
@@ -98,7 +96,7 @@ func (o *CORS) allowOrigin(origin string) error {
 	return nil
 }
 
-// isOrigin tells whether a browser would send this origin, given its parts.
+// isOrigin reports whether a browser would send this origin, given its parts.
 func isOrigin(scheme, host string) bool {
 	u, err := url.Parse(scheme + "://" + host)
 	if err != nil || u.Host != host || u.Hostname() == "" || scheme == "" || strings.HasSuffix(host, ":") {
@@ -146,7 +144,7 @@ func (o *CORS) setHeaders(c *configv1.Cors) error {
 	return nil
 }
 
-// allows tells whether pages of an origin may call.
+// allows reports whether pages of an origin may call.
 func (o *CORS) allows(origin string) bool {
 	if _, ok := o.exact[origin]; ok || o.any {
 		return true
@@ -163,8 +161,8 @@ func (o *CORS) allows(origin string) bool {
 	return false
 }
 
-// isLabels tells what may stand before a suffix: names, and nothing that would
-// make the suffix something else than the end of a host.
+// isLabels reports whether s consists of labels of a host, so that a suffix behind it is
+// the end of a host.
 func isLabels(s string) bool {
 	for i := range len(s) {
 		if !hostByte(s[i]) {
@@ -174,9 +172,9 @@ func isLabels(s string) bool {
 	return s != "" && s[0] != '.' && s[len(s)-1] != '.'
 }
 
-// set is called before anything else sets headers. It reports whether the page
-// that asks, if one does, may read the answer. What depends on the origin says
-// so to caches, also where no origin came or it was refused.
+// set is called before anything else sets headers. It reports whether the page that sent
+// the request, if any, may read the answer. If the headers depend on the origin, Vary says
+// so, also for a request without an origin or with one that is refused.
 func (o *CORS) set(h http.Header, r *http.Request) bool {
 	if o == nil {
 		return false
@@ -199,7 +197,7 @@ func (o *CORS) set(h http.Header, r *http.Request) bool {
 	return true
 }
 
-// setPreflight adds what only a preflight is told.
+// setPreflight adds the headers that only the answer to a preflight has.
 func (o *CORS) setPreflight(h http.Header, r *http.Request) {
 	h["Access-Control-Allow-Methods"] = r.Header["Access-Control-Request-Method"]
 	h["Access-Control-Max-Age"] = o.maxAge
@@ -213,12 +211,13 @@ func (o *CORS) setPreflight(h http.Header, r *http.Request) {
 	}
 }
 
-// IsPreflight tells a question of the CORS protocol from an OPTIONS request.
+// IsPreflight reports whether a request is a preflight of the CORS protocol, and not just
+// an OPTIONS request.
 func IsPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && len(r.Header["Origin"]) > 0 && len(r.Header["Access-Control-Request-Method"]) > 0
 }
 
-// isTokens tells a list of names, with commas between.
+// isTokens reports whether list is names, separated by commas.
 func isTokens(list string) bool {
 	for name := range strings.SplitSeq(list, ",") {
 		if !isToken(strings.TrimSpace(name)) {
@@ -228,7 +227,7 @@ func isTokens(list string) bool {
 	return true
 }
 
-// isToken tells the names of headers and methods (RFC 9110, section 5.6.2).
+// isToken reports whether s can name a header or a method (RFC 9110, section 5.6.2).
 func isToken(s string) bool {
 	for i := range len(s) {
 		c := s[i]

@@ -18,12 +18,12 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
 
-// Table is all that the edges serve: the RPCs, and how HTTP shows them. It is
+// Table is all that the doors serve: the RPCs, and how HTTP shows them. It is
 // immutable; [Current] holds the one in force.
 type Table struct {
 	*call.Table
 	Routes *httprule.Router[*Route]
-	// Versions are asked for what Routes do not have.
+	// Versions are asked for paths that Routes do not have.
 	Versions *Versions
 	// VersionOf has the version of each RPC that belongs to one, by its full name.
 	VersionOf map[string]*Version
@@ -31,21 +31,20 @@ type Table struct {
 	// WrapStreams writes each message of a stream as {"result": ...}, as
 	// grpc-gateway does.
 	WrapStreams bool
-	// Reserved are the keys that policies tell backends things under.
+	// Reserved are the keys of metadata that clients may not set.
 	Reserved Reserved
 	// UserAgentKey is the key of metadata for the client's User-Agent; "" stands
 	// for [call.UserAgent].
 	UserAgentKey string
-	// CORS tells which pages may call; nil is none.
+	// CORS says which pages may call; nil is none.
 	CORS *CORS
-	// Security are the headers that tell browsers to be careful; nil is none.
+	// Security are the headers that restrict browsers; nil is none.
 	Security *SecurityHeaders
 	// Pages are the documents about the table, by their paths. Each is written for a
 	// query; an error is a query that names no document.
 	Pages map[string]func(query string) (*Page, error)
-	// Description is what the table's maker knows of it beyond what the edges
-	// need. It stands in the table so that both are published at once; the edges
-	// never read it.
+	// Description is what the compiler of the table knows about it beyond what the doors
+	// need. It is here so that both are published at once; the doors never read it.
 	Description any
 }
 
@@ -71,24 +70,24 @@ func Enter(c *Current) *Table {
 		if c.Load() == t {
 			return t
 		}
-		t.Leave() // it was replaced meanwhile, and may be given up already
+		t.Leave() // it was replaced meanwhile, and may be closed already
 	}
 }
 
-// Settings are what all edges share. They are fixed when the listeners open.
+// Settings are what all doors share. They are fixed when the listeners open.
 type Settings struct {
 	Table *Current
 	// MaxBody bounds an HTTP request's body and each JSON value in it, in bytes.
 	MaxBody int64
-	// MaxMessage bounds what a request becomes, in wire bytes. JSON may grow: a
-	// zero in a Struct is one byte there and eleven here. 0 bounds nothing.
+	// MaxMessage bounds a request message, in wire bytes. JSON may grow: a zero in a
+	// Struct is one byte of JSON and eleven wire bytes. 0 bounds nothing.
 	MaxMessage int64
 	// MaxHeaders bounds the number of header fields of a request.
 	MaxHeaders int
-	// WriteTimeout ends an answer of which a client takes less than 64 KiB in this
+	// WriteTimeout ends an answer of which the client takes less than 64 KiB in this
 	// time.
 	WriteTimeout time.Duration
-	// Memory is what clients hold together.
+	// Memory accounts for what all clients hold.
 	Memory *memory.Process
 	// Proxies are the networks whose X-Forwarded-For, X-Forwarded-Host and
 	// X-Forwarded-Proto are believed.
@@ -97,7 +96,7 @@ type Settings struct {
 	Hosts call.Hosts
 	// RequestID makes an identifier for a call that came without one.
 	RequestID func() string
-	// Dropped counts a request's header that cannot be metadata; nil counts none.
+	// Dropped counts a header that cannot be metadata; nil counts none.
 	Dropped func(Unfit)
 }
 

@@ -48,7 +48,7 @@ type HTTPError struct {
 	err    *call.Error
 	status int
 	allow  string
-	plain  bool // written as text: the client meant no REST binding, and would misread JSON
+	plain  bool // written as text: the client did not mean REST, and would misread JSON
 }
 
 // RefuseHTTP makes a refusal, by the client's fault.
@@ -65,7 +65,7 @@ func (e *HTTPError) Unwrap() error { return e.err }
 // GRPCStatus is the status that gRPC clients get.
 func (e *HTTPError) GRPCStatus() *status.Status { return e.err.GRPCStatus() }
 
-// httpStatusOf is the HTTP status of an answer that is err.
+// httpStatusOf returns the HTTP status of an error.
 func httpStatusOf(err error) int {
 	if e, ok := errors.AsType[*HTTPError](err); ok {
 		return e.status
@@ -76,8 +76,8 @@ func httpStatusOf(err error) int {
 	return HTTPStatus(call.CodeOf(err))
 }
 
-// RefuseInput makes a refusal of an error of the translation of JSON. What that knows
-// of the field becomes a detail.
+// RefuseInput turns an error of the transcoder into a refusal, with the field as a
+// detail.
 func RefuseInput(err error) error {
 	st := status.New(codes.InvalidArgument, err.Error())
 	input, ok := errors.AsType[*transcode.InputError](err)
@@ -94,8 +94,8 @@ func RefuseInput(err error) error {
 	return refusal
 }
 
-// Body is the answer to a refused request, in the format that the client
-// accepts or else the configured one.
+// Body returns the error body, in the format that the client accepts or else in the
+// configured one.
 func (e *Errors) Body(err error, accept []string) (body []byte, contentType string) {
 	if h, ok := errors.AsType[*HTTPError](err); ok && h.plain {
 		return []byte(h.Error() + "\n"), typeText
@@ -112,7 +112,7 @@ func (e *Errors) Body(err error, accept []string) (body []byte, contentType stri
 	return e.append(nil, format, err), TypeJSON
 }
 
-// AppendFrame appends the last line of a stream that failed.
+// AppendFrame appends the error as the last line of a stream.
 func (e *Errors) AppendFrame(dst []byte, err error) []byte {
 	if e.Format == AIP193 {
 		dst = e.append(dst, AIP193, err)
@@ -152,8 +152,8 @@ func (e *Errors) append(dst []byte, format ErrorFormat, err error) []byte {
 	return dst
 }
 
-// appendDetails writes the status details. grpc-gateway writes them even where
-// there are none.
+// appendDetails appends the status details. As in grpc-gateway, the format Status has
+// them even if there are none.
 func (e *Errors) appendDetails(dst []byte, format ErrorFormat, st *status.Status) []byte {
 	details := st.Proto().GetDetails()
 	if len(details) == 0 && format != Status {
@@ -169,8 +169,8 @@ func (e *Errors) appendDetails(dst []byte, format ErrorFormat, st *status.Status
 	return append(dst, ']')
 }
 
-// appendDetail writes a detail as its own JSON, or, if its type is not known
-// here, as its bytes: a detail is never lost.
+// appendDetail appends a detail as JSON, or as its bytes if its type is unknown, so that
+// no detail is lost.
 func (e *Errors) appendDetail(dst []byte, d *anypb.Any) []byte {
 	if wire, err := proto.Marshal(d); err == nil && e.Detail != nil {
 		if out, err := e.Detail(dst, wire); err == nil {
@@ -205,8 +205,8 @@ func titleOf(httpStatus int) string {
 	return http.StatusText(httpStatus)
 }
 
-// setErrorHeaders sets the headers that HTTP wants beside some statuses
-// (RFC 9110): Allow, WWW-Authenticate and Retry-After.
+// setErrorHeaders sets the headers that belong to some statuses (RFC 9110): Allow,
+// WWW-Authenticate and Retry-After.
 func setErrorHeaders(h http.Header, err error) {
 	if e, ok := errors.AsType[*HTTPError](err); ok && e.allow != "" {
 		h["Allow"] = []string{e.allow}

@@ -11,8 +11,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
-// Reading is how an edge reads the head of a request, for people. It is made by
-// the code that serves.
+// Reading is how a door reads the head of a request, for explain. The code that serves
+// requests makes it.
 type Reading struct {
 	// Method is the RPC, nil if there is none.
 	Method *call.Method
@@ -22,15 +22,15 @@ type Reading struct {
 	Vars []string
 	// Path and Query are the parts of the target, as sent.
 	Path, Query string
-	// VersionBy is what named the version, "" where the route has none.
+	// VersionBy is what named the version, "" if the route has none.
 	VersionBy string
 	// Err is why the request is refused at the door; nil if it is not.
 	Err error
-	// Status is the HTTP status under which Err is told; 0 over gRPC.
+	// Status is the HTTP status of Err; 0 over gRPC.
 	Status int
 	// Allow are the HTTP methods that the path has instead.
 	Allow string
-	// Nearest are bindings that the request nearly has, where it has none.
+	// Nearest are the bindings that are closest to a request without one.
 	Nearest []Nearby
 }
 
@@ -42,8 +42,8 @@ func (r *Reading) SetRefusal(err error) {
 	r.Allow = h.Get("Allow")
 }
 
-// ForHost are the settings for a reading of a request for that host. Where it is not
-// said, it is one that is served.
+// ForHost returns the settings for reading a request for that host. A request without a
+// host is read as one for a host that is served.
 func (s *Settings) ForHost(host string) *Settings {
 	if host != "" {
 		return s
@@ -53,8 +53,8 @@ func (s *Settings) ForHost(host string) *Settings {
 	return &anyHost
 }
 
-// NewRequest makes a request as net/http would of what a client sends. The header's
-// names may have any case.
+// NewRequest makes the request that net/http would make of what a client sends. The names
+// in the header may have any case.
 func NewRequest(ctx context.Context, method, target string, header map[string][]string) (*http.Request, error) {
 	if !isToken(method) {
 		return nil, fmt.Errorf("%q is not an HTTP method: want a name such as GET", method)

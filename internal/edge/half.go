@@ -105,7 +105,7 @@ func rescued(carry func() error) (err error) {
 // Refuse has observers see that the call ended at the door, with err. It returns err.
 func (h *Half) Refuse(err error) error { return h.Table.Refuse(h.ctx, err) }
 
-// ReserveHeader has memory for a header of so many bytes, or refuses the call.
+// ReserveHeader holds memory for a header of so many bytes, or refuses the call.
 func (h *Half) ReserveHeader(bytes int) error {
 	return call.MemoryError(h.Settings.Memory.Admit(&h.Call.Memory, bytes))
 }

@@ -24,7 +24,7 @@ func (h *HTTPHalf) SetHeaders(contentType string) {
 		}
 	}
 	for key, values := range h.OwnHeader() {
-		if !strings.HasPrefix(key, "grpc-") { // which HTTP has names of its own for
+		if !strings.HasPrefix(key, "grpc-") { // HTTP has names of its own for these
 			setHeader(header, key, httpValues(key, values))
 		}
 	}
@@ -39,8 +39,7 @@ func (h *HTTPHalf) passes(key string) bool {
 	return !call.ResponseReserved(key) && (h.Table.CORS == nil || !strings.HasPrefix(key, "access-control-"))
 }
 
-// setHeader sets a header in the place of the gateway's own; but what an answer
-// depends on adds up, and so do links.
+// setHeader replaces a header that the gateway has set, but adds to Vary and Link.
 func setHeader(h http.Header, key string, values []string) {
 	name := textproto.CanonicalMIMEHeaderKey(key)
 	if key == "vary" || key == "link" {
@@ -110,11 +109,11 @@ func first(values []string) string {
 
 func joined(values []string) string { return strings.Join(values, ", ") }
 
-// requestIDMax bounds what a client may have us write into every log.
+// requestIDMax bounds the identifiers of clients, which go into every log.
 const requestIDMax = 128
 
-// requestID takes the client's identifier if it is fit for a log and a header,
-// or makes one.
+// requestID returns the client's identifier if it is fit for a log and a header, and else
+// makes one.
 func (s *Settings) requestID(given string) string {
 	if given == "" || len(given) > requestIDMax {
 		return s.RequestID()

@@ -30,10 +30,10 @@ const (
 // String gives the reason as it stands in metrics.
 func (u Unfit) String() string { return [...]string{"", "name", "value", "binary"}[u] }
 
-// requestMetadata makes metadata of the request's headers: all that is neither
-// HTTP's own business nor the gateway's to say. A header that cannot be metadata
-// is dropped: to HTTP its value is opaque (RFC 9110, section 5.5), and it may
-// have been added on the way, so it does not fail the request.
+// requestMetadata makes metadata of the request's headers, but for those that concern
+// only HTTP and those that the gateway sets itself. A header that cannot be metadata is
+// dropped and does not fail the request: its value is opaque to HTTP (RFC 9110, section
+// 5.5), and a proxy may have added it.
 func (h *HTTPHalf) requestMetadata() metadata.MD {
 	r := h.R
 	md := make(metadata.MD, len(r.Header)+6)
@@ -44,7 +44,7 @@ func (h *HTTPHalf) requestMetadata() metadata.MD {
 			continue
 		}
 		if prefixed(name) && r.Header[textproto.CanonicalMIMEHeaderKey(key)] != nil {
-			continue // the header of that name itself says what counts
+			continue // the header without the prefix counts
 		}
 		values, unfit := metadataValues(key, values)
 		if unfit != fits {
@@ -56,8 +56,8 @@ func (h *HTTPHalf) requestMetadata() metadata.MD {
 	return md
 }
 
-// metadataKey is the key for a header: gRPC's are lower case. A header
-// "Grpc-Metadata-X" means the key "x", as with grpc-gateway.
+// metadataKey returns the key for a header, in lower case. A header "Grpc-Metadata-X"
+// stands for the key "x", as in grpc-gateway.
 func metadataKey(name string) string {
 	switch name { // the usual ones, without allocation
 	case "Accept":
@@ -77,11 +77,11 @@ func metadataKey(name string) string {
 	return strings.TrimPrefix(key, "grpc-metadata-")
 }
 
-// prefixed tells a header that means a key by another name.
+// prefixed reports whether a header stands for the key without the prefix.
 func prefixed(name string) bool { return strings.HasPrefix(name, "Grpc-Metadata-") }
 
-// httpOnly are headers that concern the HTTP exchange and say nothing about the
-// call: negotiation, caching, ranges, and the deadline, which gRPC carries itself.
+// httpOnly reports whether a header concerns HTTP and not the call: negotiation, caching,
+// ranges, and the deadline, which gRPC carries itself.
 func httpOnly(key string) bool {
 	switch key {
 	case "accept", "accept-encoding", "content-encoding", "content-language", "content-location", "content-range",
@@ -92,8 +92,8 @@ func httpOnly(key string) bool {
 	return false
 }
 
-// connectionNamed are the headers that belong to this connection only, by the
-// client's own word (RFC 9110, section 7.6.1).
+// connectionNamed returns the headers that the client declares to belong to this
+// connection only (RFC 9110, section 7.6.1).
 func connectionNamed(values []string) map[string]bool {
 	if len(values) == 0 {
 		return nil
@@ -105,11 +105,10 @@ func connectionNamed(values []string) map[string]bool {
 	return named
 }
 
-// metadataValues are the values of a header as metadata (gRPC over HTTP/2,
-// "Custom-Metadata"): printable ASCII, or bytes under a key that ends in "-bin".
-// A header passes whole or not at all: what is left of it could mean something
-// else. The key is in lower case. The result may be values itself, which nobody
-// writes to.
+// metadataValues returns the values of a header as metadata (gRPC over HTTP/2,
+// "Custom-Metadata"): printable ASCII, or bytes under a key that ends in "-bin". A header
+// passes whole or not at all, because a part of it could mean something else. The key is
+// in lower case. The result may be values itself, and must not be written to.
 func metadataValues(key string, values []string) ([]string, Unfit) {
 	if !call.MetadataKey(key) {
 		return nil, UnfitName
@@ -134,8 +133,8 @@ func allPrintable(values []string) bool {
 
 func isBinary(key string) bool { return strings.HasSuffix(key, "-bin") }
 
-// binaryValues decodes the values of a header that ends in "-bin". A line may
-// have several, with commas between.
+// binaryValues decodes the values of a header that ends in "-bin". One line may have
+// several, separated by commas.
 func binaryValues(lines []string) ([]string, Unfit) {
 	decoded := make([]string, 0, len(lines))
 	for _, line := range lines {
@@ -150,12 +149,11 @@ func binaryValues(lines []string) ([]string, Unfit) {
 	return decoded, fits
 }
 
-// unpadded is a base64 value without what may stand around it.
+// unpadded returns a base64 value without spaces and padding.
 func unpadded(v string) string { return strings.TrimRight(strings.Trim(v, " \t"), "=") }
 
-// SplitBinary has the values of each header that ends in "-Bin" stand in lines of their
-// own and without padding, the form in which grpc-go takes each. It refuses values that
-// are not base64.
+// SplitBinary puts each value of a header that ends in "-Bin" on a line of its own,
+// without padding, as grpc-go expects it. It refuses values that are not base64.
 func SplitBinary(h http.Header) error {
 	for name, lines := range h {
 		if !strings.HasSuffix(name, "-Bin") {
@@ -178,8 +176,8 @@ func SplitBinary(h http.Header) error {
 	return nil
 }
 
-// HeaderSize counts the values that backends may get, and the bytes of the header. The
-// values of a binary header of HTTP may stand in one line.
+// HeaderSize counts the values that backends may get, and the bytes of the header. One
+// line of a binary HTTP header may have several values.
 func HeaderSize[H ~map[string][]string](h H) (values, bytes int) {
 	for name, lines := range h {
 		values += len(lines)
@@ -195,7 +193,7 @@ func HeaderSize[H ~map[string][]string](h H) (values, bytes int) {
 	return values, bytes
 }
 
-// drop counts a header that goes no further.
+// drop counts a header that is not passed on.
 func (s *Settings) drop(why Unfit) {
 	if s.Dropped != nil {
 		s.Dropped(why)

@@ -21,18 +21,17 @@ const (
 	byRPC         = "the RPC's name"
 )
 
-// choice is the version that a request names, and what named it first; no
-// version if none is named.
+// choice is the version that a request names, nil for none, and what named it first.
 type choice struct {
 	version *Version
 	by      string
 }
 
-// named adds what the header says to what the path has said. All that name a
-// version must name the same one: whoever decided about the request by another
-// part of it decided about the same RPC. The media type of the body counts where
-// a body has a meaning, which GET and HEAD give it none (RFC 9110, section
-// 9.3.1), so that a kept answer depends on what Vary says.
+// named adds the version that the header names to the one that the path has named. They
+// must be the same, so that a proxy that decided by another part of the request has
+// decided about the same RPC. The media type of the body does not count for GET and HEAD,
+// which give a body no meaning (RFC 9110, section 9.3.1): a cached answer then depends only
+// on the headers in Vary.
 func (a *API) named(c *choice, method string, h http.Header) error {
 	if values, ok := h[a.header]; ok {
 		if err := a.byHeader(c, values); err != nil {
@@ -120,8 +119,8 @@ func cutUnquoted(s string, sep byte) (before, after string, found bool) {
 	return s, "", false
 }
 
-// unquoted takes the quotes off. The names of versions need none within, so what
-// else is quoted stays as it is, and is no version.
+// unquoted removes the quotes around a value. Names of versions contain no quotes or
+// escapes, so these are left as they are and match no version.
 func unquoted(value string) string {
 	if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
 		return value[1 : n-1]
@@ -146,14 +145,14 @@ func (a *API) take(c *choice, name, by string) error {
 
 // unknown refuses a version that is not in the list.
 func (a *API) unknown(name, by string) error {
-	const longest = 64 // of what is repeated to who sent it
+	const longest = 64 // bytes of the client's text in the answer
 	if len(name) > longest {
 		name = name[:longest] + "..."
 	}
 	return refuseVersion(codes.InvalidArgument, "VERSION_UNKNOWN", a, "%s names version %q of %q, which has %s", by, name, a.Name, a.names)
 }
 
-// unnamed refuses who names no version where one must.
+// unnamed refuses a request that names no version of an API without a default.
 func (a *API) unnamed() error {
 	return refuseVersion(codes.InvalidArgument, "VERSION_MISSING", a, "name a version of %q, of %s: in the path, in header %s, or as %s=... of a media type in accept",
 		a.Name, a.names, a.Header, a.Parameter)
@@ -184,5 +183,5 @@ func refuseVersion(code codes.Code, reason string, a *API, format string, args .
 	return call.RefuseStatus(call.Client, st)
 }
 
-// domain is the one who says it, in google.rpc.ErrorInfo.
+// domain is the domain of the gateway's google.rpc.ErrorInfo.
 const domain = "gatehouse"

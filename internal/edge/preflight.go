@@ -9,10 +9,9 @@ import (
 )
 
 // preflight answers a browser that asks whether a page may call (Fetch, section
-// 4.8). It is no call of an RPC: no policy of one is asked, as it carries no
-// credentials by definition, and no backend hears of it. Observers see it as they see
-// what is refused at the door: a request without a method, whose binding is that of
-// the path.
+// 4.8). It is not a call of an RPC: it has no credentials by definition, so no policy is
+// asked, and no backend gets it. Observers see a request without a method, whose binding is
+// that of the path.
 func (p *port) preflight(table *Table, w http.ResponseWriter, r *http.Request) {
 	h := new(HTTPHalf)
 	h.BeginHTTP(p.settings, table, call.REST, w, r)

@@ -2,9 +2,9 @@ package edge
 
 import "github.com/gatehouse-dev/gatehouse/internal/call"
 
-// Reserved are keys of metadata by which the gateway tells backends what it
-// knows, such as who calls. What a client sends under one of them, in whatever
-// spelling, goes no further than the door. The zero value is none.
+// Reserved are the keys of metadata that only the gateway sets, such as who calls. What a
+// client sends under one of them, in any spelling, is not passed on. The zero value has
+// none but those that are always reserved.
 type Reserved struct{ keys map[string]struct{} }
 
 // Reserve makes a set of keys.
@@ -16,13 +16,13 @@ func Reserve(keys ...string) Reserved {
 	return r
 }
 
-// Has reports whether a key is not the client's to set, in whatever spelling.
+// Has reports whether clients may not set a key, in any spelling.
 func (r Reserved) Has(key string) bool {
 	key = call.Folded(key)
 	switch key {
-	case "x-request-id", "traceparent", "tracestate": // read at the door, and said anew
+	case "x-request-id", "traceparent", "tracestate": // the gateway reads these and sends its own
 		return true
-	case "x-http-method-override", "x-http-method", "x-method-override": // nobody may take them at their word
+	case "x-http-method-override", "x-http-method", "x-method-override": // no backend may act on these
 		return true
 	}
 	if call.RequestReserved(key) {

@@ -63,9 +63,9 @@ func (h *HTTPHalf) agree(m *Match) error {
 	return nil
 }
 
-// routeOpen is for what no plain path has with this HTTP method, as the error
-// tells. A plain path that has other methods is 405, also where another version
-// has the one asked for: the path exists.
+// routeOpen routes a request that no plain path serves with this HTTP method, by the
+// error plain. A plain path with other methods stays 405 even if another version has the
+// method, because the path exists.
 func (h *HTTPHalf) routeOpen(m *Match, plain error) error {
 	t, r := h.Table.Versions, h.R
 	path := SentPath(r.URL)
@@ -92,8 +92,8 @@ func find(router *httprule.Router[*openPath], method, path string, m *httprule.M
 	return err == nil
 }
 
-// chooseVersion finds the version of a request whose path leaves it open, and what
-// that has there.
+// chooseVersion finds the version of a request whose path leaves it open, and the binding
+// in that version.
 func (h *HTTPHalf) chooseVersion(m *Match, plain error) error {
 	p, r := m.open.Value, h.R
 	h.Call.AddHeader("vary", p.api.vary)
@@ -123,7 +123,7 @@ func (h *HTTPHalf) chooseVersion(m *Match, plain error) error {
 	}
 }
 
-// unmatched makes a refusal of the router's error.
+// unmatched turns the router's error into a refusal.
 func (h *HTTPHalf) unmatched(method string, err error) error {
 	var e *httprule.Error
 	if !errors.As(err, &e) {
@@ -148,7 +148,7 @@ func (h *HTTPHalf) unmatched(method string, err error) error {
 	}
 }
 
-// allowed are the methods that a path has instead of the one asked for.
+// allowed returns the methods that a path has instead of the requested one.
 func allowed(err error) []string {
 	if e, ok := err.(*httprule.Error); ok && e.Kind == httprule.MethodNotAllowed { //nolint:errorlint // the router wraps nothing
 		return e.Allow
@@ -161,7 +161,7 @@ func isNotFound(err error) bool {
 	return ok && e.Kind == httprule.NotFound
 }
 
-// notAllowed is the refusal of a method where the path has others in two places.
+// notAllowed is the router's error for a path that has other methods in two places.
 func notAllowed(one, other []string) error {
 	all := slices.Concat(one, other)
 	slices.Sort(all)
@@ -188,15 +188,15 @@ func (h *HTTPHalf) Announced(method string) (binding string, err error) {
 	return "", h.unmatched(method, err)
 }
 
-// IsPlainPath tells a path that has one spelling: nothing in it is encoded, and
-// nothing stands beside it.
+// IsPlainPath reports whether a URL is a path alone, with nothing encoded: such a path has
+// one spelling.
 func IsPlainPath(u *url.URL) bool {
 	return u.Path == SentPath(u) && u.RawQuery == "" && !u.ForceQuery && u.Scheme == "" && u.Host == ""
 }
 
-// SentPath is the path as it was sent. EscapedPath is not: where it finds a
-// character that should have been encoded, it encodes the decoded path anew, in
-// which %2F has become a separator.
+// SentPath returns the path as it was sent. EscapedPath does not always: if it finds a
+// character that should have been encoded, it encodes the decoded path again, in which
+// %2F has become a separator.
 func SentPath(u *url.URL) string {
 	if u.RawPath != "" {
 		return u.RawPath
@@ -204,7 +204,7 @@ func SentPath(u *url.URL) string {
 	return u.EscapedPath()
 }
 
-// Nearby is a binding that a request nearly has.
+// Nearby is a binding that is close to a request.
 type Nearby struct {
 	Binding string   `json:"binding"`
 	RPC     string   `json:"rpc"`
@@ -216,8 +216,8 @@ type Nearby struct {
 // nearbyMost is how many near misses are shown.
 const nearbyMost = 3
 
-// Nearest looks for what a request nearly has among all paths, those without a
-// version too.
+// Nearest returns the bindings that are closest to a request, among all paths, those
+// without a version too.
 func (t *Table) Nearest(method, path string) []Nearby {
 	var found []Nearby
 	for _, n := range t.Routes.Nearest(method, path, nearbyMost) {
@@ -232,8 +232,8 @@ func (t *Table) Nearest(method, path string) []Nearby {
 	return found[:min(nearbyMost, len(found))]
 }
 
-// nearbyOpen is a path that some versions have. One without a difference is not
-// in the version that was asked for.
+// nearbyOpen is Nearby for a path that only some versions have. If it does not differ from
+// the request's path, the version that was asked for does not have it.
 func nearbyOpen(n httprule.Near[*openPath]) Nearby {
 	p := n.Route.Value
 	have := namesOf(p.versions)

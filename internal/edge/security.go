@@ -8,16 +8,16 @@ import (
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 )
 
-// SecurityHeaders tell browsers to be careful with what is served. They are on
-// every answer over HTTP but gRPC's, and give way to those of a backend's own.
-// Nil sets none. It is immutable.
+// SecurityHeaders are the headers that restrict what browsers do with an answer. Every
+// answer over HTTP has them but gRPC's. A backend's own headers replace them. Nil sets
+// none. It is immutable.
 type SecurityHeaders struct{ hsts []string }
 
 // defaultHSTS is a year, the least that browsers' own lists of sites want.
 const defaultHSTS = 365 * 24 * time.Hour
 
-// NewSecurityHeaders makes them as configured. Without a configuration they are
-// on; disabled they are nil.
+// NewSecurityHeaders returns the headers as configured, nil if they are disabled. They are
+// on by default.
 func NewSecurityHeaders(c *configv1.SecurityHeaders) *SecurityHeaders {
 	if c.GetDisabled() {
 		return nil
@@ -44,8 +44,8 @@ var (
 	headerNoStore    = []string{"no-store"}
 )
 
-// set is called before anything else sets headers. secure tells that the client
-// uses TLS, be it up to a trusted proxy.
+// set is called before anything else sets headers. secure reports that the client uses
+// TLS, to the gateway or to a trusted proxy.
 func (s *SecurityHeaders) set(h http.Header, secure bool) {
 	if s == nil {
 		return

@@ -17,8 +17,8 @@ import (
 // call's [Half] and the carrier that OpenTelemetry reads, so that reading allocates
 // nothing but what goes into the context.
 type traceContext struct {
-	parent, state string           // traceparent and tracestate, "" where there is none that is valid
-	flags         trace.TraceFlags // what the client said of sampling; 0 for a trace that begins here
+	parent, state string           // valid values of traceparent and tracestate, "" for none
+	flags         trace.TraceFlags // as the client sent them; 0 for a trace that begins here
 }
 
 var _ propagation.TextMapCarrier = (*traceContext)(nil)
@@ -27,10 +27,9 @@ var _ propagation.TextMapCarrier = (*traceContext)(nil)
 // hexadecimal, with dashes between.
 const traceBegin, traceEnd, flagsBegin, flagsEnd = 3, 35, 53, 55
 
-// read returns ctx with the client's span, as OpenTelemetry has it: what makes
-// spans goes on from there. A traceparent that is not valid is as good as none
-// (Trace Context, section 3.2.2), and so is one of two. A state without a parent
-// is nothing.
+// read returns ctx with the client's span, from which policies continue the trace. An
+// invalid traceparent is ignored (Trace Context, section 3.2.2), and so are two of them,
+// and a tracestate without a traceparent.
 func (t *traceContext) read(ctx context.Context, parents, states []string) context.Context {
 	if len(parents) != 1 {
 		return ctx
@@ -73,7 +72,7 @@ func (t *traceContext) Get(key string) string {
 func (*traceContext) Keys() []string     { return nil }
 func (*traceContext) Set(string, string) {}
 
-// traceID is the trace's, or that of a trace which begins here.
+// traceID returns the client's trace id, or makes one for a trace that begins here.
 func (t *traceContext) traceID() string {
 	if t.parent != "" {
 		return t.parent[traceBegin:traceEnd]
@@ -83,7 +82,7 @@ func (t *traceContext) traceID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// child is the traceparent for the backend: the gateway's own span in the
+// child returns the traceparent for the backend: a span of the gateway's own in the
 // client's trace.
 func (t *traceContext) child(c *call.Call) string {
 	var span [8]byte
@@ -98,7 +97,7 @@ func (t *traceContext) child(c *call.Call) string {
 	return string(p)
 }
 
-// pass puts the state beside the parent.
+// pass adds the tracestate to md.
 func (t *traceContext) pass(md metadata.MD) {
 	if t.state != "" {
 		md["tracestate"] = []string{t.state}

@@ -10,11 +10,10 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 )
 
-// Versions are APIs that are served in several versions each. The router of all
-// routes knows the paths that name a version; this knows the paths that leave it
-// open, and is asked only where that one has nothing: who uses no such path pays
-// nothing for them. What it costs does not grow with the number of versions.
-// Immutable; nil is none.
+// Versions finds the paths of APIs that are served in several versions, where the path
+// leaves the version open. Paths that name a version are in the router of all routes,
+// which is asked first, so that requests for these cost no more. The cost does not grow
+// with the number of versions. It is immutable; nil has no paths.
 type Versions struct {
 	open   *httprule.Router[*openPath] // paths without a version
 	placed *httprule.Router[*openPath] // the same with any word in the version's place, their first variable
@@ -27,17 +26,17 @@ type openPath struct {
 	versions []*Version
 }
 
-// API is what has versions. It is immutable once the table is built.
+// API is an API in several versions. It is immutable once the table is built.
 type API struct {
-	// Name stands in errors.
+	// Name is for errors.
 	Name string
-	// Header names the version, in lower case.
+	// Header is the header that names the version, in lower case.
 	Header string
-	// Parameter of a media type does too.
+	// Parameter is the parameter of a media type that names the version.
 	Parameter string
-	// Default is the version of who names none; nil: who names none is refused.
+	// Default is the version of requests that name none; nil refuses them.
 	Default *Version
-	// List has them in the order of the configuration.
+	// List has the versions in the order of the configuration.
 	List []*Version
 
 	header string // as net/http has it
@@ -58,7 +57,7 @@ type Version struct {
 	router *httprule.Router[*Route] // of the paths without a version
 }
 
-// NewAPI makes an API of versions that have names, and no routes yet.
+// NewAPI returns an API with versions of these names, which have no routes yet.
 func NewAPI(name, header, parameter string, versions ...string) *API {
 	a := &API{
 		Name: name, Header: strings.ToLower(header), Parameter: parameter,
@@ -77,16 +76,15 @@ func NewAPI(name, header, parameter string, versions ...string) *API {
 	return a
 }
 
-// Version returns the version of that name, or nil. A name has one spelling, as
-// it has in a path.
+// Version returns the version of that name, or nil. As in a path, case matters.
 func (a *API) Version(name string) *Version { return a.byName[name] }
 
-// owns tells the header that names the version, in whatever spelling: what
-// backends hear under it is the gateway's to say.
+// owns reports whether a key is that of the header that names the version, in any
+// spelling: only the gateway sets it for backends.
 func (v *Version) owns(key string) bool { return v != nil && call.Folded(key) == v.API.folded }
 
-// Stamp has md, the metadata for a backend, name the version, and nothing else do
-// so. A nil version leaves md alone.
+// Stamp sets the version in md, the metadata for a backend, and deletes other spellings of
+// the key. A nil version leaves md alone.
 func (v *Version) Stamp(md metadata.MD) {
 	if v == nil {
 		return
@@ -111,8 +109,8 @@ func (v *Version) agreeWith(header map[string][]string) error {
 	return v.API.byHeader(&choice{version: v, by: byRPC}, values)
 }
 
-// formOf is what a name begins with, up to its first digit: words that begin so
-// are meant as versions.
+// formOf returns the beginning of a name, up to its first digit. Words with the same
+// beginning are meant as versions.
 func formOf(name string) (string, bool) {
 	i := strings.IndexAny(name, "0123456789")
 	if i < 0 {
@@ -121,8 +119,8 @@ func formOf(name string) (string, bool) {
 	return strings.ToLower(name[:i]), true
 }
 
-// meant tells a word in the version's place that is meant as a version: another
-// may be a path that has nothing to do with the API.
+// meant reports whether a word in the place of the version is meant as a version. A path
+// with another word need not belong to the API.
 func (a *API) meant(word string) bool {
 	form, ok := formOf(word)
 	return a.byName[word] != nil || ok && a.forms[form]
@@ -138,14 +136,14 @@ type VersionsBuilder struct {
 	order        []pending
 }
 
-// pending is a path that must not be somebody else's.
+// pending is a path that no other route may have.
 type pending struct {
 	verb, origin string
 	template     *httprule.Template
 }
 
-// Add has a route of a version served on its path without the version, which is
-// placed with a variable in the version's place.
+// Add serves a route of a version on its path without the version. placed is that path
+// with a variable in the place of the version.
 func (b *VersionsBuilder) Add(route *Route, placed *httprule.Template, origin string) error {
 	v, verb, open := route.Version, route.Verb, route.Template
 	if err := v.routes.Add(verb, open, origin, route); err != nil {
@@ -161,7 +159,7 @@ func (b *VersionsBuilder) Add(route *Route, placed *httprule.Template, origin st
 	if b.known == nil {
 		b.known = map[string]*openPath{}
 	}
-	if b.known[key] == nil { // else the router tells of the two
+	if b.known[key] == nil { // else the router reports the conflict
 		b.known[key] = p
 	}
 	origin = "version " + v.Name + " of " + v.API.Name + ": " + origin
@@ -172,9 +170,9 @@ func (b *VersionsBuilder) Add(route *Route, placed *httprule.Template, origin st
 	return b.placed.Add(verb, placed, origin, p)
 }
 
-// Build returns what was gathered, nil for nothing. A path that plain, the
-// router of all other paths, serves already would never be asked for here: each
-// such is given to taken.
+// Build returns the paths that were added, nil if there are none. It reports to taken each
+// path that plain, the router of all other paths, serves already: a request for it would
+// never get here.
 func (b *VersionsBuilder) Build(apis []*API, plain *httprule.Router[*Route], taken func(origin, path string, by *httprule.Route[*Route])) *Versions {
 	if len(b.order) == 0 {
 		return nil

@@ -26,8 +26,9 @@ func Handler(s *edge.Settings) grpc.StreamHandler {
 	return func(_ any, ss grpc.ServerStream) error { return call.StatusOf(serve(s, ss)).Err() }
 }
 
-// RefuseEarly is the first look of a grpc.Server with connections of its own at a call,
-// see [grpc.InTapHandle]: it costs less than a handler's answer.
+// RefuseEarly refuses a call while the gateway is short of memory, before a grpc.Server
+// with connections of its own makes a stream of it (see [grpc.InTapHandle]). That costs
+// less than a handler's refusal.
 func RefuseEarly(ctx context.Context, _ *tap.Info) (context.Context, error) {
 	if c, _ := connectionOf(ctx); c != nil && c.RefuseEarly() {
 		return ctx, call.StatusOf(call.MemoryError(memory.ErrFull)).Err()
@@ -84,7 +85,7 @@ func (s *stream) begin(settings *edge.Settings, ss grpc.ServerStream) {
 	s.in.frames, s.in.limit = framesOf(ss), int(settings.MaxMessage)
 	if request != nil { // its writer bounds each chunk, and grpc-go frees none before the last
 		request.body.claim()
-		s.in.body, s.out.abort = request.body, request.body.endAnswer
+		s.in.body, s.out.abort = &request.body, request.body.endAnswer
 		return
 	}
 	s.out.timeout = settings.WriteTimeout
@@ -161,7 +162,7 @@ func first(values []string) string {
 	return values[0]
 }
 
-// SetHeader keeps the backend's headers.
+// SetHeader sets the backend's headers.
 func (s *stream) SetHeader(md metadata.MD) error {
 	return s.ServerStream.SetHeader(s.backendHeader(md))
 }
@@ -182,7 +183,7 @@ func (s *stream) backendHeader(md metadata.MD) metadata.MD {
 	return md
 }
 
-// sendOwn has the gateway's own headers go before the first message.
+// sendOwn sets the gateway's own headers, before the first message is sent.
 func (s *stream) sendOwn() error {
 	if md := s.OwnHeader(); len(md) > 0 {
 		return s.ServerStream.SetHeader(md)
@@ -190,8 +191,8 @@ func (s *stream) sendOwn() error {
 	return nil
 }
 
-// answer has the gateway's own headers go into the trailer of an answer that had no
-// other place for them. grpc-go writes the status: see Handler.
+// answer puts the gateway's own headers into the trailer if no header was sent. Handler
+// returns the status, which grpc-go writes.
 func (s *stream) answer(error) {
 	if md := s.OwnHeader(); len(md) > 0 {
 		s.SetTrailer(md)
@@ -216,12 +217,12 @@ func (s *stream) RecvMsg(m any) error {
 	return nil
 }
 
-// SendMsg sends a message, and waits for a client that takes none.
+// SendMsg sends a message. It waits while the client has not taken the earlier ones.
 func (s *stream) SendMsg(m any) error {
 	msg := m.(*call.Message) //nolint:forcetypeassert // call.Forward's promise
 	n := msg.Len()
 	s.Call.Out.Add(n)
-	if err := s.Call.Memory.ReserveAnswer(s.Context(), int64(n)-s.Call.Memory.Held()); err != nil { // it came from no upstream
+	if err := s.Call.Memory.ReserveAnswer(s.Context(), int64(n)-s.Call.Memory.Held()); err != nil { // what came from an upstream is held already
 		return call.MemoryError(err)
 	}
 	if err := s.sendOwn(); err != nil {
@@ -237,21 +238,21 @@ func (s *stream) SendMsg(m any) error {
 	if s.Context().Err() != nil {
 		memory.Expire(msg.Data)
 	}
-	msg.Free() // what grpc-go has sent is needed no more
+	msg.Free() // grpc-go has its own reference
 	if s.out.stream {
 		return s.waitIfCrowded(int64(n))
 	}
 	return s.out.finish(s.Context(), &s.Call.Memory)
 }
 
-// waitIfCrowded waits until the client has taken a message of n bytes, where others need the
-// room: the next one is not asked for before.
+// waitIfCrowded waits until the client has taken a message of n bytes, if other calls
+// need the memory. The next message is not asked for before.
 func (s *stream) waitIfCrowded(n int64) error {
 	share := &s.Call.Memory
 	if !share.IsCrowded() {
 		return nil
 	}
-	share.Release(n) // it counts with its barriers, and is released once more
+	share.Release(n) // its barriers count it, and the caller releases it once more
 	defer share.Hold(n)
 	return s.out.finish(s.Context(), share)
 }
@@ -268,7 +269,7 @@ func (s *stream) waitTaken(err error) error {
 	return err
 }
 
-// tlsOf is the state of the client's connection, nil in the clear.
+// tlsOf is the TLS state of the client's connection, nil without TLS.
 func tlsOf(ctx context.Context) *tls.ConnectionState {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
@@ -285,8 +286,9 @@ func tlsOf(ctx context.Context) *tls.ConnectionState {
 	return &info.State
 }
 
-// connectionOf is the client's connection, as package server tells it: beside TLS's
-// state on the port of gRPC's own, in the context behind net/http.
+// connectionOf is the client's connection. Package server puts it beside the TLS state
+// on the port of gRPC's own, and into the context on the HTTP port. queues reports whether
+// its transport queues answers.
 func connectionOf(ctx context.Context) (c *memory.Connection, queues bool) {
 	if p, ok := peer.FromContext(ctx); ok {
 		if known, ok := p.AuthInfo.(interface{ Connection() *memory.Connection }); ok {

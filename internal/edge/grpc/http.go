@@ -19,8 +19,8 @@ import (
 )
 
 // Door returns the door for gRPC on the HTTP port. server is a grpc.Server whose
-// methods Handler serves. What grpc-go answers there with a bare HTTP status, and with
-// its parser's words, is refused before it as gRPC wants it.
+// methods [Handler] serves. To some bad requests grpc-go would answer with a bare HTTP
+// status and its parser's words: the door refuses them with a gRPC status instead.
 func Door(s *edge.Settings, server http.Handler) edge.Door {
 	d := &httpDoor{s, server}
 	return edge.Door{Takes: takes, Serve: d.serve, NoPages: true}
@@ -31,9 +31,9 @@ type httpDoor struct {
 	server   http.Handler
 }
 
-// takes tells native gRPC: "application/grpc", alone or with a message format
-// ("+proto") or parameters. gRPC-Web has a type of its own. A gRPC content type over
-// HTTP/1 or with GET is refused by grpc-go.
+// takes reports whether a request is gRPC: its media type is "application/grpc", alone or
+// with a message format ("+proto") or parameters. gRPC-Web has another one. grpc-go
+// refuses gRPC over HTTP/1 or with GET.
 func takes(r *http.Request) bool {
 	ct := r.Header.Get("Content-Type")
 	rest, ok := strings.CutPrefix(ct, "application/grpc")
@@ -41,25 +41,26 @@ func takes(r *http.Request) bool {
 }
 
 func (d *httpDoor) serve(table *edge.Table, w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor >= 2 && r.Method == http.MethodPost { // else it is not gRPC, which is for grpc-go to say
+	if r.ProtoMajor >= 2 && r.Method == http.MethodPost { // grpc-go refuses all else
 		if err := malformed(r); err != nil {
 			d.refuse(table, w, r, err)
 			return
 		}
 	}
 	t := &grpcWriter{ResponseWriter: w, settings: d.settings}
-	body := newDemandedBody(r.Body, func() { d.settings.EndWriting(w) })
-	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, &httpRequest{body, table}))
-	r.Body = body
+	request := &httpRequest{table: table, body: demandedBody{body: r.Body, endAnswer: func() { d.settings.EndWriting(w) }}}
+	request.body.change.L = &request.body.mu
+	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, request))
+	r.Body = &request.body
 	d.server.ServeHTTP(t, r)
 	t.end()
 	d.settings.BoundWriting(w) // net/http writes the rest
 }
 
-// httpRequest is what a call that came over the HTTP port knows of its request.
+// httpRequest is what the handler of a call needs of its request on the HTTP port.
 type httpRequest struct {
-	body  *demandedBody
 	table *edge.Table
+	body  demandedBody
 }
 
 type requestKey struct{}
@@ -70,11 +71,10 @@ func requestOf(ctx context.Context) *httpRequest {
 	return r
 }
 
-// malformed finds a path that names no RPC the way gRPC does, headers that gRPC
-// cannot read, and a compression that nobody here knows. grpc-go takes the path as
-// net/http decoded it, in which a name would have any number of spellings. Where
-// binary headers have several values in a line, malformed parts them, which grpc-go
-// does not.
+// malformed refuses a path that is not an RPC's name as gRPC sends it, headers that gRPC
+// cannot read, and an unknown compression. grpc-go reads the path as net/http decoded it,
+// so that a name would have many spellings. malformed also splits lines of several binary
+// values, which grpc-go does not.
 func malformed(r *http.Request) error {
 	if !edge.IsPlainPath(r.URL) {
 		return call.Unknown(r.RequestURI)
@@ -91,9 +91,7 @@ func malformed(r *http.Request) error {
 	return edge.SplitBinary(h)
 }
 
-// refuse answers with trailers only (gRPC over HTTP/2, "Responses"). They name the
-// compressions that would do, which gRPC wants beside UNIMPLEMENTED for another
-// (its compression.md).
+// refuse answers a call that does not reach grpc-go.
 func (d *httpDoor) refuse(table *edge.Table, w http.ResponseWriter, r *http.Request, refusal error) {
 	half := new(edge.Half)
 	a := edge.ArrivalOf(r)
@@ -103,6 +101,9 @@ func (d *httpDoor) refuse(table *edge.Table, w http.ResponseWriter, r *http.Requ
 	})
 }
 
+// writeTrailersOnly writes the answer of a call that failed (gRPC over HTTP/2,
+// "Responses"). It names the supported compressions, as gRPC's compression.md wants it
+// for a call that is refused for its compression.
 func writeTrailersOnly(w http.ResponseWriter, st *status.Status, requestID string) {
 	h := w.Header()
 	h["Content-Type"] = []string{"application/grpc"}
@@ -113,7 +114,7 @@ func writeTrailersOnly(w http.ResponseWriter, st *status.Status, requestID strin
 	w.WriteHeader(http.StatusOK)
 }
 
-// percentEncoded is a text as grpc-message has it.
+// percentEncoded encodes a text for grpc-message.
 func percentEncoded(text string) string {
 	var b strings.Builder
 	for i := range len(text) {
@@ -126,16 +127,16 @@ func percentEncoded(text string) string {
 	return b.String()
 }
 
-// grpcWriter mends how grpc-go's server writes behind net/http: a call that
-// ends before it sent anything is told in one header block ("Trailers-Only" of
-// gRPC over HTTP/2, by which a client knows that it may retry), and no other
-// announces its trailers in a header, which gRPC has no use for.
+// grpcWriter corrects how grpc-go writes through net/http. A call that ends before it
+// has sent anything gets one header block ("Trailers-Only" in gRPC over HTTP/2, which
+// tells the client that it may retry), and no answer announces its trailers in a header,
+// for which gRPC has no use.
 type grpcWriter struct {
 	http.ResponseWriter
 	settings *edge.Settings
 	begun    bool
-	bound    bool // in writing, until the next Flush
-	written  int  // since the client had time for more
+	bound    bool // there is a deadline for writing, until the next Flush
+	written  int  // bytes since that deadline was set
 }
 
 func (w *grpcWriter) WriteHeader(code int) {
@@ -155,8 +156,8 @@ func (w *grpcWriter) Write(p []byte) (int, error) {
 // Unwrap serves http.ResponseController.
 func (w *grpcWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Flush waits for a message, or a header sent on its own: until then all that
-// could go is a header that the status may still join.
+// Flush does nothing before a message, or a header of its own, is sent: the status may
+// still join the header.
 func (w *grpcWriter) Flush() {
 	if !w.begun {
 		return
@@ -175,10 +176,10 @@ func (w *grpcWriter) begin() {
 	}
 }
 
-// end gives the trailers their place, once the call has ended.
+// end puts the trailers in their place, when the call has ended.
 func (w *grpcWriter) end() {
 	h := w.Header()
-	if !w.begun && hasMetadata(h) { // which is no part of the trailers
+	if !w.begun && hasMetadata(h) { // metadata does not belong in the trailers
 		w.WriteHeader(http.StatusOK)
 		w.Flush()
 	}
@@ -202,7 +203,7 @@ func (w *grpcWriter) end() {
 
 var statusHeaders = [...]string{"Grpc-Status", "Grpc-Message", "Grpc-Status-Details-Bin"}
 
-// hasMetadata reports whether the backend had headers of its own.
+// hasMetadata reports whether the backend set headers.
 func hasMetadata(h http.Header) bool {
 	for key := range h {
 		switch key {
@@ -216,30 +217,23 @@ func hasMetadata(h http.Header) bool {
 	return false
 }
 
-// demandedBody is the body of a gRPC request behind net/http. grpc-go reads such a
-// body to its end whether anybody wants it or not, and holds 16 KiB for each read,
-// even if that brought one byte. So it gets what the receiver of messages has
-// demanded, in as few reads as that takes, and waits for the next demand. Until a
-// receiver has claimed it, it is like any other.
+// demandedBody is the body of a gRPC request on the HTTP port. grpc-go reads such a body
+// to its end, whether the messages are wanted or not, and holds 16 KiB for each read, even
+// of one byte. A demandedBody gives it only what the receiver of messages has demanded, in
+// as few reads as possible, and then waits for the next demand. Before a receiver claims
+// it, it is a body like any other.
 type demandedBody struct {
 	body      io.ReadCloser
-	endAnswer func() // has the writing of the answer fail
+	endAnswer func() // makes writing the answer fail
 
 	mu      sync.Mutex
-	change  sync.Cond
-	wanted  int // below 0: so much was read before it was demanded
+	change  sync.Cond // its L is mu
+	wanted  int       // bytes; negative if more was read than demanded
 	claimed bool
 	closed  bool
 }
 
-func newDemandedBody(body io.ReadCloser, endAnswer func()) *demandedBody {
-	b := &demandedBody{body: body, endAnswer: endAnswer}
-	b.change.L = &b.mu
-	return b
-}
-
-// claim has the body give what is demanded, and no more. A nil body has no need for
-// it.
+// claim makes the body give only what is demanded. It does nothing for a nil body.
 func (b *demandedBody) claim() {
 	if b == nil {
 		return
@@ -249,7 +243,7 @@ func (b *demandedBody) claim() {
 	b.claimed = true
 }
 
-// demand has n bytes more be read. A nil body has no need for it.
+// demand lets n more bytes be read. It does nothing for a nil body.
 func (b *demandedBody) demand(n int) {
 	if b == nil {
 		return
@@ -260,7 +254,7 @@ func (b *demandedBody) demand(n int) {
 	b.change.Signal()
 }
 
-// Read waits for a demand and reads all of it, or as much as p has room for.
+// Read waits for a demand and reads all of it, or as much as fits into p.
 func (b *demandedBody) Read(p []byte) (n int, err error) {
 	most, least := b.await(len(p))
 	if most == 0 {
@@ -274,8 +268,8 @@ func (b *demandedBody) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// await waits for a demand and returns how many of room bytes are to be read, 0 if
-// the body was closed.
+// await waits for a demand and returns how many bytes to read, at most room. It returns 0
+// if the body was closed.
 func (b *demandedBody) await(room int) (most, least int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -293,7 +287,7 @@ func (b *demandedBody) await(room int) (most, least int) {
 	}
 }
 
-// Close ends a Read that waits.
+// Close ends a waiting Read.
 func (b *demandedBody) Close() error {
 	b.mu.Lock()
 	b.closed = true

@@ -35,11 +35,11 @@ func serveOwn(settings *edge.Settings, ss grpc.ServerStream, name string, answer
 	}, func(error) {})
 }
 
-// ownRequest is how many bytes a request to the gateway itself has at most. They ask
-// by names; anybody may send them, and as many at once as a connection has streams.
+// ownRequest is how many bytes a request to the gateway itself has at most. Such requests
+// are names, and any client may send as many at once as a connection has streams.
 const ownRequest = 64 << 10
 
-// ownStream has messages that are not wire bytes.
+// ownStream is a stream of generated messages.
 type ownStream struct{ stream }
 
 func (s *ownStream) RecvMsg(m any) error {

@@ -17,17 +17,17 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
 
-// frames are the messages of a call as grpc-go's transport has them. grpc-go reads
-// a message whole and decompresses it before anybody learns its size, and a hundred
-// calls may do so at once. These methods of its transport's streams read the size
-// first. They are exported, but of an internal type.
+// frames reads the messages of a call from grpc-go's transport. A grpc.ServerStream reads
+// and decompresses a message whole before its size can be checked, and a hundred calls may
+// do so at once. These methods of the transport's streams read the size first. They are
+// exported methods of an internal type.
 type frames interface {
 	ReadMessageHeader(header []byte) error
 	Read(n int) (mem.BufferSlice, error)
 	RecvCompress() string
 }
 
-// framesOf are the messages that come on ss, nil if grpc-go has changed.
+// framesOf returns the frames of ss, nil if grpc-go has changed.
 func framesOf(ss grpc.ServerStream) frames {
 	f, _ := grpc.ServerTransportStreamFromContext(ss.Context()).(frames)
 	return f
@@ -35,24 +35,25 @@ func framesOf(ss grpc.ServerStream) frames {
 
 const (
 	frameHeader = 5 // a flag and four bytes of length (gRPC over HTTP/2, "Length-Prefixed-Message")
-	// gzipMost is how many times its size a message can grow at most (RFC 1951).
+	// gzipMost is by how much a message can grow at most (RFC 1951).
 	gzipMost = 1032
 )
 
-// receiver reads the messages of one call, and has room for each before it reads it.
+// receiver reads the messages of one call. It reserves memory for each before it reads
+// it.
 type receiver struct {
 	frames  frames
 	body    *demandedBody // behind net/http; else nil
 	limit   int           // of one message, in bytes
 	header  [frameHeader]byte
 	timer   *requestTimer     // nil for a stream of requests
-	release bool              // messages are given up one by one: the requests are a stream
-	rest    memory.ClientWait // of a request
+	release bool              // the requests are a stream: the memory of each is released with it
+	rest    memory.ClientWait // for the rest of a request
 }
 
 // receive reads the next message.
 func (r *receiver) receive(ctx context.Context, share *memory.Share, m *call.Message) (err error) {
-	if !r.release && (share.Held() >= worthEnding || share.Busy()) { // of a stream of requests each message is waited for
+	if !r.release && (share.Held() >= worthEnding || share.Busy()) { // a stream of requests may pause
 		r.rest.Begin(share, r.endFull)
 	}
 	defer func() {
@@ -97,8 +98,8 @@ func (r *receiver) receive(ctx context.Context, share *memory.Share, m *call.Mes
 	return nil
 }
 
-// promise has room for a message. While the call waits for its turn among those of its
-// client its time does not run.
+// promise reserves memory for a message. While the call waits for other calls of its
+// client, the time for its request does not run.
 func (r *receiver) promise(ctx context.Context, share *memory.Share, room int64) error {
 	if r.timer == nil || share.HasRoom(room) {
 		return share.Promise(ctx, room)
@@ -131,8 +132,8 @@ func (r *receiver) read(share *memory.Share, n int) (mem.BufferSlice, error) {
 	return data, nil
 }
 
-// readPart reads n bytes. They come in the pieces in which the client has sent them,
-// each of which costs more than a byte: very small ones are put together.
+// readPart reads n bytes. They come in the pieces that the client has sent, each of which
+// has a cost of its own: very small pieces are copied into one.
 func (r *receiver) readPart(share *memory.Share, n int) (data mem.BufferSlice, small bool, err error) {
 	r.body.demand(n)
 	if data, err = r.frames.Read(n); err != nil {
@@ -150,26 +151,27 @@ func (r *receiver) readPart(share *memory.Share, n int) (data mem.BufferSlice, s
 }
 
 const (
-	// A message is read in parts, so that small pieces are put together before there
-	// are many. The parts are large where the pieces are not small: the client may
-	// send as much ahead.
+	// A message is read in parts, so that small pieces are copied together before there
+	// are many. Parts are large if the pieces are not small: the client may send that
+	// much ahead.
 	firstPart, smallPart, largePart = 64 << 10, 16 << 10, 256 << 10
 	// smallPiece is the size below which more than smallPieces of them are.
 	smallPiece, smallPieces = 256, 4
 )
 
-// worthEnding is how many bytes a call must hold to be ended for them.
+// worthEnding is how many bytes a call must hold to be ended when memory is short.
 const worthEnding = 4 << 10
 
-// endFull ends a call that waits for the rest of its request: grpc-go has no deadline
-// for reading. The transport may have the caller wait for a moment.
+// endFull ends a call that waits for the rest of its request, by writing its status:
+// grpc-go has no deadline for reading. The transport may block for a moment, hence the
+// goroutine.
 func (r *receiver) endFull() {
 	if ts, ok := r.frames.(statusWriter); ok {
 		go func() { _ = ts.WriteStatus(call.StatusOf(call.MemoryError(memory.ErrFull))) }() // fails where the client is gone
 	}
 }
 
-// keep makes a message of data, which the call holds.
+// keep puts data into m. The call holds its memory.
 func (r *receiver) keep(share *memory.Share, m *call.Message, data mem.BufferSlice) {
 	n := data.Len()
 	if r.release && n > 0 {
@@ -179,8 +181,8 @@ func (r *receiver) keep(share *memory.Share, m *call.Message, data mem.BufferSli
 	m.Data = data
 }
 
-// compressor is what the next message is compressed with, nil for nothing. grpc-go
-// has refused calls whose compression it does not know.
+// compressor returns what decompresses the next message, nil for none. grpc-go has refused
+// calls with an unknown compression.
 func (r *receiver) compressor() (encoding.Compressor, error) {
 	switch name := r.frames.RecvCompress(); {
 	case r.header[0] == 0:
@@ -194,7 +196,7 @@ func (r *receiver) compressor() (encoding.Compressor, error) {
 	}
 }
 
-// decompress gives data up.
+// decompress frees data and returns what it decompresses to.
 func (r *receiver) decompress(share *memory.Share, c encoding.Compressor, data mem.BufferSlice) (mem.BufferSlice, error) {
 	compressed, most := data.Len(), min(r.limit, data.Len()*gzipMost)
 	defer data.Free()
@@ -233,7 +235,7 @@ func (r *receiver) tooLarge(n int) error {
 		Because(fmt.Errorf("it has %d, or more", n))
 }
 
-// received is how the client's half of a call ended.
+// received returns the outcome of a call whose client's half ended with err.
 func received(err error) error {
 	switch {
 	case err == nil || err == io.EOF:

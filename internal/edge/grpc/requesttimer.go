@@ -21,7 +21,7 @@ type requestTimer struct {
 	state  atomic.Uint32
 }
 
-// The states of a requestTimer. The one that is entered first stays.
+// The states of a requestTimer. It leaves requestAwaited once.
 const (
 	requestAwaited uint32 = iota
 	requestRead           // or reading failed
@@ -35,14 +35,15 @@ func (t *requestTimer) begin(s *stream) {
 	}
 }
 
-// pause and resume have the client's time begin anew after a wait that it is not asked to
-// hurry. They are called by the goroutine that reads.
+// pause stops the time while the call waits for something else than the client. It is
+// called by the goroutine that reads.
 func (t *requestTimer) pause() {
 	if t.timer != nil {
 		t.timer.Stop()
 	}
 }
 
+// resume gives the client its whole time again, after pause.
 func (t *requestTimer) resume() {
 	if t.timer != nil {
 		t.timer.Reset(t.within)
@@ -63,8 +64,8 @@ func (t *requestTimer) late() *call.Error {
 	return call.Refuse(call.Client, codes.DeadlineExceeded, "the request did not arrive within %v", t.within)
 }
 
-// endLate ends a call whose request is still awaited. It runs in a goroutine of its
-// own while the call's waits in RecvMsg.
+// endLate ends a call whose request has not come. It runs in the timer's goroutine while
+// the call's own waits in RecvMsg.
 func (s *stream) endLate() {
 	if !s.timer.state.CompareAndSwap(requestAwaited, requestLate) {
 		return
@@ -77,8 +78,8 @@ func (s *stream) endLate() {
 	}
 }
 
-// statusWriter is what grpc-go's transport streams have beside their interface: it
-// ends the call, and whoever reads from it or writes to it is woken.
+// statusWriter is a method that grpc-go's transport streams have beside their interface.
+// It ends the call, and wakes its readers and writers.
 type statusWriter interface {
 	WriteStatus(st *status.Status) error
 }

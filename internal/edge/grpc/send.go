@@ -17,55 +17,55 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
 
-// grpc-go takes an answer of any size at once, and streams of small messages by the
-// thousand, and keeps them until the client has opened its window for them. So that
-// a call counts as running, and its memory as held, until they are taken, the sender
-// puts barriers among the buffers: grpc-go frees them when it has written them.
+// grpc-go accepts an answer of any size at once, and small messages of a stream by the
+// thousand, and keeps them until the client opens its window. A call must count as
+// running, and its memory as held, until the client has taken its answers. So the sender
+// puts barriers among the buffers: grpc-go frees a barrier when it has written what
+// stands before it.
 const (
-	// little is the size up to which nobody waits until the answer of a unary call is
-	// taken: a connection has few of them at a time, one for each stream.
+	// little is the size up to which a unary call does not wait until its answer is taken:
+	// a connection has few of these at a time, one for each stream.
 	little = 2 << 10
-	// untakenMost is how many bytes of answers of finished calls may wait in one
-	// connection's transport.
+	// untakenMost is how many bytes of the answers of finished calls may wait in the
+	// transport of one connection.
 	untakenMost = 256 << 10
-	// chunk is how much of an answer a client must take within the time that it
-	// has.
+	// chunk is how much of an answer a client must take within the write timeout.
 	chunk = edge.Chunk
-	// burst is how many small messages of a stream share a barrier, and burstBytes how
-	// many bytes they have together; messages of more have barriers of their own.
+	// burst is how many small messages of a stream share a barrier at most, and burstBytes
+	// how many bytes they have together. A larger message has barriers of its own.
 	burst, burstBytes = 32, 32 << 10
 	// bursts is how many barriers of a stream may wait.
 	bursts = 2
-	// queueRoom is how many bytes of a stream wait in grpc-go until it has the sender
-	// wait, without a time and unseen: a stream's next message waits here before.
+	// queueRoom is how many bytes of a stream grpc-go queues before it blocks the sender,
+	// for which it has no timeout: the next message of a stream waits here instead.
 	queueRoom = 64 << 10
 )
 
 // sender sends the answers of one gRPC call.
 type sender struct {
-	connection *memory.Connection // nil: the transport has no queue
-	timeout    time.Duration      // for a chunk; 0 is none, as where whoever writes has one
-	abort      func()             // ends the answer where there is no connection to end
-	stream     bool               // there are many answers
-	lingers    bool               // the one answer may be left to the transport
+	connection *memory.Connection // nil if the transport has no queue
+	timeout    time.Duration      // for a chunk; 0 is none, as on the HTTP port, where grpcWriter has it
+	abort      func()             // ends the answer if there is no connection to end
+	stream     bool               // the answers are a stream
+	lingers    bool               // the call may end before its answer is taken
 
 	open    *burstOfSmall // small messages of a stream that share a barrier; nil for none
 	waiting atomic.Int64  // barriers
 	untaken atomic.Int64  // bytes before them
-	freed   chan struct{} // told of each barrier; nil until there is one
+	freed   chan struct{} // receives when a barrier is freed; nil until there is one
 	taking  memory.ClientWait
-	parts   []memory.Part // of the last message, where the transport has a queue
+	parts   []memory.Part // of the last message, if the transport has a queue
 }
 
-// burstOfSmall are small messages of a stream. Each ends with the same barrier, of
-// which the sender has a reference until it adds no more.
+// burstOfSmall are small messages of a stream. Each ends with the same barrier, to which
+// the sender keeps a reference until it adds no more messages.
 type burstOfSmall struct {
 	barrier         *memory.Barrier
 	messages, bytes int
 }
 
-// prepare returns what is to be sent in the place of data, of which it takes over
-// the reference, after the client has taken enough of what was sent before.
+// prepare waits until the client has taken enough of the earlier messages. It returns
+// data with barriers, to be sent in its place, and takes over the reference to data.
 func (s *sender) prepare(ctx context.Context, share *memory.Share, data mem.BufferSlice) (mem.BufferSlice, error) {
 	n := data.Len()
 	if !s.stream && n <= little {
@@ -111,7 +111,7 @@ func (s *sender) addToBurst(share *memory.Share, data mem.BufferSlice, n int) me
 	return data
 }
 
-// closeBurst has the messages of the burst count.
+// closeBurst counts the messages of the burst, to which no more are added.
 func (s *sender) closeBurst(share *memory.Share) {
 	if b := s.open; b != nil {
 		s.open = nil
@@ -120,8 +120,8 @@ func (s *sender) closeBurst(share *memory.Share) {
 	}
 }
 
-// withBarriers puts a barrier behind each chunk, and behind the end. They stand for
-// n bytes together.
+// withBarriers puts a barrier behind each chunk and at the end. Together they stand for
+// n bytes.
 func (s *sender) withBarriers(share *memory.Share, data mem.BufferSlice, n int) mem.BufferSlice {
 	out := make(mem.BufferSlice, 0, len(data)+1+n/chunk)
 	s.parts = nil
@@ -146,7 +146,7 @@ func (s *sender) withBarriers(share *memory.Share, data mem.BufferSlice, n int) 
 	return append(out, s.barrier(share, n))
 }
 
-// part is b, or what stands for it if it may have to be forgotten.
+// part returns b, or a Part in its place, which can be forgotten.
 func (s *sender) part(b mem.Buffer) mem.Buffer {
 	if cap(s.parts) == len(s.parts) {
 		return b
@@ -157,14 +157,14 @@ func (s *sender) part(b mem.Buffer) mem.Buffer {
 	return p
 }
 
-// barrier is a barrier behind n bytes.
+// barrier counts n bytes and returns the barrier behind them.
 func (s *sender) barrier(share *memory.Share, n int) *memory.Barrier {
 	s.count(share, n)
 	return s.newBarrier(share, &n)
 }
 
 // count notes n bytes that have a barrier. Those of a stream are held until they are
-// taken; those of a unary call are held by the call, and linger if that may end before.
+// taken. Those of a unary call are held by the call, and linger if it may end before.
 func (s *sender) count(share *memory.Share, n int) {
 	s.waiting.Add(1)
 	s.untaken.Add(int64(n))
@@ -176,7 +176,7 @@ func (s *sender) count(share *memory.Share, n int) {
 	}
 }
 
-// newBarrier is a barrier behind n bytes, which are counted when it is freed.
+// newBarrier returns a barrier behind n bytes. n is read when it is freed.
 func (s *sender) newBarrier(share *memory.Share, n *int) *memory.Barrier {
 	if s.freed == nil {
 		s.freed = make(chan struct{}, 1)
@@ -197,8 +197,8 @@ func (s *sender) newBarrier(share *memory.Share, n *int) *memory.Barrier {
 	})
 }
 
-// finish waits until the client has taken all answers; that of a unary call, where
-// others wait in the transport already. Until then the call is running.
+// finish waits until the client has taken all answers. For the answer of a unary call it
+// waits only if much waits in the transport already. Until then the call is running.
 func (s *sender) finish(ctx context.Context, share *memory.Share) error {
 	s.closeBurst(share)
 	if s.freed == nil || s.lingers && s.connection.Untaken() <= untakenMost {
@@ -207,7 +207,7 @@ func (s *sender) finish(ctx context.Context, share *memory.Share) error {
 	return s.wait(ctx, share, 0, 0)
 }
 
-// wait waits until at most so many barriers are left, and so many bytes.
+// wait waits until at most so many barriers and bytes are left.
 func (s *sender) wait(ctx context.Context, share *memory.Share, barriers, bytes int64) error {
 	if s.waiting.Load() <= barriers && s.untaken.Load() <= bytes {
 		return nil
@@ -244,7 +244,7 @@ func (s *sender) await(ctx context.Context, barriers, bytes int64) error {
 	return nil
 }
 
-// end closes the connection: grpc-go has no other way to forget what waits there.
+// end closes the connection: grpc-go cannot forget what waits in it otherwise.
 func (s *sender) end() {
 	switch {
 	case s.connection != nil:

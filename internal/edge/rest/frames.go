@@ -7,18 +7,18 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 )
 
-// rawMost is how many bytes of a raw body one message has at most: with what goes
-// beside them, it is one of 64 KiB.
+// rawMost is how many bytes of a raw body go into one message at most. With the other
+// fields the message has at most 64 KiB.
 const rawMost = 63 << 10
 
-// rawReader hands out the bytes of a body as they come. Of an empty body there is
-// one empty piece.
+// rawReader splits a body into pieces of bytes as they come. An empty body is one empty
+// piece.
 type rawReader struct {
 	src  io.Reader
-	most int // that a piece may have
+	most int // bytes of a piece
 	buf  []byte
-	err  error // that follows what was handed out
-	some bool  // there was a piece
+	err  error // of the last read, returned when its bytes have been
+	some bool  // a piece has been returned
 }
 
 func (r *rawReader) next() ([]byte, error) {
@@ -49,15 +49,14 @@ type frameReader struct {
 	src   io.Reader
 	limit int
 	buf   []byte
-	begin int // of what has not been handed out
+	begin int // of what next has not returned yet
 	eof   bool
-	// hold has memory for so many bytes. It is called for a value that is longer than
+	// hold reserves memory for a value of n bytes. It is called for a value longer than
 	// [edge.UnknownLength], before more of it is read.
 	hold func(n int) error
 }
 
-// next returns the next value, which is good until the following call, or
-// io.EOF.
+// next returns the next value, which is valid until the following call, or io.EOF.
 func (f *frameReader) next() ([]byte, error) {
 	scan := frameScanner{}
 	at := f.begin
@@ -67,14 +66,14 @@ func (f *frameReader) next() ([]byte, error) {
 				return f.bounded(at + 1)
 			}
 			if !scan.begun {
-				f.begin = at + 1 // the space before a value counts for nothing
+				f.begin = at + 1 // skip the space before a value
 			}
 		}
 		if f.eof {
 			if f.begin == len(f.buf) {
 				return nil, io.EOF
 			}
-			return f.bounded(len(f.buf)) // the translation says what is missing
+			return f.bounded(len(f.buf)) // the transcoder reports what is missing
 		}
 		if len(f.buf)-f.begin > f.limit {
 			return nil, edge.BodyTooLarge(int64(f.limit))
@@ -86,8 +85,7 @@ func (f *frameReader) next() ([]byte, error) {
 	}
 }
 
-// bounded cuts a value off, of which more may have been read than the limit
-// allows.
+// bounded returns the value that ends at end, unless it is longer than the limit.
 func (f *frameReader) bounded(end int) ([]byte, error) {
 	frame := f.buf[f.begin:end]
 	f.begin = end
@@ -109,7 +107,7 @@ func (f *frameReader) fill() error {
 			}
 		}
 		f.buf = append(make([]byte, 0, 2*cap(f.buf)+edge.MinRead), f.buf...)
-	case cap(f.buf) > 2*edge.UnknownLength+edge.MinRead && len(f.buf) < edge.MinRead: // a long value has gone
+	case cap(f.buf) > 2*edge.UnknownLength+edge.MinRead && len(f.buf) < edge.MinRead: // after a long value
 		f.buf = append(make([]byte, 0, edge.UnknownLength), f.buf...)
 	}
 	n, err := f.src.Read(f.buf[len(f.buf):cap(f.buf)])
@@ -124,8 +122,8 @@ func (f *frameReader) fill() error {
 	return nil
 }
 
-// frameScanner follows one JSON value far enough to see its end: nesting and
-// strings. What is wrong inside it is for the translation to say.
+// frameScanner finds the end of one JSON value by its nesting and strings. The
+// transcoder reports what is wrong inside the value.
 type frameScanner struct {
 	depth    int
 	inString bool
@@ -133,7 +131,7 @@ type frameScanner struct {
 	begun    bool
 }
 
-// ends takes the next byte and tells whether it is the value's last.
+// ends takes the next byte and reports whether it is the value's last.
 func (s *frameScanner) ends(c byte) bool {
 	switch {
 	case s.inString:

@@ -39,7 +39,7 @@ func (d *door) serve(table *edge.Table, w http.ResponseWriter, r *http.Request) 
 	}
 }
 
-// begin notes what is known of the request.
+// begin notes who calls. m is for the stream to use until the answer is written.
 func (s *stream) begin(settings *edge.Settings, table *edge.Table, w http.ResponseWriter, r *http.Request, m *edge.Match) {
 	s.match = m
 	s.BeginHTTP(settings, table, call.REST, w, r)
@@ -54,7 +54,7 @@ func (s *stream) carry() error {
 	if s.Method.Stream.ClientStreams {
 		if s.R.ProtoMajor < 2 {
 			// An answer that comes before the upload has ended leaves net/http
-			// reading: another request on the connection would get in its way.
+			// reading the body, so the connection can carry no other request.
 			s.W.Header()["Connection"] = headerClose
 		}
 		defer s.endUpload()
@@ -65,8 +65,8 @@ func (s *stream) carry() error {
 // headerClose is shared by all answers: nobody writes to it.
 var headerClose = []string{"close"}
 
-// prepare finds the binding, and makes metadata and deadline of the header. It
-// refuses all that is refused before the chain begins.
+// prepare finds the binding, and reads metadata and deadline from the header. Its errors
+// refuse the call before the chain of policies begins.
 func (s *stream) prepare() error {
 	if err := s.admit(); err != nil {
 		return err
@@ -79,7 +79,7 @@ func (s *stream) prepare() error {
 	return s.SendHTTP()
 }
 
-// admit refuses what can be refused without reading the body, and matches the path.
+// admit matches the path, and refuses what can be refused without reading the body.
 func (s *stream) admit() error {
 	if err := s.AdmitHTTP(); err != nil {
 		return err
@@ -112,10 +112,10 @@ func (s *stream) answer(err error) {
 	case err != nil && !s.Committed():
 		s.refuse(err)
 		return
-	case err != nil && s.route.View.RawAnswer(): // an error document would be taken for a part of the file
+	case err != nil && s.route.View.RawAnswer(): // an error document would look like a part of the file
 		s.broken = true
 		return
-	case err != nil: // the status is gone: the stream says it itself
+	case err != nil: // the status has been sent: the last message is the error
 		_ = s.WritePart(s.Table.Errors.AppendFrame(nil, err), "")
 	}
 	s.WriteTrailers()
@@ -124,8 +124,8 @@ func (s *stream) answer(err error) {
 	}
 }
 
-// refuse answers with an error document. grpc-gateway's clients read a stream's error
-// in its frame, also where it is all there is.
+// refuse answers with an error document. Clients of grpc-gateway expect a stream's error
+// in a frame, even if it is all that the stream has.
 func (s *stream) refuse(err error) {
 	body, contentType := s.Table.Errors.Body(err, s.R.Header["Accept"])
 	if s.requested && s.Table.WrapStreams && s.Method.Stream.ServerStreams && contentType == edge.TypeJSON {
@@ -134,23 +134,23 @@ func (s *stream) refuse(err error) {
 	s.WriteErrorBody(err, body, contentType)
 }
 
-// abort ends an answer of which a part has gone out, so that the client does not
-// take it for whole: without the last chunk, or by RST_STREAM. It does not return.
+// abort ends an unfinished answer without the last chunk, or by RST_STREAM, so that the
+// client sees that it is not whole. It does not return.
 func abort(w http.ResponseWriter, r *http.Request) {
-	if !r.ProtoAtLeast(1, 1) { // the end of the connection is that of the answer
+	if !r.ProtoAtLeast(1, 1) { // the answer ends with the connection
 		reset(w)
 	}
-	panic(http.ErrAbortHandler) // the only way that net/http has
+	panic(http.ErrAbortHandler) // net/http has no other way
 }
 
-// reset ends the client's connection so that reading from it fails.
+// reset closes the client's connection so that the client's read fails.
 func reset(w http.ResponseWriter) {
 	c, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return
 	}
 	if secure, ok := c.(interface{ NetConn() net.Conn }); ok {
-		c = secure.NetConn() // TLS would say that this is the end
+		c = secure.NetConn() // TLS would announce a regular end
 	}
 	if tcp, ok := c.(interface{ SetLinger(sec int) error }); ok {
 		_ = tcp.SetLinger(0) // closing it anyway

@@ -24,13 +24,13 @@ type stream struct {
 	route *edge.Route
 	vars  []string
 
-	received  bool // the one request has been read
-	requested bool // a request was good and went on
-	broken    bool // the client has a part of a raw answer
+	received  bool // the only request has been read
+	requested bool // a valid request was passed on
+	broken    bool // a raw answer failed after its first bytes
 
 	upload    messages    // of a stream of requests
 	uploading sync.Mutex  // held while a goroutine reads the body
-	over      atomic.Bool // no further read may begin
+	over      atomic.Bool // no read may begin any more
 }
 
 var (
@@ -38,8 +38,8 @@ var (
 	_ call.Lifetime     = (*stream)(nil)
 )
 
-// Err implements [call.Lifetime] for the transcoder: nobody waits for what it does
-// once the client has gone or the call's time is over.
+// Err implements [call.Lifetime]: the transcoder stops when the client has gone or the
+// deadline has passed.
 func (s *stream) Err() error {
 	switch err := s.Context().Err(); {
 	case errors.Is(err, context.Canceled):
@@ -50,13 +50,13 @@ func (s *stream) Err() error {
 	return nil
 }
 
-// isOver reports whether err is that of a [stream]'s Err.
+// isOver reports whether err came from [stream.Err].
 func isOver(err error) bool {
 	_, ok := errors.AsType[*call.Error](err)
 	return ok
 }
 
-// RecvMsg reads the body and makes wire bytes of it.
+// RecvMsg reads the next request and translates it to wire bytes.
 func (s *stream) RecvMsg(m any) error {
 	msg := m.(*call.Message) //nolint:forcetypeassert // call.Forward's promise
 	if s.Method.Stream.ClientStreams {
@@ -78,14 +78,14 @@ func (s *stream) RecvMsg(m any) error {
 	}
 	err = s.translate(msg, *body)
 	edge.PutScratch(body)
-	s.Body.Became(msg.Len())
+	s.Body.Keep(msg.Len())
 	return err
 }
 
-// translate makes the request's wire bytes in a buffer that grpc-go gives back.
+// translate writes the request's wire bytes into a buffer of grpc-go's pool.
 func (s *stream) translate(m *call.Message, body []byte) error {
 	in := call.Input{Vars: s.vars, RawQuery: s.R.URL.RawQuery, Body: body, HasBody: len(body) > 0, ContentType: s.contentType(), Until: s}
-	if s.route.View.RawBody() { // an empty file is one, too
+	if s.route.View.RawBody() { // an empty file is a body, too
 		in.HasBody = in.HasBody || s.Method.Stream.ClientStreams || in.ContentType != ""
 	}
 	if s.requested && s.route.View.RawBody() {
@@ -113,10 +113,10 @@ func (s *stream) translate(m *call.Message, body []byte) error {
 	return nil
 }
 
-// wireRoom is what path variables and field numbers may add to a message.
+// wireRoom is the room for what path variables and field numbers add to a message.
 const wireRoom = 256
 
-// SendMsg makes JSON of an answer and writes it.
+// SendMsg translates an answer to JSON and writes it.
 func (s *stream) SendMsg(m any) error {
 	msg := m.(*call.Message) //nolint:forcetypeassert // call.Forward's promise
 	out, held, err := s.roomFor(msg.Len())
@@ -148,8 +148,8 @@ func (s *stream) SendMsg(m any) error {
 	return s.WritePart(*out, s.streamType())
 }
 
-// appendAnswer appends what HTTP shows of an answer. Of the only answer the wire
-// bytes are given up then: the client may take long to read what they became.
+// appendAnswer appends an answer as HTTP clients get it. It frees the wire bytes of a
+// call's only answer, because the client may be slow to read the JSON.
 func (s *stream) appendAnswer(out *[]byte, msg *call.Message) (contentType string, raw bool, err error) {
 	wire := msg.Data.MaterializeToBuffer(mem.DefaultBufferPool())
 	defer wire.Free()
@@ -167,8 +167,8 @@ func (s *stream) appendAnswer(out *[]byte, msg *call.Message) (contentType strin
 	return contentType, raw, nil
 }
 
-// streamType is the media type of a stream that does not say its own.
-// grpc-gateway's clients expect plain JSON of streams of JSON.
+// streamType is the media type of a stream whose messages do not name one. Clients of
+// grpc-gateway expect application/json.
 func (s *stream) streamType() string {
 	if s.route.View.RawAnswer() {
 		return transcode.BinaryType
@@ -179,7 +179,8 @@ func (s *stream) streamType() string {
 	return typeNDJSON
 }
 
-// roomFor has a buffer for what an answer of n wire bytes becomes.
+// roomFor returns a buffer for the JSON of an answer of n wire bytes, and how many bytes
+// the call holds for it.
 func (s *stream) roomFor(n int) (out *[]byte, held int64, err error) {
 	room := 2 * n
 	if n > largeAnswer {
@@ -192,11 +193,11 @@ func (s *stream) roomFor(n int) (out *[]byte, held int64, err error) {
 	return edge.Scratch(room), held, nil
 }
 
-// largeAnswer is the size of answers that get less room at first: those that are
-// mostly text do not grow by much.
+// largeAnswer is the size above which an answer gets less room at first: large answers
+// are mostly text, which grows little.
 const largeAnswer = 1 << 20
 
-// account notes that a buffer has grown to n bytes.
+// account notes that the buffer has grown to n bytes, and returns how many are held.
 func (s *stream) account(held int64, n int) int64 {
 	if n := int64(n); n > held {
 		s.Call.Memory.Hold(n - held)

@@ -27,12 +27,12 @@ func (s *stream) recvNext(m *call.Message) error {
 	if s.upload == nil {
 		s.beginUpload()
 	}
-	if s.over.Load() { // asked last: endUpload sets a time that must not be lifted
+	if s.over.Load() { // checked last: the deadline that endUpload sets must stay
 		return call.Refuse(call.Client, codes.Canceled, "the call is over")
 	}
-	s.Body.Became(0) // of the last message, which has gone up
+	s.Body.Keep(0) // the last message has been sent
 	body, err := s.upload.next()
-	if err = s.Body.Arrived(err); err != nil {
+	if err = s.Body.EndWait(err); err != nil {
 		return err
 	}
 	return s.translateNext(m, body)
@@ -43,7 +43,7 @@ func (s *stream) translateNext(m *call.Message, body []byte) error {
 	if err := s.Body.Hold(len(body)); err != nil {
 		return err
 	}
-	defer func() { s.Body.Became(m.Len()) }()
+	defer func() { s.Body.Keep(m.Len()) }()
 	return s.translate(m, body)
 }
 
@@ -52,15 +52,14 @@ func (s *stream) beginUpload() {
 	if s.route.View.RawBody() {
 		s.upload = &rawReader{src: s.R.Body, most: s.rawMost()}
 	}
-	// HTTP/1 servers close the upload with the first byte of the answer unless told
-	// otherwise; HTTP/2 needs no telling.
+	// By default an HTTP/1 server closes the upload with the first byte of the answer.
 	rc := http.NewResponseController(s.W)
 	_ = rc.EnableFullDuplex()
-	_ = rc.SetReadDeadline(time.Time{}) // a stream may pause: it is bound by its messages
+	_ = rc.SetReadDeadline(time.Time{}) // a stream may pause
 }
 
-// rawMost is how many bytes of a raw body one message may have. There is room
-// beside them for what path and query say.
+// rawMost is how many bytes of a raw body one message may have, which leaves room for
+// the fields of path and query.
 func (s *stream) rawMost() int {
 	most := min(rawMost, s.Settings.MaxBody)
 	if limit := s.Settings.MaxMessage; limit > 0 {
@@ -69,8 +68,8 @@ func (s *stream) rawMost() int {
 	return int(most)
 }
 
-// contentType is the media type of one message of the body: of a stream of
-// requests each is plain JSON, unless nobody parses it.
+// contentType is the media type of one message. The messages of an NDJSON body are
+// JSON, unless they pass unparsed.
 func (s *stream) contentType() string {
 	ct := s.R.Header.Get("Content-Type")
 	if s.Method.Stream.ClientStreams && !s.route.View.RawBody() && isNDJSON(ct) {
@@ -79,7 +78,8 @@ func (s *stream) contentType() string {
 	return ct
 }
 
-// isNDJSON knows the names of a type that was never registered.
+// isNDJSON reports whether a media type is NDJSON, by any of its names: none of them is
+// registered.
 func isNDJSON(contentType string) bool {
 	media, _, _ := strings.Cut(contentType, ";")
 	switch strings.ToLower(strings.TrimSpace(media)) {
@@ -89,9 +89,8 @@ func isNDJSON(contentType string) bool {
 	return false
 }
 
-// endUpload waits until no goroutine reads the body any more: the request must
-// not be touched after the handler has returned. A read that is under way is
-// ended by a deadline in the past.
+// endUpload waits until no goroutine reads the body: the request must not be used after
+// the handler has returned. A deadline in the past ends a read that is under way.
 func (s *stream) endUpload() {
 	s.over.Store(true)
 	if s.uploading.TryLock() {
