@@ -76,7 +76,7 @@ func newHouse(tb testing.TB, p *policyv1.Cache) *house {
 	tb.Helper()
 	h := &house{backend: &backend{}, reg: prometheus.NewRegistry()}
 	var err error
-	if h.store, err = answers.NewStore(nil, h.reg); err != nil {
+	if h.store, err = answers.NewStore(64<<20, h.reg); err != nil {
 		tb.Fatal(err)
 	}
 	if h.caches, err = cache.New(h.store, h.reg); err != nil {

@@ -31,7 +31,7 @@ const method = "/s/m"
 func newFallbacks(t *testing.T) (*fallback.Fallbacks, *prometheus.Registry) {
 	t.Helper()
 	reg := prometheus.NewRegistry()
-	store, err := answers.NewStore(nil, reg)
+	store, err := answers.NewStore(64<<20, reg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -376,7 +376,7 @@ func TestMistakesAreNamed(t *testing.T) {
 			t.Errorf("%v: %v, want a policy that does nothing", p, err)
 		}
 	}
-	store, err := answers.NewStore(nil, prometheus.NewRegistry())
+	store, err := answers.NewStore(64<<20, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,9 +92,6 @@ func New(o *configv1.Shedding, reg prometheus.Registerer) (*Shedder, error) {
 	if !s.enabled {
 		return s, nil
 	}
-	if s.max < s.min {
-		return nil, interceptors.Wrong("max_limit", "must not be less than min_limit")
-	}
 	// It begins at the bottom, where latencies are what they are without load,
 	// and doubles until it meets an overload: a gateway that starts into one
 	// must not learn it as the normal state.

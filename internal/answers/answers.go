@@ -11,7 +11,6 @@ package answers
 
 import (
 	"context"
-	"errors"
 	"math"
 	"slices"
 	"time"
@@ -25,14 +24,11 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/collect"
 )
 
 const (
-	// defaultBytes is what a store holds where the configuration does not say.
-	defaultBytes = 64 << 20
 	// overhead is about what an entry costs beside its content: key, node,
 	// header map.
 	overhead = 256
@@ -180,21 +176,13 @@ type Store struct {
 	largest int
 }
 
-// NewStore makes a store as configured, 64 MiB by default; nil is the default.
-// It registers with reg:
+// NewStore makes a store of at most maxBytes, which registers with reg:
 //
 //	gatehouse_answers_bytes
 //	gatehouse_answers_max_bytes
-func NewStore(c *configv1.Answers, reg prometheus.Registerer) (*Store, error) {
-	limit := int64(defaultBytes)
-	if c != nil && c.MaxBytes != nil {
-		limit = c.GetMaxBytes()
-	}
-	if limit <= 0 {
-		return nil, errors.New("max_bytes: must be more than 0")
-	}
+func NewStore(maxBytes int64, reg prometheus.Registerer) (*Store, error) {
 	kept, err := otter.New(&otter.Options[Key, *Answer]{
-		MaximumWeight: uint64(limit),
+		MaximumWeight: uint64(maxBytes),
 		Weigher:       func(_ Key, a *Answer) uint32 { return uint32(min(overhead+a.Size(), math.MaxUint32)) },
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[Key, *Answer]) time.Duration {
 			return e.Value.ttl - e.Value.Age()
@@ -206,10 +194,10 @@ func NewStore(c *configv1.Answers, reg prometheus.Registerer) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{kept: kept, largest: int(limit / largest)}
+	s := &Store{kept: kept, largest: int(maxBytes / largest)}
 	return s, collect.Register(reg,
 		collect.Gauge("gatehouse_answers_bytes", "Bytes of the answers that are kept.", func() float64 { return float64(s.Size()) }),
-		collect.Gauge("gatehouse_answers_max_bytes", "How many bytes of answers are kept at most.", func() float64 { return float64(limit) }))
+		collect.Gauge("gatehouse_answers_max_bytes", "How many bytes of answers are kept at most.", func() float64 { return float64(maxBytes) }))
 }
 
 // Get is the answer under k to the request in ctx, or nil. It is never older than

@@ -17,7 +17,6 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 
-	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/answers"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/test/calltest"
@@ -25,7 +24,7 @@ import (
 
 func newStore(t *testing.T, limit int64) *answers.Store {
 	t.Helper()
-	s, err := answers.NewStore(&configv1.Answers{MaxBytes: new(limit)}, prometheus.NewRegistry())
+	s, err := answers.NewStore(limit, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,27 +103,20 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-func TestDefaultAndBadLimits(t *testing.T) {
-	for _, c := range []*configv1.Answers{nil, {}} {
-		reg := prometheus.NewRegistry()
-		if _, err := answers.NewStore(c, reg); err != nil {
-			t.Fatal(err)
-		}
-		families, err := reg.Gather()
-		if err != nil || len(families) != 2 {
-			t.Fatalf("%d families and %v, want 2", len(families), err)
-		}
-		if got := families[1].GetMetric()[0].GetGauge().GetValue(); got != 64<<20 {
-			t.Errorf("%s = %v, want 64 MiB", families[1].GetName(), got)
-		}
-		if _, err := answers.NewStore(c, reg); err == nil {
-			t.Error("two stores in one registry: want an error")
-		}
+func TestLimitIsTold(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	if _, err := answers.NewStore(64<<20, reg); err != nil {
+		t.Fatal(err)
 	}
-	for _, n := range []int64{0, -1} {
-		if _, err := answers.NewStore(&configv1.Answers{MaxBytes: new(n)}, prometheus.NewRegistry()); err == nil || !strings.Contains(err.Error(), "max_bytes") {
-			t.Errorf("max_bytes %d: err = %v, want one that names it", n, err)
-		}
+	families, err := reg.Gather()
+	if err != nil || len(families) != 2 {
+		t.Fatalf("%d families and %v, want 2", len(families), err)
+	}
+	if got := families[1].GetMetric()[0].GetGauge().GetValue(); got != 64<<20 {
+		t.Errorf("%s = %v, want 64 MiB", families[1].GetName(), got)
+	}
+	if _, err := answers.NewStore(64<<20, reg); err == nil {
+		t.Error("two stores in one registry: want an error")
 	}
 }
 

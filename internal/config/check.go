@@ -40,6 +40,9 @@ func (f *File) check() Errors {
 	c.versions(f.Config.GetVersions())
 	c.compositions()
 	c.redis(f.Config.GetRedis())
+	if s := f.Config.GetShedding(); s.GetEnabled() && s.GetMaxLimit() < s.GetMinLimit() {
+		c.fail("shedding.max_limit", "must not be less than min_limit")
+	}
 	c.readable("openapi.file", f.Config.GetOpenapi().GetFile())
 	return c.errors
 }

@@ -161,6 +161,19 @@ log: {format: json, access: false}
 	}
 }
 
+func TestSheddingBounds(t *testing.T) {
+	for text, wrong := range map[string]bool{
+		"shedding: {enabled: true, min_limit: 30, max_limit: 29}\n":  true,
+		"shedding: {enabled: true, min_limit: 30, max_limit: 30}\n":  false,
+		"shedding: {enabled: false, min_limit: 30, max_limit: 29}\n": false,
+	} {
+		_, err := config.Parse("gatehouse.yaml", []byte(text+minimal))
+		if (err != nil) != wrong || wrong && !strings.Contains(err.Error(), "shedding.max_limit: must not be less than min_limit") {
+			t.Errorf("%s: error %v", text, err)
+		}
+	}
+}
+
 func TestSubstituteFile(t *testing.T) {
 	folder := t.TempDir()
 	for name, data := range map[string]string{"secret": "s3cret\r\n", "two": "a\n\n", "big": strings.Repeat("x", 64<<10+1), "bin": "\xff"} {

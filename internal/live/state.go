@@ -147,7 +147,7 @@ func (s *state) addShared(file *config.File, store *certs.Store, reg prometheus.
 
 // addStores adds the policies that keep answers.
 func (s *state) addStores(c *configv1.Config, reg prometheus.Registerer) error {
-	store, err := answers.NewStore(c.GetAnswers(), reg)
+	store, err := answers.NewStore(c.GetAnswers().GetMaxBytes(), reg)
 	if err != nil {
 		return err
 	}
