@@ -89,12 +89,12 @@ func run(ctx context.Context, args []string) error {
 			return err
 		}
 	}
-	if err := os.WriteFile(filepath.Join(folder, "image.binpb"), image, 0o600); err != nil {
+	if err := writeOld(filepath.Join(folder, "image.binpb"), image); err != nil {
 		return err
 	}
-	fmt.Printf("An image of %d MB: %d files, %v\n\n", len(image)/1_000_000, len(api.GetFile()), count(api))
-	fmt.Println("| Exposed | Ready, s | CPU, s | Resident, MiB | Given back | After a reload | Peak |")
-	fmt.Println("|---|--:|--:|--:|--:|--:|--:|")
+	fmt.Fprintf(os.Stdout, "An image of %d MB: %d files, %v\n\n", len(image)/1_000_000, len(api.GetFile()), count(api))
+	fmt.Fprintln(os.Stdout, "| Exposed | Ready, s | CPU, s | Resident, MiB | Given back | After a reload | Peak |")
+	fmt.Fprintln(os.Stdout, "|---|--:|--:|--:|--:|--:|--:|")
 	packages := packagesOf(api)
 	for _, one := range []struct {
 		name     string
@@ -104,7 +104,7 @@ func run(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("| %s | %.2f | %.2f | %d | %d | %d | %d |\n", one.name, m.ready.Seconds(), m.cpu.Seconds(), m.loaded>>20, m.settled>>20, m.reloaded>>20, m.peak>>20)
+		fmt.Fprintf(os.Stdout, "| %s | %.2f | %.2f | %d | %d | %d | %d |\n", one.name, m.ready.Seconds(), m.cpu.Seconds(), m.loaded>>20, m.settled>>20, m.reloaded>>20, m.peak>>20)
 		if f.most > 0 && m.settled>>20 > f.most {
 			return fmt.Errorf("%d MiB are resident with %s exposed: want at most %d", m.settled>>20, one.name, f.most)
 		}

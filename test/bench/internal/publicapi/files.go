@@ -45,12 +45,13 @@ func (f *file) note(path ...int32) {
 	if !f.m.Comments {
 		return
 	}
-	line := int32(len(f.GetSourceCodeInfo().GetLocation()))
-	f.SourceCodeInfo.Location = append(f.SourceCodeInfo.Location, &descriptorpb.SourceCodeInfo_Location{
+	info := f.GetSourceCodeInfo()
+	line := int32(len(info.GetLocation()))
+	info.Location = append(info.Location, &descriptorpb.SourceCodeInfo_Location{
 		Path: path, Span: []int32{line, 2, 40}, LeadingComments: new(f.m.sentence()),
 	})
 	for i, token := range tokens {
-		f.SourceCodeInfo.Location = append(f.SourceCodeInfo.Location, &descriptorpb.SourceCodeInfo_Location{
+		info.Location = append(info.Location, &descriptorpb.SourceCodeInfo_Location{
 			Path: append(slices.Clone(path), token), Span: []int32{line, int32(2 + i*10), int32(10 + i*10)},
 		})
 	}
@@ -60,12 +61,12 @@ func (f *file) note(path ...int32) {
 func (f *file) enum(name string) string {
 	e := &descriptorpb.EnumDescriptorProto{Name: &name}
 	f.EnumType = append(f.EnumType, e)
-	f.note(5, int32(len(f.EnumType)-1))
+	f.note(5, int32(len(f.GetEnumType())-1))
 	for i := range 5 + f.m.rand.IntN(4) {
 		e.Value = append(e.Value, &descriptorpb.EnumValueDescriptorProto{
 			Name: new(fmt.Sprintf("%s_%s_%d", strings.ToUpper(name), strings.ToUpper(word(i)), i)), Number: new(int32(i)),
 		})
-		f.note(5, int32(len(f.EnumType)-1), 2, int32(i))
+		f.note(5, int32(len(f.GetEnumType())-1), 2, int32(i))
 	}
 	full := "." + f.GetPackage() + "." + name
 	f.m.where[full] = f.GetName()
@@ -82,7 +83,7 @@ type message struct {
 }
 
 func (f *file) message(name string) *message {
-	msg := &message{&descriptorpb.DescriptorProto{Name: &name}, f, "." + f.GetPackage() + "." + name, []int32{4, int32(len(f.MessageType))}, nil}
+	msg := &message{&descriptorpb.DescriptorProto{Name: &name}, f, "." + f.GetPackage() + "." + name, []int32{4, int32(len(f.GetMessageType()))}, nil}
 	f.MessageType = append(f.MessageType, msg.DescriptorProto)
 	f.m.where[msg.name] = f.GetName()
 	f.note(msg.path...)
@@ -90,7 +91,7 @@ func (f *file) message(name string) *message {
 }
 
 func (msg *message) nested(name string) *message {
-	in := &message{&descriptorpb.DescriptorProto{Name: &name}, msg.f, msg.name + "." + name, append(slices.Clone(msg.path), 3, int32(len(msg.NestedType))), nil}
+	in := &message{&descriptorpb.DescriptorProto{Name: &name}, msg.f, msg.name + "." + name, append(slices.Clone(msg.path), 3, int32(len(msg.GetNestedType()))), nil}
 	msg.NestedType = append(msg.NestedType, in.DescriptorProto)
 	msg.f.m.where[in.name] = msg.f.GetName()
 	msg.f.note(in.path...)
@@ -109,7 +110,7 @@ func (msg *message) field(name string, kind descriptorpb.FieldDescriptorProto_Ty
 		parts[i+1] = title(part)
 	}
 	fd := &descriptorpb.FieldDescriptorProto{
-		Name: &name, JsonName: new(strings.Join(parts, "")), Number: new(int32(len(msg.Field) + 1)), Type: kind.Enum(),
+		Name: &name, JsonName: new(strings.Join(parts, "")), Number: new(int32(len(msg.GetField()) + 1)), Type: kind.Enum(),
 		Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(), OneofIndex: msg.in,
 	}
 	if typeName != "" {
@@ -117,7 +118,7 @@ func (msg *message) field(name string, kind descriptorpb.FieldDescriptorProto_Ty
 		msg.f.use(typeName)
 	}
 	msg.Field = append(msg.Field, fd)
-	msg.f.note(append(slices.Clone(msg.path), 2, int32(len(msg.Field)-1))...)
+	msg.f.note(append(slices.Clone(msg.path), 2, int32(len(msg.GetField())-1))...)
 	return field{fd, msg.f}
 }
 
@@ -141,7 +142,7 @@ func (fd field) behaves(as annotations.FieldBehavior) field {
 
 // oneof has what add adds be members of a oneof.
 func (msg *message) oneof(name string, add func()) {
-	msg.in = new(int32(len(msg.OneofDecl)))
+	msg.in = new(int32(len(msg.GetOneofDecl())))
 	msg.OneofDecl = append(msg.OneofDecl, &descriptorpb.OneofDescriptorProto{Name: &name})
 	add()
 	msg.in = nil
@@ -162,7 +163,7 @@ func (msg *message) resource(product string) {
 func (msg *message) fill(n int, types pool) {
 	r := msg.f.m.rand
 	for range n {
-		name := fmt.Sprintf("%s_%s_%d", word(r.IntN(len(words))), word(r.IntN(len(words))), len(msg.Field)+1)
+		name := fmt.Sprintf("%s_%s_%d", word(r.IntN(len(words))), word(r.IntN(len(words))), len(msg.GetField())+1)
 		switch kind := r.IntN(20); {
 		case kind < 8:
 			msg.field(name, descriptorpb.FieldDescriptorProto_TYPE_STRING, "").behaves(annotations.FieldBehavior_OPTIONAL)

@@ -281,5 +281,5 @@ func (s *service) add(name, request, response string, rule *annotations.HttpRule
 	s.Method = append(s.Method, &descriptorpb.MethodDescriptorProto{
 		Name: &name, InputType: &request, OutputType: &response, Options: options, ServerStreaming: new(streams),
 	})
-	s.note(6, 0, 2, int32(len(s.Method)-1))
+	s.note(6, 0, 2, int32(len(s.GetMethod())-1))
 }
