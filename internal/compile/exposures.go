@@ -1,11 +1,11 @@
 package compile
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -135,12 +135,10 @@ func (s *exposures) checkMessageSets() error {
 
 // linkedHint explains how other contracts can be linked in.
 func (s *exposures) linkedHint(upstream string) string {
-	for _, u := range s.file.Config.GetUpstreams() {
-		if u.GetName() == upstream && u.GetSchema().GetLinked() {
-			return "; these are linked into this binary: to serve others, build one that imports them"
-		}
+	if !s.file.upstreamNamed(upstream).GetSchema().GetLinked() {
+		return ""
 	}
-	return ""
+	return "; these are linked into this binary: to serve others, build one that imports them"
 }
 
 func selectsAny(set *contract.Set, selector string) bool {
@@ -165,19 +163,11 @@ func selectedOf(set *contract.Set, selector string) []string {
 
 // servicesOf lists the services of a contract, for an error.
 func servicesOf(set *contract.Set) string {
-	const most = 8
 	var names []string
 	for name := range set.Services() {
-		if len(names) == most {
-			names = append(names, "...")
-			break
-		}
 		names = append(names, string(name))
 	}
-	if len(names) == 0 {
-		return "no services"
-	}
-	return strings.Join(names, ", ")
+	return cmp.Or(shortList(names), "no services")
 }
 
 // merge finds the policy of every RPC, before any chain is built: metadata in which one RPC

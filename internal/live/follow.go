@@ -28,21 +28,18 @@ func (g *Gateway) Follow(ctx context.Context, asked <-chan os.Signal) {
 	defer func() { <-polled }()
 	for {
 		conf := g.Table().File.Config.GetReload()
-		tick := time.NewTimer(conf.GetInterval().AsDuration())
 		select {
 		case <-ctx.Done():
-			tick.Stop()
 			return
 		case <-asked:
 			_, _ = g.Reload(ctx, compile.BySignal) // it was logged
 		case <-changed:
 			_, _ = g.Reload(ctx, compile.ByReflection)
-		case <-tick.C:
+		case <-time.After(conf.GetInterval().AsDuration()):
 			if !conf.GetDisabled() {
 				g.checkFiles(ctx)
 			}
 		}
-		tick.Stop()
 	}
 }
 
@@ -67,12 +64,10 @@ func (g *Gateway) pollContracts(ctx context.Context, changed chan<- struct{}) {
 		if never {
 			wait = conf.GetInterval().AsDuration() // until that changes
 		}
-		tick := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
-			tick.Stop()
 			return
-		case <-tick.C:
+		case <-time.After(wait):
 		}
 		if never || !g.contractsChanged(ctx) {
 			continue

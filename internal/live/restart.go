@@ -32,27 +32,24 @@ func restart(old, next *config.File) error {
 func RestartFields(old, next *config.File) []string {
 	a, b := old.Config.ProtoReflect(), next.Config.ProtoReflect()
 	fields := a.Descriptor().Fields()
-	var parts []string
+	var changed map[string][2]string
+	var found []string
 	for i := range fields.Len() {
 		f := fields.Get(i)
-		if !liveParts[f.Name()] && !a.Get(f).Equal(b.Get(f)) {
-			parts = append(parts, string(f.Name()))
+		if liveParts[f.Name()] || a.Get(f).Equal(b.Get(f)) {
+			continue
 		}
-	}
-	if len(parts) == 0 {
-		return nil
-	}
-	changed := Differences(old.Values(), next.Values())
-	var found []string
-	for _, part := range parts {
+		if changed == nil {
+			changed = Differences(old.Values(), next.Values())
+		}
 		n := len(found)
 		for path := range changed {
-			if top(path) == part {
+			if top(path) == string(f.Name()) {
 				found = append(found, path)
 			}
 		}
 		if len(found) == n { // what differs is not shown
-			found = append(found, part)
+			found = append(found, string(f.Name()))
 		}
 	}
 	slices.Sort(found)
