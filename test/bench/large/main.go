@@ -50,7 +50,7 @@ func parse(args []string) (flags, error) {
 	set.StringVar(&f.write, "write", "", "write the image to this file, and measure nothing")
 	set.DurationVar(&f.settle, "settle", 10*time.Second, "how long memory may take to be given back")
 	set.Int64Var(&f.most, "most", 0, "fail if more than this many MiB are resident then; 0 sets no bound")
-	set.BoolVar(&f.policies, "policies", false, "with authentication, a limit, retries, a breaker and a condition on every RPC")
+	set.BoolVar(&f.policies, "policies", false, "with authentication, limits, retries and a breaker for every RPC")
 	set.Uint64Var(&f.api.Seed, "seed", f.api.Seed, "the seed of the contract")
 	set.IntVar(&f.api.RPCs, "rpcs", f.api.RPCs, "how many RPCs the contract has")
 	set.IntVar(&f.api.Bindings, "bindings", f.api.Bindings, "how many HTTP bindings they have")

@@ -35,7 +35,7 @@ const (
 `
 	plain    = `auth: {public: true}`
 	policies = `auth: {accept: [keys]}, timeout: 10s, rate_limit: [{requests: 100, per: 1s, key: caller.id}], concurrency: [{limit: 100}], ` +
-		`retry: {}, breaker: {}, idempotency: {}`
+		`retry: {}, breaker: {}`
 )
 
 // measured is what one configuration costs.
