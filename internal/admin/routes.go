@@ -25,7 +25,7 @@ type Route struct {
 	Mirror       string            `json:"mirror,omitempty"`
 	Exposure     string            `json:"exposure"`
 	Version      string            `json:"version,omitempty"`   // as in "v2 of reviews"
-	OpenPath     string            `json:"open_path,omitempty"` // the path that leaves the version open; it has a line of its own, whose Path is the same
+	OpenPath     string            `json:"open_path,omitempty"` // the path without the version; it is also listed as the Path of a line of its own
 	Policies     map[string]string `json:"policies"`
 	Skipped      string            `json:"skipped,omitempty"` // why this binding is not served (bad_rules: skip)
 }

@@ -22,7 +22,7 @@ type bindings struct {
 	versions  *versions
 	methods   calls
 	router    httprule.Builder[*edge.Route]
-	taken     map[string]claim // HTTP method and path -> binding that has it
+	taken     map[string]reservation // HTTP method and path -> binding that has it
 	checked   map[*contract.Binding]checked
 }
 
@@ -37,7 +37,7 @@ type checked struct {
 // one is served.
 func (b *bindings) addAll(methods []*Method) error {
 	b.checkAll(methods)
-	collect(methods)
+	gcBetweenSteps(methods)
 	var errs []error
 	for _, may := range [...]bool{false, true} {
 		for _, m := range methods {
@@ -50,9 +50,9 @@ func (b *bindings) addAll(methods []*Method) error {
 	return errors.Join(errs...)
 }
 
-// checkAll checks all bindings before any is added, by descriptors that are then let go:
-// what most bindings name of their messages is not looked at again. What stays of a large
-// contract is thus not scattered among what does not.
+// checkAll checks all bindings before any is added. It uses temporary descriptors, which
+// are freed afterwards: most fields that bindings name are not needed again, and a heap of
+// short-lived and long-lived descriptors would fragment.
 func (b *bindings) checkAll(methods []*Method) {
 	scratch := map[*Contract]*contract.Set{}
 	for _, m := range methods {
@@ -111,7 +111,7 @@ func (b *bindings) add(m *Method, r *contract.Binding) ([]*contract.Binding, err
 	v := m.Version.Edge
 	list, placed, err := ofVersion(v, r)
 	if err == nil {
-		err = b.claim(m, r, list)
+		err = b.reserve(m, r, list)
 	}
 	if err != nil {
 		return list, err
@@ -127,34 +127,34 @@ func (b *bindings) add(m *Method, r *contract.Binding) ([]*contract.Binding, err
 	return list, b.versions.paths.Add(routes[1], placed.Template, origin)
 }
 
-// claim is a path with its HTTP method, which one binding has.
-type claim struct {
+// reservation is a path with its HTTP method, which one binding has.
+type reservation struct {
 	by    string // the binding, for people
 	in    string // which of its paths it is; "" for the usual one
 	owner string // whose bindings may share it; "" for nobody's
 }
 
-// claim claims the paths of a binding, all or none. Two bindings must not have the same
+// reserve reserves the paths of a binding, all or none. Two bindings must not have the same
 // HTTP method and path, whatever their variables are called. Only versions of one API
 // share the path without a version.
-func (b *bindings) claim(m *Method, r *contract.Binding, list []*contract.Binding) error {
-	claims := map[string]claim{r.Verb + " " + list[0].Template.Path(): {by: r.Verb + " " + list[0].Template.String() + " of " + describe(m, r)}}
+func (b *bindings) reserve(m *Method, r *contract.Binding, list []*contract.Binding) error {
+	reserved := map[string]reservation{r.Verb + " " + list[0].Template.Path(): {by: r.Verb + " " + list[0].Template.String() + " of " + describe(m, r)}}
 	for _, open := range list[1:] {
 		v, path := m.Version.String(), r.Verb+" "+open.Template.Path()
-		own := claim{
+		own := reservation{
 			by: fmt.Sprintf("%s %s of %s, in version %s", r.Verb, open.Template, describe(m, r), v),
 			in: fmt.Sprintf("in version %s, on the path without it, ", v),
 		}
-		claims["version "+v+": "+path] = own
+		reserved["version "+v+": "+path] = own
 		own.owner = m.Version.Edge.API.Name
-		claims["any version: "+path] = own
+		reserved["any version: "+path] = own
 	}
-	for _, path := range slices.Sorted(maps.Keys(claims)) {
-		if other, taken := b.taken[path]; taken && (other.owner == "" || other.owner != claims[path].owner) {
-			return fmt.Errorf("%sit is the same binding as %s; change or remove one", claims[path].in, other.by)
+	for _, path := range slices.Sorted(maps.Keys(reserved)) {
+		if other, taken := b.taken[path]; taken && (other.owner == "" || other.owner != reserved[path].owner) {
+			return fmt.Errorf("%sit is the same binding as %s; change or remove one", reserved[path].in, other.by)
 		}
 	}
-	maps.Copy(b.taken, claims)
+	maps.Copy(b.taken, reserved)
 	return nil
 }
 

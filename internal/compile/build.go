@@ -54,7 +54,7 @@ func NewBuilder(in Input) *Builder {
 		file: b.file, policies: in.Policies, contracts: b.contracts, upstreams: in.Upstreams, exposures: b.exposures,
 		compositions: b.composer.all, unmatched: map[string][]string{},
 	}
-	b.bindings = &bindings{file: b.file, contracts: b.contracts, versions: b.versions, methods: b.methods, taken: map[string]claim{}, checked: map[*contract.Binding]checked{}}
+	b.bindings = &bindings{file: b.file, contracts: b.contracts, versions: b.versions, methods: b.methods, taken: map[string]reservation{}, checked: map[*contract.Binding]checked{}}
 	if b.file.Config.GetPaths().GetKeepReserved() {
 		b.bindings.router.Decoding, b.versions.paths.Decoding = httprule.KeepReserved, httprule.KeepReserved
 	}
@@ -128,17 +128,16 @@ func (b *Builder) choose() error {
 		return err
 	}
 	b.withPolicy = methods
-	collect(methods)
+	gcBetweenSteps(methods)
 	return b.composer.find()
 }
 
-// largeTable is how many RPCs are worth a run of the collector.
+// largeTable is how many RPCs are worth a run of the garbage collector.
 const largeTable = 2000
 
-// collect runs the collector between two steps of compiling a large table. What the
-// next step leaves then fills the room of what the one before has thrown away, where it
-// would else stay scattered among it.
-func collect(methods []*Method) {
+// gcBetweenSteps frees memory between two steps of compiling a large table, so that the
+// next step reuses it and the heap does not fragment.
+func gcBetweenSteps(methods []*Method) {
 	if len(methods) > largeTable {
 		runtime.GC()
 	}
@@ -163,7 +162,7 @@ func (b *Builder) add(m *Method) error {
 	if hasRule(m.Effective.Policy.GetAuth()) {
 		meaning := bindings
 		if b.file.exposureOf(m).GetGrpcOnly() {
-			meaning = m.Method.Bindings // what its HTTP method would be says whether it may be repeated
+			meaning = m.Method.Bindings // the contract's HTTP method says whether the RPC may be retried, though HTTP does not serve it
 		}
 		var err error
 		if served.Conn, err = b.chains.connect(m, meaning); err != nil {

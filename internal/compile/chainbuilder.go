@@ -57,7 +57,7 @@ func (b *chainBuilder) newMethod(m *Method, policy *policyv1.Policy, bindings []
 	if again := policy.GetRetry(); again != nil {
 		if again.Safe == nil {
 			r.Policy = proto.CloneOf(policy)
-			r.Policy.Retry.Safe = new(r.Safe) // shown as what is in force
+			r.Policy.Retry.Safe = new(r.Safe) // so that check and explain show it
 			m.Effective = m.Effective.With(r.Policy, "retry.safe")
 		}
 		r.Safe = r.Policy.GetRetry().GetSafe()

@@ -123,7 +123,7 @@ func (b *composer) checkKeeping() error {
 		for _, m := range b.allCalls(b.all[name]) {
 			if asksMore(policies[m.Name], policies[name]) {
 				errs = append(errs, b.locate(b.all[name], fmt.Errorf(
-					"its answers are kept (cache, fallback.last_good or idempotency), and %s, which a step calls, asks more of who calls (auth, ip); give both the same, or let what the steps call keep its answers",
+					"its answers are kept (cache, fallback.last_good or idempotency), and %s, which a step calls, has stricter auth or ip; give both the same auth and ip, or keep the answers of the RPCs that the steps call",
 					m.Desc.FullName())))
 			}
 		}
@@ -137,7 +137,8 @@ func keeps(p *policyv1.Policy) bool {
 }
 
 // asksMore reports whether a step's policy may refuse a caller whom the policy of the whole
-// admits. An expression may: it looks into the request, and the step has another one.
+// admits. An expression in allow always counts as stricter: it may look into the request,
+// and the step has another one.
 func asksMore(step, whole *policyv1.Policy) bool {
 	auth, own := proto.CloneOf(step.GetAuth()), proto.CloneOf(whole.GetAuth())
 	if own != nil {

@@ -112,11 +112,11 @@ func (c *contracts) reflected(u *configv1.Upstream) (*Contract, error) {
 	case !asked && known != nil:
 		return c.reuse(known.Content, again)
 	case !asked:
-		return nil, errors.New("the backend was not asked") // who builds asks those that are unasked first
+		return nil, errors.New("the backend was not asked") // cannot happen: live asks all that Unasked names first
 	case reply.Err == nil:
 		return c.reuse(reply.Set.Sum(), func() (*contract.Set, error) { return reply.Set, nil })
 	case known != nil:
-		c.log.Warn("a contract cannot be asked for: the last one stays", "upstream", u.GetName(), "error", reply.Err)
+		c.log.Warn("could not read the contract by reflection; keeping the last one", "upstream", u.GetName(), "error", reply.Err)
 		return c.reuse(known.Content, again)
 	default:
 		return nil, reply.Err

@@ -144,7 +144,7 @@ func stickyBy(r *interceptors.Method, text string) (func(context.Context) (strin
 		return nil, err
 	}
 	if program.NamesCaller() && r.Policy.GetAuth().GetPublic() {
-		return nil, fmt.Errorf("%s names the caller, and on a public RPC nobody is known: nobody would stick; say who may call (auth.accept), or take peer.network or a header", text)
+		return nil, fmt.Errorf("%s names the caller, and a public RPC has no known caller, so the choice cannot stick to one; set auth.accept, or use peer.network or a header", text)
 	}
 	return program.Key, nil
 }

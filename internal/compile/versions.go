@@ -30,7 +30,7 @@ type versions struct {
 // Version is one version of an API.
 type Version struct {
 	Edge        *edge.Version
-	Deprecation *interceptors.Deprecation // nil: it stays
+	Deprecation *interceptors.Deprecation // nil: not deprecated
 
 	field string // of the configuration, as "versions[0].list[1]"
 }

@@ -205,8 +205,8 @@ func (g *Gateway) replace(table *edge.Table, next *connections, bound time.Durat
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if g.draining[c] { // else the gateway is closed
-			// Not by the call that was the last: it may have to wait for a table
-			// that is being compiled.
+			// Not in the goroutine of the last call: endDraining waits while a table is
+			// being compiled.
 			g.releasing.Go(func() { g.endDraining(c) })
 		}
 	})

@@ -127,7 +127,7 @@ func (g *Gateway) contractsChanged(ctx context.Context) bool {
 		case !asked:
 		case a.Err != nil:
 			g.reports.unread.Inc()
-			g.log.Debug("a contract cannot be asked for: the last one stays", "upstream", u.GetName(), "error", a.Err)
+			g.log.Debug("could not read the contract by reflection; keeping the last one", "upstream", u.GetName(), "error", a.Err)
 		case now.Contracts[u.GetName()].Content != a.Set.Sum():
 			changed = true
 		}

@@ -132,7 +132,7 @@ func (g *Gateway) start(ctx context.Context, o Options, policies compile.Policie
 		return err
 	}
 	_, err = g.attempt(ctx, compile.AtStart, func() (*config.File, error) { return o.Config, nil })
-	debug.FreeOSMemory() // compiling leaves much garbage, by which the collector would measure
+	debug.FreeOSMemory() // compiling leaves much garbage, by which the collector would size its next cycle
 	return err
 }
 

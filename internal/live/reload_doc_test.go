@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/live"
 )
@@ -42,6 +43,24 @@ func TestDocumentedReloads(t *testing.T) {
 	for _, name := range regexp.MustCompile("`(gatehouse_reload[a-z_]*)").FindAllSubmatch(page, -1) {
 		if !strings.Contains(served, "\n"+string(name[1])) {
 			t.Errorf("there is no metric %s", name[1])
+		}
+	}
+}
+
+// TestDocumentedRestarts compares the parts of the configuration that docs/RELOAD.md
+// lists with those whose change is refused.
+func TestDocumentedRestarts(t *testing.T) {
+	page, err := os.ReadFile("../../docs/RELOAD.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n## What takes a restart\n\n")
+	listed, _, _ := strings.Cut(section, "\n")
+	fields := new(configv1.Config).ProtoReflect().Descriptor().Fields()
+	for i := range fields.Len() {
+		name := string(fields.Get(i).Name())
+		if restart := live.TakesRestart(name); restart != strings.Contains(listed, "`"+name+"`") {
+			t.Errorf("that a change of %s takes a restart is %v; the page says otherwise", name, restart)
 		}
 	}
 }

@@ -26,9 +26,9 @@ func (w *watchedFiles) read() (*config.File, error) {
 	return file, err
 }
 
-// watch watches the files of a configuration from now on. One that was not watched
-// before may have changed since it was read: it is looked at once more, unless its time
-// says otherwise.
+// watch watches the files of a configuration from now on. A file that was not watched
+// before is looked at once more, unless its modification time shows that it did not change
+// after reading began.
 func (w *watchedFiles) watch(file *config.File, read []string, began time.Time) {
 	paths := slices.Clone(read)
 	if file != nil {
