@@ -19,9 +19,10 @@ GOLANGCI    := tool -modfile=$(CURDIR)/tools/lint/go.mod golangci-lint
 GOVULNCHECK := go tool -modfile=tools/go.mod govulncheck
 
 # What buf writes. The option files and the image of the shop's contract stand where
-# they are embedded.
-IMAGE     := examples/shop/demo/shop.binpb.gz
-GENERATED := gen cmd/protos $(IMAGE)
+# they are embedded; another image is what tests publish.
+SHOP      := examples/shop/demo/shop.binpb.gz
+NASTY     := internal/openapi/testdata/nasty.binpb.gz
+GENERATED := gen cmd/protos $(SHOP) $(NASTY)
 
 # Modules beside the product's, which hold what only tests need.
 TEST_MODULES := $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
@@ -81,14 +82,16 @@ format: .proto/stamp ## Format Go code and contracts
 .PHONY: generate
 generate: .proto/stamp ## Generate code and the image of the shop from proto/
 	$(BUF) generate
-	$(BUF) build --path proto/shop -o $(IMAGE)
+	$(BUF) build --path proto/shop -o $(SHOP)
+	$(BUF) build --path internal/openapi/testdata/nasty -o $(NASTY)
 
 .PHONY: check-generate
 check-generate: .proto/stamp ## Fail if what is generated is not what proto/ says
 	@set -e; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(BUF) generate --output "$$fresh"; \
-	mkdir -p "$$fresh/$(dir $(IMAGE))"; \
-	$(BUF) build --path proto/shop -o "$$fresh/$(IMAGE)"; \
+	mkdir -p "$$fresh/$(dir $(SHOP))" "$$fresh/$(dir $(NASTY))"; \
+	$(BUF) build --path proto/shop -o "$$fresh/$(SHOP)"; \
+	$(BUF) build --path internal/openapi/testdata/nasty -o "$$fresh/$(NASTY)"; \
 	for out in $(GENERATED); do \
 		diff --recursive --brief "$$fresh/$$out" $$out || { echo "$$out is stale: run make generate"; exit 1; }; \
 	done
