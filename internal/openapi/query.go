@@ -118,23 +118,24 @@ func (q *querier) message(md protoreflect.MessageDescriptor, bound *bindings, bo
 
 // field lists the parameter of one field, if a parameter can hold it.
 func (q *querier) field(fd protoreflect.FieldDescriptor, name string, top bool) {
+	value := fd
+	if fd.IsMap() {
+		value = fd.MapValue()
+	}
+	isJSON := value.Message() != nil && isJSONInQuery(value.Message()) && !fd.IsMap() && !fd.IsList()
+	if !hasText(value) && !isJSON {
+		return
+	}
 	property := q.property(fd, input)
 	p := &parameter{Name: name, In: "query", Description: property.Description, Deprecated: property.Deprecated}
 	p.Required = top && q.isRequired(fd, input)
 	property.Description, property.Deprecated, property.ReadOnly, property.WriteOnly = "", false, false, false
-	value := fd
 	if fd.IsMap() {
-		value = fd.MapValue()
 		p.Style, p.Explode = "deepObject", new(true)
 		p.Description = paragraphs(p.Description, fmt.Sprintf("One parameter for each entry: `%s[key]=value`.", name))
 	}
-	switch {
-	case hasText(value):
-		p.Schema = property
-	case value.Message() != nil && isJSONInQuery(value.Message()) && !fd.IsMap() && !fd.IsList():
-		p.Content = members[*mediaType]{{mediaJSON, &mediaType{Schema: property}}}
-	default:
-		return
+	if p.Schema = property; isJSON {
+		p.Schema, p.Content = nil, members[*mediaType]{{mediaJSON, &mediaType{Schema: property}}}
 	}
 	if md := fd.Message(); q.hasMask && top && !fd.IsMap() && md != nil && md.FullName() == fieldMask {
 		p.Description = paragraphs(p.Description, "Where it is left out, it names the fields of the body.")

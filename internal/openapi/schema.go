@@ -52,6 +52,9 @@ const (
 func nullable(s *schema) *schema {
 	switch t := s.Type.(type) {
 	case string:
+		if t == typeNull {
+			return s
+		}
 		s.Type = []string{t, typeNull}
 		if s.Enum != nil {
 			s.Enum = append(s.Enum, nil)
