@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/gatehouse-dev/gatehouse/internal/memory"
 )
@@ -50,6 +51,16 @@ type Method struct {
 
 // Unary reports whether both halves carry exactly one message.
 func (m *Method) Unary() bool { return !m.Stream.ClientStreams && !m.Stream.ServerStreams }
+
+// HasNoSideEffects reports whether the contract says that a call changes nothing, so that
+// it may be made by HTTP's GET.
+func (m *Method) HasNoSideEffects() bool {
+	if m.Desc == nil {
+		return false
+	}
+	options, _ := m.Desc.Options().(*descriptorpb.MethodOptions)
+	return options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS
+}
 
 // check refuses a request of c that is not one of the method's, and notes one that
 // not every library of protobuf reads.

@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
+	"github.com/gatehouse-dev/gatehouse/internal/transcode"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
 
@@ -233,9 +234,16 @@ func (b *Builder) serve(types *descriptors) (*edge.Table, error) {
 		Versions:     versions,
 		VersionOf:    versionsOf(b.withPolicy),
 		Errors:       errorBodies,
+		Plans:        plansOf(b.contracts.all),
 		WrapStreams:  b.file.Config.GetJson().GetWrapStreams(),
 		Reserved:     edge.Reserve(b.exposures.forwarded...),
 		CORS:         cors,
 		Security:     edge.NewSecurityHeaders(b.file.Config.GetSecurityHeaders()),
 	}, nil
+}
+
+// plansOf finds the plans of an upstream's contract by the upstream's name. It keeps
+// nothing else of the Builder.
+func plansOf(contracts map[string]*Contract) func(string) *transcode.Compiler {
+	return func(upstream string) *transcode.Compiler { return contracts[upstream].Plans }
 }

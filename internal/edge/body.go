@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net/http"
@@ -22,6 +23,9 @@ type Body struct {
 	// Growth is how many bytes of a message one byte of the body can become at most; 0
 	// stands for 1. JSON grows.
 	Growth int64
+	// Limit is how many bytes the body may have, or one message of it; 0 stands for
+	// [Settings.MaxBody].
+	Limit int64
 
 	half     *HTTPHalf
 	reserved int64             // bytes that the client was promised room for
@@ -163,12 +167,23 @@ func (b *Body) Hold(n int) error {
 
 // HoldPart holds memory for the first n bytes of a message of unknown length.
 func (b *Body) HoldPart(n int) error {
-	if err := b.reserve(b.half.Settings.MaxBody); err != nil {
+	if err := b.reserve(b.limit()); err != nil {
 		return err
 	}
 	b.beginWait()
 	return b.hold(int64(n))
 }
+
+// HoldExpanded holds memory for n bytes that a compressed message has become so far.
+// Before the first of them the caller gives up, by Keep, what it held for the message.
+func (b *Body) HoldExpanded(n int) error {
+	if err := b.reserve(b.limit()); err != nil {
+		return err
+	}
+	return b.hold(int64(n))
+}
+
+func (b *Body) limit() int64 { return cmp.Or(b.Limit, b.half.Settings.MaxBody) }
 
 // Keep gives up what is held for the body, but for the n wire bytes of its message, which
 // the call holds to its end.
@@ -218,7 +233,7 @@ func (b *Body) bound() func(error) {
 // readAll reads a body of at most MaxBody bytes. The buffer grows with what has come,
 // not with what was announced.
 func (b *Body) readAll() (*[]byte, error) {
-	r, limit := b.half.R, b.half.Settings.MaxBody
+	r, limit := b.half.R, b.limit()
 	room := int64(MinRead)
 	if r.ContentLength >= 0 {
 		room = min(r.ContentLength+1, trustedLength) // one more, to see the end
@@ -250,7 +265,7 @@ func (b *Body) readAll() (*[]byte, error) {
 // holdSoFar holds memory for what has come of a long body. For one without a length it
 // first reserves memory for the longest, and grows the buffer to that.
 func (b *Body) holdSoFar(buf *[]byte) error {
-	if limit := b.half.Settings.MaxBody; b.reserved == 0 {
+	if limit := b.limit(); b.reserved == 0 {
 		if err := b.reserve(limit); err != nil {
 			return err
 		}

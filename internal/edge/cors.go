@@ -36,7 +36,7 @@ type originSuffix struct{ scheme, suffix string }
 const defaultMaxAge = 10 * time.Minute
 
 // exposed are the gateway's own headers that pages may read.
-const exposed = "x-request-id, ratelimit, ratelimit-policy, retry-after, age, gatehouse-degraded, idempotency-replayed, x-api-version, deprecation, sunset, link, grpc-status, grpc-message"
+const exposed = "x-request-id, ratelimit, ratelimit-policy, retry-after, age, gatehouse-degraded, idempotency-replayed, x-api-version, deprecation, sunset, link, grpc-status, grpc-message, grpc-status-details-bin"
 
 // Values shared by all answers: nobody writes to them.
 var (

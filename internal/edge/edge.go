@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 	"github.com/gatehouse-dev/gatehouse/internal/memory"
+	"github.com/gatehouse-dev/gatehouse/internal/transcode"
 )
 
 // Table is all that the doors serve: the RPCs, and how HTTP shows them. It is
@@ -28,6 +29,9 @@ type Table struct {
 	// VersionOf has the version of each RPC that belongs to one, by its full name.
 	VersionOf map[string]*Version
 	Errors    *Errors
+	// Plans has what makes JSON of the whole messages of an upstream's RPCs, by the
+	// upstream's name.
+	Plans func(upstream string) *transcode.Compiler
 	// WrapStreams writes each message of a stream as {"result": ...}, as
 	// grpc-gateway does.
 	WrapStreams bool
@@ -103,8 +107,9 @@ type Settings struct {
 // Door is one protocol on the HTTP port. A door has a folder of its own, and a line in
 // package doors. It is safe for concurrent use.
 type Door struct {
-	// Takes reports whether a request is of this protocol, by its head alone.
-	Takes func(r *http.Request) bool
+	// Takes reports whether a request is of this protocol, by its head and by what the
+	// table serves.
+	Takes func(table *Table, r *http.Request) bool
 	// Serve serves a request that the door takes, by the table. It sets no headers
 	// for browsers: they are there.
 	Serve func(table *Table, w http.ResponseWriter, r *http.Request)

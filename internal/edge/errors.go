@@ -65,6 +65,16 @@ func (e *HTTPError) Unwrap() error { return e.err }
 // GRPCStatus is the status that gRPC clients get.
 func (e *HTTPError) GRPCStatus() *status.Status { return e.err.GRPCStatus() }
 
+// RefuseMethod refuses an HTTP method where others are allowed, as "GET, POST".
+func RefuseMethod(method, path, allow string) *HTTPError {
+	e := RefuseHTTP(http.StatusMethodNotAllowed, codes.Unimplemented, "%s is not allowed on %s: use %s", method, path, allow)
+	e.allow = allow
+	return e
+}
+
+// Status is the HTTP status of the refusal.
+func (e *HTTPError) Status() int { return e.status }
+
 // httpStatusOf returns the HTTP status of an error.
 func httpStatusOf(err error) int {
 	if e, ok := errors.AsType[*HTTPError](err); ok {

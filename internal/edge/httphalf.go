@@ -2,6 +2,7 @@ package edge
 
 import (
 	"errors"
+	"iter"
 	"net/http"
 	"sync/atomic"
 
@@ -130,13 +131,18 @@ func (h *HTTPHalf) WriteWhole(b []byte, contentType string) error {
 func (h *HTTPHalf) WritePart(b []byte, contentType string) error {
 	if !h.committed {
 		h.SetHeaders(contentType)
-		h.W.Header()["X-Accel-Buffering"] = headerNo
+		h.Unbuffered()
 		h.Commit(http.StatusOK)
 	}
 	h.BoundWriting()
 	if err := h.write(b); err != nil {
 		return err
 	}
+	return h.Flush()
+}
+
+// Flush sends what was written on its way, and ends the client's time for it.
+func (h *HTTPHalf) Flush() error {
 	if err := http.NewResponseController(h.W).Flush(); err != nil {
 		return h.gone(err)
 	}
@@ -144,11 +150,20 @@ func (h *HTTPHalf) WritePart(b []byte, contentType string) error {
 	return nil
 }
 
+// Unbuffered asks proxies to pass each part of the answer on at once.
+func (h *HTTPHalf) Unbuffered() { h.W.Header()["X-Accel-Buffering"] = headerNo }
+
 // BoundWriting gives the client time to take what is written next.
 func (h *HTTPHalf) BoundWriting() { h.Settings.BoundWriting(h.W) }
 
 func (h *HTTPHalf) write(b []byte) error {
 	h.Call.Out.Add(len(b))
+	return h.Deliver(b)
+}
+
+// Deliver writes a part of the answer, within the time that BoundWriting has begun for
+// its first 64 KiB, and gives the client as much for each further 64 KiB.
+func (h *HTTPHalf) Deliver(b []byte) error {
 	if len(b) > Chunk || h.Call.Memory.Busy() {
 		h.taking.Begin(&h.Call.Memory, func() {
 			h.cut.Store(true)
@@ -193,12 +208,40 @@ func (h *HTTPHalf) WriteError(err error) {
 func (h *HTTPHalf) WriteErrorBody(err error, body []byte, contentType string) {
 	h.SetHeaders(contentType)
 	h.setLength(len(body))
-	setErrorHeaders(h.W.Header(), err)
-	if header := h.W.Header(); len(header["Cache-Control"]) == 0 { // else caches may guess (RFC 9111, section 4.2.2): 404 is fair game
-		header["Cache-Control"] = headerNoStore
-	}
+	h.SetErrorHeaders(err)
 	h.Commit(httpStatusOf(err))
 	h.Call.Out.Add(len(body))
 	_, _ = h.W.Write(body) // a client that is gone gets nothing
 	h.WriteTrailers()
+}
+
+// SetErrorHeaders sets the headers of an answer that is err.
+func (h *HTTPHalf) SetErrorHeaders(err error) {
+	header := h.W.Header()
+	setErrorHeaders(header, err)
+	if len(header["Cache-Control"]) == 0 { // else caches may guess (RFC 9111, section 4.2.2): 404 is fair game
+		header["Cache-Control"] = headerNoStore
+	}
+}
+
+// HasHeader reports whether the backend has sent headers that go to the client.
+func (h *HTTPHalf) HasHeader() bool {
+	for key := range h.header {
+		if h.passes(key) {
+			return true
+		}
+	}
+	return false
+}
+
+// Trailer has the backend's trailers that go to the client, in the form of HTTP, for
+// protocols with a place of their own for them.
+func (h *HTTPHalf) Trailer() iter.Seq2[string, []string] {
+	return func(yield func(string, []string) bool) {
+		for key, values := range h.trailer {
+			if h.passes(key) && !yield(key, httpValues(key, values)) {
+				return
+			}
+		}
+	}
 }

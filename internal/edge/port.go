@@ -18,9 +18,9 @@ func (p *port) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.settings.boundUnread(w, r)
 		endAfterFraming(w, r)
 	}
-	door := p.doorOf(r)
 	table := Enter(p.settings.Table)
 	defer table.Leave()
+	door := p.doorOf(table, r)
 	if door.NoPages {
 		door.Serve(table, w, r)
 		return
@@ -40,10 +40,10 @@ func (p *port) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // doorOf is the door that takes a request: the last one takes all that is left.
-func (p *port) doorOf(r *http.Request) *Door {
+func (p *port) doorOf(table *Table, r *http.Request) *Door {
 	last := len(p.doors) - 1
 	for i := range p.doors[:last] {
-		if p.doors[i].Takes(r) {
+		if p.doors[i].Takes(table, r) {
 			return &p.doors[i]
 		}
 	}

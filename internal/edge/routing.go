@@ -132,15 +132,12 @@ func (h *HTTPHalf) unmatched(method string, err error) error {
 	u := h.R.URL
 	switch {
 	case e.Kind == httprule.MethodNotAllowed:
-		refusal := RefuseHTTP(http.StatusMethodNotAllowed, codes.Unimplemented,
-			"%s is not allowed on %s: use %s", method, SentPath(u), joined(e.Allow))
-		refusal.allow = joined(e.Allow)
-		return refusal
+		return RefuseMethod(method, SentPath(u), joined(e.Allow))
 	case e.Kind == httprule.BadPath:
 		return call.Refuse(call.Client, codes.InvalidArgument, "bad path: %s", e.Reason)
 	case u.Path == SentPath(u) && h.Table.Method(u.Path) != nil:
 		refusal := RefuseHTTP(http.StatusUnsupportedMediaType, codes.Unimplemented,
-			"%s is an RPC's own path: call it by gRPC, with content-type application/grpc", u.Path)
+			"%s is an RPC's own path: call it by gRPC (application/grpc), gRPC-Web (application/grpc-web) or Connect (application/json, application/proto)", u.Path)
 		refusal.plain = true
 		return refusal
 	default:

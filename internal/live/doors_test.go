@@ -3,16 +3,20 @@ package live_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"os"
 	"strings"
 	"testing"
 
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/gatehouse-dev/gatehouse/gen/shop/catalog/v1"
 	inventoryv1 "github.com/gatehouse-dev/gatehouse/gen/shop/inventory/v1"
@@ -68,6 +72,15 @@ func doors() []door {
 		}},
 		{"gRPC on the HTTP port", call.GRPC, func(t *testing.T, g *gatewaytest.Gateway) caller {
 			return &grpcCaller{gatewaytest.Dial(t, g.HTTP, nil)}
+		}},
+		{"Connect", "connect", func(t *testing.T, g *gatewaytest.Gateway) caller {
+			return newConnectCaller(gatewaytest.Client(t), g)
+		}},
+		{"Connect with JSON over h2c", "connect", func(t *testing.T, g *gatewaytest.Gateway) caller {
+			return newConnectCaller(gatewaytest.Client(t, gatewaytest.H2C), g, connecthttp.WithProtoJSON())
+		}},
+		{"gRPC-Web", "grpc-web", func(t *testing.T, g *gatewaytest.Gateway) caller {
+			return newConnectCaller(gatewaytest.Client(t), g, connecthttp.WithGRPCWeb())
 		}},
 		{"inside the process", call.InProcess, func(_ *testing.T, g *gatewaytest.Gateway) caller {
 			return &grpcCaller{g.Gateway.Conn()}
@@ -163,6 +176,66 @@ func codeNamed(name string) codes.Code {
 		}
 	}
 	return codes.Unknown
+}
+
+// connectCaller speaks Connect and gRPC-Web, with connect-go's client.
+type connectCaller struct{ client *connect.Client }
+
+func newConnectCaller(client *http.Client, g *gatewaytest.Gateway, options ...connecthttp.Option) connectCaller {
+	return connectCaller{connect.NewClient(connecthttp.NewTransport(hostClient{client}, "http://"+g.HTTP, options...))}
+}
+
+// hostClient asks for the host that a header names.
+type hostClient struct{ *http.Client }
+
+// Do makes a request.
+func (c hostClient) Do(r *http.Request) (*http.Response, error) {
+	r.Host = r.Header.Get("host")
+	return c.Client.Do(r)
+}
+
+func (c connectCaller) call(ctx context.Context, rpc rpc, headers ...string) outcome {
+	ctx, info := connect.NewClientContext(ctx)
+	for i := 0; i < len(headers); i += 2 {
+		info.RequestHeader().Add(headers[i], headers[i+1])
+	}
+	unary := func(method string, in, out proto.Message) error {
+		spec := connect.Spec{Procedure: "/shop.catalog.v1.CatalogService/" + method, StreamType: connect.StreamTypeUnary}
+		return c.client.CallUnary(ctx, spec, in, out)
+	}
+	var err error
+	switch rpc.name {
+	case "CreateProduct":
+		err = unary(rpc.name, &catalogv1.CreateProductRequest{Product: &catalogv1.Product{DisplayName: rpc.arg}}, new(catalogv1.Product))
+	case "WatchStock":
+		err = c.watch(ctx, rpc.arg)
+	default:
+		err = unary("GetShelf", &catalogv1.GetShelfRequest{Name: "shelves/" + rpc.arg}, new(catalogv1.Shelf))
+	}
+	out := outcome{header: metadata.MD{}}
+	for _, h := range []*connect.Header{info.ResponseHeader(), info.ResponseTrailer()} {
+		for key, values := range h.All() {
+			out.header.Append(key, values...)
+		}
+	}
+	if e, ok := errors.AsType[*connect.Error](err); ok {
+		out.code, out.message = codes.Code(e.Code()), e.Message()
+	}
+	return out
+}
+
+func (c connectCaller) watch(ctx context.Context, stock string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	spec := connect.Spec{Procedure: "/shop.inventory.v1.InventoryService/WatchStock", StreamType: connect.StreamTypeServer}
+	stream, err := c.client.CallServerStream(ctx, spec, &inventoryv1.WatchStockRequest{Name: "warehouses/kassel/stock/" + stock})
+	for err == nil {
+		err = stream.Receive(new(inventoryv1.WatchStockResponse))
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 // grpcCaller makes calls with generated clients.

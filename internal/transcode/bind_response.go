@@ -102,7 +102,7 @@ func (r *responseRule) append(rt *inRuntime, dst, wire []byte, until call.Lifeti
 		return r.appendRaw(dst, wire)
 	}
 	if r.field == nil {
-		out, err = r.enc.append(dst, wire, until)
+		out, err = r.enc.AppendUntil(dst, wire, until)
 		return out, "", false, err
 	}
 	s := rt.start(nil, nil, until)
@@ -115,7 +115,7 @@ func (r *responseRule) append(rt *inRuntime, dst, wire []byte, until call.Lifeti
 	if !found {
 		return append(dst, r.absent...), "", false, nil
 	}
-	out, err = r.enc.append(dst, only, until)
+	out, err = r.enc.AppendUntil(dst, only, until)
 	if err != nil {
 		return dst, "", false, err
 	}

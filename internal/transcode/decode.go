@@ -72,8 +72,11 @@ type inState struct {
 // Append appends the wire bytes of the message that the JSON document json
 // says to dst. The document is not kept. On an error, an [*InputError], dst is
 // returned as it was. In steady state nothing is allocated but by growing dst.
-func (d *Decoder) Append(dst, json []byte) ([]byte, error) {
-	s := d.rt.start(slices.Grow(dst, len(json)), json, nil) // mostly enough at once
+func (d *Decoder) Append(dst, json []byte) ([]byte, error) { return d.AppendUntil(dst, json, nil) }
+
+// AppendUntil is Append for as long as until has no error, with which it fails then.
+func (d *Decoder) AppendUntil(dst, json []byte, until call.Lifetime) ([]byte, error) {
+	s := d.rt.start(slices.Grow(dst, len(json)), json, until) // mostly enough at once
 	defer d.rt.end(s)
 	if !s.document(d.plan, nil) {
 		return dst, s.failure()

@@ -63,10 +63,10 @@ func (rt *outRuntime) encoder(md protoreflect.MessageDescriptor) *Encoder {
 // error, an [*OutputError], which means that wire is not a message of the type,
 // dst is returned as it was. In steady state nothing is allocated but by growing
 // dst.
-func (e *Encoder) Append(dst, wire []byte) ([]byte, error) { return e.append(dst, wire, nil) }
+func (e *Encoder) Append(dst, wire []byte) ([]byte, error) { return e.AppendUntil(dst, wire, nil) }
 
-// append is Append for as long as until has no error, with which it fails then.
-func (e *Encoder) append(dst, wire []byte, until call.Lifetime) ([]byte, error) {
+// AppendUntil is Append for as long as until has no error, with which it fails then.
+func (e *Encoder) AppendUntil(dst, wire []byte, until call.Lifetime) ([]byte, error) {
 	if uint64(len(wire)) > math.MaxUint32 {
 		return dst, &OutputError{Reason: "is larger than 4 GiB, the most that a message may take"}
 	}

@@ -33,7 +33,7 @@ var offered = regexp.MustCompile(`^(curl|grpcurl|for|sleep|\S*gatehouse) `)
 func TestDemoOffersWhatTheReadmeShows(t *testing.T) {
 	demo := startDemo(t)
 	offers := demo.offers(t)
-	for _, e := range examples(t) {
+	for _, e := range examples(t, readme) {
 		if command := demo.elsewhere(e.command); !slices.Contains(offers, command) {
 			t.Errorf("README.md shows\n%s\nand the demo offers\n%s", command, strings.Join(offers, "\n"))
 		}

@@ -14,10 +14,10 @@ var readme = filepath.Join(root, "README.md")
 type example struct{ command, output string }
 
 // examples are the commands of a page's console blocks, which begin with "$ ".
-func examples(t *testing.T) []example {
+func examples(t *testing.T, page string) []example {
 	t.Helper()
 	var found []example
-	for _, block := range blocks(t, readme, "console") {
+	for _, block := range blocks(t, page, "console") {
 		for line := range strings.Lines(block) {
 			if command, ok := strings.CutPrefix(line, "$ "); ok {
 				found = append(found, example{command: strings.TrimSpace(command)})
@@ -45,14 +45,16 @@ func matches(want, got string) bool {
 	return regexp.MustCompile(`^` + pattern + `$`).MatchString(strings.TrimRight(got, " \n"))
 }
 
-func TestExamplesPrintWhatTheReadmeSays(t *testing.T) {
+func TestExamplesPrintWhatThePagesSay(t *testing.T) {
 	demo := startDemo(t)
-	for _, e := range examples(t) {
-		got, err := shell(t, t.TempDir(), demo.elsewhere(e.command))
-		if err != nil {
-			t.Errorf("%s: %v\n%s", e.command, err, got)
-		} else if !matches(e.output, got) {
-			t.Errorf("%s printed\n%s\nand README.md says\n%s", e.command, got, e.output)
+	for _, page := range []string{readme, filepath.Join(root, "docs", "PROTOCOLS.md")} {
+		for _, e := range examples(t, page) {
+			got, err := shell(t, t.TempDir(), demo.elsewhere(e.command))
+			if err != nil {
+				t.Errorf("%s: %v\n%s", e.command, err, got)
+			} else if !matches(e.output, got) {
+				t.Errorf("%s printed\n%s\nand %s says\n%s", e.command, got, page, e.output)
+			}
 		}
 	}
 }

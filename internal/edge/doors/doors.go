@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
+	"github.com/gatehouse-dev/gatehouse/internal/edge/connect"
 	"github.com/gatehouse-dev/gatehouse/internal/edge/grpc"
 	"github.com/gatehouse-dev/gatehouse/internal/edge/rest"
 )
@@ -17,6 +18,7 @@ func Handler(s *edge.Settings) func(server http.Handler) http.Handler {
 	return func(server http.Handler) http.Handler {
 		return edge.Port(s,
 			grpc.Door(s, server),
+			connect.Door(s),
 			rest.Door(s), // the last: it takes what no other door takes
 		)
 	}

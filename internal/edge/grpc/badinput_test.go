@@ -88,7 +88,7 @@ func TestBadRequestGRPC(t *testing.T) {
 		{name: "encoding nobody knows", path: edgetest.GetProduct, body: edgetest.Frame(1, good), headers: []string{"Grpc-Encoding: lzma"}, wantStatus: "12", wantMessage: "lzma", ownWords: true},
 		{name: "deadline that is none", path: edgetest.GetProduct, body: edgetest.Frame(0, good), headers: []string{"Grpc-Timeout: soon"}, wantStatus: "3", native: "13", wantMessage: "grpc-timeout"},
 		{name: "deadline of nothing", path: edgetest.GetProduct, body: edgetest.Frame(0, good), headers: []string{"Grpc-Timeout: 0S"}, wantStatus: "4", ownWords: true},
-		{name: "message format", path: edgetest.GetProduct, body: edgetest.Frame(0, []byte("{}")), headers: []string{"Content-Type: application/grpc+json"}, wantStatus: "12", wantMessage: "json"},
+		{name: "message format", path: edgetest.GetProduct, body: edgetest.Frame(0, []byte("{}")), headers: []string{"Content-Type: application/grpc+thrift"}, wantStatus: "12", wantMessage: "thrift"},
 		{name: "too many metadata values", path: edgetest.GetProduct, body: edgetest.Frame(0, good), headers: edgetest.ManyHeaders(100), wantStatus: "8", wantMessage: "at most 100"},
 		{name: "metadata that is not ASCII", path: edgetest.GetProduct, body: edgetest.Frame(0, good), headers: []string{"X-Name: Zo\u00eb"}, wantStatus: "3", wantMessage: "x-name"},
 		{name: "metadata with a tab", path: edgetest.GetProduct, body: edgetest.Frame(0, good), headers: []string{"X-Name: a\tb"}, wantStatus: "3", wantMessage: "x-name"},

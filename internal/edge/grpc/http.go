@@ -32,12 +32,12 @@ type httpDoor struct {
 }
 
 // takes reports whether a request is gRPC: its media type is "application/grpc", alone or
-// with a message format ("+proto") or parameters. gRPC-Web has another one. grpc-go
-// refuses gRPC over HTTP/1 or with GET.
-func takes(r *http.Request) bool {
+// with a message format ("+proto") or parameters. gRPC-Web has another one, and
+// package connect serves JSON ("+json"). grpc-go refuses gRPC over HTTP/1 or with GET.
+func takes(_ *edge.Table, r *http.Request) bool {
 	ct := r.Header.Get("Content-Type")
 	rest, ok := strings.CutPrefix(ct, "application/grpc")
-	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';') && !edge.IsPreflight(r)
+	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';') && rest != "+json" && !edge.IsPreflight(r)
 }
 
 func (d *httpDoor) serve(table *edge.Table, w http.ResponseWriter, r *http.Request) {

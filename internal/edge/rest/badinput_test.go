@@ -139,12 +139,12 @@ func (tc *badRequest) check(t *testing.T, got gatewaytest.Answer) {
 	}
 }
 
-// TestRPCPath: the path of an RPC is for gRPC alone. Clients of other protocols
-// that use it too would misread a JSON body.
+// TestRPCPath: the path of an RPC is for the protocols that call it there. Clients of
+// others would misread a JSON body.
 func TestRPCPath(t *testing.T) {
 	t.Parallel()
 	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Backend(t, nil)))
-	for _, contentType := range []string{"application/json", "application/grpc-web", "application/proto"} {
+	for _, contentType := range []string{"text/plain", "application/xml", "application/x-www-form-urlencoded"} {
 		got := gatewaytest.Do(t, gatewaytest.Client(t), g.Request(t, "POST", edgetest.GetProduct, "{}", "Content-Type: "+contentType))
 		if got.StatusCode != 415 || !strings.HasPrefix(got.Header.Get("Content-Type"), "text/plain") || !strings.Contains(got.Text, "application/grpc") {
 			t.Errorf("%s: got %d %s", contentType, got.StatusCode, got.Text)

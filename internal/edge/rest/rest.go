@@ -17,7 +17,7 @@ import (
 func Door(s *edge.Settings) edge.Door {
 	d := &door{settings: s, matches: sync.Pool{New: func() any { return new(edge.Match) }}}
 	return edge.Door{
-		Takes: func(*http.Request) bool { return true }, Serve: d.serve,
+		Takes: func(*edge.Table, *http.Request) bool { return true }, Serve: d.serve,
 		Announced: (*edge.HTTPHalf).Announced,
 	}
 }

@@ -2909,8 +2909,8 @@ type Exposure struct {
 	// What is left out of `select`, in the same form. An RPC left out here is served
 	// only if another exposure names it.
 	Except []string `protobuf:"bytes,8,rep,name=except,proto3" json:"except,omitempty"`
-	// Serve these RPCs on gRPC only, without HTTP bindings. `http: []` means the
-	// same.
+	// Serve these RPCs at their own paths only (gRPC, gRPC-Web, Connect), without HTTP
+	// bindings. `http: []` means the same.
 	// Default: `false`.
 	GrpcOnly bool `protobuf:"varint,9,opt,name=grpc_only,json=grpcOnly,proto3" json:"grpc_only,omitempty"`
 	// Files with HTTP bindings that take the place of the contract's, RPC by RPC:
