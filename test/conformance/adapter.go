@@ -12,10 +12,10 @@ import (
 	"strconv"
 )
 
-// Doors of the gateway that speak gRPC.
+// Listeners of the gateway.
 const (
 	DoorGRPC = "grpc" // the listener for native gRPC
-	DoorHTTP = "http" // the listener for everything: gRPC over h2c or TLS
+	DoorHTTP = "http" // the listener for all protocols, over h2c or TLS
 )
 
 // Adapter is a server under test, as the runner knows it.
@@ -85,12 +85,19 @@ func (a *Adapter) serve(ctx context.Context, resp *Response, out io.Writer, back
 	}
 }
 
-// startBackend starts the suite's server, in clear text behind a gateway: TLS
-// is then the gateway's to speak.
+// What the gateway speaks to a backend, as values of the suite's enums.
+const (
+	protocolGRPC = 2
+	httpVersion2 = 2
+)
+
+// startBackend starts the suite's server, in clear text and for gRPC behind a
+// gateway: TLS and the protocol that is tested are then the gateway's to speak.
 func (a *Adapter) startBackend(ctx context.Context, req *Request) (*process, *Response, error) {
 	asked := *req
 	if a.Gatehouse != "" {
 		asked.UseTLS, asked.ClientCA, asked.Cert, asked.Key = false, nil, nil, nil
+		asked.Protocol, asked.HTTPVersion = protocolGRPC, httpVersion2
 	}
 	var question bytes.Buffer
 	if _, err := asked.WriteTo(&question); err != nil {

@@ -25,6 +25,8 @@ const (
 	cases       = "374"
 	casesTLS    = "570"
 	casesClient = "409"
+	// of its default configuration: three protocols, protobuf and JSON
+	casesDefault = "3620"
 )
 
 // TestSuite runs the suite: with the gateway as the server of the suite's client,
@@ -51,7 +53,7 @@ func (s *suite) bareServer(t *testing.T) {
 }
 
 // behindGateway runs it against both doors of the gateway that speak gRPC, in
-// front of both servers of the suite that do.
+// front of both servers of the suite that do, and against all doors of the HTTP port.
 func (s *suite) behindGateway(t *testing.T) {
 	for _, tt := range []struct{ name, config, backend, door, cases string }{
 		{"grpc listener, reference server", "grpc.yaml", "referenceserver", conformance.DoorGRPC, cases},
@@ -60,6 +62,7 @@ func (s *suite) behindGateway(t *testing.T) {
 		{"http listener, reference server", "grpc.yaml", "referenceserver", conformance.DoorHTTP, cases},
 		{"http listener, grpc-go server", "grpc.yaml", "grpcserver", conformance.DoorHTTP, cases},
 		{"http listener over TLS too", "grpc-tls.yaml", "referenceserver", conformance.DoorHTTP, casesTLS},
+		{"http listener, all protocols", "default.yaml", "referenceserver", conformance.DoorHTTP, casesDefault},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := s.run(t, serverMode(tt.config), "-backend", s.program(tt.backend),

@@ -46,7 +46,7 @@ expose:
   # Backends are told of a timeout, which the suite must have set itself.
   - {select: "*", upstream: reference, policy: {auth: {public: true}, timeout: 0s}}
 {{- if .ReceiveLimit}}
-limits: {max_message_bytes: {{.ReceiveLimit}}}
+limits: {max_message_bytes: {{.ReceiveLimit}}, max_body_bytes: {{.ReceiveLimit}}}
 {{- end}}
 # Shorter than grace: a connection on which nothing was asked is waited for.
 drain: {timeout: 1s}
