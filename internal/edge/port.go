@@ -33,9 +33,11 @@ func (p *port) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.preflight(table, w, r)
 	default:
 		table.CORS.set(w.Header(), r)
-		if !table.servePage(w, r) {
-			door.Serve(table, w, r)
+		if read := table.pageOf(r); read != nil {
+			p.page(table, w, r, read)
+			return
 		}
+		door.Serve(table, w, r)
 	}
 }
 

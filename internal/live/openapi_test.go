@@ -40,8 +40,32 @@ func TestOpenAPIPath(t *testing.T) {
 	if got := get("/contract/openapi.json?version=v9", nil); got.StatusCode != 404 || !strings.Contains(got.Text, `"status":"NOT_FOUND"`) {
 		t.Errorf("an unknown version: got %d %s", got.StatusCode, got.Text)
 	}
+	if got := first.Header.Get("X-Request-Id"); got == "" {
+		t.Error("the answer has no request id")
+	}
+	head := g.Request(t, "HEAD", "/contract/openapi.json", "")
+	if got := gatewaytest.Do(t, client, head); got.StatusCode != 200 || got.Header.Get("Content-Length") != first.Header.Get("Content-Length") || got.Text != "" {
+		t.Errorf("HEAD: got %d, length %q and %d bytes", got.StatusCode, got.Header.Get("Content-Length"), len(got.Text))
+	}
 	if got := gatewaytest.Do(t, client, g.Request(t, "POST", "/contract/openapi.json", "{}")); got.StatusCode != 404 {
 		t.Errorf("POST: got %d %s", got.StatusCode, got.Text)
+	}
+}
+
+// TestOpenAPIPathOfHosts: the document passes the checks that every request passes.
+func TestOpenAPIPathOfHosts(t *testing.T) {
+	t.Parallel()
+	client := gatewaytest.Client(t)
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Unreachable(t), func(c *configv1.Config) {
+		c.Openapi = &configv1.OpenApi{Path: "/openapi.json"}
+		c.Listeners.Http.Hosts = []string{"api.example.com"}
+	}))
+	for host, want := range map[string]int{"api.example.com": 200, "evil.example": 421} {
+		r := g.Request(t, "GET", "/openapi.json", "")
+		r.Host = host
+		if got := gatewaytest.Do(t, client, r); got.StatusCode != want {
+			t.Errorf("host %s: got %d, want %d", host, got.StatusCode, want)
+		}
 	}
 }
 
