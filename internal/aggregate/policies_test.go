@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/codes"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	composev1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/compose/v1"
@@ -150,7 +149,7 @@ func TestIdempotencyKeyOfARefusedCall(t *testing.T) {
 			g := new(shop).page(t, composed(test.steps...), onPages(func(p *policy) {
 				p.Idempotency = &policyv1.Idempotency{}
 			}), on(getPrice, func(p *policy) {
-				p.RateLimit = []*policyv1.RateLimit{{Requests: proto.Uint32(1), Per: durationpb.New(time.Hour), Key: proto.String(`headers["x-share"]`)}}
+				p.RateLimit = []*policyv1.RateLimit{{Requests: new(uint32(1)), Per: durationpb.New(time.Hour), Key: new(`headers["x-share"]`)}}
 			}))
 			for _, ask := range []struct {
 				headers []string

@@ -209,7 +209,7 @@ func (a *applier) enumerated(name string, v protoreflect.Value) bool {
 // bytes applies lengths, which base64 stretches by a third.
 func (a *applier) bytes(name string, v protoreflect.Value) bool {
 	if name == "max_len" || name == "len" {
-		a.schema.MaxLength = new(uint64(base64.StdEncoding.EncodedLen(int(v.Uint())))) //nolint:gosec // nobody means a length beyond 63 bits
+		a.schema.MaxLength = new(uint64(base64.StdEncoding.EncodedLen(int(v.Uint())))) // nobody means a length beyond 63 bits
 	}
 	return false // in words too
 }
