@@ -128,7 +128,7 @@ func TestMistakesInRoutes(t *testing.T) {
 		{"bad key", routes(&configv1.Route{Percent: new(5.0), StickyBy: "1 +"}), "expose[0].routes[0].sticky_by: column"},
 		{
 			"a caller whom nobody knows", routes(&configv1.Route{Percent: new(5.0), StickyBy: "caller.id"}),
-			"expose[0].routes[0].sticky_by: caller.id names the caller, and on a public RPC nobody is known",
+			"expose[0].routes[0].sticky_by: caller.id names the caller, and a public RPC has no known caller",
 		},
 		{"percentage", routes(&configv1.Route{Percent: new(101.0)}), "expose[0].routes[0].percent: "},
 		{"host with a port", routes(&configv1.Route{Hosts: []string{"a.example:80"}}), `expose[0].routes[0].hosts[0]: "a.example:80" is no host`},

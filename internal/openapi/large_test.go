@@ -37,19 +37,19 @@ func large(tb testing.TB, rpcs int) *openapi.Source {
 			message := &descriptorpb.DescriptorProto{Name: &name}
 			for n, kind := range types {
 				message.Field = append(message.Field, &descriptorpb.FieldDescriptorProto{
-					Name: proto.String(fmt.Sprintf("field_%d", n)), Number: proto.Int32(int32(n + 1)), Type: &kind, Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
+					Name: new(fmt.Sprintf("field_%d", n)), Number: new(int32(n + 1)), Type: &kind, Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
 				})
 			}
 			if name == request {
 				message.Field = append(message.Field, &descriptorpb.FieldDescriptorProto{
-					Name: new("thing"), Number: proto.Int32(99), Type: descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(),
+					Name: new("thing"), Number: new(int32(99)), Type: descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(),
 					TypeName: new(".large.v1." + thing), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
 				})
 			}
 			file.MessageType = append(file.MessageType, message)
 		}
 		service.Method = append(service.Method, &descriptorpb.MethodDescriptorProto{
-			Name: proto.String(fmt.Sprintf("Call%d", i)), InputType: new(".large.v1." + request), OutputType: new(".large.v1." + thing), Options: options,
+			Name: new(fmt.Sprintf("Call%d", i)), InputType: new(".large.v1." + request), OutputType: new(".large.v1." + thing), Options: options,
 		})
 	}
 	desc, err := protodesc.NewFile(file, nil)

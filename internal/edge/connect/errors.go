@@ -30,7 +30,7 @@ func errorOf(err error) *connect.Error {
 // refuse answers a request that the library has not seen.
 func (s *stream) refuse(err error) {
 	s.headed = true
-	if e, ok := errors.AsType[*edge.HTTPError](err); ok && isHTTPs(e.Status()) {
+	if e, ok := errors.AsType[*edge.HTTPError](err); ok && refusesProtocol(e.Status()) {
 		s.WriteErrorBody(err, []byte(err.Error()+"\n"), "text/plain; charset=utf-8")
 		return
 	}
@@ -50,7 +50,8 @@ func (s *stream) setAccepted() {
 	s.W.Header()[s.acceptHeader()] = []string{compressionNames}
 }
 
-// isHTTPs tells the statuses by which all three protocols refuse what is not theirs.
-func isHTTPs(status int) bool {
+// refusesProtocol reports whether all three protocols use the HTTP status for a request
+// that is not theirs.
+func refusesProtocol(status int) bool {
 	return status == http.StatusUnsupportedMediaType || status == http.StatusMethodNotAllowed
 }

@@ -132,9 +132,10 @@ func (r *source) expandEnvelopes() error {
 	if err != nil {
 		return err
 	}
-	binary.BigEndian.PutUint32(out[1:prefixSize], uint32(len(out)-prefixSize)) //nolint:gosec // within limit
+	binary.BigEndian.PutUint32(out[1:prefixSize], uint32(len(out)-prefixSize))
 	r.last = len(out) - prefixSize
-	r.buf = append(out, body[end:]...)
+	out = append(out, body[end:]...)
+	r.buf = out
 	r.rest = r.buf
 	return nil
 }
@@ -194,7 +195,7 @@ func (r *source) readEnvelope() error {
 		return err
 	}
 	r.last = len(out) - prefixSize
-	binary.BigEndian.PutUint32(out[1:prefixSize], uint32(r.last)) //nolint:gosec // within limit
+	binary.BigEndian.PutUint32(out[1:prefixSize], uint32(r.last))
 	r.buf = out
 	return nil
 }

@@ -91,7 +91,7 @@ func (s *stream) prepare() error {
 	if err := s.ServeRPC(path, s.R.Header); err != nil {
 		return err
 	}
-	if err := s.dialect.check(s.R, s.Method); err != nil {
+	if err := s.check(s.R, s.Method); err != nil {
 		return err
 	}
 	if err := s.setLimits(); err != nil {
