@@ -127,8 +127,8 @@ func (msg *message) repeated(name string, kind descriptorpb.FieldDescriptorProto
 }
 
 // required marks a field as one that clients must give.
-func (fd field) required() field {
-	return fd.behaves(annotations.FieldBehavior_REQUIRED)
+func (fd field) required() {
+	fd.behaves(annotations.FieldBehavior_REQUIRED)
 }
 
 func (fd field) behaves(as annotations.FieldBehavior) field {

@@ -7,6 +7,7 @@ package publicapi
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -57,7 +58,7 @@ type pool struct{ messages, enums []string }
 
 // Make makes the contract.
 func Make(o Options) *descriptorpb.FileDescriptorSet {
-	m := &maker{Options: o, rand: rand.New(rand.NewPCG(o.Seed, 0)), texts: rand.New(rand.NewPCG(o.Seed, 1)), //nolint:gosec // contracts are not secret
+	m := &maker{Options: o, rand: rand.New(rand.NewPCG(o.Seed, 0)), texts: rand.New(rand.NewPCG(o.Seed, 1)),
 		set: new(descriptorpb.FileDescriptorSet), where: map[string]string{}}
 	for _, file := range []protoreflect.FileDescriptor{
 		annotations.File_google_api_annotations_proto, annotations.File_google_api_client_proto,
@@ -145,7 +146,7 @@ func (m *maker) product(i, files int) {
 	resources := make([]string, 0, 3)
 	for j := range max(files-2, 4) {
 		f := m.file(fmt.Sprintf("%s%s_%d.proto", folder, word(i+j), j), pkg)
-		types.enums = append(types.enums[:len(types.enums):len(types.enums)], f.enum(fmt.Sprintf("%s%dKind", title(word(i+j)), j)))
+		types.enums = append(slices.Clip(types.enums), f.enum(fmt.Sprintf("%s%dKind", title(word(i+j)), j)))
 		for k := range 3 {
 			msg := f.message(fmt.Sprintf("%s%s%d", title(word(i+j)), title(word(i+j+k+1)), j))
 			if k == 0 && len(resources) < cap(resources) {
@@ -156,7 +157,7 @@ func (m *maker) product(i, files int) {
 			inner.fill(4, types)
 			msg.field("settings", descriptorpb.FieldDescriptorProto_TYPE_MESSAGE, inner.name)
 			msg.fill(7, types)
-			types.messages = append(types.messages[:len(types.messages):len(types.messages)], msg.name)
+			types.messages = append(slices.Clip(types.messages), msg.name)
 		}
 	}
 	for j, methods := range [][]methodKind{{get, list, create, update, remove, get, list, create}, {update, remove, get, list, run, watch, batch}} {
