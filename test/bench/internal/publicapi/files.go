@@ -131,13 +131,13 @@ func (fd field) required() {
 	fd.behaves(annotations.FieldBehavior_REQUIRED)
 }
 
-func (fd field) behaves(as annotations.FieldBehavior) field {
+// behaves gives a field a google.api.field_behavior.
+func (fd field) behaves(as annotations.FieldBehavior) {
 	if fd.Options == nil {
 		fd.Options = new(descriptorpb.FieldOptions)
 	}
 	proto.SetExtension(fd.Options, annotations.E_FieldBehavior, []annotations.FieldBehavior{as})
 	fd.f.imports("google/api/field_behavior.proto")
-	return fd
 }
 
 // oneof has what add adds be members of a oneof.
