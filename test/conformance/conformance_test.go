@@ -25,7 +25,8 @@ const (
 	cases       = "374"
 	casesTLS    = "570"
 	casesClient = "409"
-	// of its default configuration: three protocols, protobuf and JSON
+	// casesDefault are those of its default configuration: three protocols, protobuf and
+	// JSON.
 	casesDefault = "3620"
 )
 
