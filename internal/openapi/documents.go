@@ -30,17 +30,24 @@ type Written struct {
 	ETag string
 }
 
-// Documents are the documents of one source. Each is made when it is first asked for,
-// and once. It is safe for concurrent use.
+// Documents are the documents of one source. Each is made once, when it is first asked
+// for. It is safe for concurrent use.
 type Documents struct {
 	source *Source
 	mu     sync.Mutex
-	texts  map[string]*Written
+	made   map[string]*entry // by format and version: as many as there are of both
+}
+
+// entry is one document. Those who ask for another one do not wait for it.
+type entry struct {
+	once    sync.Once
+	written *Written
+	err     error
 }
 
 // NewDocuments returns the documents of a source.
 func NewDocuments(s *Source) *Documents {
-	return &Documents{source: s, texts: map[string]*Written{}}
+	return &Documents{source: s, made: map[string]*entry{}}
 }
 
 // Source is what the documents are made of.
@@ -52,14 +59,28 @@ func (d *Documents) Source() *Source {
 }
 
 // Write returns the document of a version ("" for all of them). It fails where there is
-// no such version.
+// no such version, and makes nothing then: anybody may ask.
 func (d *Documents) Write(version string, format Format) (*Written, error) {
+	if err := d.source.checkVersion(version); err != nil {
+		return nil, err
+	}
+	e := d.entry(string(format) + " " + version)
+	e.once.Do(func() { e.written, e.err = d.write(version, format) })
+	return e.written, e.err
+}
+
+func (d *Documents) entry(key string) *entry {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	key := string(format) + " " + version
-	if text := d.texts[key]; text != nil {
-		return text, nil
+	e := d.made[key]
+	if e == nil {
+		e = new(entry)
+		d.made[key] = e
 	}
+	return e
+}
+
+func (d *Documents) write(version string, format Format) (*Written, error) {
 	doc, err := d.Source().Document(version)
 	if err != nil {
 		return nil, err
@@ -68,8 +89,7 @@ func (d *Documents) Write(version string, format Format) (*Written, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.texts[key] = &Written{Text: text, ETag: fmt.Sprintf(`"%x"`, sha256.Sum256(text))[:34] + `"`}
-	return d.texts[key], nil
+	return &Written{Text: text, ETag: fmt.Sprintf(`"%x"`, sha256.Sum256(text))[:34] + `"`}, nil
 }
 
 // Write writes the document in a format.

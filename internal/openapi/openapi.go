@@ -74,8 +74,8 @@ func (s *Source) Versions() []string {
 // the version "" has all RPCs; on paths that leave the version open, it has the default
 // version, or else the newest.
 func (s *Source) Document(version string) (*Document, error) {
-	if version != "" && !slices.Contains(s.Versions(), version) {
-		return nil, fmt.Errorf("there is no version %q: %s", version, cmp.Or(strings.Join(s.Versions(), ", "), "none is configured"))
+	if err := s.checkVersion(version); err != nil {
+		return nil, err
 	}
 	b := &builder{
 		source: s, version: version, json: s.Config.GetJson(),
@@ -92,6 +92,14 @@ func (s *Source) Document(version string) (*Document, error) {
 		return version != "" && (m.Version == nil || m.Version.Of.GetName() != version)
 	})
 	return b.document(), nil
+}
+
+// checkVersion refuses a version of which there is no document.
+func (s *Source) checkVersion(version string) error {
+	if version == "" || slices.Contains(s.Versions(), version) {
+		return nil
+	}
+	return fmt.Errorf("there is no version %q: %s", version, cmp.Or(strings.Join(s.Versions(), ", "), "none is configured"))
 }
 
 // builder makes one document. It is used once.
