@@ -31,6 +31,7 @@ type Body struct {
 	reserved int64             // bytes that the client was promised room for
 	held     int64             // bytes that the call holds for the request
 	wait     memory.ClientWait // for the rest of a message
+	upload   upload            // of a stream of requests
 }
 
 // JSONGrowth is the Growth of JSON: a zero in a Struct becomes eleven bytes.

@@ -87,8 +87,11 @@ func httpStatusOf(err error) int {
 }
 
 // RefuseInput turns an error of the transcoder into a refusal, with the field as a
-// detail.
+// detail. An error that is an outcome already, such as that of [HTTPHalf.Err], stays.
 func RefuseInput(err error) error {
+	if _, ok := errors.AsType[*call.Error](err); ok {
+		return err
+	}
 	st := status.New(codes.InvalidArgument, err.Error())
 	input, ok := errors.AsType[*transcode.InputError](err)
 	if ok && input.Field() != "" {
@@ -102,6 +105,15 @@ func RefuseInput(err error) error {
 		return &HTTPError{err: refusal, status: http.StatusUnsupportedMediaType}
 	}
 	return refusal
+}
+
+// InvalidAnswer is the outcome of a call whose answer could not be made of the upstream's
+// message. An error that is an outcome already, such as that of [HTTPHalf.Err], stays.
+func (h *HTTPHalf) InvalidAnswer(err error) error {
+	if _, ok := errors.AsType[*call.Error](err); ok {
+		return err
+	}
+	return call.Refuse(call.Upstream, codes.Internal, "upstream %q gave an answer that is not valid: %v", h.Call.ServedBy(), err)
 }
 
 // Body returns the error body, in the format that the client accepts or else in the

@@ -3,14 +3,12 @@ package connect
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connecthttp"
 	"connectrpc.com/connect/v2/connectproto"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
@@ -143,10 +141,7 @@ func (jsonCodec) UnmarshalRead(ctx context.Context, src io.Reader, msg any) erro
 	*buf = wire
 	if err != nil {
 		pool.Put(buf)
-		s.inFault = err
-		if !isOver(err) {
-			s.inFault = edge.RefuseInput(err)
-		}
+		s.inFault = edge.RefuseInput(err)
 		return err
 	}
 	m.Free()
@@ -154,18 +149,9 @@ func (jsonCodec) UnmarshalRead(ctx context.Context, src io.Reader, msg any) erro
 	return nil
 }
 
-// isOver reports whether err is that of a [stream]'s Err.
-func isOver(err error) bool {
-	_, ok := errors.AsType[*call.Error](err)
-	return ok
-}
-
 // failsToSend notes that an answer cannot be made.
 func (s *stream) failsToSend(err error) error {
-	s.outFault = err
-	if !isOver(err) {
-		s.outFault = call.Refuse(call.Upstream, codes.Internal, "upstream %q gave an answer that is not valid: %v", s.Call.ServedBy(), err)
-	}
+	s.outFault = s.InvalidAnswer(err)
 	return err
 }
 

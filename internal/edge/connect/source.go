@@ -142,17 +142,8 @@ func (r *source) expandEnvelopes() error {
 
 // nextEnvelope reads the next message of a stream.
 func (r *source) nextEnvelope() error {
-	s := r.stream
-	if !r.begun {
-		r.begun = true
-		s.beginUpload()
-	}
-	if s.over.Load() { // asked last: endUpload sets a time that must not be lifted
-		return call.Refuse(call.Client, codes.Canceled, "the call is over")
-	}
-	s.Body.Keep(0) // of the last message, which has gone up
 	r.shrink()
-	err := s.Body.EndWait(r.readEnvelope())
+	err := r.stream.Body.EndWait(r.readEnvelope())
 	r.rest = r.buf
 	return err
 }

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"sync"
-	"sync/atomic"
-	"time"
 
 	"connectrpc.com/connect/v2"
 	"google.golang.org/grpc"
@@ -37,9 +34,6 @@ type stream struct {
 	// inFault and outFault are errors of our own that the library has seen, and words
 	// in its manner. Receiving and sending are two goroutines.
 	inFault, outFault error
-
-	uploading sync.Mutex  // held while a goroutine reads the body
-	over      atomic.Bool // no further read may begin
 }
 
 var (
@@ -49,18 +43,6 @@ var (
 
 // Context is the call's.
 func (s *stream) Context() context.Context { return s.Half.Context() }
-
-// Err implements [call.Lifetime] for the transcoder: nobody waits for what it does
-// once the client has gone or the call's time is over.
-func (s *stream) Err() error {
-	switch err := s.Context().Err(); {
-	case errors.Is(err, context.Canceled):
-		return call.Refuse(call.Client, codes.Canceled, "the client went away").Because(err)
-	case err != nil || s.Call.PastLimit():
-		return call.Refuse(call.Client, codes.DeadlineExceeded, "the deadline passed while a message was made of its JSON, or JSON of it").Because(err)
-	}
-	return nil
-}
 
 // carry finds the method and has the library carry the call.
 func (s *stream) carry() error {
@@ -130,12 +112,8 @@ func (s *stream) single() bool { return !s.Method.Stream.ClientStreams }
 // forward carries the call, with the library's stream as its client's half.
 func (s *stream) forward() error {
 	if s.Method.Stream.ClientStreams {
-		if s.R.ProtoMajor < 2 {
-			// An answer that comes before the upload has ended leaves net/http
-			// reading: another request on the connection would get in its way.
-			s.W.Header()["Connection"] = []string{"close"}
-		}
-		defer s.endUpload()
+		s.Body.BeginUpload()
+		defer s.Body.EndUpload()
 	}
 	return call.Forward(s.Method, s)
 }
@@ -146,11 +124,10 @@ func (s *stream) RecvMsg(m any) error {
 	if s.single() {
 		return s.receive(msg)
 	}
-	s.uploading.Lock()
-	defer s.uploading.Unlock()
-	if s.over.Load() {
-		return call.Refuse(call.Client, codes.Canceled, "the call is over")
+	if err := s.Body.BeginMessage(); err != nil {
+		return err
 	}
+	defer s.Body.EndMessage()
 	return s.receive(msg)
 }
 
@@ -279,27 +256,4 @@ func (s *stream) answer(err error) {
 		s.Commit(http.StatusOK)
 	}
 	s.BoundWriting() // net/http writes the rest
-}
-
-// beginUpload has the body of a stream of requests be read beside the answer.
-func (s *stream) beginUpload() {
-	// HTTP/1 servers close the upload with the first byte of the answer unless told
-	// otherwise; HTTP/2 needs no telling.
-	rc := http.NewResponseController(s.W)
-	_ = rc.EnableFullDuplex()
-	_ = rc.SetReadDeadline(time.Time{}) // a stream may pause: it is bound by its messages
-}
-
-// endUpload waits until no goroutine reads the body any more: the request must
-// not be touched after the handler has returned. A read that is under way is
-// ended by a deadline in the past.
-func (s *stream) endUpload() {
-	s.over.Store(true)
-	if s.uploading.TryLock() {
-		s.uploading.Unlock()
-		return
-	}
-	_ = http.NewResponseController(s.W).SetReadDeadline(time.Unix(1, 0)) // not every writer can; then the body ends with the client
-	s.uploading.Lock()
-	s.uploading.Unlock() //nolint:staticcheck // taken to wait, not to guard
 }

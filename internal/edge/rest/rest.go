@@ -52,18 +52,11 @@ func (s *stream) carry() error {
 		return s.Refuse(err)
 	}
 	if s.Method.Stream.ClientStreams {
-		if s.R.ProtoMajor < 2 {
-			// An answer that comes before the upload has ended leaves net/http
-			// reading the body, so the connection can carry no other request.
-			s.W.Header()["Connection"] = headerClose
-		}
-		defer s.endUpload()
+		s.Body.BeginUpload()
+		defer s.Body.EndUpload()
 	}
 	return call.Forward(s.Method, s)
 }
-
-// headerClose is shared by all answers: nobody writes to it.
-var headerClose = []string{"close"}
 
 // prepare finds the binding, and reads metadata and deadline from the header. Its errors
 // refuse the call before the chain of policies begins.

@@ -2,14 +2,9 @@ package rest
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"io"
-	"sync"
-	"sync/atomic"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
@@ -28,33 +23,13 @@ type stream struct {
 	requested bool // a valid request was passed on
 	broken    bool // a raw answer failed after its first bytes
 
-	upload    messages    // of a stream of requests
-	uploading sync.Mutex  // held while a goroutine reads the body
-	over      atomic.Bool // no read may begin any more
+	upload messages // of a stream of requests
 }
 
 var (
 	_ grpc.ServerStream = (*stream)(nil)
 	_ call.Lifetime     = (*stream)(nil)
 )
-
-// Err implements [call.Lifetime]: the transcoder stops when the client has gone or the
-// deadline has passed.
-func (s *stream) Err() error {
-	switch err := s.Context().Err(); {
-	case errors.Is(err, context.Canceled):
-		return call.Refuse(call.Client, codes.Canceled, "the client went away").Because(err)
-	case err != nil || s.Call.PastLimit():
-		return call.Refuse(call.Client, codes.DeadlineExceeded, "the deadline passed while a message was made of its JSON, or JSON of it").Because(err)
-	}
-	return nil
-}
-
-// isOver reports whether err came from [stream.Err].
-func isOver(err error) bool {
-	_, ok := errors.AsType[*call.Error](err)
-	return ok
-}
 
 // RecvMsg reads the next request and translates it to wire bytes.
 func (s *stream) RecvMsg(m any) error {
@@ -97,9 +72,6 @@ func (s *stream) translate(m *call.Message, body []byte) error {
 	wire, err := s.route.View.AppendRequest((*buf)[:0], &in)
 	if err != nil {
 		pool.Put(buf)
-		if isOver(err) {
-			return err
-		}
 		return edge.RefuseInput(err)
 	}
 	*buf = wire
@@ -157,12 +129,8 @@ func (s *stream) appendAnswer(out *[]byte, msg *call.Message) (contentType strin
 		msg.Free()
 	}
 	*out, contentType, raw, err = s.route.View.AppendResponse(*out, wire.ReadOnlyData(), s)
-	if isOver(err) {
-		return "", false, err
-	}
 	if err != nil {
-		return "", false, call.Refuse(call.Upstream, codes.Internal,
-			"upstream %q gave an answer that is not valid: %v", s.Call.ServedBy(), err)
+		return "", false, s.InvalidAnswer(err)
 	}
 	return contentType, raw, nil
 }

@@ -1,11 +1,7 @@
 package rest
 
 import (
-	"net/http"
 	"strings"
-	"time"
-
-	"google.golang.org/grpc/codes"
 
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
@@ -22,15 +18,13 @@ type messages interface {
 
 // recvNext reads one message of a stream of requests.
 func (s *stream) recvNext(m *call.Message) error {
-	s.uploading.Lock()
-	defer s.uploading.Unlock()
+	if err := s.Body.BeginMessage(); err != nil {
+		return err
+	}
+	defer s.Body.EndMessage()
 	if s.upload == nil {
-		s.beginUpload()
+		s.upload = s.messages()
 	}
-	if s.over.Load() { // checked last: the deadline that endUpload sets must stay
-		return call.Refuse(call.Client, codes.Canceled, "the call is over")
-	}
-	s.Body.Keep(0) // the last message has been sent
 	body, err := s.upload.next()
 	if err = s.Body.EndWait(err); err != nil {
 		return err
@@ -47,15 +41,12 @@ func (s *stream) translateNext(m *call.Message, body []byte) error {
 	return s.translate(m, body)
 }
 
-func (s *stream) beginUpload() {
-	s.upload = &frameReader{src: s.R.Body, limit: int(s.Settings.MaxBody), hold: s.Body.HoldPart}
+// messages are those of the request's body.
+func (s *stream) messages() messages {
 	if s.route.View.RawBody() {
-		s.upload = &rawReader{src: s.R.Body, most: s.rawMost()}
+		return &rawReader{src: s.R.Body, most: s.rawMost()}
 	}
-	// By default an HTTP/1 server closes the upload with the first byte of the answer.
-	rc := http.NewResponseController(s.W)
-	_ = rc.EnableFullDuplex()
-	_ = rc.SetReadDeadline(time.Time{}) // a stream may pause
+	return &frameReader{src: s.R.Body, limit: int(s.Settings.MaxBody), hold: s.Body.HoldPart}
 }
 
 // rawMost is how many bytes of a raw body one message may have, which leaves room for
@@ -87,17 +78,4 @@ func isNDJSON(contentType string) bool {
 		return true
 	}
 	return false
-}
-
-// endUpload waits until no goroutine reads the body: the request must not be used after
-// the handler has returned. A deadline in the past ends a read that is under way.
-func (s *stream) endUpload() {
-	s.over.Store(true)
-	if s.uploading.TryLock() {
-		s.uploading.Unlock()
-		return
-	}
-	_ = http.NewResponseController(s.W).SetReadDeadline(time.Unix(1, 0)) // not every writer can; then the body ends with the client
-	s.uploading.Lock()
-	s.uploading.Unlock() //nolint:staticcheck // taken to wait, not to guard
 }
