@@ -56,7 +56,7 @@ type expander struct {
 	form     []string
 }
 
-// next takes the segment or variable that text begins with, and returns what is left.
+// next reads the segment or variable at the start of text, and returns the rest.
 func (e *expander) next(text string) string {
 	if !strings.HasPrefix(text, "{") {
 		segment, rest := text, ""

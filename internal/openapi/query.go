@@ -71,7 +71,7 @@ func (s *bindings) within(fd protoreflect.FieldDescriptor) *bindings {
 const mostParameters = 200
 
 // query lists the query parameters of a binding: the fields that neither the path nor
-// the body binds. The note tells what is left out of the list.
+// the body binds. The note names the fields that the list leaves out.
 func (b *builder) query(m *Method, binding *contract.Binding, bound *bindings) (params []*parameter, note string) {
 	if binding.Body == "*" {
 		return nil, ""

@@ -69,8 +69,8 @@ func (wireCodec) UnmarshalRead(_ context.Context, src io.Reader, msg any) error 
 	return nil
 }
 
-// whole is all of a message that the library has read, which is its to the end of the
-// codec's work.
+// whole returns the whole message. Its bytes belong to the library and are valid until
+// the codec returns.
 func whole(src io.Reader) ([]byte, error) {
 	if b, ok := src.(*bytes.Buffer); ok {
 		return b.Bytes(), nil
@@ -109,8 +109,8 @@ func (jsonCodec) MarshalWrite(ctx context.Context, dst io.Writer, msg any) error
 	return err
 }
 
-// room is what the library has of room for n bytes, into which they are written in
-// place.
+// room returns the free space of the library's buffer for n bytes, so that they are
+// written in place.
 func room(dst io.Writer, n int) []byte {
 	if b, ok := dst.(*bytes.Buffer); ok {
 		b.Grow(n)

@@ -1,17 +1,25 @@
 package connect
 
 import (
+	"strings"
+
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connectgzip"
 )
 
 const identity = connect.CompressionNameIdentity
 
-// compressors are what messages may be compressed by, the best ones first. Nobody writes
-// to them.
+// compressors are the supported compressions, in the order of preference. They are fixed.
 var compressors = []connect.Compressor{connectgzip.New()}
 
-const compressionNames = "gzip"
+// compressionNames lists them for clients.
+var compressionNames = func() string {
+	names := make([]string, 0, len(compressors))
+	for _, c := range compressors {
+		names = append(names, c.Name())
+	}
+	return strings.Join(names, ", ")
+}()
 
 // compressorOf finds a compression by its name; nil for none.
 func compressorOf(name string) connect.Compressor {

@@ -44,8 +44,8 @@ func (s *stream) refuse(err error) {
 	_ = s.door.errors.Write(&s.out, s.errorRequest(), errorOf(err)) // a client that is gone gets nothing
 }
 
-// setAccepted tells the compressions that would do, which the protocols want beside
-// UNIMPLEMENTED for another.
+// setAccepted lists the supported compressions: the protocols require the list when they
+// refuse another one with UNIMPLEMENTED.
 func (s *stream) setAccepted() {
 	s.W.Header()[s.acceptHeader()] = []string{compressionNames}
 }

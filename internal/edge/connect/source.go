@@ -13,13 +13,12 @@ import (
 )
 
 // source is the request's body as the library reads it. It reads nothing before the
-// library asks, has room for what it reads, and hands out messages that are no longer
-// compressed.
+// library asks, reserves memory for what it reads, and decompresses messages.
 type source struct {
 	stream *stream
 	limit  int    // of a message, in bytes
 	buf    []byte // what was read
-	rest   []byte // of buf, what the library has not had
+	rest   []byte // the part of buf that the library has not read yet
 	last   int    // bytes of the last message
 	begun  bool
 }
@@ -87,7 +86,7 @@ func (r *source) endIfEmpty() error {
 	return nil
 }
 
-// readQuery has the message of a call by GET.
+// readQuery reads the message of a call by GET.
 func (r *source) readQuery() (err error) {
 	if r.stream.R.ContentLength < 0 { // HTTP/2 need not tell that there is none
 		if err := r.stream.Body.Refuse(); err != nil {
@@ -115,8 +114,8 @@ func (r *source) expandAll(name string) (err error) {
 	return r.endIfEmpty()
 }
 
-// expandEnvelopes has the messages of a whole body be no longer compressed. What is
-// wrong with an envelope is for the library to say.
+// expandEnvelopes decompresses the message of a whole body. The library reports what is
+// wrong with an envelope.
 func (r *source) expandEnvelopes() error {
 	body := r.buf
 	r.rest, r.last = body, max(0, len(body)-prefixSize)

@@ -226,7 +226,7 @@ func (s *stream) setTrailers() {
 	}
 }
 
-// finish hands the library what is left of the answer, and the error in its form.
+// finish gives the library the trailers, the headers if none were sent, and the error.
 func (s *stream) finish(err error) error {
 	if s.Failed() {
 		return nil // nobody reads it

@@ -39,7 +39,7 @@ func (d *door) serve(table *edge.Table, w http.ResponseWriter, r *http.Request) 
 	}
 }
 
-// begin notes who calls. m is for the stream to use until the answer is written.
+// begin starts the call's record. The stream uses m until the answer is written.
 func (s *stream) begin(settings *edge.Settings, table *edge.Table, w http.ResponseWriter, r *http.Request, m *edge.Match) {
 	s.match = m
 	s.BeginHTTP(settings, table, call.REST, w, r)

@@ -14,7 +14,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/bench/internal/proc"
 )
 
-// config is what Gatehouse is told. Its backend is away: nothing is called.
+// config is the configuration of Gatehouse. There is no backend, because nothing is
+// called.
 const config = `listeners:
   http: {address: %q}
   grpc: {address: %q}
