@@ -15,10 +15,10 @@ import (
 // Each door embeds it in its [grpc.ServerStream], which adds how the protocol writes
 // messages and errors. The life of a call at any door is
 //
-//	Begin     who calls, and under which identifiers
-//	Run       has the door carry the call, and then answer the client
-//	ServeRPC  which method serves the call
-//	Send      what the backend gets beside the messages
+//	Begin        notes who calls, and under which identifiers
+//	Run          has the door carry the call, and then answer the client
+//	ServeRPC     finds the method that serves the call
+//	SetOutgoing  sets the metadata for the backend
 //
 // and then [call.Forward], which reads and writes the messages. It is not safe for
 // concurrent use, but for the counters and the memory of Call.
@@ -68,7 +68,7 @@ func (h *Half) openMemory(a *Arrival) {
 	}
 }
 
-// Context is the call's. It carries the call, and from Send on the metadata for the
+// Context is the call's. It carries the call, and from SetOutgoing on the metadata for the
 // backend.
 func (h *Half) Context() context.Context { return h.ctx }
 
@@ -135,10 +135,9 @@ func (h *Half) serve(m *call.Method, v *Version) {
 	h.Call.Method, h.Call.Upstream = m.Name, m.Upstream
 }
 
-// Send has the backend get md: what the client sent and may pass on, to which Send
-// adds what the gateway itself says. forwarded are the client's values of
-// X-Forwarded-For.
-func (h *Half) Send(md metadata.MD, forwarded []string) {
+// SetOutgoing sets the metadata for the backend: md, which is the client's, and what the
+// gateway itself adds. forwarded are the client's values of X-Forwarded-For.
+func (h *Half) SetOutgoing(md metadata.MD, forwarded []string) {
 	h.Version.Stamp(md)
 	h.stamp(md, forwarded)
 	h.Call.Sent = md

@@ -79,13 +79,13 @@ func (h *HTTPHalf) checkShape() (bytes int, err error) {
 // To ignore them would run an RPC that the client did not mean.
 var methodOverrides = []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
 
-// SendHTTP is Send for the request's own headers. The deadline that they ask for holds
+// SetOutgoingHTTP is SetOutgoing for the request's own headers. The deadline that they ask for holds
 // from then on.
-func (h *HTTPHalf) SendHTTP() error {
+func (h *HTTPHalf) SetOutgoingHTTP() error {
 	if err := h.bound(); err != nil {
 		return err
 	}
-	h.Send(h.requestMetadata(), h.R.Header["X-Forwarded-For"])
+	h.SetOutgoing(h.requestMetadata(), h.R.Header["X-Forwarded-For"])
 	return nil
 }
 

@@ -80,7 +80,7 @@ func (s *stream) prepare() error {
 		return err
 	}
 	s.Call.Transcoded = s.json
-	return s.SendHTTP()
+	return s.SetOutgoingHTTP()
 }
 
 // setLimits bounds what is read of the request.

@@ -111,7 +111,7 @@ func (s *stream) carry() error {
 	if err := call.CheckMetadata(out); err != nil {
 		return s.Refuse(err)
 	}
-	s.Send(out, s.sent["x-forwarded-for"])
+	s.SetOutgoing(out, s.sent["x-forwarded-for"])
 	m := s.Method
 	s.in.release, s.out.stream = m.Stream.ClientStreams, m.Stream.ServerStreams
 	if !m.Stream.ClientStreams {

@@ -69,7 +69,7 @@ func (s *stream) prepare() error {
 	if !s.route.View.RawBody() {
 		s.Body.Growth = edge.JSONGrowth
 	}
-	return s.SendHTTP()
+	return s.SetOutgoingHTTP()
 }
 
 // admit matches the path, and refuses what can be refused without reading the body.
