@@ -265,6 +265,7 @@ func TestStepTimeout(t *testing.T) {
 		s := &shop{hook: func(ctx context.Context, rpc string, _ proto.Message) error {
 			if rpc == getPrice {
 				<-ctx.Done()
+				return ctx.Err() // the backend's deadline may pass first
 			}
 			return nil
 		}}
@@ -289,6 +290,7 @@ func TestTheWholeDeadline(t *testing.T) {
 	s := &shop{hook: func(ctx context.Context, rpc string, _ proto.Message) error {
 		if rpc == listStock {
 			<-ctx.Done()
+			return ctx.Err() // the backend's deadline may pass first
 		}
 		return nil
 	}}
