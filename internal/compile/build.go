@@ -101,6 +101,9 @@ func (b *Builder) Table() (*Table, error) {
 	if served.Pages, err = b.pages(documents); err != nil {
 		return nil, err
 	}
+	if served.Guard, err = b.guard(); err != nil {
+		return nil, err
+	}
 	t := &Table{
 		Edge: served, File: b.file.File, Methods: b.withPolicy, Contracts: b.contracts.all, Upstreams: b.input.Upstreams,
 		OpenAPI: documents, GivenOpenAPI: given,

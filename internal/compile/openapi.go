@@ -5,8 +5,12 @@ import (
 	"net/url"
 	"strings"
 
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
+	"github.com/gatehouse-dev/gatehouse/interceptors"
+	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
@@ -101,6 +105,21 @@ func (b *Builder) pages(documents *openapi.Documents) (map[string]func(query str
 		return &edge.Page{Body: doc.Text, ContentType: format.MediaType(), ETag: doc.ETag}, nil
 	}
 	return map[string]func(string) (*edge.Page, error){path: write}, nil
+}
+
+// guard is the chain in front of the pages; nil lets anybody read them.
+func (b *Builder) guard() (grpc.ClientConnInterface, error) {
+	rule := b.file.Config.GetOpenapi().GetAuth()
+	if rule == nil {
+		return nil, nil // no guard
+	}
+	link, err := b.input.Policies.Authenticators.Build(&interceptors.Method{
+		Name: "the OpenAPI document", Policy: &policyv1.Policy{Auth: rule}, Strip: b.exposures.forwarded,
+	})
+	if err != nil {
+		return nil, Place(b.file.File, "openapi", err)
+	}
+	return interceptors.Chain(call.Refuser{}, link), nil
 }
 
 // maxDocumentBytes bounds an OpenAPI document.

@@ -43,8 +43,20 @@ func (f *File) check() Errors {
 	if s := f.Config.GetShedding(); s.GetEnabled() && s.GetMaxLimit() < s.GetMinLimit() {
 		c.fail("shedding.max_limit", "must not be less than min_limit")
 	}
-	c.readable("openapi.file", f.Config.GetOpenapi().GetFile())
+	c.openAPI(f.Config.GetOpenapi())
 	return c.errors
+}
+
+func (c *checker) openAPI(o *configv1.OpenApi) {
+	c.readable("openapi.file", o.GetFile())
+	rule := &policyChecker{}
+	rule.auth(o.GetAuth())
+	for _, wrong := range rule.errors {
+		c.fail("openapi."+wrong.Path, "%s", wrong.Text)
+	}
+	if len(o.GetAuth().GetForward()) > 0 {
+		c.fail("openapi.auth.forward", "no backend is called for the document, so there is nobody to tell; leave it out")
+	}
 }
 
 func (c *checker) listeners(l *configv1.Listeners) {

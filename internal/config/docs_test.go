@@ -130,11 +130,16 @@ func (d *docs) read(lines *bufio.Scanner) {
 	}
 }
 
+// inPackage is the name of a declaration below its package.
+func inPackage(d protoreflect.Descriptor) string {
+	return strings.TrimPrefix(string(d.FullName()), string(d.ParentFile().Package())+".")
+}
+
 // text is what the comment says of a field, and the default it names.
 func (d *docs) text(field protoreflect.FieldDescriptor) (text, standard string) {
-	key := string(field.Parent().Name()) + "." + string(field.Name())
+	key := inPackage(field)
 	if oneof := field.ContainingOneof(); oneof != nil && !oneof.IsSynthetic() {
-		key = fmt.Sprintf("%s.%s.%s", field.Parent().Name(), oneof.Name(), field.Name())
+		key = fmt.Sprintf("%s.%s", inPackage(oneof), field.Name())
 	}
 	text, standard, _ = strings.Cut(d.comments[key], "Default: ")
 	return strings.TrimSpace(text), strings.TrimSuffix(standard, ".")
@@ -163,7 +168,7 @@ func (d *docs) section(b *strings.Builder, md protoreflect.MessageDescriptor) {
 	if paths[0] != "" {
 		title = "`" + strings.Join(paths, "`, `") + "`"
 	}
-	fmt.Fprintf(b, "\n## %s\n\n%s\n\n| field | takes | default | |\n|---|---|---|---|\n", title, d.comments[string(md.Name())])
+	fmt.Fprintf(b, "\n## %s\n\n%s\n\n| field | takes | default | |\n|---|---|---|---|\n", title, d.comments[inPackage(md)])
 	for i := range md.Fields().Len() {
 		field := md.Fields().Get(i)
 		text, standard := d.text(field)

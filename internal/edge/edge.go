@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
@@ -47,6 +49,8 @@ type Table struct {
 	// Pages are the documents about the table, by their paths. Each is written for a
 	// query; an error is a query that names no document.
 	Pages map[string]func(query string) (*Page, error)
+	// Guard is the chain of policies that says who may read Pages; nil lets anybody.
+	Guard grpc.ClientConnInterface
 	// Description is what the compiler of the table knows about it beyond what the doors
 	// need. It is here so that both are published at once; the doors never read it.
 	Description any

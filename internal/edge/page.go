@@ -19,21 +19,26 @@ type Page struct {
 
 // pageOf returns what writes the page at the request's path; nil if there is no page.
 func (t *Table) pageOf(r *http.Request) func(query string) (*Page, error) {
-	if len(t.Pages) == 0 || r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return nil
-	}
-	return t.Pages[r.URL.Path]
+	return t.pageAt(r.Method, r.URL.Path)
 }
 
-// page serves a page. It is not a call of an RPC, so no policy is asked. Observers see a
-// request without a method, whose binding is the page's path.
+func (t *Table) pageAt(method, path string) func(query string) (*Page, error) {
+	if len(t.Pages) == 0 || method != http.MethodGet && method != http.MethodHead {
+		return nil
+	}
+	return t.Pages[path]
+}
+
+// page serves a page to those whom the table's guard lets in. It is not a call of an RPC,
+// so no other policy is asked. Observers see a request without a method, whose binding is
+// the page's path.
 func (p *port) page(table *Table, w http.ResponseWriter, r *http.Request, read func(query string) (*Page, error)) {
 	h := new(HTTPHalf)
 	h.BeginHTTP(p.settings, table, call.REST, w, r)
 	h.Call.Binding = r.Method + " " + r.URL.Path
 	var page *Page
 	_ = h.Run(func() error {
-		err := h.AdmitHTTP()
+		err := h.admitReader()
 		if err == nil {
 			if page, err = read(r.URL.RawQuery); err != nil {
 				err = call.Refuse(call.Client, codes.NotFound, "%v", err)
@@ -46,12 +51,31 @@ func (p *port) page(table *Table, w http.ResponseWriter, r *http.Request, read f
 			return
 		}
 		w.Header()["Etag"] = []string{page.ETag}
+		if table.Guard != nil { // whoever reads it next is asked again
+			w.Header()["Cache-Control"] = headerPrivate
+		}
 		if isKnown(r.Header["If-None-Match"], page.ETag) {
 			h.Commit(http.StatusNotModified)
 			return
 		}
 		_ = h.WriteWhole(page.Body, page.ContentType) // a client that is gone gets nothing
 	})
+}
+
+// headerPrivate keeps an answer out of shared caches. A browser must ask again before it
+// shows the answer a second time (RFC 9111, section 5.2.2).
+var headerPrivate = []string{"private, no-cache"}
+
+// admitReader refuses a request that no door would take, and one of a client that may not
+// read pages.
+func (h *HTTPHalf) admitReader() error {
+	if err := h.AdmitHTTP(); err != nil || h.Table.Guard == nil {
+		return err
+	}
+	if err := h.SetOutgoingHTTP(); err != nil { // where policies look for credentials
+		return err
+	}
+	return h.Table.Guard.Invoke(h.Context(), h.Call.Binding, new(call.Refusal), nil)
 }
 
 // isKnown reports whether If-None-Match has the entity tag (RFC 9110, section 13.1.2).

@@ -47,9 +47,13 @@ func (p *port) checkPreflight(h *HTTPHalf) error {
 	return p.find(h, methods[0])
 }
 
-// find refuses a preflight of a request that no door serves. All doors that take RPCs'
+// find refuses a preflight of a request that is for no page and that no door serves. All doors that take RPCs'
 // own paths are called there by POST.
 func (p *port) find(h *HTTPHalf, method string) (err error) {
+	if h.Table.pageAt(method, h.R.URL.Path) != nil {
+		h.Call.Binding = method + " " + h.R.URL.Path
+		return nil
+	}
 	for i := range p.doors {
 		if announced := p.doors[i].Announced; announced != nil {
 			if h.Call.Binding, err = announced(h, method); err == nil {

@@ -1,12 +1,18 @@
 package live_test
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
+	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/live"
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
@@ -80,5 +86,76 @@ func TestOpenAPIPathTaken(t *testing.T) {
 	}
 	if _, err := live.New(t.Context(), live.Options{Config: file, LogTo: io.Discard}); err == nil || !strings.Contains(err.Error(), "openapi.path") || !strings.Contains(err.Error(), "ListShelves") {
 		t.Errorf("got the error %v", err)
+	}
+}
+
+// TestOpenAPIPathOfCallers: the document is for those whom openapi.auth names. All others
+// are refused as callers of an RPC are.
+func TestOpenAPIPathOfCallers(t *testing.T) {
+	t.Parallel()
+	keys := filepath.Join(t.TempDir(), "keys.yaml")
+	reader, other := sha256.Sum256([]byte("reader")), sha256.Sum256([]byte("other"))
+	if err := os.WriteFile(keys, fmt.Appendf(nil, "- {id: reader, sha256: %x, scopes: [docs.read]}\n- {id: other, sha256: %x}\n", reader, other), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	client := gatewaytest.Client(t)
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Unreachable(t), func(c *configv1.Config) {
+		c.Authenticators = []*policyv1.Authenticator{{
+			Name: "keys", Kind: &policyv1.Authenticator_ApiKeys{ApiKeys: &policyv1.ApiKeys{File: keys}},
+		}}
+		c.Openapi = &configv1.OpenApi{Path: "/openapi.json", Auth: &policyv1.Auth{Accept: []string{"keys"}, Scopes: []string{"docs.read"}}}
+		c.Cors = &configv1.Cors{AllowOrigins: []string{"https://docs.example.com"}}
+	}))
+	for _, test := range []struct {
+		name    string
+		headers []string
+		status  int
+		want    http.Header
+		text    string
+	}{
+		{"a reader", []string{"X-Api-Key: reader"}, 200, http.Header{"Cache-Control": {"private, no-cache"}}, `{"openapi":"3.1.1"`},
+		{"nobody", nil, 401, http.Header{"Www-Authenticate": {`ApiKey realm="gatehouse", header="x-api-key"`}, "Cache-Control": {"no-store"}}, `"status":"UNAUTHENTICATED"`},
+		{"a wrong key", []string{"X-Api-Key: guess"}, 401, http.Header{"Www-Authenticate": {`ApiKey realm="gatehouse", header="x-api-key"`}}, `"status":"UNAUTHENTICATED"`},
+		{"a caller without the scope", []string{"X-Api-Key: other"}, 403, http.Header{"Cache-Control": {"no-store"}}, `"reason":"SCOPE_MISSING"`},
+	} {
+		for _, method := range []string{"GET", "HEAD"} {
+			got := gatewaytest.Do(t, client, g.Request(t, method, "/openapi.json", "", test.headers...))
+			if got.StatusCode != test.status || method == "GET" && !strings.Contains(got.Text, test.text) {
+				t.Errorf("%s, %s: got %d %.120s, want %d with %s", test.name, method, got.StatusCode, got.Text, test.status, test.text)
+			}
+			for name, want := range test.want {
+				if values := got.Header.Values(name); !slices.Equal(values, want) {
+					t.Errorf("%s, %s: header %s is %q, want %q", test.name, method, name, values, want)
+				}
+			}
+		}
+	}
+	for method, want := range map[string]int{"GET": 204, "POST": 404} {
+		got := gatewaytest.Do(t, client, g.Request(t, "OPTIONS", "/openapi.json", "",
+			"Origin: https://docs.example.com", "Access-Control-Request-Method: "+method, "Access-Control-Request-Headers: x-api-key"))
+		if got.StatusCode != want {
+			t.Errorf("a preflight for %s: got %d %s, want %d", method, got.StatusCode, got.Text, want)
+		}
+	}
+}
+
+// TestOpenAPIAuthMistakes: rules that could let in nobody, or that mean nothing here.
+func TestOpenAPIAuthMistakes(t *testing.T) {
+	t.Parallel()
+	for name, auth := range map[string]*policyv1.Auth{
+		"openapi.auth.accept[0]: there is no authenticator": {Accept: []string{"nobody"}},
+		"openapi.auth: the OpenAPI document has no rule":    {},
+		"openapi.auth.public: anybody":                      {Public: new(true), Scopes: []string{"docs.read"}},
+		"openapi.auth.forward: no backend":                  {Public: new(true), Forward: map[string]string{"x-user": "sub"}},
+	} {
+		file, err := config.New(gatewaytest.Config(gatewaytest.Unreachable(t), func(c *configv1.Config) {
+			c.Openapi = &configv1.OpenApi{Path: "/openapi.json", Auth: auth}
+		}))
+		if err == nil {
+			_, err = live.New(t.Context(), live.Options{Config: file, LogTo: io.Discard})
+		}
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("want an error with %q, got %v", name, err)
+		}
 	}
 }

@@ -3790,8 +3790,8 @@ type OpenApi struct {
 	// Swagger in JSON. Default: none.
 	File string `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
 	// A path of the HTTP listener that serves the document too, as in
-	// `/openapi.json`; one that ends in `.yaml` serves YAML. Anybody may read it
-	// there. Default: none.
+	// `/openapi.json`; one that ends in `.yaml` serves YAML. Who may read it there
+	// is `auth`. Default: none.
 	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
 	// The title.
 	// Default: `API`.
@@ -3816,7 +3816,11 @@ type OpenApi struct {
 	Servers []*OpenApi_Server `protobuf:"bytes,11,rep,name=servers,proto3" json:"servers,omitempty"`
 	// What is shown of policies.
 	// Default: `promises`.
-	Policies      OpenApi_Policies `protobuf:"varint,12,opt,name=policies,proto3,enum=gatehouse.config.v1.OpenApi_Policies" json:"policies,omitempty"`
+	Policies OpenApi_Policies `protobuf:"varint,12,opt,name=policies,proto3,enum=gatehouse.config.v1.OpenApi_Policies" json:"policies,omitempty"`
+	// Who may read the document on the HTTP listener, by the same rule as callers of
+	// an RPC: who is not let in gets 401 with a challenge, or 403. `forward` has no
+	// meaning here. Default: anybody.
+	Auth          *v1.Auth `protobuf:"bytes,14,opt,name=auth,proto3" json:"auth,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3933,6 +3937,13 @@ func (x *OpenApi) GetPolicies() OpenApi_Policies {
 		return x.Policies
 	}
 	return OpenApi_POLICIES_UNSPECIFIED
+}
+
+func (x *OpenApi) GetAuth() *v1.Auth {
+	if x != nil {
+		return x.Auth
+	}
+	return nil
 }
 
 // Log tells what is logged, on standard error.
@@ -4596,7 +4607,7 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\a_memory\"\x81\x01\n" +
 	"\x05Drain\x12=\n" +
 	"\atimeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x022\x00R\atimeout\x129\n" +
-	"\x05delay\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x022\x00R\x05delay\"\xd7\a\n" +
+	"\x05delay\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x022\x00R\x05delay\"\x86\b\n" +
 	"\aOpenApi\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\tR\x04file\x122\n" +
 	"\x04path\x18\x02 \x01(\tB\x1e\xbaH\x1br\x192\x17^(/[A-Za-z0-9._~/-]+)?$R\x04path\x12\x14\n" +
@@ -4610,7 +4621,8 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\rexternal_docs\x18\n" +
 	" \x01(\v2).gatehouse.config.v1.OpenApi.ExternalDocsR\fexternalDocs\x12=\n" +
 	"\aservers\x18\v \x03(\v2#.gatehouse.config.v1.OpenApi.ServerR\aservers\x12K\n" +
-	"\bpolicies\x18\f \x01(\x0e2%.gatehouse.config.v1.OpenApi.PoliciesB\b\xbaH\x05\x82\x01\x02\x10\x01R\bpolicies\x1aE\n" +
+	"\bpolicies\x18\f \x01(\x0e2%.gatehouse.config.v1.OpenApi.PoliciesB\b\xbaH\x05\x82\x01\x02\x10\x01R\bpolicies\x12-\n" +
+	"\x04auth\x18\x0e \x01(\v2\x19.gatehouse.policy.v1.AuthR\x04auth\x1aE\n" +
 	"\aContact\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x14\n" +
@@ -4734,6 +4746,7 @@ var file_gatehouse_config_v1_config_proto_goTypes = []any{
 	(*v1.RetryBudget)(nil),       // 58: gatehouse.policy.v1.RetryBudget
 	(*v1.Policy)(nil),            // 59: gatehouse.policy.v1.Policy
 	(*annotations.HttpRule)(nil), // 60: google.api.HttpRule
+	(*v1.Auth)(nil),              // 61: gatehouse.policy.v1.Auth
 }
 var file_gatehouse_config_v1_config_proto_depIdxs = []int32{
 	23, // 0: gatehouse.config.v1.Config.listeners:type_name -> gatehouse.config.v1.Listeners
@@ -4820,14 +4833,15 @@ var file_gatehouse_config_v1_config_proto_depIdxs = []int32{
 	53, // 81: gatehouse.config.v1.OpenApi.external_docs:type_name -> gatehouse.config.v1.OpenApi.ExternalDocs
 	54, // 82: gatehouse.config.v1.OpenApi.servers:type_name -> gatehouse.config.v1.OpenApi.Server
 	5,  // 83: gatehouse.config.v1.OpenApi.policies:type_name -> gatehouse.config.v1.OpenApi.Policies
-	6,  // 84: gatehouse.config.v1.Log.level:type_name -> gatehouse.config.v1.Log.Level
-	7,  // 85: gatehouse.config.v1.Log.format:type_name -> gatehouse.config.v1.Log.Format
-	8,  // 86: gatehouse.config.v1.Log.when_full:type_name -> gatehouse.config.v1.Log.WhenFull
-	87, // [87:87] is the sub-list for method output_type
-	87, // [87:87] is the sub-list for method input_type
-	87, // [87:87] is the sub-list for extension type_name
-	87, // [87:87] is the sub-list for extension extendee
-	0,  // [0:87] is the sub-list for field type_name
+	61, // 84: gatehouse.config.v1.OpenApi.auth:type_name -> gatehouse.policy.v1.Auth
+	6,  // 85: gatehouse.config.v1.Log.level:type_name -> gatehouse.config.v1.Log.Level
+	7,  // 86: gatehouse.config.v1.Log.format:type_name -> gatehouse.config.v1.Log.Format
+	8,  // 87: gatehouse.config.v1.Log.when_full:type_name -> gatehouse.config.v1.Log.WhenFull
+	88, // [88:88] is the sub-list for method output_type
+	88, // [88:88] is the sub-list for method input_type
+	88, // [88:88] is the sub-list for extension type_name
+	88, // [88:88] is the sub-list for extension extendee
+	0,  // [0:88] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_config_v1_config_proto_init() }
