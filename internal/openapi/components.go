@@ -2,7 +2,7 @@ package openapi
 
 import (
 	"bytes"
-	"encoding/json"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,6 +41,7 @@ type registry struct {
 	all     []*component
 	byID    map[identity]*component
 	refs    []*schema
+	model   *model
 	pending []func() // make the schemas of components that were named
 }
 
@@ -94,7 +95,7 @@ func (r *registry) share() {
 	differs := map[*component]bool{}
 	for in, out := range pairs {
 		var inner []*component
-		differs[in] = !bytes.Equal(shape(in.schema, &inner), shape(out.schema, nil))
+		differs[in] = !bytes.Equal(r.shape(in.schema, &inner), r.shape(out.schema, nil))
 		uses[in] = inner
 	}
 	for changed := true; changed; {
@@ -120,7 +121,7 @@ func (r *registry) share() {
 
 // shape is the JSON of a schema in which references name messages, whatever their
 // direction. The components that it names are added to inner.
-func shape(s *schema, inner *[]*component) []byte {
+func (r *registry) shape(s *schema, inner *[]*component) []byte {
 	walk(s, func(s *schema) {
 		if s.to == nil {
 			return
@@ -130,8 +131,9 @@ func shape(s *schema, inner *[]*component) []byte {
 			*inner = append(*inner, s.to)
 		}
 	})
-	text, _ := json.Marshal(s) // a schema can always be written
-	return text
+	w := jsonWriter{model: r.model}
+	_ = w.value(reflect.ValueOf(s)) // a schema can always be written
+	return w.out.Bytes()
 }
 
 // walk visits a schema and all within it.

@@ -1,9 +1,6 @@
 package openapi
 
-import (
-	"bytes"
-	"encoding/json"
-)
+import "encoding/json"
 
 // A Document is an OpenAPI 3.1 document. The members stand in the order in which
 // they are written. It is immutable.
@@ -162,39 +159,4 @@ func (m members[V]) get(name string) (value V, found bool) {
 // add appends a member.
 func (m *members[V]) add(name string, value V) {
 	*m = append(*m, member[V]{name, value})
-}
-
-// MarshalJSON writes the members in their order.
-func (m members[V]) MarshalJSON() ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	b.WriteByte('{')
-	for i := range m {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		if err := enc.Encode(m[i].Name); err != nil {
-			return nil, err
-		}
-		b.Truncate(b.Len() - 1) // the newline
-		b.WriteByte(':')
-		if err := enc.Encode(m[i].Value); err != nil {
-			return nil, err
-		}
-		b.Truncate(b.Len() - 1)
-	}
-	b.WriteByte('}')
-	return b.Bytes(), nil
-}
-
-// JSON writes the document without white space.
-func (d *Document) JSON() ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(d); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
 }

@@ -80,7 +80,7 @@ func (s *Source) Document(version string) (*Document, error) {
 	b := &builder{
 		source: s, version: version, json: s.Config.GetJson(),
 		transcoder: transcode.Options{UseProtoNames: s.Config.GetJson().GetProtoNames()},
-		registry:   registry{byID: map[identity]*component{}},
+		registry:   registry{byID: map[identity]*component{}, model: newModel()},
 		options:    map[protoreflect.FullName]*fieldOptions{},
 		names:      map[protoreflect.FullName][]string{},
 		forms:      map[string]*path{},

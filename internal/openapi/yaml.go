@@ -3,103 +3,119 @@ package openapi
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"regexp"
-	"strconv"
+	"reflect"
+	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // YAML writes the document in YAML, with the members in the same order. A text of
 // several lines is a block; all else that is not a plain word is in double quotes,
 // which mean the same as in JSON.
 func (d *Document) YAML() ([]byte, error) {
-	text, err := d.JSON()
-	if err != nil {
-		return nil, err
-	}
-	return yamlOf(text)
+	return yamlOf(d)
 }
 
-// yamlOf turns JSON into YAML.
-func yamlOf(text []byte) ([]byte, error) {
-	w := yamlWriter{in: json.NewDecoder(bytes.NewReader(text))}
-	w.in.UseNumber()
-	if err := w.value(0, false); err != nil && !errors.Is(err, io.EOF) {
+func yamlOf(v any) ([]byte, error) {
+	w := yamlWriter{model: newModel()}
+	if err := w.value(reflect.ValueOf(v), 0, false); err != nil {
 		return nil, err
 	}
 	return bytes.TrimLeft(w.out.Bytes(), "\n "), nil
 }
 
 type yamlWriter struct {
-	in  *json.Decoder
+	*model
 	out bytes.Buffer
 }
 
-// value writes the next value behind a name or a dash.
-func (w *yamlWriter) value(depth int, inList bool) error {
-	token, err := w.in.Token()
-	if err != nil {
-		return err
-	}
-	switch t := token.(type) {
-	case json.Delim:
-		if !w.in.More() {
-			fmt.Fprintf(&w.out, " %s\n", map[json.Delim]string{'{': "{}", '[': "[]"}[t])
-			_, err := w.in.Token() // its end
+// value writes a value behind a name or a dash.
+func (w *yamlWriter) value(v reflect.Value, depth int, inList bool) error {
+	v, kind := w.resolve(v)
+	switch kind {
+	case nodeObject:
+		return w.object(v, depth, inList)
+	case nodeList:
+		return w.list(v, depth)
+	case nodeText:
+		w.text(v.String(), depth)
+	case nodeRaw:
+		parsed, err := ordered(v.Bytes())
+		if err != nil {
 			return err
 		}
-		if t == '{' {
-			return w.object(depth, inList)
-		}
-		return w.list(depth)
-	case string:
-		w.text(t, depth)
-	case nil:
+		return w.value(reflect.ValueOf(parsed), depth, inList)
+	case nodeNull:
 		w.out.WriteString(" null\n")
 	default:
-		fmt.Fprintf(&w.out, " %v\n", t)
+		text, err := literal(v)
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(text, ".") { // else YAML 1.1 reads 1e+21 as text
+			text = strings.Replace(text, "e+", ".0e+", 1)
+			text = strings.Replace(text, "e-", ".0e-", 1)
+		}
+		w.out.WriteByte(' ')
+		w.out.WriteString(text)
+		w.out.WriteByte('\n')
 	}
 	return nil
 }
 
+// maxSimpleName is how long a name may be that stands before its colon on one line, in
+// bytes. YAML takes 1024 characters.
+const maxSimpleName = 1000
+
 // object writes members. The first of an object in a list stands behind the dash.
-func (w *yamlWriter) object(depth int, inList bool) error {
-	if !inList {
-		w.out.WriteByte('\n')
-	}
-	for first := true; w.in.More(); first = false {
-		name, err := w.in.Token()
-		if err != nil {
-			return err
-		}
-		if first && inList {
+func (w *yamlWriter) object(v reflect.Value, depth int, inList bool) error {
+	first := true
+	for name, value := range w.members(v) {
+		switch {
+		case first && inList:
 			w.out.WriteByte(' ')
-		} else {
+		case first:
+			w.out.WriteByte('\n')
+			fallthrough
+		default:
 			w.indent(depth)
 		}
-		w.out.WriteString(word(name.(string))) //nolint:forcetypeassert // a name is a string
+		first = false
+		before := w.out.Len()
+		w.word(name)
+		if w.out.Len()-before > maxSimpleName {
+			w.out.Truncate(before)
+			w.out.WriteString("? ")
+			w.word(name)
+			w.out.WriteByte('\n')
+			w.indent(depth)
+		}
 		w.out.WriteByte(':')
-		if err := w.value(depth+1, false); err != nil {
-			return err
+		if err := w.value(value, depth+1, false); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	_, err := w.in.Token() // its end
-	return err
+	if first {
+		w.out.WriteString(" {}\n")
+	}
+	return nil
 }
 
-func (w *yamlWriter) list(depth int) error {
+func (w *yamlWriter) list(v reflect.Value, depth int) error {
+	if v.Len() == 0 {
+		w.out.WriteString(" []\n")
+		return nil
+	}
 	w.out.WriteByte('\n')
-	for w.in.More() {
+	for i := range v.Len() {
 		w.indent(depth)
 		w.out.WriteByte('-')
-		if err := w.value(depth+1, true); err != nil {
-			return err
+		if err := w.value(v.Index(i), depth+1, true); err != nil {
+			return fmt.Errorf("%d: %w", i, err)
 		}
 	}
-	_, err := w.in.Token() // its end
-	return err
+	return nil
 }
 
 func (w *yamlWriter) indent(depth int) {
@@ -110,9 +126,9 @@ func (w *yamlWriter) indent(depth int) {
 
 // text writes a string: as a block where it has several lines.
 func (w *yamlWriter) text(s string, depth int) {
-	if !strings.Contains(s, "\n") || notInBlocks.MatchString(s) {
+	if !isBlock(s) {
 		w.out.WriteByte(' ')
-		w.out.WriteString(word(s))
+		w.word(s)
 		w.out.WriteByte('\n')
 		return
 	}
@@ -126,33 +142,102 @@ func (w *yamlWriter) text(s string, depth int) {
 	}
 }
 
-var (
-	// notInBlocks is what a block would lose: space where it begins, newlines where it
-	// ends, and characters that YAML wants escaped.
-	notInBlocks = regexp.MustCompile(`^[ \n\t]|\n$|[^\n\t\x20-\x7e\x{a0}-\x{2027}\x{202a}-\x{d7ff}\x{e000}-\x{fefe}\x{ff00}-\x{fffd}\x{10000}-\x{10ffff}]`)
-	// plain is text that means itself, unless it is one of the words below.
-	plain = regexp.MustCompile(`^[A-Za-z/$][A-Za-z0-9_./{}$ -]*$`)
-	// reserved are words that some reader of YAML takes for something else.
-	reserved = regexp.MustCompile(`(?i)^(true|false|yes|no|on|off|y|n|null|nan|inf)$`)
-)
-
-// word is a string on one line.
-func word(s string) string {
-	if plain.MatchString(s) && !reserved.MatchString(s) && !strings.HasSuffix(s, " ") {
-		return s
+// isBlock reports whether a text has several lines, and nothing that a block would lose:
+// space where it begins, newlines where it ends, and what YAML wants escaped.
+func isBlock(s string) bool {
+	if !strings.Contains(s, "\n") || strings.ContainsAny(s[:1], " \n\t") || strings.HasSuffix(s, "\n") || !utf8.ValidString(s) {
+		return false
 	}
-	quoted, err := quote(s)
-	if err != nil {
-		return strconv.Quote(s) // never for a string
-	}
-	return quoted
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return r < ' ' && r != '\n' && r != '\t' || isUnprintable(r) || r == '\u2028' || r == '\u2029'
+	})
 }
 
-// quote is a JSON string.
-func quote(s string) (string, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(s)
-	return strings.TrimSuffix(b.String(), "\n"), err
+// isUnprintable tells characters that JSON strings may have as they are and YAML wants
+// escaped.
+func isUnprintable(r rune) bool {
+	return r >= 0x7f && r < 0xa0 || r == 0xfeff || r == 0xfffe || r == 0xffff
+}
+
+// word writes a string on one line: plainly where every reader takes it for itself.
+func (w *yamlWriter) word(s string) {
+	if isPlain(s) {
+		w.out.WriteString(s)
+		return
+	}
+	text := appendQuoted(w.out.AvailableBuffer(), s)
+	if !bytes.ContainsFunc(text, isUnprintable) {
+		w.out.Write(text)
+		return
+	}
+	for _, r := range string(text) {
+		if isUnprintable(r) {
+			fmt.Fprintf(&w.out, `\u%04x`, r)
+		} else {
+			w.out.WriteRune(r)
+		}
+	}
+}
+
+// isPlain reports whether a text means itself: it begins with a letter, has nothing that
+// means something to YAML, and is no word that some reader takes for something else.
+func isPlain(s string) bool {
+	if s == "" || s[len(s)-1] == ' ' || !isLetter(s[0]) && s[0] != '/' && s[0] != '$' {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; !isLetter(c) && (c < '0' || c > '9') && strings.IndexByte("_./{}$ -", c) < 0 {
+			return false
+		}
+	}
+	return len(s) > len("false") || !slices.Contains(reserved, strings.ToLower(s))
+}
+
+func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
+
+// reserved are words that some reader of YAML takes for something else.
+var reserved = []string{"true", "false", "yes", "no", "on", "off", "y", "n", "null", "nan", "inf"}
+
+// ordered reads JSON into members, lists and values, with the members in their order.
+func ordered(text []byte) (any, error) {
+	in := json.NewDecoder(bytes.NewReader(text))
+	in.UseNumber()
+	return orderedValue(in)
+}
+
+func orderedValue(in *json.Decoder) (any, error) {
+	token, err := in.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch token {
+	case json.Delim('{'):
+		object := members[any]{}
+		for in.More() {
+			name, err := in.Token()
+			if err != nil {
+				return nil, err
+			}
+			value, err := orderedValue(in)
+			if err != nil {
+				return nil, err
+			}
+			object.add(name.(string), value) //nolint:forcetypeassert // a name is a string
+		}
+		_, err := in.Token() // its end
+		return object, err
+	case json.Delim('['):
+		list := []any{}
+		for in.More() {
+			value, err := orderedValue(in)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, value)
+		}
+		_, err := in.Token() // its end
+		return list, err
+	default:
+		return token, nil
+	}
 }
