@@ -23,7 +23,7 @@ import (
 func (b *Builder) documents() *openapi.Documents {
 	s := &openapi.Source{Config: b.file.Config}
 	for _, e := range b.withPolicy {
-		m := &openapi.Method{Desc: e.Desc, Bindings: e.Bindings, Policy: e.Effective.Policy}
+		m := &openapi.Method{Desc: e.Desc, Upstream: e.Upstream, Bindings: e.Bindings, Policy: e.Effective.Policy}
 		if c := b.composer.all[e.Name]; c != nil {
 			m.Composition = c.from
 		}

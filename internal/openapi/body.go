@@ -108,6 +108,6 @@ func (b *builder) changed(md protoreflect.MessageDescriptor, bound *bindings, pa
 	if partial {
 		component.suffix = "Patch"
 	}
-	id := identity{md.FullName(), input, fmt.Sprint(component.suffix, numbers)}
-	return b.registry.ref(id, component, func() *schema { return b.object(md, input, c) })
+	of := subject{md.FullName(), fmt.Sprint(component.suffix, numbers)}
+	return b.registry.ref(of, input, component, func() *schema { return b.object(md, input, c) })
 }

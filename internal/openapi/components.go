@@ -1,7 +1,8 @@
 package openapi
 
 import (
-	"bytes"
+	"cmp"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -27,32 +28,54 @@ type component struct {
 	suffix string // behind either name
 	name   string // as it is written
 	schema *schema
+	id     identity
 }
 
 // identity tells the components of a message or enum apart.
 type identity struct {
+	of       subject
+	upstream string // two may have different messages of one name
+	dir      direction
+}
+
+// subject is what components of different identities may describe alike.
+type subject struct {
 	name    protoreflect.FullName
-	dir     direction
 	variant string
 }
 
 // registry has the components of one document.
 type registry struct {
-	all     []*component
-	byID    map[identity]*component
-	refs    []*schema
-	model   *model
-	pending []func() // make the schemas of components that were named
+	all       []*component
+	byID      map[identity]*component
+	refs      []*schema
+	model     *model
+	upstream  string   // of which messages are described now
+	upstreams []string // in the order of their first RPCs
+	pending   []func() // make the schemas of components that were named
+}
+
+// describe has the messages be described that an upstream has.
+func (r *registry) describe(upstream string) {
+	r.upstream = upstream
+	if !slices.Contains(r.upstreams, upstream) {
+		r.upstreams = append(r.upstreams, upstream)
+	}
 }
 
 // ref returns a schema that names a component, which make makes once.
-func (r *registry) ref(id identity, c component, build func() *schema) *schema {
+func (r *registry) ref(of subject, dir direction, c component, build func() *schema) *schema {
+	id := identity{of, r.upstream, dir}
 	known, ok := r.byID[id]
 	if !ok {
 		known = &c
+		known.id = id
 		r.byID[id] = known
 		r.all = append(r.all, known)
-		r.pending = append(r.pending, func() { known.schema = build() })
+		r.pending = append(r.pending, func() {
+			r.upstream = id.upstream
+			known.schema = build()
+		})
 	}
 	s := &schema{to: known}
 	r.refs = append(r.refs, s)
@@ -70,7 +93,8 @@ func (r *registry) build() {
 }
 
 // nameAll names the components and what refers to them. A message that clients send
-// and get has two components where the two differ, and one otherwise.
+// and get has two components where the two differ, and one otherwise; so has one that
+// differs between upstreams.
 func (r *registry) nameAll() {
 	r.share()
 	r.shorten()
@@ -80,54 +104,90 @@ func (r *registry) nameAll() {
 	slices.SortFunc(r.all, func(a, b *component) int { return strings.Compare(a.name, b.name) })
 }
 
-// share drops the input component of a message that looks alike in both directions.
+// share drops components of a message that look like another one of it, and gives those
+// that remain suffixes. The first upstream's have none of their upstream.
 func (r *registry) share() {
-	pairs := map[*component]*component{} // input -> output
-	for id, in := range r.byID {
-		if id.dir != input || id.variant != "" {
+	groups := map[subject][]*component{}
+	for _, c := range r.all {
+		groups[c.id.of] = append(groups[c.id.of], c)
+	}
+	class := r.classes(groups)
+	stands := map[*component]*component{} // for those that are dropped
+	for _, group := range groups {
+		if len(group) == 1 {
 			continue
 		}
-		if out, ok := r.byID[identity{name: id.name, dir: output}]; ok {
-			pairs[in] = out
-		}
-	}
-	uses := map[*component][]*component{}
-	differs := map[*component]bool{}
-	for in, out := range pairs {
-		var inner []*component
-		differs[in] = !bytes.Equal(r.shape(in.schema, &inner), r.shape(out.schema, nil))
-		uses[in] = inner
-	}
-	for changed := true; changed; {
-		changed = false
-		for in, inner := range uses {
-			if !differs[in] && slices.ContainsFunc(inner, func(c *component) bool { return differs[c] }) {
-				differs[in], changed = true, true
+		slices.SortFunc(group, func(a, b *component) int {
+			return cmp.Or(cmp.Compare(a.id.dir, b.id.dir), cmp.Compare(slices.Index(r.upstreams, a.id.upstream), slices.Index(r.upstreams, b.id.upstream)))
+		})
+		suffixes, first := map[string]bool{}, map[int]*component{}
+		for _, c := range group {
+			if same := first[class[c]]; same != nil {
+				stands[c] = same
+				continue
 			}
-		}
-	}
-	for in := range pairs {
-		if differs[in] {
-			in.suffix = "Input"
+			first[class[c]] = c
+			if c.id.dir == input && c.id.of.variant == "" && group[0].id.dir == output {
+				c.suffix = "Input"
+			}
+			if suffixes[c.suffix] {
+				c.suffix += "_" + notInNames.ReplaceAllString(c.id.upstream, "_")
+			}
+			suffixes[c.suffix] = true
 		}
 	}
 	for _, ref := range r.refs {
-		if out, ok := pairs[ref.to]; ok && !differs[ref.to] {
-			ref.to = out
+		if other := stands[ref.to]; other != nil {
+			ref.to = other
 		}
 	}
-	r.all = slices.DeleteFunc(r.all, func(c *component) bool { _, paired := pairs[c]; return paired && !differs[c] })
+	r.all = slices.DeleteFunc(r.all, func(c *component) bool { return stands[c] != nil })
+}
+
+// classes tells which components of a group look alike: they have the same class. Those
+// whose schemas are the same are alike, until they turn out to refer to some that are not.
+func (r *registry) classes(groups map[subject][]*component) map[*component]int {
+	class, inner := make(map[*component]int, len(r.all)), map[*component][]*component{}
+	keys := map[string]int{}
+	number := func(key []byte) int {
+		n, known := keys[string(key)]
+		if !known {
+			n = len(keys)
+			keys[string(key)] = n
+		}
+		return n
+	}
+	for i, c := range r.all {
+		key := strconv.AppendInt(nil, int64(i), 10)
+		if len(groups[c.id.of]) > 1 {
+			var refs []*component
+			key = append(r.shape(c.schema, &refs), c.id.of.name+" "...)
+			key, inner[c] = append(key, c.id.of.variant...), refs
+		}
+		class[c] = number(key)
+	}
+	for before := 0; before != len(keys); {
+		before = len(keys)
+		next := maps.Clone(class)
+		clear(keys)
+		for _, c := range r.all {
+			key := strconv.AppendInt(nil, int64(class[c]), 10)
+			for _, other := range inner[c] {
+				key = strconv.AppendInt(append(key, ' '), int64(class[other]), 10)
+			}
+			next[c] = number(key)
+		}
+		class = next
+	}
+	return class
 }
 
 // shape is the JSON of a schema in which references name messages, whatever their
-// direction. The components that it names are added to inner.
+// direction and upstream. The components that it names are added to inner.
 func (r *registry) shape(s *schema, inner *[]*component) []byte {
 	walk(s, func(s *schema) {
-		if s.to == nil {
-			return
-		}
-		s.Ref = s.to.full
-		if inner != nil {
+		if s.to != nil {
+			s.Ref = s.to.full + s.to.suffix
 			*inner = append(*inner, s.to)
 		}
 	})
@@ -195,28 +255,4 @@ func folded(name string) string {
 		}
 		return r
 	}, name))
-}
-
-// uniqueNames gives each of some things the first of its names that it shares with no
-// other. The last name of each must be its own.
-func uniqueNames(all [][]string) []string {
-	owners := map[string]int{}
-	for _, names := range all {
-		for i, name := range names {
-			if !slices.Contains(names[:i], name) {
-				owners[folded(name)]++
-			}
-		}
-	}
-	chosen := make([]string, len(all))
-	for i, names := range all {
-		chosen[i] = names[len(names)-1]
-		for _, name := range names {
-			if owners[folded(name)] == 1 {
-				chosen[i] = name
-				break
-			}
-		}
-	}
-	return chosen
 }

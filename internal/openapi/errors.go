@@ -179,7 +179,7 @@ func (b *builder) streamError() *schema {
 // own is a component of the gateway's.
 func (b *builder) own(name string, build func() *schema) *schema {
 	full := "gatehouse." + name
-	return b.registry.ref(identity{name: protoreflect.FullName(full)}, component{short: name, full: full}, build)
+	return b.registry.ref(subject{name: protoreflect.FullName(full)}, output, component{short: name, full: full}, build)
 }
 
 // codeNames is the schema of a status code's name.

@@ -13,8 +13,7 @@ func (b *builder) message(md protoreflect.MessageDescriptor, dir direction) *sch
 	if s := b.wellKnown(md, dir); s != nil {
 		return s
 	}
-	id := identity{name: md.FullName(), dir: dir}
-	return b.registry.ref(id, componentOf(md), func() *schema { return b.object(md, dir, nil) })
+	return b.registry.ref(subject{name: md.FullName()}, dir, componentOf(md), func() *schema { return b.object(md, dir, nil) })
 }
 
 // componentOf is the component of a message or enum: its short name is that within its
@@ -206,7 +205,7 @@ func (b *builder) enum(ed protoreflect.EnumDescriptor) *schema {
 	if ed.FullName() == "google.protobuf.NullValue" {
 		return &schema{Type: typeNull}
 	}
-	return b.registry.ref(identity{name: ed.FullName()}, componentOf(ed), func() *schema { return b.enumeration(ed) })
+	return b.registry.ref(subject{name: ed.FullName()}, output, componentOf(ed), func() *schema { return b.enumeration(ed) })
 }
 
 func (b *builder) enumeration(ed protoreflect.EnumDescriptor) *schema {

@@ -41,6 +41,9 @@ type Source struct {
 // Method is one RPC as it is served.
 type Method struct {
 	Desc protoreflect.MethodDescriptor
+	// Upstream is the one whose contract Desc is of. Two may have different messages of
+	// one name.
+	Upstream string
 	// Bindings are those that are served; those of a version on both of their paths.
 	Bindings []*contract.Binding
 	// Policy is merged and complete.
@@ -81,10 +84,11 @@ func (s *Source) Document(version string) (*Document, error) {
 		source: s, version: version, json: s.Config.GetJson(),
 		transcoder: transcode.Options{UseProtoNames: s.Config.GetJson().GetProtoNames()},
 		registry:   registry{byID: map[identity]*component{}, model: newModel()},
-		options:    map[protoreflect.FullName]*fieldOptions{},
-		names:      map[protoreflect.FullName][]string{},
+		options:    map[protoreflect.FieldDescriptor]*fieldOptions{},
+		names:      map[protoreflect.MessageDescriptor][]string{},
 		forms:      map[string]*path{},
 		items:      map[string]*pathItem{},
+		ids:        map[string]bool{},
 		headers:    map[string]*header{},
 		responses:  map[string]*response{},
 	}
@@ -110,11 +114,12 @@ type builder struct {
 	json       *configv1.Json
 	transcoder transcode.Options
 	registry   registry
-	options    map[protoreflect.FullName]*fieldOptions
-	names      map[protoreflect.FullName][]string // of the fields of a message
+	options    map[protoreflect.FieldDescriptor]*fieldOptions
+	names      map[protoreflect.MessageDescriptor][]string // of the fields
 	resources  resources
 	forms      map[string]*path     // the first path of a form
 	items      map[string]*pathItem // by the text of the path
+	ids        map[string]bool      // of operations, folded
 	headers    map[string]*header   // that are used
 	responses  map[string]*response // that are used
 	doc        Document
@@ -122,10 +127,10 @@ type builder struct {
 
 // fieldNames are the names in JSON of a message's fields, by index.
 func (b *builder) fieldNames(md protoreflect.MessageDescriptor) []string {
-	names, ok := b.names[md.FullName()]
+	names, ok := b.names[md]
 	if !ok {
 		names = b.transcoder.FieldNames(md)
-		b.names[md.FullName()] = names
+		b.names[md] = names
 	}
 	return names
 }
@@ -134,9 +139,11 @@ func (b *builder) document() *Document {
 	b.resources = readResources(filesOf(b.methods))
 	b.doc.OpenAPI = "3.1.1"
 	b.about()
-	tags, ids := b.tagNames(), b.operationNames()
-	for i, m := range b.methods {
-		b.add(m, tags[m.Desc.Parent().FullName()], ids[i])
+	names := b.serviceNames()
+	for _, m := range b.methods {
+		service := names[m.Desc.Parent().FullName()]
+		b.registry.describe(m.Upstream)
+		b.add(m, service, strings.ReplaceAll(service, ".", "_")+"_"+string(m.Desc.Name()))
 	}
 	b.registry.build()
 	b.registry.nameAll()
@@ -188,33 +195,24 @@ func (b *builder) about() {
 	}
 }
 
-// tagNames names the services: briefly where that is clear.
-func (b *builder) tagNames() map[protoreflect.FullName]string {
-	var services []protoreflect.Descriptor
-	var names [][]string
+// serviceNames names the services: briefly the first of each name, and those that follow
+// in full, so that a service that is added at the end renames no other.
+func (b *builder) serviceNames() map[protoreflect.FullName]string {
+	names, taken := map[protoreflect.FullName]string{}, map[string]bool{}
 	for _, m := range b.methods {
 		service := m.Desc.Parent()
-		if len(m.Bindings) > 0 && !slices.Contains(services, service) {
-			services = append(services, service)
-			names = append(names, []string{string(service.Name()), string(service.FullName())})
+		if _, named := names[service.FullName()]; named || len(m.Bindings) == 0 {
+			continue
 		}
+		name := string(service.Name())
+		if taken[folded(name)] {
+			name = string(service.FullName())
+		}
+		names[service.FullName()] = name
+		taken[folded(name)] = true
+		b.doc.Tags = append(b.doc.Tags, tag{Name: name, Description: b.commentOf(service)})
 	}
-	tags := map[protoreflect.FullName]string{}
-	for i, name := range uniqueNames(names) {
-		tags[services[i].FullName()] = name
-		b.doc.Tags = append(b.doc.Tags, tag{Name: name, Description: b.commentOf(services[i])})
-	}
-	return tags
-}
-
-// operationNames names the RPCs: by service and method where that is clear, else in full.
-func (b *builder) operationNames() []string {
-	names := make([][]string, 0, len(b.methods))
-	for _, m := range b.methods {
-		full := strings.ReplaceAll(string(m.Desc.FullName()), ".", "_")
-		names = append(names, []string{string(m.Desc.Parent().Name()) + "_" + string(m.Desc.Name()), full})
-	}
-	return uniqueNames(names)
+	return names
 }
 
 func sorted[V any](all map[string]V) members[V] {

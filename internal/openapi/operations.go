@@ -103,7 +103,7 @@ func (b *builder) leaveOut(m *Method, binding *contract.Binding, why string) {
 // operation describes one binding.
 func (b *builder) operation(m *Method, binding *contract.Binding, p *path, tag, id string) *operation {
 	o := &operation{
-		Tags: []string{tag}, ID: id, RPC: string(m.Desc.FullName()), Binding: binding.Name,
+		Tags: []string{tag}, ID: b.unique(id), RPC: string(m.Desc.FullName()), Binding: binding.Name,
 		Deprecated: isDeprecated(m.Desc) || m.Version.deprecation() != nil,
 		Sunset:     m.Version.deprecation().GetSunset(),
 	}
@@ -124,6 +124,17 @@ func (b *builder) operation(m *Method, binding *contract.Binding, p *path, tag, 
 	o.Responses = b.answers(m, binding, o.Body != nil)
 	o.Description = paragraphs(rest, more, b.terms(m))
 	return o
+}
+
+// unique is an operation's id, with a number where a generator of clients would take it
+// for that of an operation before.
+func (b *builder) unique(id string) string {
+	chosen := id
+	for n := 2; b.ids[folded(chosen)]; n++ {
+		chosen = id + "_" + strconv.Itoa(n)
+	}
+	b.ids[folded(chosen)] = true
+	return chosen
 }
 
 // label is what a parameter of a path is called: the field's name, after those of the

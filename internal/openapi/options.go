@@ -77,11 +77,11 @@ func extension[T any](options proto.Message, xt protoreflect.ExtensionType) T {
 
 // optionsOf reads the options of a field once.
 func (b *builder) optionsOf(fd protoreflect.FieldDescriptor) *fieldOptions {
-	if o, ok := b.options[fd.FullName()]; ok {
+	if o, ok := b.options[fd]; ok {
 		return o
 	}
 	o := new(fieldOptions)
-	b.options[fd.FullName()] = o
+	b.options[fd] = o
 	options := reread(fd)
 	if options == nil {
 		return o

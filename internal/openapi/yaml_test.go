@@ -20,7 +20,7 @@ func FuzzYAML(f *testing.F) {
 	for _, text := range []string{
 		"", " ", "a", "true", "No", "null", "~", "1", "1e3", "0x1f", "-", "- a", "a: b", "a #b", "#", "a ", " a", "{}", "[", "&a", "*a", "!a", "|", ">", "%a", "@a", "`a`",
 		"a\nb", "\na", "a\n", "a\n\n b", "a\n b\n\tc", "a\n  \nb", "a\n  ", "\ta\nb", "a\r\nb", "---\na", "a\n---\nb", "...", "<<", "=", "2001-01-01", "12:30",
-		"\"", "\\", "'", "\x00", "\x7f", "a\x7f\nb", "\u0085", "a\u0085b", "\u2028", "\ufeff", "\ufffe", "\xff", "é", "日本\n語", "😀", "$ref", "/v1/{a}", "a-b", "y", ".inf",
+		"\"", "\\", "'", "\x00", "\x7f", "a\x7f\nb", "\u0085", "a\u0085b", "\u2028", "\ufeff", "\ufffe", "\xff", "é", "\u65e5\u672c\n\u8a9e", "😀", "$ref", "/v1/{a}", "a-b", "y", ".inf",
 		strings.Repeat("k", 1100), strings.Repeat("é", 700), strings.Repeat("a\n", 600) + "b",
 	} {
 		f.Add(text)
