@@ -5,7 +5,6 @@
 package contract
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
@@ -32,9 +31,9 @@ type Set struct {
 	services    []service // by full name
 	messageSets map[protoreflect.FullName]bool
 	raw         rawFiles // nothing if linkedIn
-	comments    packed   // see parted
-	sharedNames bool     // see SharesJSONNames
-	linkedIn    bool     // the descriptors are those of Go code
+	comments    packed
+	sharedNames bool // see SharesJSONNames
+	linkedIn    bool // the descriptors are those of Go code
 }
 
 // service is a service with the names of its methods, which are known before its
@@ -77,7 +76,7 @@ func (s *Set) addServices(file protoreflect.FileDescriptor) {
 // descriptors, and copies what was noted on the way, so that it stands together in
 // memory.
 func (s *Set) settle() {
-	s.raw.bytes, s.comments = bytes.Clone(s.raw.bytes), s.comments.clone()
+	s.raw, s.comments = s.raw.together(), s.comments.finish()
 	for i, one := range s.services {
 		methods := make([]protoreflect.FullName, 0, len(one.methods))
 		for _, name := range one.methods {
@@ -134,10 +133,10 @@ func shareJSONNames(messages protoreflect.MessageDescriptors) bool {
 // Sum is a hash of all descriptors: two sets with the same sum are the same. Those that
 // are linked in have none.
 func (s *Set) Sum() string {
-	files, begin := map[string][]byte{}, 0
-	for _, end := range s.raw.ends {
-		name, _ := headOf(s.raw.bytes[begin:end])
-		files[name], begin = s.raw.bytes[begin:end], end
+	files := make(map[string][]byte, len(s.raw))
+	for _, wire := range s.raw {
+		name, _ := headOf(wire)
+		files[name] = wire
 	}
 	hash := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(files)) {

@@ -206,6 +206,8 @@ func TestImageErrors(t *testing.T) {
 		{"one symbol twice", image(money, clash), []string{`"shop/cash.proto"`, "shop.Money"}},
 		{"one file twice", image(money, other), []string{`"shop/money.proto"`, "twice"}},
 		{"import cycle", image(loop, pool), []string{`"loop.proto"`, "imports itself"}},
+		{"mistake before an import cycle", image(badNumber, loop, pool), []string{`"bad.proto"`, "shop.Bad.x"}},
+		{"import cycle before a mistake", image(loop, pool, badNumber), []string{`"loop.proto"`, "imports itself"}},
 		{"field number zero", image(badNumber), []string{`"bad.proto"`, "shop.Bad.x"}},
 		{"no name", image(&descriptorpb.FileDescriptorProto{}), []string{"has no name"}},
 		{"empty", nil, []string{"holds no files"}},

@@ -3,7 +3,6 @@ package contract
 import (
 	"strings"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/runtime/protoimpl"
@@ -11,25 +10,31 @@ import (
 )
 
 // rawFiles are checked files on the wire, each behind its imports.
-type rawFiles struct {
-	bytes []byte // of all files
-	ends  []int
+type rawFiles [][]byte
+
+func (r rawFiles) size() (bytes int) {
+	for _, wire := range r {
+		bytes += len(wire)
+	}
+	return bytes
 }
 
-// add adds a file, and returns it as it is on the wire.
-func (r *rawFiles) add(file *descriptorpb.FileDescriptorProto) (wire []byte, err error) {
-	begin := len(r.bytes)
-	r.bytes, err = proto.MarshalOptions{AllowPartial: true, Deterministic: true}.MarshalAppend(r.bytes, file)
-	r.ends = append(r.ends, len(r.bytes))
-	return r.bytes[begin:len(r.bytes):len(r.bytes)], err
+// together returns the files in memory of their own, one behind the other.
+func (r rawFiles) together() rawFiles {
+	all, own := make([]byte, 0, r.size()), make(rawFiles, 0, len(r))
+	for _, wire := range r {
+		begin := len(all)
+		all = append(all, wire...)
+		own = append(own, all[begin:len(all):len(all)])
+	}
+	return own
 }
 
 // register makes descriptors of all files anew.
-func (r *rawFiles) register() *fileRegistry {
-	files, begin := newRegistry(), 0
-	for _, end := range r.ends {
-		_ = files.add(r.bytes[begin:end:end], false) // was added before
-		begin = end
+func (r rawFiles) register() *fileRegistry {
+	files := newRegistry()
+	for _, wire := range r {
+		_ = files.add(wire, false) // was added before
 	}
 	return files
 }

@@ -25,20 +25,16 @@ type linker struct {
 	set    *Set
 	files  *fileRegistry // of files that were checked, which nobody else sees
 	state  map[string]progress
-	parted parted // the file that is registered
-	advice string // what to do about a file that is missing
-	// resolver finds the types of options as files are read. With an empty one
-	// extensions stay bytes, which takes the least time and memory. With the linked ones
-	// they get an order, which [Set.Sum] needs: servers send them in any.
-	resolver *protoregistry.Types
+	order  []string // the files, each behind its imports
+	advice string   // what to do about a file that is missing
 }
 
 type progress uint8
 
 const (
 	untouched progress = iota
-	linking
-	linked
+	ordering
+	ordered
 	missing
 )
 
@@ -47,14 +43,17 @@ const largeContract = 4 << 20
 
 // link makes a set of the files given, each a google.protobuf.FileDescriptorProto on
 // the wire. advice ends the error about a file that is missing.
+//
+// resolver finds the types of options as files are read. With an empty one extensions
+// stay bytes, which takes the least time and memory. With the linked ones they get an
+// order, which [Set.Sum] needs: servers send them in any.
 func link(given [][]byte, resolver *protoregistry.Types, advice string) (*Set, error) {
 	l := &linker{
-		given:    make(map[string][]byte, len(given)),
-		set:      &Set{messageSets: map[protoreflect.FullName]bool{}, comments: packed{at: map[string][2]int{}}},
-		files:    newRegistry(),
-		state:    make(map[string]progress, len(given)),
-		advice:   advice,
-		resolver: resolver,
+		given:  make(map[string][]byte, len(given)),
+		set:    &Set{messageSets: map[protoreflect.FullName]bool{}},
+		files:  newRegistry(),
+		state:  make(map[string]progress, len(given)),
+		advice: advice,
 	}
 	names := make([]string, 0, len(given))
 	for _, wire := range given {
@@ -64,13 +63,18 @@ func link(given [][]byte, resolver *protoregistry.Types, advice string) (*Set, e
 		}
 		names = append(names, name)
 	}
-	for _, name := range names {
-		if err := l.link(name); err != nil {
-			return nil, err
-		}
+	misplaced := l.orderAll(names) // reported behind what is wrong with the files before it
+	p := prepare(l.given, l.order, resolver)
+	defer p.end()
+	if err := l.registerAll(p.batches); err != nil {
+		return nil, err
 	}
-	l.files = nil
-	if len(l.set.raw.bytes) > largeContract {
+	if misplaced != nil {
+		return nil, misplaced
+	}
+	p.running.Wait()
+	l.set.comments, l.files = p.comments, nil
+	if l.set.raw.size() > largeContract {
 		runtime.GC() // what follows stays, and is not to stand scattered among what was made for the checks
 	}
 	l.set.settle()
@@ -101,25 +105,37 @@ func sameFile(a, b []byte) bool {
 	return read.Unmarshal(a, one) == nil && read.Unmarshal(b, other) == nil && proto.Equal(one, other)
 }
 
-// link registers the file and, before it, all that it imports.
-func (l *linker) link(name string) error {
+// orderAll orders the files up to the first that cannot be, and says why.
+func (l *linker) orderAll(names []string) error {
+	for _, name := range names {
+		if err := l.visit(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// visit orders the file behind all that it imports.
+func (l *linker) visit(name string) error {
 	switch l.state[name] {
-	case linked, missing:
+	case ordered, missing:
 		return nil
-	case linking:
+	case ordering:
 		return fmt.Errorf("file %q imports itself, directly or through others", name)
 	}
-	l.state[name] = linking
+	l.state[name] = ordering
 	wire, ok := l.given[name]
 	if !ok {
 		return l.borrow(name)
 	}
 	for _, dependency := range importsOf(wire) {
-		if err := l.link(dependency); err != nil {
+		if err := l.visit(dependency); err != nil {
 			return err
 		}
 	}
-	return l.register(name, wire)
+	l.state[name] = ordered
+	l.order = append(l.order, name)
+	return nil
 }
 
 // borrow takes a file that was not given from the binary.
@@ -133,44 +149,50 @@ func (l *linker) borrow(name string) error {
 		return fmt.Errorf("file %q: %s", name, plain(err))
 	}
 	l.state[name] = untouched
-	return l.link(name)
+	return l.visit(name)
+}
+
+// registerAll registers the files as they were ordered.
+func (l *linker) registerAll(batches <-chan []prepared) error {
+	for batch := range batches {
+		for _, file := range batch {
+			if err := l.register(file); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // register checks the file, and registers descriptors of it that are made when they
 // are looked at.
-func (l *linker) register(name string, wire []byte) error {
-	l.parted.part(wire)
-	file := new(descriptorpb.FileDescriptorProto)
-	if err := (proto.UnmarshalOptions{AllowPartial: true, Resolver: l.resolver}).Unmarshal(l.parted.file, file); err != nil {
-		return fmt.Errorf("file %q: %s", name, plain(err))
+func (l *linker) register(p prepared) error {
+	if p.err != nil {
+		return p.err
 	}
-	file, sets := withoutMessageSets(file)
-	for _, name := range sets {
+	for _, name := range p.messageSets {
 		l.set.messageSets[name] = true
 	}
-	checked, err := protodesc.FileOptions{AllowUnresolvable: true}.New(file, registryOfChecks{l.files})
+	checked, err := protodesc.FileOptions{AllowUnresolvable: true}.New(p.file, registryOfChecks{l.files})
 	if err != nil {
-		return fmt.Errorf("file %q: %s", name, plain(err))
+		return fmt.Errorf("file %q: %s", p.name, plain(err))
 	}
 	if err := l.complete(checked); err != nil {
 		return err
 	}
-	if !isResolved(file) {
-		file = protodesc.ToFileDescriptorProto(checked)
+	wire := p.wire
+	if wire == nil {
+		wire, err = wireOf(protodesc.ToFileDescriptorProto(checked))
 	}
-	wire, err = l.set.raw.add(file)
 	if err == nil {
-		err = l.files.add(wire, len(file.GetPublicDependency()) > 0)
+		err = l.files.add(wire, len(p.file.GetPublicDependency()) > 0)
 	}
 	if err != nil {
-		return fmt.Errorf("file %q: %s", name, plain(err))
+		return fmt.Errorf("file %q: %s", p.name, plain(err))
 	}
+	l.set.raw = append(l.set.raw, wire)
 	l.set.addServices(checked)
 	l.set.sharedNames = l.set.sharedNames || shareJSONNames(checked.Messages())
-	if len(l.parted.comments) > 0 {
-		l.set.comments.add(name, l.parted.comments)
-	}
-	l.state[name] = linked
 	return nil
 }
 

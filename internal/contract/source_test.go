@@ -1,6 +1,8 @@
 package contract_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -63,6 +65,38 @@ func TestComments(t *testing.T) {
 	}
 	if got := found.Leading(find("c.M").ParentFile()); got != "" {
 		t.Errorf("the comment of the file is %q, want none", got)
+	}
+}
+
+// TestManyComments reads comments that stand in several compressed blocks, some of which
+// hold those of several files.
+func TestManyComments(t *testing.T) {
+	set := new(descriptorpb.FileDescriptorSet)
+	comments := map[protoreflect.FullName]string{}
+	for i := range 40 {
+		name := fmt.Sprintf("p%d", i)
+		f := file(name+".proto", fmt.Sprintf(`{"package": %q, "messageType": [{"name": "M"}, {"name": "N"}]}`, name))
+		for j, message := range []string{"M", "N"} {
+			full := protoreflect.FullName(name + "." + message)
+			comments[full] = string(full) + strings.Repeat(" and more", 100*i*(1-j))
+			f.SourceCodeInfo = &descriptorpb.SourceCodeInfo{Location: append(f.GetSourceCodeInfo().GetLocation(),
+				&descriptorpb.SourceCodeInfo_Location{Path: []int32{4, int32(j)}, LeadingComments: new(comments[full])})}
+		}
+		set.File = append(set.File, f)
+	}
+	contracts, err := contract.Image(write(t, "many.binpb", binary(t, set)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := contracts.Comments()
+	for name, want := range comments {
+		d, err := contracts.Files.FindDescriptorByName(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := found.Leading(d); got != want {
+			t.Errorf("the comment of %s has %d bytes, want %d: %.40q", name, len(got), len(want), got)
+		}
 	}
 }
 
