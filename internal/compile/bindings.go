@@ -56,17 +56,28 @@ func (b *bindings) addAll(methods []*Method) error {
 func (b *bindings) checkAll(methods []*Method) {
 	scratch := map[*Contract]*contract.Set{}
 	for _, m := range methods {
-		for _, r := range m.Bindings {
-			if r.Err != nil {
-				continue
+		if of := b.contracts.of(m.Upstream); scratch[of] == nil && len(m.Bindings) > 0 {
+			scratch[of] = of.Set.Scratch()
+		}
+	}
+	results := make([][]checked, len(methods))
+	eachAtOnce(len(methods), func(i int) {
+		m := methods[i]
+		if len(m.Bindings) == 0 {
+			return
+		}
+		of := b.contracts.of(m.Upstream)
+		desc := scratch[of].Method(m.Desc.FullName())
+		results[i] = make([]checked, len(m.Bindings))
+		for j, r := range m.Bindings {
+			if r.Err == nil {
+				results[i][j].binding, results[i][j].err = of.Plans.Check(desc.Input(), desc.Output(), r)
 			}
-			of := b.contracts.of(m.Upstream)
-			if scratch[of] == nil {
-				scratch[of] = of.Set.Scratch()
-			}
-			desc := scratch[of].Method(m.Desc.FullName())
-			binding, err := of.Plans.Check(desc.Input(), desc.Output(), r)
-			b.checked[r] = checked{binding, err}
+		}
+	})
+	for i, m := range methods {
+		for j, r := range m.Bindings {
+			b.checked[r] = results[i][j]
 		}
 	}
 }

@@ -31,9 +31,11 @@ type exposures struct {
 	overruled map[int][]string // exposure -> RPCs whose contract says otherwise who may call them
 }
 
-// choose finds what each exposure selects. The most specific selection of an RPC wins.
+// choose finds what each exposure selects. The most specific selection of an RPC wins. The
+// descriptor of an RPC is that of the exposure's upstream.
 func (s *exposures) choose() error {
 	var errs []error
+	var names []protoreflect.FullName // of the methods
 	done := map[protoreflect.FullName]bool{}
 	for _, u := range s.file.Config.GetUpstreams() {
 		for m := range s.contracts.of(u.GetName()).Set.Methods() {
@@ -41,26 +43,20 @@ func (s *exposures) choose() error {
 				continue
 			}
 			done[m] = true
-			e, err := s.expose(m)
+			i, err := s.file.Exposure(m, func(upstream string) bool { return s.contracts.has(upstream, m) })
 			if err != nil {
 				errs = append(errs, err)
-			} else if e != nil {
-				s.methods = append(s.methods, e)
+			} else if i >= 0 {
+				names, s.methods = append(names, m), append(s.methods, &Method{Exposure: i})
 			}
 		}
 	}
+	eachAtOnce(len(s.methods), func(i int) {
+		m := s.methods[i]
+		upstream := s.file.exposureOf(m).GetUpstream()
+		m.Method = contract.NewMethod(s.contracts.method(upstream, names[i]), upstream)
+	})
 	return errors.Join(append(errs, s.checkSelects(), s.checkMessageSets())...)
-}
-
-// expose finds the exposure of an RPC; nil for none. The descriptor is that of the
-// exposure's upstream.
-func (s *exposures) expose(m protoreflect.FullName) (*Method, error) {
-	i, err := s.file.Exposure(m, func(upstream string) bool { return s.contracts.has(upstream, m) })
-	if i < 0 || err != nil {
-		return nil, err
-	}
-	upstream := s.file.Config.GetExpose()[i].GetUpstream()
-	return &Method{Method: contract.NewMethod(s.contracts.method(upstream, m), upstream), Exposure: i}, nil
 }
 
 // checkSelects refuses exposures that select or leave out nothing.
