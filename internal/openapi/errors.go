@@ -162,7 +162,7 @@ func (b *builder) errorSchema() *schema {
 	case configv1.Errors_FORMAT_PROBLEM:
 		return b.own("Problem", b.problemError)
 	default:
-		return b.own("Error", b.apiError)
+		return b.own("ErrorResponse", b.apiError)
 	}
 }
 
@@ -176,19 +176,22 @@ func (b *builder) streamError() *schema {
 	})
 }
 
-// own is a component of the gateway's.
+// own is a component of the gateway's. Its name is also that of a class in generated
+// clients, so it must not be one that a language has: Java has Error, Python has Any.
 func (b *builder) own(name string, build func() *schema) *schema {
 	full := "gatehouse." + name
 	return b.registry.ref(subject{name: protoreflect.FullName(full)}, output, component{short: name, full: full}, build)
 }
 
-// codeNames is the schema of a status code's name.
-func codeNames() *schema {
-	s := &schema{Type: typeString, Description: "The name of the gRPC status code."}
-	for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
-		s.Enum = append(s.Enum, call.CodeName(code))
-	}
-	return s
+// codeName is the schema of a status code's name.
+func (b *builder) codeName() *schema {
+	return b.own("StatusCode", func() *schema {
+		s := &schema{Type: typeString, Description: "The name of a gRPC status code."}
+		for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
+			s.Enum = append(s.Enum, call.CodeName(code))
+		}
+		return s
+	})
 }
 
 func (b *builder) details() *schema {
@@ -208,14 +211,18 @@ func (b *builder) apiError() *schema {
 	return &schema{
 		Type:        typeObject,
 		Description: "An error (AIP-193). With `Accept: application/problem+json` it comes as a problem (RFC 9457).",
-		Properties: members[*schema]{{"error", &schema{
-			Type: typeObject,
-			Properties: members[*schema]{
-				{"code", httpCode()}, {"message", errorText()}, {"status", codeNames()}, {"details", b.details()},
-			},
-			Required: []string{"code", "message", "status"},
-		}}},
-		Required: []string{"error"},
+		Properties:  members[*schema]{{"error", b.own("ErrorBody", b.apiErrorBody)}},
+		Required:    []string{"error"},
+	}
+}
+
+func (b *builder) apiErrorBody() *schema {
+	return &schema{
+		Type: typeObject, Description: "What went wrong.",
+		Properties: members[*schema]{
+			{"code", httpCode()}, {"message", errorText()}, {"status", b.codeName()}, {"details", b.details()},
+		},
+		Required: []string{"code", "message", "status"},
 	}
 }
 
@@ -237,7 +244,7 @@ func (b *builder) problemError() *schema {
 		Properties: members[*schema]{
 			{"type", &schema{Type: typeString, Format: "uri-reference"}},
 			{"title", &schema{Type: typeString, Description: "What the HTTP status is called."}},
-			{"status", httpCode()}, {"detail", errorText()}, {"code", codeNames()}, {"details", b.details()},
+			{"status", httpCode()}, {"detail", errorText()}, {"code", b.codeName()}, {"details", b.details()},
 		},
 		Required: []string{"type", "title", "status", "detail", "code"},
 	}

@@ -52,9 +52,10 @@ func isWrapper(md protoreflect.MessageDescriptor) bool {
 	return false
 }
 
-// any is a message of any type with the name of the type.
+// any is a message of any type with the name of the type. The component is not called
+// Any, which hides a type of Python's in generated clients.
 func (b *builder) any() *schema {
-	return b.registry.ref(subject{name: anyName}, output, component{short: "Any", full: string(anyName)}, func() *schema {
+	return b.registry.ref(subject{name: anyName}, output, component{short: "ProtobufAny", full: string(anyName)}, func() *schema {
 		return &schema{
 			Type:        typeObject,
 			Description: "A message of any type: its fields beside `@type`, which names the type. A type that JSON writes in a form of its own has that form in `value`.",
