@@ -203,7 +203,7 @@ func scalar(kind protoreflect.Kind) *schema {
 // enum is the schema of an enum, by reference.
 func (b *builder) enum(ed protoreflect.EnumDescriptor) *schema {
 	if ed.FullName() == "google.protobuf.NullValue" {
-		return &schema{Type: typeNull}
+		return &schema{Enum: []any{nil}} // generators of clients know no type null by itself
 	}
 	return b.registry.ref(subject{name: ed.FullName()}, output, componentOf(ed), func() *schema { return b.enumeration(ed) })
 }
