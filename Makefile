@@ -19,10 +19,11 @@ GOLANGCI    := tool -modfile=$(CURDIR)/tools/lint/go.mod golangci-lint
 GOVULNCHECK := go tool -modfile=tools/go.mod govulncheck
 
 # What buf writes. The option files and the image of the shop's contract stand where
-# they are embedded; another image is what tests publish.
+# they are embedded; two more images are what tests publish.
 SHOP      := examples/shop/demo/shop.binpb.gz
 NASTY     := internal/openapi/testdata/nasty.binpb.gz
-GENERATED := gen cmd/protos $(SHOP) $(NASTY)
+ANNOTATED := internal/openapi/testdata/annotated.binpb.gz
+GENERATED := gen cmd/protos $(SHOP) $(NASTY) $(ANNOTATED)
 
 # Modules beside the product's, which hold what only tests need.
 TEST_MODULES := $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
@@ -84,6 +85,7 @@ generate: .proto/stamp ## Generate code and the image of the shop from proto/
 	$(BUF) generate
 	$(BUF) build --path proto/shop -o $(SHOP)
 	$(BUF) build --path internal/openapi/testdata/nasty -o $(NASTY)
+	$(BUF) build --path internal/openapi/testdata/annotated -o $(ANNOTATED)
 
 .PHONY: check-generate
 check-generate: .proto/stamp ## Fail if what is generated is not what proto/ says
@@ -92,6 +94,7 @@ check-generate: .proto/stamp ## Fail if what is generated is not what proto/ say
 	mkdir -p "$$fresh/$(dir $(SHOP))" "$$fresh/$(dir $(NASTY))"; \
 	$(BUF) build --path proto/shop -o "$$fresh/$(SHOP)"; \
 	$(BUF) build --path internal/openapi/testdata/nasty -o "$$fresh/$(NASTY)"; \
+	$(BUF) build --path internal/openapi/testdata/annotated -o "$$fresh/$(ANNOTATED)"; \
 	for out in $(GENERATED); do \
 		diff --recursive --brief "$$fresh/$$out" $$out || { echo "$$out is stale: run make generate"; exit 1; }; \
 	done

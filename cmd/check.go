@@ -50,8 +50,8 @@ func (a *App) check() *cobra.Command {
 			return err
 		}
 		defer func() { _ = g.Close() }()
-		for _, warning := range g.Table().Warnings {
-			fmt.Fprintln(c.ErrOrStderr(), "warning:", warning)
+		if err := printWarnings(c.ErrOrStderr(), g); err != nil {
+			return err
 		}
 		if *against != "" {
 			r, err := ask(c.Context(), *against)
@@ -68,6 +68,19 @@ func (a *App) check() *cobra.Command {
 		return err
 	}
 	return c
+}
+
+// printWarnings prints what is valid and may yet not be meant: in the configuration, and in
+// what annotations of the contract say of the OpenAPI document.
+func printWarnings(w io.Writer, g *live.Gateway) error {
+	ofDocument, err := g.Table().OpenAPI.Warnings()
+	if err != nil {
+		return err
+	}
+	for _, warning := range slices.Concat(g.Table().Warnings, ofDocument) {
+		fmt.Fprintln(w, "warning:", warning)
+	}
+	return nil
 }
 
 func (a *App) routes() *cobra.Command {

@@ -1,6 +1,9 @@
 package cmd_test
 
-import "testing"
+import (
+	"os"
+	"testing"
+)
 
 // TestGoldenOpenAPI: the documents that openapi writes, of all versions and of each.
 func TestGoldenOpenAPI(t *testing.T) {
@@ -29,4 +32,22 @@ func TestOpenAPIMistakes(t *testing.T) {
 			t.Errorf("%q: got\n%swant\n%s", test.args, got, test.want)
 		}
 	}
+}
+
+// annotated is a contract with annotations of others, of which the gateway does some otherwise.
+const annotated = `
+upstreams: [{name: books, target: "passthrough:///127.0.0.1:1", schema: {image: annotated.binpb.gz}}]
+expose: [{select: "*", upstream: books, policy: {auth: {public: true}}}]
+`
+
+// TestGoldenAnnotations: check warns of annotations that the document does not follow.
+func TestGoldenAnnotations(t *testing.T) {
+	t.Parallel()
+	s := newSetting(t, "annotated", annotated)
+	image, err := os.ReadFile("../internal/openapi/testdata/annotated.binpb.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write(t, "annotated.binpb.gz", image)
+	golden(t, "annotated-check.golden", s.run(t, "check"))
 }

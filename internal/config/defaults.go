@@ -51,7 +51,7 @@ func Default() *configv1.Config {
 		Answers:           &configv1.Answers{MaxBytes: proto.Int64(64 << 20)},
 		IdempotencyMemory: &configv1.IdempotencyMemory{MaxBytes: proto.Int64(64 << 20), CallerShare: new(0.1)},
 		SecurityHeaders:   &configv1.SecurityHeaders{Hsts: durationpb.New(8760 * time.Hour)},
-		Openapi:           &configv1.OpenApi{Title: "API", Version: "1.0.0", Policies: configv1.OpenApi_POLICIES_PROMISES},
+		Openapi:           &configv1.OpenApi{Policies: configv1.OpenApi_POLICIES_PROMISES},
 		Tracing:           &configv1.Tracing{SampleRatio: new(0.01), ServiceName: "gatehouse"},
 		Reload:            &configv1.Reload{Interval: durationpb.New(5 * time.Second), ReflectionInterval: durationpb.New(time.Minute), DrainTimeout: durationpb.New(10 * time.Minute)},
 	}

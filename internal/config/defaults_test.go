@@ -58,8 +58,6 @@ var defaults = map[string]string{
 	"idempotency_memory.caller_share":    "0.1",
 	"security_headers.hsts":              "8760h",
 	"openapi.policies":                   "promises",
-	"openapi.title":                      "API",
-	"openapi.version":                    "1.0.0",
 	"tracing.sample_ratio":               "0.01",
 	"tracing.service_name":               "gatehouse",
 	"reload.interval":                    "5s",

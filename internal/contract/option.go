@@ -39,6 +39,26 @@ func Option[T any](d protoreflect.Descriptor, xt protoreflect.ExtensionType) (T,
 	return value, true, nil
 }
 
+// RawOption returns the bytes of the option of d with a number, whose value is a message.
+// It is for options that no Go type is linked in for: found is false where d does not
+// have it.
+func RawOption(d protoreflect.Descriptor, number protoreflect.FieldNumber) (wire []byte, found bool) {
+	options := d.Options()
+	if options == nil || !options.ProtoReflect().IsValid() || !mayHave(options.ProtoReflect(), number) {
+		return nil, false
+	}
+	all, err := proto.MarshalOptions{AllowPartial: true}.Marshal(options)
+	if err != nil {
+		return nil, false // as if it had none: nothing in it can be read
+	}
+	eachField(all, func(n protowire.Number, _, contents []byte) {
+		if n == number {
+			wire, found = append(wire, contents...), true // parts of a message are merged
+		}
+	})
+	return wire, found
+}
+
 // mayHave reports whether options have something of a number, as most do not. What
 // cannot be read counts.
 func mayHave(options protoreflect.Message, number protoreflect.FieldNumber) (found bool) {

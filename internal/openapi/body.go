@@ -31,7 +31,7 @@ func (b *builder) body(m *Method, binding *contract.Binding, bound *bindings) *r
 			return rawBody(true)
 		}
 		s := b.changed(md, bound, false)
-		return b.jsonBody(m, s, hasRequired(b, md, bound))
+		return b.jsonBody(m, s, hasRequired(b, md, bound), b.messageRewriter(md, input, bound.whole))
 	}
 	fd := md.Fields().ByName(protoreflect.Name(binding.Body))
 	if fd == nil {
@@ -51,7 +51,7 @@ func (b *builder) body(m *Method, binding *contract.Binding, bound *bindings) *r
 		s = b.property(fd, input)
 		description, s.Description = s.Description, ""
 	}
-	body := b.jsonBody(m, s, required)
+	body := b.jsonBody(m, s, required, b.fieldRewriter(fd, input))
 	body.Description = paragraphs(description, body.Description)
 	return body
 }
@@ -77,14 +77,14 @@ func hasRequired(b *builder, md protoreflect.MessageDescriptor, bound *bindings)
 }
 
 // jsonBody is a body in JSON: one message, or one a line.
-func (b *builder) jsonBody(m *Method, s *schema, required bool) *requestBody {
+func (b *builder) jsonBody(m *Method, s *schema, required bool, rewrite rewriter) *requestBody {
 	body := &requestBody{Required: required}
 	if m.Desc.IsStreamingClient() {
 		body.Description = "A stream of messages, one JSON document a line. The schema is that of one."
 		body.Content.add(mediaNDJSON, &mediaType{Schema: s})
 		return body
 	}
-	body.Content.add(mediaJSON, &mediaType{Schema: s})
+	body.Content.add(mediaJSON, &mediaType{Schema: s, rewrite: rewrite})
 	return body
 }
 

@@ -19,8 +19,15 @@ var (
 	sentence = regexp.MustCompile(`(?s)^.*?(?:[\pL\pN)\x60"'][\pL\pN)\x60"'][.!?](?:\s|$)|\n\n|$)`)
 )
 
-// commentOf is what the contract says of a descriptor, in paragraphs.
+// commentOf is what the contract says of a descriptor, in paragraphs: a comment, or what an
+// annotation has in its place.
 func (b *builder) commentOf(d protoreflect.Descriptor) string {
+	switch d.(type) {
+	case protoreflect.MessageDescriptor, protoreflect.FieldDescriptor, protoreflect.EnumDescriptor:
+		if text := b.remarksOf(d).description; text != "" {
+			return text
+		}
+	}
 	if b.source.Comment == nil {
 		return ""
 	}

@@ -1,6 +1,9 @@
 package openapi
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+)
 
 // A Document is an OpenAPI 3.1 document. The members stand in the order in which
 // they are written. It is immutable.
@@ -17,7 +20,14 @@ type Document struct {
 	Paths        members[*pathItem] `json:"paths"`
 	Components   components         `json:"components"`
 	Unlisted     []unlisted         `json:"x-gatehouse-unlisted,omitempty"`
+	Extensions   extensions         `json:",inline"`
+
+	warnings []string
 }
+
+// Warnings say what annotations of the contract ask for and the document does not say,
+// because the gateway does otherwise: each with the file and the element, in their order.
+func (d *Document) Warnings() []string { return d.warnings }
 
 type info struct {
 	Title          string   `json:"title"`
@@ -27,6 +37,8 @@ type info struct {
 	Contact        *contact `json:"contact,omitempty"`
 	License        *license `json:"license,omitempty"`
 	Version        string   `json:"version"`
+
+	Extensions extensions `json:",inline"`
 }
 
 type contact struct {
@@ -52,8 +64,11 @@ type server struct {
 }
 
 type tag struct {
-	Name        string `json:"name"`
-	Description string `json:"description,omitempty"`
+	Name         string        `json:"name"`
+	Description  string        `json:"description,omitempty"`
+	ExternalDocs *externalDocs `json:"externalDocs,omitempty"`
+
+	Extensions extensions `json:",inline"`
 }
 
 // unlisted is a binding that is served and that OpenAPI has no words for.
@@ -70,6 +85,7 @@ type operation struct {
 	Tags        []string            `json:"tags"`
 	Summary     string              `json:"summary,omitempty"`
 	Description string              `json:"description,omitempty"`
+	Docs        *externalDocs       `json:"externalDocs,omitempty"`
 	ID          string              `json:"operationId"`
 	Parameters  []*parameter        `json:"parameters,omitempty"`
 	Body        *requestBody        `json:"requestBody,omitempty"`
@@ -83,6 +99,8 @@ type operation struct {
 	Sunset      string              `json:"x-sunset,omitempty"`
 	Stream      string              `json:"x-gatehouse-stream,omitempty"`
 	Policy      json.RawMessage     `json:"x-gatehouse-policy,omitempty"`
+
+	Extensions extensions `json:",inline"`
 }
 
 type parameter struct {
@@ -94,6 +112,7 @@ type parameter struct {
 	Style       string              `json:"style,omitempty"`
 	Explode     *bool               `json:"explode,omitempty"`
 	Schema      *schema             `json:"schema,omitempty"`
+	Example     json.RawMessage     `json:"example,omitempty"`
 	Content     members[*mediaType] `json:"content,omitempty"`
 }
 
@@ -109,6 +128,8 @@ type response struct {
 	Headers     members[*header]    `json:"headers,omitempty"`
 	Content     members[*mediaType] `json:"content,omitempty"`
 	StreamError *schema             `json:"x-gatehouse-stream-error,omitempty"`
+
+	Extensions extensions `json:",inline"`
 }
 
 type header struct {
@@ -119,7 +140,10 @@ type header struct {
 }
 
 type mediaType struct {
-	Schema *schema `json:"schema,omitempty"`
+	Schema  *schema         `json:"schema,omitempty"`
+	Example json.RawMessage `json:"example,omitempty"`
+
+	rewrite rewriter // of examples; nil takes them as they are
 }
 
 type components struct {
@@ -159,4 +183,17 @@ func (m members[V]) get(name string) (value V, found bool) {
 // add appends a member.
 func (m *members[V]) add(name string, value V) {
 	*m = append(*m, member[V]{name, value})
+}
+
+// set changes a member, or adds it before the first whose name is greater.
+func (m *members[V]) set(name string, value V) {
+	i := slices.IndexFunc(*m, func(one member[V]) bool { return one.Name >= name })
+	switch {
+	case i < 0:
+		m.add(name, value)
+	case (*m)[i].Name == name:
+		(*m)[i].Value = value
+	default:
+		*m = slices.Insert(*m, i, member[V]{name, value})
+	}
 }

@@ -19,15 +19,25 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// nasty is the source of the documents of testdata/nasty, which anybody may call.
+// nasty is the source of the documents of testdata/nasty.
 func nasty(t testing.TB, changes ...func(*configv1.Config)) *openapi.Source {
 	t.Helper()
-	const image = "testdata/nasty.binpb.gz"
+	return source(t, "testdata/nasty.binpb.gz", changes...)
+}
+
+// source is the source of the documents of an image, whose RPCs anybody may call.
+func source(t testing.TB, image string, changes ...func(*configv1.Config)) *openapi.Source {
+	t.Helper()
 	data, err := contract.ReadImage(image)
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := contract.ParseImage(image, data)
+	return sourceOf(t, data, changes...)
+}
+
+func sourceOf(t testing.TB, image []byte, changes ...func(*configv1.Config)) *openapi.Source {
+	t.Helper()
+	set, err := contract.ParseImage("image", image)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +48,7 @@ func nasty(t testing.TB, changes ...func(*configv1.Config)) *openapi.Source {
 	s := &openapi.Source{Config: c, Comment: set.Comments().Leading}
 	for name := range set.Methods() {
 		desc := set.Method(name)
-		m := contract.NewMethod(desc, "nasty")
+		m := contract.NewMethod(desc, "upstream")
 		policy := config.DefaultPolicy()
 		policy.Auth = &policyv1.Auth{Public: new(true)}
 		s.Methods = append(s.Methods, &openapi.Method{Desc: desc, Bindings: m.Bindings, Policy: policy})
@@ -64,8 +74,13 @@ func write(t *testing.T, s *openapi.Source, format openapi.Format) []byte {
 // test/openapi has validators read it.
 func TestNasty(t *testing.T) {
 	t.Parallel()
-	got := write(t, nasty(t), openapi.YAML)
-	path := filepath.Join("testdata", "nasty.golden.yaml")
+	golden(t, "nasty.golden.yaml", write(t, nasty(t), openapi.YAML))
+}
+
+// golden compares with a file of testdata.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
 	if *update {
 		if err := os.WriteFile(path, got, 0o600); err != nil {
 			t.Fatal(err)

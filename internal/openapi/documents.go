@@ -69,6 +69,19 @@ func (d *Documents) Write(version string, format Format) (*Written, error) {
 	return e.written, e.err
 }
 
+// Warnings are those of the document of all versions.
+func (d *Documents) Warnings() ([]string, error) {
+	source := d.Source()
+	if len(findAnnotations(withImports(filesOf(source.Methods)))) == 0 {
+		return nil, nil // and the document need not be made
+	}
+	doc, err := source.Document("")
+	if err != nil {
+		return nil, err
+	}
+	return doc.Warnings(), nil
+}
+
 func (d *Documents) entry(key string) *entry {
 	d.mu.Lock()
 	defer d.mu.Unlock()

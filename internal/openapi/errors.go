@@ -1,7 +1,6 @@
 package openapi
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 
@@ -41,7 +40,7 @@ func (b *builder) success(m *Method, binding *contract.Binding) *response {
 	case m.Desc.IsStreamingServer():
 		b.stream(r, shown)
 	default:
-		r.Content.add(mediaJSON, &mediaType{Schema: shown})
+		r.Content.add(mediaJSON, &mediaType{Schema: shown, rewrite: b.answerRewriter(md, binding.ResponseBody)})
 	}
 	return r
 }
@@ -68,6 +67,14 @@ func (b *builder) shown(md protoreflect.MessageDescriptor, field string) (_ *sch
 		s = nullable(s)
 	}
 	return s, false
+}
+
+// answerRewriter rewrites examples of what clients get.
+func (b *builder) answerRewriter(md protoreflect.MessageDescriptor, field string) rewriter {
+	if fd := md.Fields().ByName(protoreflect.Name(field)); fd != nil {
+		return b.fieldRewriter(fd, output)
+	}
+	return b.messageRewriter(md, output, nil)
 }
 
 // stream describes an answer of many messages.
@@ -127,7 +134,9 @@ var meanings = map[int]string{
 	413: "The body is too large.",
 	415: "The body has a media type or an encoding that is not taken.",
 	429: "The caller makes too many calls. `Retry-After` tells when to try again.",
+	499: "The client has gone.",
 	500: "The service or the gateway failed.",
+	501: "The service does not have this RPC.",
 	503: "The service cannot answer now, or the gateway is overloaded. `Retry-After`, if set, tells when to try again.",
 	504: "The answer did not come in time.",
 }
@@ -250,11 +259,13 @@ func (b *builder) problemError() *schema {
 	}
 }
 
+const headersPath = "#/components/headers/"
+
 // header is a header by reference.
 func (b *builder) header(name string) *header {
 	key := headerKeys[name]
 	if b.headers[key] == nil {
 		b.headers[key] = headerOf(name)
 	}
-	return &header{Ref: fmt.Sprintf("#/components/headers/%s", key)}
+	return &header{Ref: headersPath + key}
 }

@@ -63,6 +63,7 @@ func (b *builder) object(md protoreflect.MessageDescriptor, dir direction, c *ch
 		s.PatternProps.add(`^\[.+\]$`, &schema{Description: "An extension, by its full name."})
 	}
 	s.Description = paragraphs(append(notes, b.messageRules(md, dir)...)...)
+	b.remarkObject(s, md, dir, c)
 	return s
 }
 
@@ -128,6 +129,7 @@ func (b *builder) property(fd protoreflect.FieldDescriptor, dir direction) *sche
 	s.Description = paragraphs(append([]string{b.commentOf(fd), o.note(), s.Description}, notes...)...)
 	s.Deprecated = s.Deprecated || isDeprecated(fd)
 	s.ReadOnly, s.WriteOnly = o.outputOnly, o.inputOnly
+	b.remarkField(s, fd, dir)
 	return s
 }
 
@@ -233,6 +235,9 @@ func (b *builder) enumeration(ed protoreflect.EnumDescriptor) *schema {
 		list = strings.Join(lines, "\n")
 	}
 	s.Description = paragraphs(b.commentOf(ed), list)
+	if r := b.remarkMessage(s, ed); r.example.text != nil {
+		b.setExample(s, r.example, nil)
+	}
 	return s
 }
 

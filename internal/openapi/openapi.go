@@ -91,6 +91,9 @@ func (s *Source) Document(version string) (*Document, error) {
 		ids:        map[string]bool{},
 		headers:    map[string]*header{},
 		responses:  map[string]*response{},
+		said:       map[protoreflect.Descriptor][]said{},
+		remarks:    map[protoreflect.Descriptor]*remarks{},
+		tags:       map[string]*tag{},
 	}
 	b.methods = slices.DeleteFunc(slices.Clone(s.Methods), func(m *Method) bool {
 		return version != "" && (m.Version == nil || m.Version.Of.GetName() != version)
@@ -122,6 +125,12 @@ type builder struct {
 	ids        map[string]bool      // of operations, folded
 	headers    map[string]*header   // that are used
 	responses  map[string]*response // that are used
+	foreign    annotationTypes
+	said       map[protoreflect.Descriptor][]said
+	remarks    map[protoreflect.Descriptor]*remarks
+	tags       map[string]*tag // that annotations describe
+	examples   []placed
+	warnings   []string
 	doc        Document
 }
 
@@ -136,16 +145,22 @@ func (b *builder) fieldNames(md protoreflect.MessageDescriptor) []string {
 }
 
 func (b *builder) document() *Document {
-	b.resources = readResources(filesOf(b.methods))
+	files := filesOf(b.methods)
+	all := withImports(files)
+	b.resources, b.foreign = readResources(all), findAnnotations(all)
 	b.doc.OpenAPI = "3.1.1"
 	b.about()
-	names := b.serviceNames()
-	for _, m := range b.methods {
-		service := names[m.Desc.Parent().FullName()]
+	b.annotateDocument(files)
+	b.doc.Info.Title, b.doc.Info.Version = cmp.Or(b.doc.Info.Title, "API"), cmp.Or(b.doc.Info.Version, "1.0.0")
+	services := b.serviceNames()
+	ids := b.operationIDs(services)
+	for i, m := range b.methods {
 		b.registry.describe(m.Upstream)
-		b.add(m, service, strings.ReplaceAll(service, ".", "_")+"_"+string(m.Desc.Name()))
+		b.add(m, b.tagOf(m.Desc.Parent(), services[m.Desc.Parent().FullName()]), ids[i])
 	}
+	b.dropTags()
 	b.registry.build()
+	b.dropExamples()
 	b.registry.nameAll()
 	for _, c := range b.registry.all {
 		b.doc.Components.Schemas.add(c.name, c.schema)
@@ -153,6 +168,8 @@ func (b *builder) document() *Document {
 	b.doc.Components.Responses = sorted(b.responses)
 	b.doc.Components.Headers = sorted(b.headers)
 	b.doc.Components.SecuritySchemes = b.securitySchemes()
+	slices.Sort(b.warnings)
+	b.doc.warnings = slices.Compact(b.warnings)
 	return &b.doc
 }
 
@@ -210,9 +227,37 @@ func (b *builder) serviceNames() map[protoreflect.FullName]string {
 		}
 		names[service.FullName()] = name
 		taken[folded(name)] = true
-		b.doc.Tags = append(b.doc.Tags, tag{Name: name, Description: b.commentOf(service)})
+		b.useTag(b.tagOf(service, name), b.commentOf(service))
 	}
 	return names
+}
+
+// operationIDs names the RPCs: as annotations do where no other RPC has the name, or else
+// by service and method. RPCs of several versions may ask for one name, which is theirs in
+// the documents of their versions.
+func (b *builder) operationIDs(services map[protoreflect.FullName]string) []string {
+	owners := map[string][]*Method{}
+	ids, asked := make([]string, len(b.methods)), make([]said, len(b.methods))
+	for i, m := range b.methods {
+		ids[i] = strings.ReplaceAll(services[m.Desc.Parent().FullName()], ".", "_") + "_" + string(m.Desc.Name())
+		asked[i] = b.askedID(m)
+		owners[folded(ids[i])] = append(owners[folded(ids[i])], m)
+		if id := asked[i].text(operationID); id != "" && folded(id) != folded(ids[i]) {
+			owners[folded(id)] = append(owners[folded(id)], m)
+		}
+	}
+	for i, m := range b.methods {
+		id := asked[i].text(operationID)
+		if id == "" {
+			continue
+		}
+		if all := owners[folded(id)]; len(all) == 1 {
+			ids[i] = id
+		} else if slices.ContainsFunc(all, func(other *Method) bool { return other != m && !m.isOtherVersion(other) }) {
+			b.warn(asked[i], operationID, "another operation has the name %s; this one is %s", id, ids[i])
+		}
+	}
+	return ids
 }
 
 func sorted[V any](all map[string]V) members[V] {

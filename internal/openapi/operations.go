@@ -107,10 +107,7 @@ func (b *builder) operation(m *Method, binding *contract.Binding, p *path, tag, 
 		Deprecated: isDeprecated(m.Desc) || m.Version.deprecation() != nil,
 		Sunset:     m.Version.deprecation().GetSunset(),
 	}
-	summary, rest := summarize(b.commentOf(m.Desc))
-	if summary == "" {
-		summary = string(m.Desc.Name())
-	}
+	summary, rest := b.prose(m)
 	o.Summary = summary
 	bound := b.bound(m.Desc.Input(), p)
 	for _, param := range p.params {
@@ -123,6 +120,7 @@ func (b *builder) operation(m *Method, binding *contract.Binding, p *path, tag, 
 	b.promise(o, m)
 	o.Responses = b.answers(m, binding, o.Body != nil)
 	o.Description = paragraphs(rest, more, b.terms(m))
+	b.annotate(o, m)
 	return o
 }
 
@@ -177,8 +175,10 @@ func (b *builder) pathParameter(md protoreflect.MessageDescriptor, p pathParam) 
 	if fd != nil {
 		comment = b.commentOf(fd)
 		if p.within == "" && !p.rest {
-			param.Schema = b.property(fd, input)
-			param.Schema.Description, param.Schema.Deprecated, param.Schema.ReadOnly, param.Schema.WriteOnly = "", false, false, false
+			property := b.property(fd, input)
+			param.Schema = property
+			b.moveExample(param, property)
+			property.bare()
 		}
 	}
 	switch {

@@ -151,12 +151,32 @@ func (r resources) of(template string) []string {
 	}
 }
 
-// readResources reads the patterns of all resources that files and their imports
-// declare. A whole pattern counts before the beginning of another.
-func readResources(files []protoreflect.FileDescriptor) resources {
-	r, seen := resources{}, map[string]bool{}
-	var prefixes []func()
+// withImports adds to files all that they import.
+func withImports(files []protoreflect.FileDescriptor) []protoreflect.FileDescriptor {
+	var all []protoreflect.FileDescriptor
+	seen := map[string]bool{}
 	var visit func(file protoreflect.FileDescriptor)
+	visit = func(file protoreflect.FileDescriptor) {
+		if seen[file.Path()] {
+			return
+		}
+		seen[file.Path()] = true
+		all = append(all, file)
+		for i := range file.Imports().Len() {
+			visit(file.Imports().Get(i).FileDescriptor)
+		}
+	}
+	for _, file := range files {
+		visit(file)
+	}
+	return all
+}
+
+// readResources reads the patterns of all resources that files declare. A whole pattern
+// counts before the beginning of another.
+func readResources(files []protoreflect.FileDescriptor) resources {
+	r := resources{}
+	var prefixes []func()
 	read := func(resource *annotations.ResourceDescriptor) {
 		for _, pattern := range resource.GetPattern() {
 			r.add(pattern, true)
@@ -170,21 +190,11 @@ func readResources(files []protoreflect.FileDescriptor) resources {
 			messages(list.Get(i).Messages())
 		}
 	}
-	visit = func(file protoreflect.FileDescriptor) {
-		if seen[file.Path()] {
-			return
-		}
-		seen[file.Path()] = true
+	for _, file := range files {
 		for _, resource := range extension[[]*annotations.ResourceDescriptor](reread(file), annotations.E_ResourceDefinition) {
 			read(resource)
 		}
 		messages(file.Messages())
-		for i := range file.Imports().Len() {
-			visit(file.Imports().Get(i).FileDescriptor)
-		}
-	}
-	for _, file := range files {
-		visit(file)
 	}
 	for _, add := range prefixes {
 		add()

@@ -129,7 +129,11 @@ func (q *querier) field(fd protoreflect.FieldDescriptor, name string, top bool) 
 	property := q.property(fd, input)
 	p := &parameter{Name: name, In: "query", Description: property.Description, Deprecated: property.Deprecated}
 	p.Required = top && q.isRequired(fd, input)
-	property.Description, property.Deprecated, property.ReadOnly, property.WriteOnly = "", false, false, false
+	b := q.builder
+	if !isJSON {
+		b.moveExample(p, property)
+	}
+	property.bare()
 	if fd.IsMap() {
 		p.Style, p.Explode = "deepObject", new(true)
 		p.Description = paragraphs(p.Description, fmt.Sprintf("One parameter for each entry: `%s[key]=value`.", name))

@@ -1,5 +1,7 @@
 package openapi
 
+import "encoding/json"
+
 // schema is a JSON Schema of draft 2020-12, as far as messages need it.
 type schema struct {
 	Ref              string           `json:"$ref,omitempty"`
@@ -35,7 +37,17 @@ type schema struct {
 	AnyOf            []*schema        `json:"anyOf,omitempty"`
 	Not              *schema          `json:"not,omitempty"`
 
+	*additions `json:",inline"`
+
 	to *component // what Ref names; it is written once all names are known
+}
+
+// additions are what only annotations say of a value. Most schemas have none.
+type additions struct {
+	Title      string            `json:"title,omitempty"`
+	Docs       *externalDocs     `json:"externalDocs,omitempty"`
+	Examples   []json.RawMessage `json:"examples,omitempty"`
+	Extensions extensions        `json:",inline"`
 }
 
 const (
@@ -64,10 +76,11 @@ func nullable(s *schema) *schema {
 		if s.to == nil {
 			return s // takes everything
 		}
-		outer := &schema{Description: s.Description, Deprecated: s.Deprecated, ReadOnly: s.ReadOnly, WriteOnly: s.WriteOnly}
-		s.Description, s.Deprecated, s.ReadOnly, s.WriteOnly = "", false, false, false
+		outer := *s
+		outer.Ref, outer.to = "", nil
+		s.bare()
 		outer.AnyOf = []*schema{s, {Type: typeNull}}
-		return outer
+		return &outer
 	default:
 		return s
 	}

@@ -39,6 +39,7 @@ type field struct {
 	index     int
 	name      string
 	omitEmpty bool
+	isInline  bool // what it has are members of the object that it stands in
 }
 
 func newModel() *model { return &model{map[reflect.Type]*fields{}} }
@@ -62,8 +63,8 @@ func (m *model) of(t reflect.Type) *fields {
 	if t.Kind() == reflect.Struct {
 		for i := range t.NumField() {
 			name, options, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-			if name != "" {
-				f.list = append(f.list, field{i, name, options == "omitempty"})
+			if name != "" || options == "inline" {
+				f.list = append(f.list, field{i, name, options == "omitempty", options == "inline"})
 			}
 		}
 	}
@@ -101,21 +102,34 @@ func (m *model) resolve(v reflect.Value) (reflect.Value, nodeKind) {
 
 // members are the members of an object that are written.
 func (m *model) members(v reflect.Value) iter.Seq2[string, reflect.Value] {
-	return func(yield func(string, reflect.Value) bool) {
-		if v.Kind() == reflect.Slice {
-			for i := range v.Len() {
-				if one := v.Index(i); !yield(one.Field(0).String(), one.Field(1)) {
-					return
-				}
+	return func(yield func(string, reflect.Value) bool) { m.each(v, yield) }
+}
+
+// each calls yield for the members of an object, until it returns false.
+func (m *model) each(v reflect.Value, yield func(string, reflect.Value) bool) bool {
+	if v.Kind() == reflect.Pointer {
+		v = v.Elem()
+	}
+	switch v.Kind() {
+	case reflect.Slice:
+		for i := range v.Len() {
+			if one := v.Index(i); !yield(one.Field(0).String(), one.Field(1)) {
+				return false
 			}
-			return
 		}
+	case reflect.Struct:
 		for _, f := range m.of(v.Type()).list {
-			if value := v.Field(f.index); (!f.omitEmpty || !isEmpty(value)) && !yield(f.name, value) {
-				return
+			switch value := v.Field(f.index); {
+			case f.isInline:
+				if !m.each(value, yield) {
+					return false
+				}
+			case (!f.omitEmpty || !isEmpty(value)) && !yield(f.name, value):
+				return false
 			}
 		}
 	}
+	return true
 }
 
 // isEmpty reports whether omitempty leaves a value out.

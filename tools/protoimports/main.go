@@ -20,6 +20,7 @@ import (
 	"strings"
 
 	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	openapi_v3 "github.com/google/gnostic-models/openapiv3"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2/options"
 	"github.com/jhump/protoreflect/v2/protoprint"
 	"golang.org/x/mod/modfile"
@@ -79,6 +80,7 @@ func roots() []protoreflect.FileDescriptor {
 		errdetails.File_google_rpc_error_details_proto,
 		httpbody.File_google_api_httpbody_proto,
 		money.File_google_type_money_proto,
+		openapi_v3.File_openapiv3_annotations_proto,
 		options.File_protoc_gen_openapiv2_options_annotations_proto,
 		status.File_google_rpc_status_proto,
 		validate.File_buf_validate_validate_proto,

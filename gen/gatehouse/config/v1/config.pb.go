@@ -3793,12 +3793,10 @@ type OpenApi struct {
 	// `/openapi.json`; one that ends in `.yaml` serves YAML. Who may read it there
 	// is `auth`. Default: none.
 	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
-	// The title.
-	// Default: `API`.
+	// The title. Default: that of the contract's annotations, or else `API`.
 	Title string `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
 	// The version of the document. The document of one version of an API has the name
-	// of that.
-	// Default: `1.0.0`.
+	// of that. Default: that of the contract's annotations, or else `1.0.0`.
 	Version string `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
 	// What the API is, in one line.
 	Summary string `protobuf:"bytes,5,opt,name=summary,proto3" json:"summary,omitempty"`
