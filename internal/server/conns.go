@@ -153,6 +153,10 @@ func (s *Server) counted(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.running.Add(1)
 		defer s.running.Add(-1)
+		if r.ProtoMajor == 2 {
+			s.workers.serve(h, w, r)
+			return
+		}
 		h.ServeHTTP(w, r)
 	})
 }

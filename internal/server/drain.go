@@ -114,6 +114,7 @@ func (s *Server) drainHTTP(ctx context.Context, quiet time.Duration) {
 		_ = s.web.Close()
 		s.awaitHandlers()
 	}
+	s.workers.stop()
 	s.stopInner()
 }
 

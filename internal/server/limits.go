@@ -65,7 +65,7 @@ func (s *Server) httpServer(l Listener, h http.Handler) *http.Server {
 
 // innerOptions are for the server behind net/http, which does the framing.
 func innerOptions(o *Options) []grpc.ServerOption {
-	return []grpc.ServerOption{grpc.MaxRecvMsgSize(o.Limits.MessageBytes), grpc.WaitForHandlers(true)}
+	return []grpc.ServerOption{grpc.MaxRecvMsgSize(o.Limits.MessageBytes), grpc.WaitForHandlers(true), grpc.NumStreamWorkers(workerCount)}
 }
 
 // grpcOptions are for the server with connections of its own.

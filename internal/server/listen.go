@@ -95,6 +95,8 @@ func listen(l Listener) (net.Listener, error) {
 // Close closes the listeners of a server that will not serve.
 func (s *Server) Close() error {
 	s.closeListeners()
+	s.native.Stop() // its idle workers
+	s.inner.Stop()
 	return nil
 }
 

@@ -84,6 +84,7 @@ type Server struct {
 	admin   *http.Server
 	native  *grpc.Server // on the listener of its own
 	inner   *grpc.Server // behind the HTTP listener
+	workers *workers     // of the HTTP listener
 	open    map[string]*listener
 	ready   atomic.Bool
 	running atomic.Int64 // requests of the HTTP listener
@@ -97,6 +98,7 @@ func (s *Server) build() {
 	o := &s.options
 	s.native = o.NewGRPC(grpcOptions(o)...)
 	s.inner = o.NewGRPC(innerOptions(o)...)
+	s.workers = newWorkers()
 	s.web = s.httpServer(o.HTTP, s.counted(o.NewHTTP(s.inner)))
 	s.admin = s.httpServer(o.AdminOn, s.told(o.NewAdmin(s.Ready)))
 	// Its requests have no body, and its answers are short: whoever makes it wait holds a
