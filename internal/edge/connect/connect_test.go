@@ -90,14 +90,14 @@ func checkUnary(t *testing.T, c *connect.Client) {
 
 func checkServerStream(t *testing.T, c *connect.Client) {
 	t.Helper()
-	watch, err := c.CallServerStream(edgetest.Soon(t), watchStock, &inventoryv1.WatchStockRequest{Name: "w", MaxMovements: 500})
+	watch, err := c.CallServerStream(edgetest.Soon(t), watchStock, &inventoryv1.WatchStockRequest{Name: "w", MaxMovements: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := int64(0); ; i++ {
 		m := new(inventoryv1.WatchStockResponse)
 		err := watch.Receive(m)
-		if errors.Is(err, io.EOF) && i == 500 {
+		if errors.Is(err, io.EOF) && i == 100 {
 			return
 		}
 		if err != nil || m.GetMovement().GetOnHand() != i {
