@@ -48,8 +48,8 @@ build: ## Build the static binary bin/gatehouse
 
 .PHONY: test
 test: ## Run all tests with the race detector
-	@for program in curl redis-server protoc python3 npm; do command -v $$program >/dev/null || { \
-		echo "make test needs $$program: apt-get install curl redis-server protobuf-compiler python3-venv npm, or brew install curl redis protobuf python node"; exit 1; }; \
+	@for program in curl redis-server protoc python3 npm mvn javac; do command -v $$program >/dev/null || { \
+		echo "make test needs $$program: apt-get install curl redis-server protobuf-compiler python3-venv npm maven default-jdk-headless, or brew install curl redis protobuf python node maven openjdk"; exit 1; }; \
 	done
 	go test -race ./...
 	@set -e; for module in $(TEST_MODULES); do \

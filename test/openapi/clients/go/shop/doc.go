@@ -1,0 +1,2 @@
+// Package shop is the client that oapi-codegen generates.
+package shop
