@@ -30,6 +30,11 @@ const (
 // String gives the reason as it stands in metrics.
 func (u Unfit) String() string { return [...]string{"", "name", "value", "binary"}[u] }
 
+// idempotencyKey is the header that must not be dropped without a word: the call would be
+// carried out as one without a key, and again when it is repeated. An empty one is refused
+// where keys mean something.
+const idempotencyKey = "idempotency-key"
+
 // requestMetadata makes metadata of the request's headers, but for those that concern
 // only HTTP and those that the gateway sets itself. A header that cannot be metadata is
 // dropped and does not fail the request: its value is opaque to HTTP (RFC 9110, section
@@ -49,6 +54,9 @@ func (h *HTTPHalf) requestMetadata() metadata.MD {
 		values, unfit := metadataValues(key, values)
 		if unfit != fits {
 			h.Settings.drop(unfit)
+			if key == idempotencyKey {
+				md[key] = []string{""}
+			}
 			continue
 		}
 		md[key] = append(slices.Clip(md[key]), values...)

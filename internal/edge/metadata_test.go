@@ -73,6 +73,17 @@ func TestHeadersThatCannotBeMetadata(t *testing.T) {
 	}
 }
 
+// TestIdempotencyKeyThatCannotBeMetadata: it arrives empty, so that whoever knows keys
+// refuses it. Without a word of it the call would be carried out without one.
+func TestIdempotencyKeyThatCannotBeMetadata(t *testing.T) {
+	t.Parallel()
+	g, seen := seeing(t)
+	gatewaytest.Raw(t, g.HTTP, "GET "+edgetest.ProductPath+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\nIdempotency-Key: S\xe3o\r\n\r\n", true)
+	if got := gatewaytest.Receive(t, seen, "the call")["idempotency-key"]; !slices.Equal(got, []string{""}) {
+		t.Errorf("the backend has the key %q, want an empty one", got)
+	}
+}
+
 // TestBinaryHeaders: values of a key that ends in "-bin" stand in one line or in
 // several, padded or not.
 func TestBinaryHeaders(t *testing.T) {
