@@ -1,9 +1,6 @@
 package openapi
 
 import (
-	"fmt"
-	"slices"
-
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
@@ -25,17 +22,24 @@ func (b *builder) body(m *Method, binding *contract.Binding, bound *bindings) *r
 	if binding.Body == "" {
 		return nil
 	}
+	body := b.content(m, binding, bound)
+	body.MaxBytes = b.source.Config.GetLimits().GetMaxBodyBytes()
+	return body
+}
+
+// content describes what is in a body.
+func (b *builder) content(m *Method, binding *contract.Binding, bound *bindings) *requestBody {
 	md := m.Desc.Input()
 	if binding.Body == "*" {
 		if md.FullName() == httpBody {
-			return rawBody(true)
+			return rawBody(false) // no body is an empty file
 		}
 		s := b.changed(md, bound, false)
 		return b.jsonBody(m, s, hasRequired(b, md, bound), b.messageRewriter(md, input, bound.whole))
 	}
 	fd := md.Fields().ByName(protoreflect.Name(binding.Body))
 	if fd == nil {
-		return nil // never for a binding that is served
+		return new(requestBody) // never for a binding that is served
 	}
 	required := b.isRequired(fd, input)
 	if isRaw(fd) {
@@ -80,6 +84,7 @@ func hasRequired(b *builder, md protoreflect.MessageDescriptor, bound *bindings)
 func (b *builder) jsonBody(m *Method, s *schema, required bool, rewrite rewriter) *requestBody {
 	body := &requestBody{Required: required}
 	if m.Desc.IsStreamingClient() {
+		body.Required = false // no body is no message
 		body.Description = "A stream of messages, one JSON document a line. The schema is that of one."
 		body.Content.add(mediaNDJSON, &mediaType{Schema: s})
 		return body
@@ -91,23 +96,14 @@ func (b *builder) jsonBody(m *Method, s *schema, required bool, rewrite rewriter
 // changed is a message as a body has it: without what the path binds, and, where it is
 // partial, without fields that must be there.
 func (b *builder) changed(md protoreflect.MessageDescriptor, bound *bindings, partial bool) *schema {
-	if b.wellKnown(md, input) != nil || bound == nil && !partial || bound != nil && len(bound.whole) == 0 && !partial {
+	if b.wellKnown(md, input) != nil || bound.isEmpty() && !partial {
 		return b.message(md, input)
 	}
-	c := &change{partial: partial, without: map[protoreflect.FieldNumber]bool{}}
-	if bound != nil {
-		c.without = bound.whole
-	}
-	var numbers []protoreflect.FieldNumber
-	for number := range c.without {
-		numbers = append(numbers, number)
-	}
-	slices.Sort(numbers)
 	component := componentOf(md)
 	component.suffix = "Body"
 	if partial {
 		component.suffix = "Patch"
 	}
-	of := subject{md.FullName(), fmt.Sprint(component.suffix, numbers)}
-	return b.registry.ref(of, input, component, func() *schema { return b.object(md, input, c) })
+	of := subject{md.FullName(), component.suffix + bound.key()}
+	return b.registry.ref(of, input, component, func() *schema { return b.object(md, input, &change{bound, partial}) })
 }

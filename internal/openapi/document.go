@@ -120,6 +120,7 @@ type requestBody struct {
 	Description string              `json:"description,omitempty"`
 	Required    bool                `json:"required,omitempty"`
 	Content     members[*mediaType] `json:"content"`
+	MaxBytes    int64               `json:"x-gatehouse-max-bytes,omitempty"` // of a stream, in each message
 }
 
 type response struct {

@@ -137,7 +137,7 @@ func TestSettings(t *testing.T) {
 		{"proto names", func(c *configv1.Config) { c.Json.ProtoNames = new(true) }, schema("nasty.v1.Thing", "properties", "int64_value", "format"), "int64"},
 		{"defaults are written", func(c *configv1.Config) { c.Json.EmitDefaults = new(true) }, schema("nasty.v1.Thing", "properties", "begin", "type", 1), "null"},
 		{"aip193", nil, schema("gatehouse.ErrorResponse", "properties", "error", "$ref"), "#/components/schemas/ErrorBody"},
-		{"Any is no class of Python", nil, schema("ProtobufAny", "required", 0), "@type"},
+		{"Any is no class of Python", nil, schema("ProtobufAny", "properties", "@type", "type"), "string"},
 		{"status", func(c *configv1.Config) { c.Errors.Format = configv1.Errors_FORMAT_STATUS }, schema("Status", "required", 2), "details"},
 		{"problem", func(c *configv1.Config) { c.Errors.Format = configv1.Errors_FORMAT_PROBLEM }, []any{"components", "responses", "Error400", "content", "application/problem+json", "schema", "$ref"}, "#/components/schemas/Problem"},
 		{"wrapped streams", func(c *configv1.Config) { c.Json.WrapStreams = new(true) }, []any{"paths", "/v1/things/{thing}:watch", "get", "responses", "200", "content", "application/json", "schema", "required", 0}, "result"},

@@ -204,7 +204,7 @@ func (b *builder) codeName() *schema {
 }
 
 func (b *builder) details() *schema {
-	return &schema{Type: typeArray, Items: b.any(), Description: "More about it, such as google.rpc.BadRequest or google.rpc.ErrorInfo."}
+	return &schema{Type: typeArray, Items: b.any(output), Description: "More about it, such as google.rpc.BadRequest or google.rpc.ErrorInfo."}
 }
 
 func httpCode() *schema {

@@ -26,8 +26,21 @@ func componentOf(d protoreflect.Descriptor) component {
 
 // change is how a body differs from its message.
 type change struct {
-	without map[protoreflect.FieldNumber]bool // fields that the path binds, and others of their oneofs
-	partial bool                              // only some fields are sent: none is required, and null clears one
+	bound   *bindings // fields that the path binds, and others of their oneofs
+	partial bool      // only some fields are sent: none is required, and null clears one
+}
+
+// isBound reports whether a body cannot have a field. Nothing changes nothing.
+func (c *change) isBound(fd protoreflect.FieldDescriptor) bool {
+	return c != nil && c.bound.isBound(fd)
+}
+
+// without are the numbers of the fields that a body cannot have.
+func (c *change) without() map[protoreflect.FieldNumber]bool {
+	if c.bound == nil {
+		return nil
+	}
+	return c.bound.whole
 }
 
 // object is the schema of a message that is written field by field.
@@ -40,10 +53,10 @@ func (b *builder) object(md protoreflect.MessageDescriptor, dir direction, c *ch
 	fields := md.Fields()
 	for i := range fields.Len() {
 		fd := fields.Get(i)
-		if c != nil && c.without[fd.Number()] {
+		if c.isBound(fd) {
 			continue
 		}
-		property := b.property(fd, dir)
+		property := b.changedProperty(fd, dir, c)
 		switch {
 		case c != nil && c.partial:
 			if !property.ReadOnly {
@@ -51,6 +64,9 @@ func (b *builder) object(md protoreflect.MessageDescriptor, dir direction, c *ch
 			}
 		case b.isRequired(fd, dir):
 			s.Required = append(s.Required, names[i])
+			if dir == input {
+				notEmpty(property, fd)
+			}
 		}
 		s.Properties.add(names[i], property)
 	}
@@ -77,7 +93,7 @@ func (b *builder) exclusive(s *schema, oneof protoreflect.OneofDescriptor, c *ch
 	var members []string
 	for i := range oneof.Fields().Len() {
 		fd := oneof.Fields().Get(i)
-		if c == nil || !c.without[fd.Number()] {
+		if !c.isBound(fd) {
 			members = append(members, names[fd.Index()])
 		}
 	}
@@ -115,9 +131,45 @@ func (b *builder) isRequired(fd protoreflect.FieldDescriptor, dir direction) boo
 	return o.required && !o.outputOnly
 }
 
+// notEmpty has a field that must be there not be empty: without presence, what is empty
+// is not there (AIP-203).
+func notEmpty(s *schema, fd protoreflect.FieldDescriptor) {
+	switch {
+	case fd.HasPresence():
+	case fd.IsMap():
+		s.MinProperties = max(s.MinProperties, 1)
+	case fd.IsList():
+		s.MinItems = max(s.MinItems, 1)
+	case fd.Kind() == protoreflect.StringKind || fd.Kind() == protoreflect.BytesKind:
+		s.MinLength = max(s.MinLength, 1)
+	case s.Const != nil || s.Enum != nil || s.Not != nil: // rules say more
+	case fd.Kind() == protoreflect.BoolKind:
+		s.Const = true
+	case fd.Kind() == protoreflect.EnumKind:
+		s.Description = paragraphs(s.Description, fmt.Sprintf("Not `%s`.", fd.Enum().Values().ByNumber(0).Name()))
+	case scalar(fd.Kind()).Type == typeString: // 64 bits
+		s.Not = &schema{Const: "0"}
+	default:
+		s.Not = &schema{Const: 0}
+	}
+}
+
+// changedProperty is a field of a body. What holds of the body holds of the messages in
+// it too: the path may bind their fields, and some of them may be sent only.
+func (b *builder) changedProperty(fd protoreflect.FieldDescriptor, dir direction, c *change) *schema {
+	if c == nil || !nests(fd) || c.bound.within(fd) == nil && !c.partial {
+		return b.property(fd, dir)
+	}
+	return b.described(b.changed(fd.Message(), c.bound.within(fd), c.partial), fd, dir)
+}
+
 // property is the schema of a field with all that is said about it.
 func (b *builder) property(fd protoreflect.FieldDescriptor, dir direction) *schema {
-	s := b.field(fd, dir)
+	return b.described(b.field(fd, dir), fd, dir)
+}
+
+// described is the schema of a field's value with all that is said about the field.
+func (b *builder) described(s *schema, fd protoreflect.FieldDescriptor, dir direction) *schema {
 	o := b.optionsOf(fd)
 	if dir == output && b.json.GetEmitDefaults() && fd.HasPresence() && fd.ContainingOneof() == nil {
 		s = nullable(s)
@@ -154,17 +206,21 @@ func keyOf(fd protoreflect.FieldDescriptor) *schema {
 		return nil
 	case protoreflect.BoolKind:
 		return &schema{Enum: []any{"true", "false"}}
-	case protoreflect.Uint32Kind, protoreflect.Uint64Kind, protoreflect.Fixed32Kind, protoreflect.Fixed64Kind:
+	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind:
 		return &schema{Pattern: unsigned}
+	case protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
+		return &schema{Format: "uint64", Pattern: unsigned}
+	case protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Sfixed64Kind:
+		return &schema{Format: "int64", Pattern: signed}
 	default:
 		return &schema{Pattern: signed}
 	}
 }
 
-// The patterns of integers that are written as strings.
+// The patterns of integers that are written as strings. Their range is that of the format.
 const (
-	signed   = `^-?[0-9]+$`
-	unsigned = `^[0-9]+$`
+	signed   = `^-?(0|[1-9][0-9]{0,18})$`
+	unsigned = `^(0|[1-9][0-9]{0,19})$`
 )
 
 // value is the schema of one value of a field, as the transcoder writes it.

@@ -86,6 +86,8 @@ func (s *Source) Document(version string) (*Document, error) {
 		registry:   registry{byID: map[identity]*component{}, model: newModel()},
 		options:    map[protoreflect.FieldDescriptor]*fieldOptions{},
 		names:      map[protoreflect.MessageDescriptor][]string{},
+		paths:      map[*contract.Binding]*path{},
+		chosen:     map[string]*contract.Binding{},
 		forms:      map[string]*path{},
 		items:      map[string]*pathItem{},
 		ids:        map[string]bool{},
@@ -120,11 +122,13 @@ type builder struct {
 	options    map[protoreflect.FieldDescriptor]*fieldOptions
 	names      map[protoreflect.MessageDescriptor][]string // of the fields
 	resources  resources
-	forms      map[string]*path     // the first path of a form
-	items      map[string]*pathItem // by the text of the path
-	ids        map[string]bool      // of operations, folded
-	headers    map[string]*header   // that are used
-	responses  map[string]*response // that are used
+	paths      map[*contract.Binding]*path
+	chosen     map[string]*contract.Binding // by HTTP method and form of the path
+	forms      map[string]*path             // the first path of a form
+	items      map[string]*pathItem         // by the text of the path
+	ids        map[string]bool              // of operations, folded
+	headers    map[string]*header           // that are used
+	responses  map[string]*response         // that are used
 	foreign    annotationTypes
 	said       map[protoreflect.Descriptor][]said
 	remarks    map[protoreflect.Descriptor]*remarks
@@ -152,6 +156,7 @@ func (b *builder) document() *Document {
 	b.about()
 	b.annotateDocument(files)
 	b.doc.Info.Title, b.doc.Info.Version = cmp.Or(b.doc.Info.Title, "API"), cmp.Or(b.doc.Info.Version, "1.0.0")
+	b.choose()
 	services := b.serviceNames()
 	ids := b.operationIDs(services)
 	for i, m := range b.methods {

@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,18 +13,39 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 )
 
+// listed are the bindings of an RPC that the document may have.
+func (b *builder) listed(m *Method) iter.Seq[*contract.Binding] {
+	return func(yield func(*contract.Binding) bool) {
+		for _, binding := range m.Bindings {
+			if binding.Err == nil && (!isOpen(binding) || b.isFirstOpen(m)) && !yield(binding) {
+				return
+			}
+		}
+	}
+}
+
+// choose finds, for each path as OpenAPI has it, the binding that it is the path of. Of
+// two templates that differ in how many segments a variable spans, that is the one of a
+// single segment: clients encode the slashes in a parameter.
+func (b *builder) choose() {
+	for _, m := range b.methods {
+		for binding := range b.listed(m) {
+			p := pathOf(binding.Template, b.resources, func(field []string) string { return b.label(m.Desc.Input(), field) })
+			b.paths[binding] = p
+			key := binding.Verb + " " + p.form
+			if first := b.chosen[key]; first == nil || b.paths[first].spans() && !p.spans() {
+				b.chosen[key] = binding
+			}
+		}
+	}
+}
+
 // add adds the operations of an RPC: one for each of its bindings.
 func (b *builder) add(m *Method, tag, id string) {
 	rank := 0
-	for _, binding := range m.Bindings {
-		if binding.Err != nil {
-			continue
-		}
+	for binding := range b.listed(m) {
 		name := id
-		if isOpen := isOpen(binding); isOpen {
-			if !b.isFirstOpen(m) {
-				continue
-			}
+		if isOpen(binding) {
 			name += "_unversioned"
 		} else {
 			rank++
@@ -56,12 +78,19 @@ func (b *builder) isFirstOpen(m *Method) bool {
 
 // bind adds the operation of a binding, or several where it takes any HTTP method.
 func (b *builder) bind(m *Method, binding *contract.Binding, tag, id string) {
+	form := b.paths[binding].form
+	if chosen := b.chosen[binding.Verb+" "+form]; chosen != binding {
+		b.leaveOut(m, binding, fmt.Sprintf("in OpenAPI its path is that of %s: the templates differ in how many segments a variable spans", chosen.Name))
+		return
+	}
 	if binding.Verb != httprule.AnyMethod {
 		b.place(m, binding, binding.Verb, tag, id)
 		return
 	}
 	for _, verb := range []string{"GET", "PUT", "POST", "DELETE", "PATCH"} {
-		b.place(m, binding, verb, tag, id+"_"+strings.ToLower(verb))
+		if b.chosen[verb+" "+form] == nil {
+			b.place(m, binding, verb, tag, id+"_"+strings.ToLower(verb))
+		}
 	}
 }
 
@@ -70,7 +99,7 @@ var verbs = []string{"GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH",
 
 // place adds an operation at its path.
 func (b *builder) place(m *Method, binding *contract.Binding, verb, tag, id string) {
-	p := pathOf(binding.Template, b.resources, func(field []string) string { return b.label(m.Desc.Input(), field) })
+	p := b.paths[binding]
 	if first, ok := b.forms[p.form]; ok {
 		p.renamed(first)
 	} else {
@@ -85,12 +114,6 @@ func (b *builder) place(m *Method, binding *contract.Binding, verb, tag, id stri
 		item = new(pathItem)
 		b.items[p.text] = item
 		b.doc.Paths.add(p.text, item)
-	}
-	if other, taken := item.get(strings.ToLower(verb)); taken {
-		if binding.Verb != httprule.AnyMethod {
-			b.leaveOut(m, binding, fmt.Sprintf("in OpenAPI its path is that of %s: the templates differ in how many segments a variable spans", other.Binding))
-		}
-		return
 	}
 	item.add(strings.ToLower(verb), b.operation(m, binding, p, tag, id))
 }

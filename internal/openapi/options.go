@@ -104,7 +104,7 @@ func (b *builder) optionsOf(fd protoreflect.FieldDescriptor) *fieldOptions {
 	if o.rules.GetIgnore() == validate.Ignore_IGNORE_ALWAYS {
 		o.rules = nil
 	}
-	o.required = o.required || o.rules.GetRequired()
+	o.required = o.required || o.rules.GetRequired() || o.rules != nil && !fd.HasPresence() && refusesZero(o.rules)
 	return o
 }
 

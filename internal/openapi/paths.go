@@ -114,6 +114,11 @@ func (e *expander) add(segment string, p pathParam) {
 	e.segments, e.form = append(e.segments, "{"+p.name+"}"), append(e.form, "{}")
 }
 
+// spans reports whether a variable may span segments.
+func (p *path) spans() bool {
+	return slices.ContainsFunc(p.params, func(param pathParam) bool { return param.rest })
+}
+
 // renamed is the path with the variables of another of the same form: OpenAPI wants
 // one name for a segment, whatever the HTTP method.
 func (p *path) renamed(other *path) {

@@ -294,14 +294,18 @@ func (b *builder) answerHeaders(m *Method) members[*header] {
 	return list
 }
 
+// idempotencyKeys are 1 to 255 characters, bare or in the quotes of a String of Structured
+// Fields (RFC 9651).
+const idempotencyKeys = `^([!#-+\--:<-\[\]-~]{1,255}|"([ !#-\[\]-~]|\\["\\]){1,255}")$`
+
 // headerParameters are the headers that requests of a binding may have, or must.
 func (b *builder) headerParameters(m *Method, binding *contract.Binding) []*parameter {
 	var params []*parameter
 	if isIdempotent(m.Policy) {
 		params = append(params, &parameter{
 			Name: "Idempotency-Key", In: "header", Required: m.Policy.GetIdempotency().GetRequired(),
-			Description: "Names the call: its repetitions get the same answer. Choose a new one for each call, such as a UUID.",
-			Schema:      &schema{Type: typeString, Pattern: `^[\x20-\x7e]+$`, MinLength: 1, MaxLength: new(uint64(255))},
+			Description: "Names the call: its repetitions get the same answer. Choose a new one for each call, such as a UUID. What has spaces, commas, semicolons, quotes or backslashes stands in quotes.",
+			Schema:      &schema{Type: typeString, Pattern: idempotencyKeys},
 		})
 	}
 	if m.Version != nil && isOpen(binding) {

@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -59,6 +60,21 @@ func (s *bindings) isBound(fd protoreflect.FieldDescriptor) bool {
 	return s != nil && s.whole[fd.Number()]
 }
 
+// isEmpty reports whether the path binds nothing of a message.
+func (s *bindings) isEmpty() bool { return s == nil || len(s.whole)+len(s.inner) == 0 }
+
+// key tells bindings of one message apart.
+func (s *bindings) key() string {
+	if s == nil {
+		return ""
+	}
+	parts := []string{fmt.Sprint(slices.Sorted(maps.Keys(s.whole)))}
+	for _, number := range slices.Sorted(maps.Keys(s.inner)) {
+		parts = append(parts, fmt.Sprint(number, "{", s.inner[number].key(), "}"))
+	}
+	return strings.Join(parts, " ")
+}
+
 func (s *bindings) within(fd protoreflect.FieldDescriptor) *bindings {
 	if s == nil {
 		return nil
@@ -82,7 +98,7 @@ func (b *builder) query(m *Method, binding *contract.Binding, bound *bindings) (
 	if len(q.omitted) > 0 {
 		note = fmt.Sprintf("Fields of `%s` can be given too, by names with dots.", strings.Join(q.omitted, "`, `"))
 	}
-	return q.params, note
+	return q.params, paragraphs(append([]string{note}, q.exclusive...)...)
 }
 
 // querier lists query parameters.
@@ -91,13 +107,16 @@ type querier struct {
 	params  []*parameter
 	chain   []protoreflect.FullName // the messages that the name leads through
 	omitted []string
-	hasMask bool // a mask that is not given is made of the body
+	// exclusive says in words which parameters exclude one another.
+	exclusive []string
+	hasMask   bool // a mask that is not given is made of the body
 }
 
 func (q *querier) message(md protoreflect.MessageDescriptor, bound *bindings, body protoreflect.FieldDescriptor, prefix string, top bool) {
 	q.chain = append(q.chain, md.FullName())
 	defer func() { q.chain = q.chain[:len(q.chain)-1] }()
 	names := q.fieldNames(md)
+	q.oneofs(md, bound, body, prefix)
 	for i := range md.Fields().Len() {
 		fd := md.Fields().Get(i)
 		sameOneof := body != nil && fd.ContainingOneof() != nil && fd.ContainingOneof() == body.ContainingOneof()
@@ -116,6 +135,26 @@ func (q *querier) message(md protoreflect.MessageDescriptor, bound *bindings, bo
 	}
 }
 
+// oneofs notes of which parameters only one may be given. OpenAPI has no words for it.
+func (q *querier) oneofs(md protoreflect.MessageDescriptor, bound *bindings, body protoreflect.FieldDescriptor, prefix string) {
+	names := q.fieldNames(md)
+	for i := range md.Oneofs().Len() {
+		oneof := md.Oneofs().Get(i)
+		if oneof.IsSynthetic() || body != nil && body.ContainingOneof() == oneof {
+			continue
+		}
+		var members []string
+		for n := range oneof.Fields().Len() {
+			if fd := oneof.Fields().Get(n); !bound.isBound(fd) {
+				members = append(members, prefix+names[fd.Index()])
+			}
+		}
+		if len(members) > 1 {
+			q.exclusive = append(q.exclusive, fmt.Sprintf("At most one of the parameters `%s` may be given.", strings.Join(members, "`, `")))
+		}
+	}
+}
+
 // field lists the parameter of one field, if a parameter can hold it.
 func (q *querier) field(fd protoreflect.FieldDescriptor, name string, top bool) {
 	value := fd
@@ -128,7 +167,9 @@ func (q *querier) field(fd protoreflect.FieldDescriptor, name string, top bool) 
 	}
 	property := q.property(fd, input)
 	p := &parameter{Name: name, In: "query", Description: property.Description, Deprecated: property.Deprecated}
-	p.Required = top && q.isRequired(fd, input)
+	if p.Required = top && q.isRequired(fd, input); p.Required {
+		notEmpty(property, fd)
+	}
 	b := q.builder
 	if !isJSON {
 		b.moveExample(p, property)
@@ -143,6 +184,9 @@ func (q *querier) field(fd protoreflect.FieldDescriptor, name string, top bool) 
 	}
 	if md := fd.Message(); q.hasMask && top && !fd.IsMap() && md != nil && md.FullName() == fieldMask {
 		p.Description = paragraphs(p.Description, "Where it is left out, it names the fields of the body.")
+	}
+	if md := fd.Message(); md != nil && md.FullName() == fieldMask && !fd.IsList() && !fd.IsMap() {
+		p.Schema.Pattern = allPaths
 	}
 	q.params = append(q.params, p)
 }

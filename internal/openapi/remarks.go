@@ -206,7 +206,7 @@ func (b *builder) remarkObject(s *schema, md protoreflect.MessageDescriptor, dir
 	}
 	var without map[protoreflect.FieldNumber]bool
 	if c != nil {
-		without = c.without
+		without = c.without()
 	}
 	b.setExample(s, r.example, b.messageRewriter(md, dir, without))
 }

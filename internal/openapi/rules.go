@@ -3,6 +3,7 @@ package openapi
 import (
 	"encoding/base64"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -313,4 +314,69 @@ func (b *builder) messageRules(md protoreflect.MessageDescriptor, dir direction)
 		notes = append(notes, fmt.Sprintf("%s of `%s` is set.", quantity, strings.Join(members, "`, `")))
 	}
 	return append(notes, celNotes(rules.GetCel(), rules.GetCelExpression())...)
+}
+
+// refusesZero reports whether rules refuse the zero value. A field without presence must
+// be there then: protovalidate cannot tell one that is not set from one that is zero.
+func refusesZero(rules *validate.FieldRules) bool {
+	m := rules.ProtoReflect()
+	typed := m.WhichOneof(m.Descriptor().Oneofs().ByName("type"))
+	if typed == nil || rules.GetIgnore() == validate.Ignore_IGNORE_IF_ZERO_VALUE {
+		return false
+	}
+	refused := false
+	m.Get(typed).Message().Range(func(rule protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		refused = !rule.IsExtension() && ruleRefusesZero(rule, v)
+		return !refused
+	})
+	return refused
+}
+
+func ruleRefusesZero(rule protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+	hasZero := func() bool {
+		return rule.IsList() && slices.ContainsFunc(valuesOf(v.List(), protoreflect.Value.Interface), isZero)
+	}
+	switch rule.Name() {
+	case "in":
+		return !hasZero()
+	case "not_in":
+		return hasZero()
+	case "gt":
+		return !isNegative(v)
+	case "gte":
+		return !isNegative(v) && !isZero(v.Interface())
+	case "lt":
+		return isNegative(v) || isZero(v.Interface())
+	case "lte":
+		return isNegative(v)
+	case "pattern":
+		expression, err := regexp.Compile(v.String())
+		return err == nil && !expression.MatchString("")
+	case "const", "len", "min_len", "len_bytes", "min_bytes", "min_items", "min_pairs", "prefix", "suffix", "contains":
+		return !isZero(v.Interface())
+	case "uri_ref", "strict", "finite", "unique", "defined_only":
+		return false
+	default: // the formats of strings
+		return rule.Kind() == protoreflect.BoolKind && !rule.IsList() && v.Bool()
+	}
+}
+
+func isZero(value any) bool {
+	v := reflect.ValueOf(value)
+	return v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0
+}
+
+func isNegative(v protoreflect.Value) bool {
+	switch n := v.Interface().(type) {
+	case int32:
+		return n < 0
+	case int64:
+		return n < 0
+	case float32:
+		return n < 0
+	case float64:
+		return n < 0
+	default:
+		return false
+	}
 }

@@ -8,6 +8,16 @@ const (
 	anyName   protoreflect.FullName = "google.protobuf.Any"
 )
 
+// The patterns of strings that well-known messages have.
+const (
+	// durations are seconds of at most 12 digits, without zeros in front.
+	durations  = `^-?(0|[1-9][0-9]{0,10}|[12][0-9]{11}|3(0[0-9]|1[0-4])[0-9]{9}|315[0-4][0-9]{8}|3155[0-6][0-9]{7}|31557[0-5][0-9]{6}|315576000000)(\.[0-9]{1,9})?s$`
+	fieldPath  = `[A-Za-z][A-Za-z0-9]*(\.[A-Za-z][A-Za-z0-9]*)*`
+	fieldPaths = `^(` + fieldPath + `(,` + fieldPath + `)*)?$`
+	// allPaths are those that a query takes: there a mask may name every field.
+	allPaths = `^(\*|` + fieldPath + `(,` + fieldPath + `)*)?$`
+)
+
 // wellKnown is the schema of a message that JSON writes in a form of its own, nil for
 // all others.
 func (b *builder) wellKnown(md protoreflect.MessageDescriptor, dir direction) *schema {
@@ -15,11 +25,11 @@ func (b *builder) wellKnown(md protoreflect.MessageDescriptor, dir direction) *s
 	case "google.protobuf.Timestamp":
 		return &schema{Type: typeString, Format: "date-time"}
 	case "google.protobuf.Duration":
-		return &schema{Type: typeString, Pattern: `^-?[0-9]+(\.[0-9]{1,9})?s$`, Description: "A duration in seconds, such as `1.5s`."}
+		return &schema{Type: typeString, Pattern: durations, Description: "A duration in seconds, such as `1.5s`; at most 315576000000s."}
 	case fieldMask:
-		return &schema{Type: typeString, Description: "Names of fields, separated by commas, in lowerCamelCase."}
+		return &schema{Type: typeString, Pattern: fieldPaths, Description: "Names of fields, separated by commas, in lowerCamelCase."}
 	case anyName:
-		return b.any()
+		return b.any(dir)
 	case "google.protobuf.Empty":
 		s := &schema{Type: typeObject}
 		if dir == input && !b.json.GetIgnoreUnknownFields() {
@@ -52,17 +62,23 @@ func isWrapper(md protoreflect.MessageDescriptor) bool {
 	return false
 }
 
-// any is a message of any type with the name of the type. The component is not called
-// Any, which hides a type of Python's in generated clients.
-func (b *builder) any() *schema {
-	return b.registry.ref(subject{name: anyName}, output, component{short: "ProtobufAny", full: string(anyName)}, func() *schema {
-		return &schema{
+// any is a message of any type with the name of the type. One that was never set has no
+// type, and backends may send it. The component is not called Any, which hides a type of
+// Python's in generated clients.
+func (b *builder) any(dir direction) *schema {
+	return b.registry.ref(subject{name: anyName}, dir, component{short: "ProtobufAny", full: string(anyName)}, func() *schema {
+		s := &schema{
 			Type:        typeObject,
 			Description: "A message of any type: its fields beside `@type`, which names the type. A type that JSON writes in a form of its own has that form in `value`.",
-			Properties:  members[*schema]{{"@type", &schema{Type: typeString, Description: "The type, such as `type.googleapis.com/google.rpc.ErrorInfo`."}}},
-			Required:    []string{"@type"},
 			Additional:  true,
 		}
+		text := "The type, such as `type.googleapis.com/google.rpc.ErrorInfo`."
+		if dir == input {
+			s.Required = []string{"@type"}
+			text += " It is one that the contract has."
+		}
+		s.Properties.add("@type", &schema{Type: typeString, Description: text})
+		return s
 	})
 }
 
