@@ -64,6 +64,8 @@ type Method struct {
 	Stamp func(metadata.MD)
 	// Deprecation announces the end of that version to clients; nil means that it stays.
 	Deprecation *Deprecation
+	// Programs are the compiled expressions that RPCs share; nil: this one shares none.
+	Programs *expr.Programs
 	// Response makes wire bytes of a response in JSON.
 	Response func(text string) ([]byte, error)
 
@@ -140,7 +142,7 @@ func (m *Method) Condition(text string) (*expr.Program, error) {
 func (m *Method) names() (*expr.Env, error) {
 	var err error
 	if m.env == nil {
-		m.env, err = expr.NewEnv(m.Desc)
+		m.env, err = m.Programs.Env(m.Desc)
 	}
 	return m.env, err
 }

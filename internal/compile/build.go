@@ -53,7 +53,7 @@ func NewBuilder(in Input) *Builder {
 	}
 	b.chains = &chainBuilder{
 		file: b.file, policies: in.Policies, contracts: b.contracts, upstreams: in.Upstreams, exposures: b.exposures,
-		compositions: b.composer.all, unmatched: map[string][]string{},
+		compositions: b.composer.all, completed: map[completion]*config.Effective{}, unmatched: map[string][]string{},
 	}
 	b.bindings = &bindings{file: b.file, contracts: b.contracts, versions: b.versions, methods: b.methods, taken: map[string]reservation{}, checked: map[*contract.Binding]checked{}}
 	if b.file.Config.GetPaths().GetKeepReserved() {

@@ -14,6 +14,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
+	"github.com/gatehouse-dev/gatehouse/internal/expr"
 	"github.com/gatehouse-dev/gatehouse/internal/upstream"
 )
 
@@ -27,7 +28,16 @@ type chainBuilder struct {
 	exposures    *exposures
 	compositions compositions
 
+	programs  expr.Programs
+	completed map[completion]*config.Effective
 	unmatched map[string][]string // route that asks for claims -> public RPCs, whose callers have none
+}
+
+// completion is a policy in which retry.safe is set for RPCs that may be repeated, or for
+// those that may not. RPCs share them as they share the policy.
+type completion struct {
+	policy *config.Effective
+	safe   bool
 }
 
 // connect returns the chain of policies of an RPC in front of its upstream. Its bindings
@@ -47,7 +57,7 @@ func (b *chainBuilder) newMethod(m *Method, policy *policyv1.Policy, bindings []
 	r := &interceptors.Method{
 		Name: m.Name, Desc: m.Desc, Policy: policy,
 		ClientStreams: m.Desc.IsStreamingClient(), ServerStreams: m.Desc.IsStreamingServer(),
-		Strip: b.exposures.forwarded, Deprecation: version.Deprecation,
+		Strip: b.exposures.forwarded, Deprecation: version.Deprecation, Programs: &b.programs,
 		Response: func(text string) ([]byte, error) { return b.response(m, text) },
 	}
 	if version.Edge != nil {
@@ -56,9 +66,7 @@ func (b *chainBuilder) newMethod(m *Method, policy *policyv1.Policy, bindings []
 	r.Safe, r.SideEffects = repeatable(m.Desc, bindings)
 	if again := policy.GetRetry(); again != nil {
 		if again.Safe == nil {
-			r.Policy = proto.CloneOf(policy)
-			r.Policy.Retry.Safe = new(r.Safe) // so that check and explain show it
-			m.Effective = m.Effective.With(r.Policy, "retry.safe")
+			r.Policy = b.withSafe(m, policy, r.Safe)
 		}
 		r.Safe = r.Policy.GetRetry().GetSafe()
 	}
@@ -66,6 +74,29 @@ func (b *chainBuilder) newMethod(m *Method, policy *policyv1.Policy, bindings []
 		return nil, interceptors.Within(m.policyField(), err)
 	}
 	return r, b.direct(r, m)
+}
+
+// withSafe returns the policy of an RPC with retry.safe, and makes it the one in force, so
+// that check and explain show it.
+func (b *chainBuilder) withSafe(m *Method, policy *policyv1.Policy, safe bool) *policyv1.Policy {
+	key := completion{m.Effective, safe}
+	whole := policy == m.Effective.Policy // else it lacks what is wrong
+	if known := b.completed[key]; whole && known != nil {
+		m.Effective = known
+		return known.Policy
+	}
+	with := new(policyv1.Policy)
+	policy.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		with.ProtoReflect().Set(field, v) // shares all that stays the same
+		return true
+	})
+	with.Retry = proto.CloneOf(policy.GetRetry())
+	with.Retry.Safe = new(safe)
+	m.Effective = m.Effective.With(with, "retry.safe")
+	if whole {
+		b.completed[key] = m.Effective
+	}
+	return with
 }
 
 // response returns the wire bytes of a response in JSON.

@@ -131,7 +131,7 @@ func (f *facts) routes(m *Method, auth *policyv1.Auth) {
 // expression adds what an expression depends on, except for the request: that of a step is
 // made from the request of the composed RPC, which is in the key, and from answers of steps.
 func (f *facts) expression(why string, m *Method, auth *policyv1.Auth, text string, compile func(*expr.Env, string) (*expr.Program, error)) {
-	env, err := expr.NewEnv(m.Desc)
+	env, err := f.b.programs.Env(m.Desc)
 	if err != nil {
 		f.fail(why, "%v", err)
 		return

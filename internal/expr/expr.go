@@ -43,6 +43,7 @@ type Env struct {
 	input       protoreflect.MessageDescriptor // nil: no request to look into
 	view        *view.Type                     // of the request, once withRequest has made it
 	why         string                         // there is none
+	programs    *Programs                      // nil: every expression is compiled
 }
 
 // common is made once, for it holds the library of CEL.
@@ -62,12 +63,15 @@ var common = sync.OnceValues(func() (*cel.Env, error) {
 
 // NewEnv returns the names for an RPC. Expressions about an RPC whose requests
 // are a stream, or whose contract is not known, cannot name `request`.
-func NewEnv(md protoreflect.MethodDescriptor) (*Env, error) {
+func NewEnv(md protoreflect.MethodDescriptor) (*Env, error) { return (*Programs)(nil).Env(md) }
+
+// Env is [NewEnv] for an RPC that shares the programs; with nil it shares none.
+func (p *Programs) Env(md protoreflect.MethodDescriptor) (*Env, error) {
 	base, err := common()
 	if err != nil {
 		return nil, fmt.Errorf("cel: %w", err)
 	}
-	e := &Env{cel: base}
+	e := &Env{cel: base, programs: p}
 	switch {
 	case md == nil:
 		e.why = "the contract of the RPC is not known"
@@ -147,13 +151,13 @@ func (p *Program) NamesCaller() bool {
 
 // Condition compiles an expression that must be a bool.
 func (e *Env) Condition(text string) (*Program, error) {
-	return e.compile(text, "a condition (bool)", func(t *cel.Type) bool { return t.IsExactType(cel.BoolType) })
+	return e.shared(text, "a condition (bool)", func(t *cel.Type) bool { return t.IsExactType(cel.BoolType) })
 }
 
 // Key compiles an expression whose value tells calls apart: a string, number,
 // bool, or a list of these.
 func (e *Env) Key(text string) (*Program, error) {
-	return e.compile(text, "a string, number, bool, or a list of these", func(t *cel.Type) bool {
+	return e.shared(text, "a string, number, bool, or a list of these", func(t *cel.Type) bool {
 		if t.Kind() == cel.ListKind {
 			t = t.Parameters()[0]
 		}
@@ -163,6 +167,16 @@ func (e *Env) Key(text string) (*Program, error) {
 		default:
 			return false
 		}
+	})
+}
+
+// shared returns the program that another RPC has for the expression, or compiles it.
+func (e *Env) shared(text, want string, fits func(*cel.Type) bool) (*Program, error) {
+	if e.programs == nil || strings.Contains(text, request) {
+		return e.compile(text, want, fits)
+	}
+	return e.programs.find(text, want, func() (*Program, error) {
+		return (&Env{cel: e.cel}).compile(text, want, fits) // keeps nothing of the RPC
 	})
 }
 
