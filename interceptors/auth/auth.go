@@ -58,6 +58,21 @@ type Authenticators struct {
 	secrets []string // headers that carry keys
 	basic   bool     // there are passwords
 	own     *transport
+	last    atomic.Pointer[built]
+}
+
+// built is an interceptor with what it was built of. Neighbouring RPCs mostly have the
+// same rule, and then share the interceptor.
+type built struct {
+	rule        *policyv1.Auth
+	strip       []string
+	interceptor interceptors.Interceptor
+}
+
+// isFor reports whether the interceptor is that of an RPC. A rule with an expression is
+// compiled for each.
+func (b *built) isFor(m *interceptors.Method) bool {
+	return b != nil && b.rule == m.Policy.GetAuth() && b.rule.GetAllow() == "" && slices.Equal(b.strip, m.Strip)
 }
 
 // shareable is an authenticator that several tables may have.
@@ -198,11 +213,16 @@ var _ io.Closer = (*Authenticators)(nil)
 // Build returns the policy of one RPC. A rule that says nothing is an error, for
 // nobody may call by default.
 func (a *Authenticators) Build(m *interceptors.Method) (interceptors.Interceptor, error) {
+	if last := a.last.Load(); last.isFor(m) {
+		return last.interceptor, nil
+	}
 	r, err := a.compile(m, m.Policy.GetAuth())
 	if err != nil {
 		return interceptors.Interceptor{}, interceptors.Within("auth", err)
 	}
-	return interceptors.Around(policyName, r.begin), nil
+	i := interceptors.Around(policyName, r.begin)
+	a.last.Store(&built{m.Policy.GetAuth(), m.Strip, i})
+	return i, nil
 }
 
 func (a *Authenticators) compile(m *interceptors.Method, c *policyv1.Auth) (*rule, error) {

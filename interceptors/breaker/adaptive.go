@@ -73,7 +73,7 @@ func (a *adaptive) refuses(now time.Time, l *luck) bool {
 	if float64(*l) >= a.refusal() {
 		return false
 	}
-	a.window.advance(now).refused++
+	a.window.newest(now).refused++
 	return true
 }
 
@@ -81,7 +81,7 @@ func (a *adaptive) admit(now time.Time, l luck) (ticket, time.Duration, bool) {
 	if a.refuses(now, &l) {
 		return 0, comeBack, false
 	}
-	slot := a.window.advance(now)
+	slot := a.window.newest(now)
 	a.passed = now
 	slot.begun++
 	slot.open++
@@ -100,7 +100,7 @@ func (a *adaptive) advance(now time.Time) {
 			}
 		}
 	}
-	a.window.advance(now)
+	a.window.slide(now)
 }
 
 // decide begins and ends the refusing.
@@ -176,7 +176,7 @@ func (a *adaptive) rest(t ticket, now time.Time) { a.settle(t, nothing, 0, now) 
 
 func (a *adaptive) wake(_ ticket, now time.Time) ticket {
 	a.advance(now)
-	slot := a.window.at(a.window.epoch)
+	slot := a.window.newest(now)
 	slot.begun++
 	slot.open++
 	return ticket(a.window.epoch)
@@ -184,7 +184,7 @@ func (a *adaptive) wake(_ ticket, now time.Time) ticket {
 
 func (a *adaptive) strike(_ ticket, now time.Time) {
 	a.advance(now)
-	slot := a.window.at(a.window.epoch)
+	slot := a.window.newest(now)
 	slot.begun++
 	slot.failed++
 	a.learn(0)

@@ -148,7 +148,7 @@ func (t *threeState) strike(in ticket, now time.Time) {
 
 // count is for the closed state.
 func (t *threeState) count(fault, slow bool, now time.Time) {
-	slot := t.window.advance(now)
+	slot := t.window.newest(now)
 	slot.begun++
 	if fault {
 		slot.failed++
@@ -182,7 +182,7 @@ func (t *threeState) probed(o outcome, slow bool, now time.Time) {
 
 func (t *threeState) report(s *State, now time.Time) {
 	t.tick(now)
-	t.window.advance(now)
+	t.window.slide(now)
 	sum := t.window.sum()
 	s.Kind, s.State, s.Since = "three-state", t.state.String(), t.since
 	s.Requests, s.Failures, s.Slow = sum.begun, sum.failed, sum.slow

@@ -29,7 +29,9 @@ type window struct {
 	start time.Time
 	width time.Duration // of a slot
 	epoch int64         // of the newest slot
-	slots [slots]counts
+	// slots are made when something is counted: most RPCs of a large contract are never
+	// called.
+	slots *[slots]counts
 }
 
 func newWindow(length time.Duration, now time.Time) window {
@@ -39,25 +41,35 @@ func newWindow(length time.Duration, now time.Time) window {
 // epochAt is the epoch of a time.
 func (w *window) epochAt(now time.Time) int64 { return int64(now.Sub(w.start) / w.width) }
 
-// advance slides the window to now and returns the newest slot.
-func (w *window) advance(now time.Time) *counts {
+// slide slides the window to now.
+func (w *window) slide(now time.Time) {
 	epoch := w.epochAt(now)
-	for e := max(w.epoch+1, epoch-slots+1); e <= epoch; e++ {
-		w.slots[e%slots] = counts{}
+	if w.slots != nil {
+		for e := max(w.epoch+1, epoch-slots+1); e <= epoch; e++ {
+			w.slots[e%slots] = counts{}
+		}
 	}
 	w.epoch = max(w.epoch, epoch)
+}
+
+// newest slides the window to now and returns the newest slot, to count in.
+func (w *window) newest(now time.Time) *counts {
+	w.slide(now)
+	if w.slots == nil {
+		w.slots = new([slots]counts)
+	}
 	return &w.slots[w.epoch%slots]
 }
 
 // forget empties the window. All epochs so far have left it.
 func (w *window) forget(now time.Time) {
 	w.start = w.start.Add(-slots * w.width)
-	w.advance(now)
+	w.slide(now)
 }
 
-// at is the slot of an epoch, nil if it has left the window.
+// at is the slot of an epoch, nil if it has left the window or nothing was counted yet.
 func (w *window) at(epoch int64) *counts {
-	if epoch < 0 || epoch <= w.epoch-slots {
+	if w.slots == nil || epoch < 0 || epoch <= w.epoch-slots {
 		return nil
 	}
 	return &w.slots[epoch%slots]
@@ -65,6 +77,9 @@ func (w *window) at(epoch int64) *counts {
 
 // sum is over the whole window.
 func (w *window) sum() (all counts) {
+	if w.slots == nil {
+		return counts{}
+	}
 	for i := range w.slots {
 		all.add(w.slots[i])
 	}
