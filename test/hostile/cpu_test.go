@@ -20,6 +20,7 @@ const promiseCPU = "No body costs more than ten times what a benign one of its s
 func cpuAttacks() []hostile.Attack {
 	return []hostile.Attack{
 		dear("a body of subnormal numbers", listOf("numbers", "1e-320", bodySize)),
+		connected("a body of subnormal numbers", listOf("numbers", "1e-320", bodySize)),
 		dear("a body of numbers with long mantissas", listOf("numbers", "22250738585072011360574097967091319759348e-348", bodySize)),
 		dear("a body of nested values", listOf("struct\":{\"a", strings.Repeat("[", 90)+strings.Repeat("]", 90), bodySize)),
 		dear("the name of a type of a quarter million parts", []byte(`{"any":{"@type":"`+strings.Repeat("a.", hostile.MiB/4)+`a"}}`)),
@@ -99,6 +100,19 @@ func dear(name string, body []byte) hostile.Attack {
 	}
 }
 
+// connected is dear at the RPC's own path.
+func connected(name string, body []byte) hostile.Attack {
+	call := func(body []byte) func(*hostile.Target) error {
+		return func(t *hostile.Target) error {
+			_, err := sendTo(t, "/"+hostile.Service+"/Once", body)
+			return err
+		}
+	}
+	a := dear(name, body)
+	a.Door, a.Benign, a.Play = "Connect over HTTP/1", call(listOf("numbers", "3.14159", len(body))), call(body)
+	return a
+}
+
 // matched has a condition look at a body that is made to cost much.
 func matched(name, condition string, body []byte) hostile.Attack {
 	a := dear(name, body)
@@ -176,8 +190,10 @@ func post(body []byte) func(*hostile.Target) error {
 }
 
 // sendREST sends a body to Once, over a connection of its own, and returns the status.
-func sendREST(t *hostile.Target, body []byte) (int, error) {
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+t.HTTP+"/v1/things", bytes.NewReader(body))
+func sendREST(t *hostile.Target, body []byte) (int, error) { return sendTo(t, "/v1/things", body) }
+
+func sendTo(t *hostile.Target, path string, body []byte) (int, error) {
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+t.HTTP+path, bytes.NewReader(body))
 	if err != nil {
 		return 0, err
 	}

@@ -95,12 +95,35 @@ func (t *Target) Dial(door string, how H2) (*Conn, error) {
 
 // GRPCHeader is the header of a gRPC call to one of the RPCs. More are further
 // fields: name, value, name, value.
-func GRPCHeader(rpc string, more ...string) []string {
+func GRPCHeader(rpc string, more ...string) []string { return CallHeader(GRPC, rpc, more...) }
+
+// CallHeader is the header of a call to one of the RPCs by a door at its own path.
+func CallHeader(door, rpc string, more ...string) []string {
 	service := Service
 	if rpc == "Page" {
 		service = Pages
 	}
-	return append([]string{":method", "POST", ":scheme", "http", ":path", "/" + service + "/" + rpc, ":authority", "gatehouse", "content-type", "application/grpc", "te", "trailers"}, more...)
+	contentType := "application/grpc"
+	switch {
+	case door == GRPCWeb:
+		contentType = "application/grpc-web+proto"
+	case door == Connect && streams[rpc]:
+		contentType = "application/connect+proto"
+	case door == Connect:
+		contentType = "application/proto"
+	}
+	return append([]string{":method", "POST", ":scheme", "http", ":path", "/" + service + "/" + rpc, ":authority", "gatehouse", "content-type", contentType, "te", "trailers"}, more...)
+}
+
+// streams are the RPCs that are not unary.
+var streams = map[string]bool{"Watch": true, "Upload": true, "Chat": true}
+
+// CallBody is the body of a call of one message by a door at the RPC's own path.
+func CallBody(door, rpc string, message []byte) []byte {
+	if door == Connect && !streams[rpc] {
+		return message
+	}
+	return Framed(message)
 }
 
 // RESTHeader is the header of an HTTP request.

@@ -30,6 +30,9 @@ const (
 	GRPC   = "gRPC on the HTTP port"
 	REST2  = "REST over HTTP/2"
 	REST1  = "REST over HTTP/1"
+
+	Connect = "Connect over HTTP/2"
+	GRPCWeb = "gRPC-Web over HTTP/2"
 )
 
 // Sizes.

@@ -17,7 +17,7 @@ const (
 )
 
 func placeAttacks() (all []hostile.Attack) {
-	for _, door := range []string{hostile.Native, hostile.GRPC, hostile.REST2, hostile.REST1} {
+	for _, door := range []string{hostile.Native, hostile.GRPC, hostile.Connect, hostile.REST2, hostile.REST1} {
 		all = append(all, hostile.Attack{
 			Name: "ten calls without a message, at a cap of five", Door: door, Promise: promisePlaces, Innocent: mostInnocents, Env: tight,
 			Policies: map[string]string{"Get": "auth: {public: true}, concurrency: {limit: 5}"},
@@ -44,7 +44,7 @@ func placeAttacks() (all []hostile.Attack) {
 		Name: "a hundred calls without a message while a breaker finds out whether the backend is back", Door: hostile.Native, Promise: promiseFaults,
 		Policies: map[string]string{"Get": "auth: {public: true}, breaker: {kind: three-state, window: 10m, open_time: 500ms}"},
 		Play:     holdProbes,
-	}, brokenRequests(hostile.Native), brokenRequests(hostile.GRPC), thirtyBroken())
+	}, brokenRequests(hostile.Native), brokenRequests(hostile.GRPC), brokenRequests(hostile.Connect), thirtyBroken())
 }
 
 // keepBack opens calls that send headers and nothing else, and returns when the
@@ -94,7 +94,7 @@ func openSilent(t *hostile.Target, door, rpc string, n int) error {
 	if err != nil {
 		return err
 	}
-	header := hostile.GRPCHeader(rpc)
+	header := hostile.CallHeader(door, rpc)
 	if door == hostile.REST2 {
 		header = hostile.RESTHeader(verbs[rpc], path)
 	}
@@ -128,8 +128,11 @@ func endsLate(t *hostile.Target, door string) error {
 	if err != nil {
 		return err
 	}
-	header, name, want := hostile.GRPCHeader("Get"), "grpc-status", "4"
-	if door == hostile.REST2 {
+	header, name, want := hostile.CallHeader(door, "Get"), "grpc-status", "4"
+	switch door {
+	case hostile.Connect:
+		name, want = ":status", "504"
+	case hostile.REST2:
 		header, name, want = hostile.RESTHeader(http.MethodGet, "/v1/things/silent"), ":status", "408"
 	}
 	s, err := conn.Open(header, false)
@@ -192,6 +195,10 @@ func holdProbes(t *hostile.Target) error {
 // brokenRequests sends three requests that are no messages for each good one. The
 // backend says INTERNAL of what it cannot read.
 func brokenRequests(door string) hostile.Attack {
+	name, good, broken := "grpc-status", "0", "3" // INVALID_ARGUMENT
+	if door == hostile.Connect {
+		name, good, broken = ":status", "200", "400"
+	}
 	return hostile.Attack{
 		Name: "three requests that are no messages for each good one, at a breaker", Door: door, Promise: promiseFaults, Innocent: mostInnocents, Env: tight,
 		Policies: map[string]string{"Get": "auth: {public: true}, breaker: {}"},
@@ -201,17 +208,17 @@ func brokenRequests(door string) hostile.Attack {
 				return err
 			}
 			for i := range 400 {
-				wire, want := []byte{0x12, 0xff}, "3" // INVALID_ARGUMENT
+				wire, want := []byte{0x12, 0xff}, broken
 				if i%4 == 0 {
-					wire, want = nil, "0"
+					wire, want = nil, good
 				}
-				s, err := conn.Call(hostile.GRPCHeader("Get"), hostile.Framed(wire))
+				s, err := conn.Call(hostile.CallHeader(door, "Get"), hostile.CallBody(door, "Get", wire))
 				if err != nil {
 					return err
 				}
 				answer, err := s.Wait()
 				if err == nil {
-					err = wanted(answer.Header["grpc-status"], want)
+					err = wanted(answer.Header[name], want)
 				}
 				if err != nil {
 					return fmt.Errorf("call %d, with %x for a message: %w", i, wire, err)

@@ -16,6 +16,7 @@ func unreadAttacks() []hostile.Attack {
 		unread(hostile.Native, hostile.GRPCHeader("Get"), hostile.Framed(hostile.Thing{Name: "a", Orders: hostile.Orders{Size: answerSize}}.Wire())),
 		unread(hostile.GRPC, hostile.GRPCHeader("Get"), hostile.Framed(hostile.Thing{Name: "a", Orders: hostile.Orders{Size: answerSize}}.Wire())),
 		unread(hostile.REST2, hostile.RESTHeader("GET", fmt.Sprintf("/v1/things/a?orders.size=%d", answerSize)), nil),
+		unread(hostile.Connect, hostile.CallHeader(hostile.Connect, "Get"), hostile.Thing{Name: "a", Orders: hostile.Orders{Size: answerSize}}.Wire()),
 		unreadConnections(),
 		endedStreams(hostile.Native), endedStreams(hostile.GRPC), smallAnswers(),
 		manyAnswers(hostile.Native, hostile.GRPCHeader("Get"), hostile.Framed(hostile.Thing{Name: "a", Orders: hostile.Orders{Size: answerSize}}.Wire())),
@@ -155,7 +156,8 @@ var ownConnection = map[string]string{"Watch": "{upstream: others}"}
 // for a backend of grpc-go takes 20 MiB for each stream.
 func streamAttacks() []hostile.Attack {
 	var all []hostile.Attack
-	for _, f := range []flood{
+	web := []string{hostile.Connect, hostile.GRPCWeb} // which have their code in common: one each
+	for i, f := range []flood{
 		{"500 streams of messages of 16 KiB that nobody reads", 500, 10, 16 * hostile.KiB, hostile.Orders{Count: -1, Size: 16 * hostile.KiB}, "orders.count=-1&orders.size=16384"},
 		{"100 streams of empty messages that nobody reads", 100, 10, 0, hostile.Orders{Count: -1, Literal: true}, "orders.count=-1&orders.literal=true"},
 	} {
@@ -163,6 +165,7 @@ func streamAttacks() []hostile.Attack {
 		all = append(all,
 			f.attack(hostile.Native, hostile.GRPCHeader("Watch"), message),
 			f.attack(hostile.GRPC, hostile.GRPCHeader("Watch"), message),
+			f.attack(web[i], hostile.CallHeader(web[i], "Watch"), message),
 			f.attack(hostile.REST2, hostile.RESTHeader("GET", "/v1/things/a:watch?"+f.query), nil),
 			f.attackHTTP1(),
 		)

@@ -16,7 +16,7 @@ const uploadSize = 4<<20 - 1<<10
 // uploadAttacks are clients that send much at once.
 func uploadAttacks() []hostile.Attack {
 	var all []hostile.Attack
-	for _, door := range []string{hostile.Native, hostile.GRPC} {
+	for _, door := range []string{hostile.Native, hostile.GRPC, hostile.GRPCWeb} {
 		all = append(all, gzipped(door))
 	}
 	for _, door := range []string{hostile.Native, hostile.GRPC, hostile.REST2} {
@@ -47,7 +47,7 @@ func gzipped(door string) hostile.Attack {
 			}.Wire())
 			err = tryTo(t, func() error {
 				return each(90, func(int) error {
-					_, err := conn.Call(hostile.GRPCHeader("Update", "grpc-encoding", "gzip"), message)
+					_, err := conn.Call(hostile.CallHeader(door, "Update", "grpc-encoding", "gzip"), message)
 					return err
 				})
 			})

@@ -41,6 +41,9 @@ func (c wireCodec) MarshalWrite(ctx context.Context, dst io.Writer, msg any) err
 	case *call.Message:
 		s := streamOf(ctx)
 		s.Call.Out.Add(m.Len())
+		if b, ok := dst.(*bytes.Buffer); ok {
+			b.Grow(m.Len()) // by parts it would grow to twice the size
+		}
 		for _, b := range m.Data {
 			if _, err := dst.Write(b.ReadOnlyData()); err != nil {
 				return err
