@@ -131,6 +131,14 @@ func TestSettings(t *testing.T) {
 		{"license", func(c *configv1.Config) {
 			c.Openapi.License = &configv1.OpenApi_License{Name: "MIT", Identifier: "MIT"}
 		}, []any{"info", "license", "identifier"}, "MIT"},
+		{"tags", func(c *configv1.Config) {
+			c.Openapi.Tags = []*configv1.OpenApi_Tag{{Name: "Things", Description: "All things."}, {Name: "Nothing"}}
+		}, []any{"tags", 0}, map[string]any{"name": "Things", "description": "All things."}},
+		{"external docs", func(c *configv1.Config) {
+			c.Openapi.ExternalDocs = &configv1.OpenApi_ExternalDocs{Url: "https://a.example"}
+		}, []any{"externalDocs", "url"}, "https://a.example"},
+		{"no title", nil, []any{"info", "title"}, "API"},
+		{"no version", nil, []any{"info", "version"}, "1.0.0"},
 		{"unknown fields are refused", nil, schema("nasty.v1.ThingInput", "additionalProperties"), false},
 		{"unknown fields are ignored", func(c *configv1.Config) { c.Json.IgnoreUnknownFields = new(true) }, schema("nasty.v1.ThingInput", "additionalProperties"), nil},
 		{"two alike are one", func(c *configv1.Config) { c.Json.IgnoreUnknownFields = new(true) }, schema("nasty.other.v1.ErrorResponseInput"), nil},

@@ -206,8 +206,9 @@ func (b *builder) about() {
 	if l := o.GetLicense(); l != nil {
 		b.doc.Info.License = &license{Name: l.GetName(), Identifier: l.GetIdentifier(), URL: l.GetUrl()}
 	}
-	if d := o.GetExternalDocs(); d != nil {
-		b.doc.ExternalDocs = &externalDocs{Description: d.GetDescription(), URL: d.GetUrl()}
+	b.doc.ExternalDocs = docsFrom(o.GetExternalDocs())
+	for _, t := range o.GetTags() {
+		b.tags[t.GetName()] = &tag{Name: t.GetName(), Description: t.GetDescription(), ExternalDocs: docsFrom(t.GetExternalDocs())}
 	}
 	for _, s := range o.GetServers() {
 		b.doc.Servers = append(b.doc.Servers, server{URL: s.GetUrl(), Description: s.GetDescription()})
@@ -215,6 +216,14 @@ func (b *builder) about() {
 	if len(b.doc.Servers) == 0 {
 		b.doc.Servers = []server{{URL: "/"}}
 	}
+}
+
+// docsFrom is a reference of the configuration; nil for none.
+func docsFrom(d *configv1.OpenApi_ExternalDocs) *externalDocs {
+	if d == nil {
+		return nil
+	}
+	return &externalDocs{Description: d.GetDescription(), URL: d.GetUrl()}
 }
 
 // serviceNames names the services: briefly the first of each name, and those that follow

@@ -3818,7 +3818,9 @@ type OpenApi struct {
 	// Who may read the document on the HTTP listener, by the same rule as callers of
 	// an RPC: who is not let in gets 401 with a challenge, or 403. `forward` has no
 	// meaning here. Default: anybody.
-	Auth          *v1.Auth `protobuf:"bytes,14,opt,name=auth,proto3" json:"auth,omitempty"`
+	Auth *v1.Auth `protobuf:"bytes,14,opt,name=auth,proto3" json:"auth,omitempty"`
+	// What groups of RPCs are. Default: what annotations and comments of services say.
+	Tags          []*OpenApi_Tag `protobuf:"bytes,15,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3940,6 +3942,13 @@ func (x *OpenApi) GetPolicies() OpenApi_Policies {
 func (x *OpenApi) GetAuth() *v1.Auth {
 	if x != nil {
 		return x.Auth
+	}
+	return nil
+}
+
+func (x *OpenApi) GetTags() []*OpenApi_Tag {
+	if x != nil {
+		return x.Tags
 	}
 	return nil
 }
@@ -4278,6 +4287,70 @@ func (x *OpenApi_Server) GetDescription() string {
 	return ""
 }
 
+// What a group of RPCs is.
+type OpenApi_Tag struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name: that of the service, or one that an annotation gives.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What it is, in Markdown.
+	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	// More to read.
+	ExternalDocs  *OpenApi_ExternalDocs `protobuf:"bytes,3,opt,name=external_docs,json=externalDocs,proto3" json:"external_docs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenApi_Tag) Reset() {
+	*x = OpenApi_Tag{}
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenApi_Tag) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenApi_Tag) ProtoMessage() {}
+
+func (x *OpenApi_Tag) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_config_v1_config_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenApi_Tag.ProtoReflect.Descriptor instead.
+func (*OpenApi_Tag) Descriptor() ([]byte, []int) {
+	return file_gatehouse_config_v1_config_proto_rawDescGZIP(), []int{36, 4}
+}
+
+func (x *OpenApi_Tag) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *OpenApi_Tag) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *OpenApi_Tag) GetExternalDocs() *OpenApi_ExternalDocs {
+	if x != nil {
+		return x.ExternalDocs
+	}
+	return nil
+}
+
 var File_gatehouse_config_v1_config_proto protoreflect.FileDescriptor
 
 const file_gatehouse_config_v1_config_proto_rawDesc = "" +
@@ -4605,7 +4678,7 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\a_memory\"\x81\x01\n" +
 	"\x05Drain\x12=\n" +
 	"\atimeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x022\x00R\atimeout\x129\n" +
-	"\x05delay\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x022\x00R\x05delay\"\x86\b\n" +
+	"\x05delay\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x022\x00R\x05delay\"\xd2\t\n" +
 	"\aOpenApi\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\tR\x04file\x122\n" +
 	"\x04path\x18\x02 \x01(\tB\x1e\xbaH\x1br\x192\x17^(/[A-Za-z0-9._~/-]+)?$R\x04path\x12\x14\n" +
@@ -4620,7 +4693,8 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	" \x01(\v2).gatehouse.config.v1.OpenApi.ExternalDocsR\fexternalDocs\x12=\n" +
 	"\aservers\x18\v \x03(\v2#.gatehouse.config.v1.OpenApi.ServerR\aservers\x12K\n" +
 	"\bpolicies\x18\f \x01(\x0e2%.gatehouse.config.v1.OpenApi.PoliciesB\b\xbaH\x05\x82\x01\x02\x10\x01R\bpolicies\x12-\n" +
-	"\x04auth\x18\x0e \x01(\v2\x19.gatehouse.policy.v1.AuthR\x04auth\x1aE\n" +
+	"\x04auth\x18\x0e \x01(\v2\x19.gatehouse.policy.v1.AuthR\x04auth\x124\n" +
+	"\x04tags\x18\x0f \x03(\v2 .gatehouse.config.v1.OpenApi.TagR\x04tags\x1aE\n" +
 	"\aContact\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x14\n" +
@@ -4636,7 +4710,11 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x1aD\n" +
 	"\x06Server\x12\x18\n" +
 	"\x03url\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x03url\x12 \n" +
-	"\vdescription\x18\x02 \x01(\tR\vdescription\"`\n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription\x1a\x93\x01\n" +
+	"\x03Tag\x12\x1a\n" +
+	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\x12 \n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription\x12N\n" +
+	"\rexternal_docs\x18\x03 \x01(\v2).gatehouse.config.v1.OpenApi.ExternalDocsR\fexternalDocs\"`\n" +
 	"\bPolicies\x12\x18\n" +
 	"\x14POLICIES_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11POLICIES_PROMISES\x10\x01\x12\x10\n" +
@@ -4681,7 +4759,7 @@ func file_gatehouse_config_v1_config_proto_rawDescGZIP() []byte {
 }
 
 var file_gatehouse_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_gatehouse_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_gatehouse_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_gatehouse_config_v1_config_proto_goTypes = []any{
 	(ServerTls_Version)(0),       // 0: gatehouse.config.v1.ServerTls.Version
 	(Balancing_Kind)(0),          // 1: gatehouse.config.v1.Balancing.Kind
@@ -4738,13 +4816,14 @@ var file_gatehouse_config_v1_config_proto_goTypes = []any{
 	(*OpenApi_License)(nil),      // 52: gatehouse.config.v1.OpenApi.License
 	(*OpenApi_ExternalDocs)(nil), // 53: gatehouse.config.v1.OpenApi.ExternalDocs
 	(*OpenApi_Server)(nil),       // 54: gatehouse.config.v1.OpenApi.Server
-	(*v1.Authenticator)(nil),     // 55: gatehouse.policy.v1.Authenticator
-	(*v11.Composition)(nil),      // 56: gatehouse.compose.v1.Composition
-	(*durationpb.Duration)(nil),  // 57: google.protobuf.Duration
-	(*v1.RetryBudget)(nil),       // 58: gatehouse.policy.v1.RetryBudget
-	(*v1.Policy)(nil),            // 59: gatehouse.policy.v1.Policy
-	(*annotations.HttpRule)(nil), // 60: google.api.HttpRule
-	(*v1.Auth)(nil),              // 61: gatehouse.policy.v1.Auth
+	(*OpenApi_Tag)(nil),          // 55: gatehouse.config.v1.OpenApi.Tag
+	(*v1.Authenticator)(nil),     // 56: gatehouse.policy.v1.Authenticator
+	(*v11.Composition)(nil),      // 57: gatehouse.compose.v1.Composition
+	(*durationpb.Duration)(nil),  // 58: google.protobuf.Duration
+	(*v1.RetryBudget)(nil),       // 59: gatehouse.policy.v1.RetryBudget
+	(*v1.Policy)(nil),            // 60: gatehouse.policy.v1.Policy
+	(*annotations.HttpRule)(nil), // 61: google.api.HttpRule
+	(*v1.Auth)(nil),              // 62: gatehouse.policy.v1.Auth
 }
 var file_gatehouse_config_v1_config_proto_depIdxs = []int32{
 	23, // 0: gatehouse.config.v1.Config.listeners:type_name -> gatehouse.config.v1.Listeners
@@ -4756,7 +4835,7 @@ var file_gatehouse_config_v1_config_proto_depIdxs = []int32{
 	44, // 6: gatehouse.config.v1.Config.drain:type_name -> gatehouse.config.v1.Drain
 	45, // 7: gatehouse.config.v1.Config.openapi:type_name -> gatehouse.config.v1.OpenApi
 	46, // 8: gatehouse.config.v1.Config.log:type_name -> gatehouse.config.v1.Log
-	55, // 9: gatehouse.config.v1.Config.authenticators:type_name -> gatehouse.policy.v1.Authenticator
+	56, // 9: gatehouse.config.v1.Config.authenticators:type_name -> gatehouse.policy.v1.Authenticator
 	16, // 10: gatehouse.config.v1.Config.redis:type_name -> gatehouse.config.v1.Redis
 	17, // 11: gatehouse.config.v1.Config.shedding:type_name -> gatehouse.config.v1.Shedding
 	18, // 12: gatehouse.config.v1.Config.answers:type_name -> gatehouse.config.v1.Answers
@@ -4765,19 +4844,19 @@ var file_gatehouse_config_v1_config_proto_depIdxs = []int32{
 	22, // 15: gatehouse.config.v1.Config.tracing:type_name -> gatehouse.config.v1.Tracing
 	12, // 16: gatehouse.config.v1.Config.versions:type_name -> gatehouse.config.v1.Versions
 	15, // 17: gatehouse.config.v1.Config.reload:type_name -> gatehouse.config.v1.Reload
-	56, // 18: gatehouse.config.v1.Config.compose:type_name -> gatehouse.compose.v1.Composition
+	57, // 18: gatehouse.config.v1.Config.compose:type_name -> gatehouse.compose.v1.Composition
 	11, // 19: gatehouse.config.v1.Config.paths:type_name -> gatehouse.config.v1.Paths
 	10, // 20: gatehouse.config.v1.Config.reflection:type_name -> gatehouse.config.v1.Reflection
 	19, // 21: gatehouse.config.v1.Config.idempotency_memory:type_name -> gatehouse.config.v1.IdempotencyMemory
 	13, // 22: gatehouse.config.v1.Versions.list:type_name -> gatehouse.config.v1.Version
 	14, // 23: gatehouse.config.v1.Version.deprecation:type_name -> gatehouse.config.v1.Deprecation
-	57, // 24: gatehouse.config.v1.Reload.interval:type_name -> google.protobuf.Duration
-	57, // 25: gatehouse.config.v1.Reload.reflection_interval:type_name -> google.protobuf.Duration
-	57, // 26: gatehouse.config.v1.Reload.drain_timeout:type_name -> google.protobuf.Duration
+	58, // 24: gatehouse.config.v1.Reload.interval:type_name -> google.protobuf.Duration
+	58, // 25: gatehouse.config.v1.Reload.reflection_interval:type_name -> google.protobuf.Duration
+	58, // 26: gatehouse.config.v1.Reload.drain_timeout:type_name -> google.protobuf.Duration
 	34, // 27: gatehouse.config.v1.Redis.tls:type_name -> gatehouse.config.v1.UpstreamTls
-	57, // 28: gatehouse.config.v1.Redis.timeout:type_name -> google.protobuf.Duration
-	57, // 29: gatehouse.config.v1.Cors.max_age:type_name -> google.protobuf.Duration
-	57, // 30: gatehouse.config.v1.SecurityHeaders.hsts:type_name -> google.protobuf.Duration
+	58, // 28: gatehouse.config.v1.Redis.timeout:type_name -> google.protobuf.Duration
+	58, // 29: gatehouse.config.v1.Cors.max_age:type_name -> google.protobuf.Duration
+	58, // 30: gatehouse.config.v1.SecurityHeaders.hsts:type_name -> google.protobuf.Duration
 	34, // 31: gatehouse.config.v1.Tracing.tls:type_name -> gatehouse.config.v1.UpstreamTls
 	24, // 32: gatehouse.config.v1.Listeners.http:type_name -> gatehouse.config.v1.HttpListener
 	25, // 33: gatehouse.config.v1.Listeners.grpc:type_name -> gatehouse.config.v1.Listener
@@ -4789,23 +4868,23 @@ var file_gatehouse_config_v1_config_proto_depIdxs = []int32{
 	33, // 39: gatehouse.config.v1.Upstream.schema:type_name -> gatehouse.config.v1.Schema
 	34, // 40: gatehouse.config.v1.Upstream.tls:type_name -> gatehouse.config.v1.UpstreamTls
 	35, // 41: gatehouse.config.v1.Upstream.keepalive:type_name -> gatehouse.config.v1.Keepalive
-	57, // 42: gatehouse.config.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
-	58, // 43: gatehouse.config.v1.Upstream.retry_budget:type_name -> gatehouse.policy.v1.RetryBudget
+	58, // 42: gatehouse.config.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
+	59, // 43: gatehouse.config.v1.Upstream.retry_budget:type_name -> gatehouse.policy.v1.RetryBudget
 	29, // 44: gatehouse.config.v1.Upstream.addresses:type_name -> gatehouse.config.v1.Address
 	30, // 45: gatehouse.config.v1.Upstream.balancing:type_name -> gatehouse.config.v1.Balancing
 	31, // 46: gatehouse.config.v1.Upstream.health_check:type_name -> gatehouse.config.v1.HealthCheck
 	32, // 47: gatehouse.config.v1.Upstream.outliers:type_name -> gatehouse.config.v1.Outliers
-	57, // 48: gatehouse.config.v1.Upstream.max_stream_age:type_name -> google.protobuf.Duration
+	58, // 48: gatehouse.config.v1.Upstream.max_stream_age:type_name -> google.protobuf.Duration
 	1,  // 49: gatehouse.config.v1.Balancing.kind:type_name -> gatehouse.config.v1.Balancing.Kind
-	57, // 50: gatehouse.config.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
-	57, // 51: gatehouse.config.v1.Balancing.refresh:type_name -> google.protobuf.Duration
-	57, // 52: gatehouse.config.v1.Outliers.interval:type_name -> google.protobuf.Duration
-	57, // 53: gatehouse.config.v1.Outliers.base_ejection_time:type_name -> google.protobuf.Duration
-	57, // 54: gatehouse.config.v1.Outliers.max_ejection_time:type_name -> google.protobuf.Duration
-	57, // 55: gatehouse.config.v1.Keepalive.time:type_name -> google.protobuf.Duration
-	57, // 56: gatehouse.config.v1.Keepalive.timeout:type_name -> google.protobuf.Duration
-	59, // 57: gatehouse.config.v1.Exposure.policy:type_name -> gatehouse.policy.v1.Policy
-	60, // 58: gatehouse.config.v1.Exposure.http:type_name -> google.api.HttpRule
+	58, // 50: gatehouse.config.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	58, // 51: gatehouse.config.v1.Balancing.refresh:type_name -> google.protobuf.Duration
+	58, // 52: gatehouse.config.v1.Outliers.interval:type_name -> google.protobuf.Duration
+	58, // 53: gatehouse.config.v1.Outliers.base_ejection_time:type_name -> google.protobuf.Duration
+	58, // 54: gatehouse.config.v1.Outliers.max_ejection_time:type_name -> google.protobuf.Duration
+	58, // 55: gatehouse.config.v1.Keepalive.time:type_name -> google.protobuf.Duration
+	58, // 56: gatehouse.config.v1.Keepalive.timeout:type_name -> google.protobuf.Duration
+	60, // 57: gatehouse.config.v1.Exposure.policy:type_name -> gatehouse.policy.v1.Policy
+	61, // 58: gatehouse.config.v1.Exposure.http:type_name -> google.api.HttpRule
 	37, // 59: gatehouse.config.v1.Exposure.routes:type_name -> gatehouse.config.v1.Route
 	38, // 60: gatehouse.config.v1.Exposure.mirror:type_name -> gatehouse.config.v1.Mirror
 	39, // 61: gatehouse.config.v1.Exposure.metadata:type_name -> gatehouse.config.v1.Rewrite
@@ -4813,33 +4892,35 @@ var file_gatehouse_config_v1_config_proto_depIdxs = []int32{
 	47, // 63: gatehouse.config.v1.Route.headers:type_name -> gatehouse.config.v1.Route.HeadersEntry
 	48, // 64: gatehouse.config.v1.Route.claims:type_name -> gatehouse.config.v1.Route.ClaimsEntry
 	39, // 65: gatehouse.config.v1.Route.metadata:type_name -> gatehouse.config.v1.Rewrite
-	57, // 66: gatehouse.config.v1.Mirror.timeout:type_name -> google.protobuf.Duration
+	58, // 66: gatehouse.config.v1.Mirror.timeout:type_name -> google.protobuf.Duration
 	40, // 67: gatehouse.config.v1.Rewrite.request:type_name -> gatehouse.config.v1.Changes
 	40, // 68: gatehouse.config.v1.Rewrite.response:type_name -> gatehouse.config.v1.Changes
 	49, // 69: gatehouse.config.v1.Changes.set:type_name -> gatehouse.config.v1.Changes.SetEntry
 	50, // 70: gatehouse.config.v1.Changes.add:type_name -> gatehouse.config.v1.Changes.AddEntry
 	3,  // 71: gatehouse.config.v1.Json.profile:type_name -> gatehouse.config.v1.Json.Profile
 	4,  // 72: gatehouse.config.v1.Errors.format:type_name -> gatehouse.config.v1.Errors.Format
-	57, // 73: gatehouse.config.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
-	57, // 74: gatehouse.config.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
-	57, // 75: gatehouse.config.v1.Limits.stream_idle_timeout:type_name -> google.protobuf.Duration
-	57, // 76: gatehouse.config.v1.Limits.write_timeout:type_name -> google.protobuf.Duration
-	57, // 77: gatehouse.config.v1.Drain.timeout:type_name -> google.protobuf.Duration
-	57, // 78: gatehouse.config.v1.Drain.delay:type_name -> google.protobuf.Duration
+	58, // 73: gatehouse.config.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
+	58, // 74: gatehouse.config.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
+	58, // 75: gatehouse.config.v1.Limits.stream_idle_timeout:type_name -> google.protobuf.Duration
+	58, // 76: gatehouse.config.v1.Limits.write_timeout:type_name -> google.protobuf.Duration
+	58, // 77: gatehouse.config.v1.Drain.timeout:type_name -> google.protobuf.Duration
+	58, // 78: gatehouse.config.v1.Drain.delay:type_name -> google.protobuf.Duration
 	51, // 79: gatehouse.config.v1.OpenApi.contact:type_name -> gatehouse.config.v1.OpenApi.Contact
 	52, // 80: gatehouse.config.v1.OpenApi.license:type_name -> gatehouse.config.v1.OpenApi.License
 	53, // 81: gatehouse.config.v1.OpenApi.external_docs:type_name -> gatehouse.config.v1.OpenApi.ExternalDocs
 	54, // 82: gatehouse.config.v1.OpenApi.servers:type_name -> gatehouse.config.v1.OpenApi.Server
 	5,  // 83: gatehouse.config.v1.OpenApi.policies:type_name -> gatehouse.config.v1.OpenApi.Policies
-	61, // 84: gatehouse.config.v1.OpenApi.auth:type_name -> gatehouse.policy.v1.Auth
-	6,  // 85: gatehouse.config.v1.Log.level:type_name -> gatehouse.config.v1.Log.Level
-	7,  // 86: gatehouse.config.v1.Log.format:type_name -> gatehouse.config.v1.Log.Format
-	8,  // 87: gatehouse.config.v1.Log.when_full:type_name -> gatehouse.config.v1.Log.WhenFull
-	88, // [88:88] is the sub-list for method output_type
-	88, // [88:88] is the sub-list for method input_type
-	88, // [88:88] is the sub-list for extension type_name
-	88, // [88:88] is the sub-list for extension extendee
-	0,  // [0:88] is the sub-list for field type_name
+	62, // 84: gatehouse.config.v1.OpenApi.auth:type_name -> gatehouse.policy.v1.Auth
+	55, // 85: gatehouse.config.v1.OpenApi.tags:type_name -> gatehouse.config.v1.OpenApi.Tag
+	6,  // 86: gatehouse.config.v1.Log.level:type_name -> gatehouse.config.v1.Log.Level
+	7,  // 87: gatehouse.config.v1.Log.format:type_name -> gatehouse.config.v1.Log.Format
+	8,  // 88: gatehouse.config.v1.Log.when_full:type_name -> gatehouse.config.v1.Log.WhenFull
+	53, // 89: gatehouse.config.v1.OpenApi.Tag.external_docs:type_name -> gatehouse.config.v1.OpenApi.ExternalDocs
+	90, // [90:90] is the sub-list for method output_type
+	90, // [90:90] is the sub-list for method input_type
+	90, // [90:90] is the sub-list for extension type_name
+	90, // [90:90] is the sub-list for extension extendee
+	0,  // [0:90] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_config_v1_config_proto_init() }
@@ -4872,7 +4953,7 @@ func file_gatehouse_config_v1_config_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gatehouse_config_v1_config_proto_rawDesc), len(file_gatehouse_config_v1_config_proto_rawDesc)),
 			NumEnums:      9,
-			NumMessages:   46,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
