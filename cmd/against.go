@@ -19,6 +19,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/live"
+	"github.com/gatehouse-dev/gatehouse/internal/openapi/compare"
 )
 
 const (
@@ -26,11 +27,17 @@ const (
 	maxPage    = 256 << 20
 )
 
-// running is what a gateway that runs says of itself.
+// running is what another gateway says of itself, or what it would say by another
+// configuration.
 type running struct {
-	status admin.Status
-	routes []admin.Route
-	rpcs   []*contract.Method
+	status   admin.Status
+	routes   []admin.Route
+	rpcs     []*contract.Method
+	document *compare.Published
+	// isDocument: nothing but the document is known.
+	isDocument bool
+	// hasAll: the document shows all policies.
+	hasAll bool
 }
 
 // ask asks the admin listener of a gateway, which is host:port or a URL.
@@ -49,13 +56,17 @@ func ask(ctx context.Context, address string) (*running, error) {
 			image = b
 			return nil
 		},
+		"/openapi.json?own=true": func(b []byte) (err error) {
+			r.document, err = compare.ReadPublished(b)
+			return err
+		},
 	} {
 		b, err := fetch(ctx, strings.TrimSuffix(address, "/")+page)
 		if err == nil {
 			err = read(b)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("--against: %s: want the admin listener of a gateway that runs: %w", address, err)
+			return nil, fmt.Errorf("--against: %s: want a file, or the admin listener of a gateway that runs: %w", address, err)
 		}
 	}
 	set, err := contract.ParseImage(address+"/contract", image)
@@ -98,15 +109,27 @@ func (r *running) find(set *contract.Set) {
 	}
 }
 
-// compare prints what would change if g took the place of a gateway that runs. It
+// printDifferences prints what would change if g took the place of another gateway. It
 // is an error if that breaks clients and is not allowed.
-func compare(w io.Writer, r *running, g *live.Gateway) error {
+func printDifferences(w io.Writer, r *running, g *live.Gateway) error {
+	changes, err := publishedChanges(r, g)
+	if err != nil {
+		return err
+	}
+	published, broken := publishedLines(changes)
+	allowed := g.Table().File.Config.GetReload().GetAllowBreaking()
+	if r.isDocument {
+		d := &differences{w: w, isDocument: true}
+		d.section("published", published)
+		return d.conclude(broken, 0, allowed)
+	}
 	breaking := g.Table().Breaks(r.rpcs)
 	now := g.Status()
 	d := &differences{w: w, hidden: slices.Contains(slices.Collect(maps.Values(now.Config)), config.Redacted)}
 	d.section("routes", routeLines(r.routes, admin.Routes(g.Table())))
 	d.section("policies", policyLines(r.status.Policies, now.Policies))
 	d.section("contract", contractLines(breaking, contract.Changed(r.rpcs, g.Table().Declared())))
+	d.section("published", published)
 	restart := 0
 	var lines []string
 	changed := live.Differences(r.status.Config, now.Config)
@@ -121,7 +144,7 @@ func compare(w io.Writer, r *running, g *live.Gateway) error {
 		lines = append(lines, line)
 	}
 	d.section("configuration", lines)
-	return d.conclude(len(breaking), restart, g.Table().File.Config.GetReload().GetAllowBreaking())
+	return d.conclude(len(breaking)+broken, restart, allowed)
 }
 
 // rewrites are the fields of an exposure that change metadata.
@@ -132,6 +155,8 @@ type differences struct {
 	w      io.Writer
 	some   bool
 	hidden bool // there are secrets, of which nothing is known
+	// isDocument: changes that break nobody are not known.
+	isDocument bool
 }
 
 func (d *differences) section(name string, lines []string) {
@@ -147,6 +172,8 @@ func (d *differences) section(name string, lines []string) {
 
 func (d *differences) conclude(breaking, restart int, allowed bool) error {
 	switch {
+	case !d.some && d.isDocument:
+		fmt.Fprintln(d.w, "nothing that breaks clients of what was published")
 	case !d.some && d.hidden:
 		fmt.Fprintln(d.w, "no difference, but for secrets, which are not compared")
 	case !d.some:
@@ -155,7 +182,7 @@ func (d *differences) conclude(breaking, restart int, allowed bool) error {
 		fmt.Fprintf(d.w, "%s cannot be changed while the gateway runs: a reload would be refused\n", count(restart, "field"))
 	}
 	if breaking > 0 && !allowed {
-		return errors.New(count(breaking, "change") + " of the contract would break clients; set reload.allow_breaking if that is meant")
+		return errors.New(count(breaking, "change") + " would break clients; set reload.allow_breaking if that is meant")
 	}
 	return nil
 }

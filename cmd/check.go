@@ -22,30 +22,36 @@ func (a *App) check() *cobra.Command {
 		Short: "Check the configuration and the contracts it names, without serving",
 		Long: "Check the configuration and the contracts it names: build all that `serve` would,\n" +
 			"and open no listener. For a contract had by reflection its backend must run.\n\n" +
-			"With --against, print what would change of what a gateway serves that runs: routes,\n" +
-			"policies, contracts, and the rest of the configuration. The exit code is 1 if the\n" +
-			"contract would break clients and reload.allow_breaking is not set. Give --http,\n" +
+			"With --against, print what would change: routes, policies, contracts, what is\n" +
+			"published, and the rest of the configuration. It names the admin listener of a\n" +
+			"gateway that runs, another configuration, or a document that `gatehouse openapi`\n" +
+			"wrote, with which only what is published can be compared. The exit code is 1 if a\n" +
+			"change would break clients and reload.allow_breaking is not set. Give --http,\n" +
 			"--grpc and --admin as they were given to `serve`.",
 		Example: "  gatehouse check --config gatehouse.yaml\n" +
-			"  gatehouse check --config gatehouse.yaml --against 127.0.0.1:9901",
+			"  gatehouse check --config gatehouse.yaml --against 127.0.0.1:9901\n" +
+			"  gatehouse check --config gatehouse.yaml --against openapi.json",
 		Args: NoArgs,
 	}
 	file, addresses := configFlag(c), AddressFlags(c)
-	against := c.Flags().String("against", "", "print the difference to the gateway whose admin listener is at `ADDRESS`")
+	against := c.Flags().String("against", "", "print the difference to a gateway that runs, to another configuration, or to a published document: `ADDRESS|FILE`")
 	show := c.Flags().Bool("print", false, "print the merged result: defaults filled in, policies with their origin")
 	secrets := c.Flags().Bool("show-secrets", false, "with --print: show secrets that stand in the file, which are REDACTED otherwise")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if *secrets && !*show {
 			return wrongUse(c, "--show-secrets: it is for --print alone")
 		}
-		conf, err := config.Load(*file)
-		if err != nil {
-			return err
+		load := func(file string) (*live.Gateway, error) {
+			conf, err := config.Load(file)
+			if err != nil {
+				return nil, err
+			}
+			if conf, err = addresses.Apply(conf); err != nil {
+				return nil, err
+			}
+			return a.gateway(c.Context(), live.Options{Config: conf, LogTo: io.Discard})
 		}
-		if conf, err = addresses.Apply(conf); err != nil {
-			return err
-		}
-		g, err := a.gateway(c.Context(), live.Options{Config: conf, LogTo: io.Discard})
+		g, err := load(*file)
 		if err != nil {
 			return err
 		}
@@ -54,17 +60,20 @@ func (a *App) check() *cobra.Command {
 			return err
 		}
 		if *against != "" {
-			r, err := ask(c.Context(), *against)
+			r, err := readOther(*against, load)
+			if err == nil && r == nil {
+				r, err = ask(c.Context(), *against)
+			}
 			if err != nil {
 				return err
 			}
-			return compare(c.OutOrStdout(), r, g)
+			return printDifferences(c.OutOrStdout(), r, g)
 		}
 		if *show {
 			return printMerged(c.OutOrStdout(), g, *secrets)
 		}
 		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: ok: %s, %s, %s\n", *file, count(len(g.Table().Methods), "RPC"),
-			count(bindings(admin.Routes(g.Table())), "HTTP binding"), count(len(conf.Config.GetUpstreams()), "upstream"))
+			count(bindings(admin.Routes(g.Table())), "HTTP binding"), count(len(g.Table().File.Config.GetUpstreams()), "upstream"))
 		return err
 	}
 	return c

@@ -364,7 +364,7 @@ func TestMistakesNeverStart(t *testing.T) {
 		{name: "authorities that are none", config: swap("schema: {linked: true}", "tls: {ca_file: "+garbage+"}, schema: {linked: true}"), want: []string{garbage, "PEM"}},
 		{name: "address that is none", config: swap("127.0.0.1:0", "localhost"), want: []string{"gatehouse.yaml:2:", "port"}},
 		{name: "document that is not there", config: good + "openapi: {file: nowhere.json}\n", want: []string{"nowhere.json"}},
-		{name: "document that is no JSON", config: good + "openapi: {file: " + garbage + "}\n", want: []string{"gatehouse.yaml:10:", "openapi.file", garbage, "not an OpenAPI document in JSON"}},
+		{name: "document that is no JSON", config: good + "openapi: {file: " + garbage + "}\n", want: []string{"gatehouse.yaml:10:", "openapi.file", garbage, "not an OpenAPI document"}},
 		{name: "document that is another's", config: good + "openapi: {file: " + noDocument + "}\n", want: []string{"gatehouse.yaml:10:", "openapi.file", noDocument, `"openapi"`}},
 		{name: "two mistakes", config: strings.Replace(swap("upstream: shop, policy", "upstream: shp, policy"), "127.0.0.1:0", "localhost", 1), want: []string{"gatehouse.yaml:2:", "gatehouse.yaml:8:"}},
 		{name: "busy port", config: swap("127.0.0.1:0", busy), want: []string{busy, "--http", "listeners.http.address"}, only: "serve"},

@@ -162,13 +162,15 @@ func (a *Admin) contract(w http.ResponseWriter, _ *http.Request) {
 }
 
 // openAPI serves the OpenAPI document of a version, in a format. A document that the
-// configuration names takes the place of the JSON without a version.
+// configuration names takes the place of the one without a version in its format, but
+// for those who ask for the gateway's own.
 func (a *Admin) openAPI(format openapi.Format) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		table, version := a.Table(), r.FormValue("version")
-		if given := table.GivenOpenAPI; given != nil && version == "" && format == openapi.JSON {
+		isOwn := r.FormValue("own") == "true"
+		if given := table.GivenOpenAPI; given != nil && version == "" && format == given.Format && !isOwn {
 			w.Header().Set("Content-Type", format.MediaType())
-			_, _ = w.Write(given)
+			_, _ = w.Write(given.Text)
 			return
 		}
 		doc, err := table.OpenAPI.Write(version, format)

@@ -93,7 +93,7 @@ func (b *Builder) Table() (*Table, error) {
 	if err := b.refuseBreaking(); err != nil {
 		return nil, err
 	}
-	given, err := givenDocument(b.file.File)
+	given, differences, err := b.givenDocument()
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (b *Builder) Table() (*Table, error) {
 	t := &Table{
 		Edge: served, File: b.file.File, Methods: b.withPolicy, Contracts: b.contracts.all, Upstreams: b.input.Upstreams,
 		OpenAPI: documents, GivenOpenAPI: given,
-		Warnings: b.warnings(), Since: time.Now(), Trigger: b.input.Trigger, types: types, httpFiles: b.overrides.read,
+		Warnings: append(b.warnings(), differences...), Since: time.Now(), Trigger: b.input.Trigger, types: types, httpFiles: b.overrides.read,
 	}
 	served.Description = t
 	return t, nil

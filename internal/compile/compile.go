@@ -49,7 +49,7 @@ type Table struct {
 	// OpenAPI are the OpenAPI documents of what is served.
 	OpenAPI *openapi.Documents
 	// GivenOpenAPI is the document that the admin listener serves instead; nil is none.
-	GivenOpenAPI []byte
+	GivenOpenAPI *GivenDocument
 	// Warnings name settings that are valid and may yet not be meant.
 	Warnings []string
 	// Since is when the table was compiled, and Trigger why.
@@ -141,7 +141,7 @@ func (t *Table) Reflected() (*reflection.Contract, error) { return t.types.shown
 // Same reports whether two tables serve the same: their configurations differ in
 // positions and comments only.
 func (t *Table) Same(other *Table) bool {
-	return proto.Equal(t.File.Config, other.File.Config) && string(t.GivenOpenAPI) == string(other.GivenOpenAPI) &&
+	return proto.Equal(t.File.Config, other.File.Config) && t.GivenOpenAPI.same(other.GivenOpenAPI) &&
 		maps.EqualFunc(t.httpFiles, other.httpFiles, func(a, b *config.HTTPFile) bool { return a.SHA256 == b.SHA256 }) &&
 		maps.Equal(t.Contracts, other.Contracts)
 }

@@ -1,7 +1,7 @@
 package compile
 
 import (
-	"encoding/json"
+	"bytes"
 	"net/url"
 	"strings"
 
@@ -11,11 +11,11 @@ import (
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
-	"github.com/gatehouse-dev/gatehouse/internal/config"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/files"
 	"github.com/gatehouse-dev/gatehouse/internal/openapi"
+	"github.com/gatehouse-dev/gatehouse/internal/openapi/compare"
 )
 
 // documents are the OpenAPI documents of the table, which are written when somebody
@@ -125,22 +125,57 @@ func (b *Builder) guard() (grpc.ClientConnInterface, error) {
 // maxDocumentBytes bounds an OpenAPI document.
 const maxDocumentBytes = 64 << 20
 
-// givenDocument is the document that the configuration names, nil for none.
-func givenDocument(file *config.File) ([]byte, error) {
-	name := file.Config.GetOpenapi().GetFile()
-	if name == "" {
-		return nil, nil // the gateway writes its own
-	}
-	doc, err := files.Read(name, maxDocumentBytes)
-	if err != nil {
-		return nil, file.Errorf("openapi.file", "%v", err)
-	}
-	var head struct{ OpenAPI, Swagger string }
-	switch err := json.Unmarshal(doc, &head); {
-	case err != nil:
-		return nil, file.Errorf("openapi.file", "%s is not an OpenAPI document in JSON: %v", name, err)
-	case head.OpenAPI == "" && head.Swagger == "":
-		return nil, file.Errorf("openapi.file", `%s is not an OpenAPI document: want a JSON object with a member such as "openapi": "3.1.0"`, name)
-	}
-	return doc, nil
+// GivenDocument is an OpenAPI document of the operator's own. It is immutable.
+type GivenDocument struct {
+	Text   []byte
+	Format openapi.Format
 }
+
+// same reports whether two are the same; nil is none.
+func (d *GivenDocument) same(other *GivenDocument) bool {
+	if d == nil || other == nil {
+		return d == other
+	}
+	return bytes.Equal(d.Text, other.Text)
+}
+
+// givenDocument reads the document that the configuration names, and tells how it differs
+// from what is served. It is nil if none is named.
+func (b *Builder) givenDocument() (_ *GivenDocument, warnings []string, _ error) {
+	const field = "openapi.file"
+	name := b.file.Config.GetOpenapi().GetFile()
+	if name == "" {
+		return nil, nil, nil // the gateway writes its own
+	}
+	text, err := files.Read(name, maxDocumentBytes)
+	if err != nil {
+		return nil, nil, b.file.Errorf(field, "%v", err)
+	}
+	doc, err := compare.Read(text)
+	if err != nil {
+		return nil, nil, b.file.Errorf(field, "%s is not an OpenAPI document: %v", name, err)
+	}
+	given := &GivenDocument{Text: text, Format: openapi.JSON}
+	if !compare.IsJSON(text) {
+		given.Format = openapi.YAML
+	}
+	var served []*contract.Binding
+	for _, m := range b.withPolicy {
+		for _, binding := range m.Bindings {
+			if binding.Err == nil {
+				served = append(served, binding)
+			}
+		}
+	}
+	diff := compare.Covers(doc, served)
+	if len(diff.Lacks) > 0 {
+		warnings = append(warnings, b.file.Errorf(field, "%s lacks what is served: %s", name, bounded(diff.Lacks, maxOperations)).Error())
+	}
+	if len(diff.Invents) > 0 {
+		warnings = append(warnings, b.file.Errorf(field, "%s has what is not served: %s", name, bounded(diff.Invents, maxOperations)).Error())
+	}
+	return given, warnings, nil
+}
+
+// maxOperations is how many operations a warning names.
+const maxOperations = 100

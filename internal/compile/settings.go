@@ -55,6 +55,11 @@ func Place(file *config.File, field string, err error) error {
 // shortList lists names, as many as one can read.
 func shortList(names []string) string {
 	const most = 8
+	return bounded(names, most)
+}
+
+// bounded is shortList with a bound of its own.
+func bounded(names []string, most int) string {
 	if len(names) <= most {
 		return strings.Join(names, ", ")
 	}

@@ -20,6 +20,8 @@ type Document struct {
 	Paths        members[*pathItem] `json:"paths"`
 	Components   components         `json:"components"`
 	Unlisted     []unlisted         `json:"x-gatehouse-unlisted,omitempty"`
+	Limits       members[int64]     `json:"x-gatehouse-limits,omitempty"`
+	Cors         *cors              `json:"x-gatehouse-cors,omitempty"`
 	Extensions   extensions         `json:",inline"`
 
 	warnings []string
@@ -76,6 +78,14 @@ type unlisted struct {
 	Binding string `json:"binding"`
 	RPC     string `json:"rpc"`
 	Why     string `json:"why"`
+}
+
+// cors says which pages of other sites may call.
+type cors struct {
+	AllowOrigins     []string `json:"allow_origins,omitempty"`
+	AllowHeaders     []string `json:"allow_headers,omitempty"`
+	ExposeHeaders    []string `json:"expose_headers,omitempty"`
+	AllowCredentials bool     `json:"allow_credentials,omitempty"`
 }
 
 // pathItem has the operations of one path by their HTTP methods, in lower case.

@@ -173,6 +173,7 @@ func (b *builder) document() *Document {
 	b.doc.Components.Responses = sorted(b.responses)
 	b.doc.Components.Headers = sorted(b.headers)
 	b.doc.Components.SecuritySchemes = b.securitySchemes()
+	b.doc.Limits, b.doc.Cors = b.limits(), b.cors()
 	slices.Sort(b.warnings)
 	b.doc.warnings = slices.Compact(b.warnings)
 	return &b.doc

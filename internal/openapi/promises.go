@@ -127,6 +127,29 @@ func (m *Method) limits() []rateLimit {
 	return list
 }
 
+// limits are those of every request.
+func (b *builder) limits() members[int64] {
+	l := b.source.Config.GetLimits()
+	return members[int64]{
+		{"max_body_bytes", l.GetMaxBodyBytes()}, {"max_message_bytes", l.GetMaxMessageBytes()}, {"max_depth", int64(l.GetMaxDepth())},
+		{"max_query_parameters", int64(l.GetMaxQueryParameters())}, {"max_headers", int64(l.GetMaxHeaders())}, {"max_header_bytes", l.GetMaxHeaderBytes()},
+	}
+}
+
+// cors says which pages may call, nil for none. The origins are those of other clients,
+// who need not be known to all.
+func (b *builder) cors() *cors {
+	c, shown := b.source.Config.GetCors(), b.source.Config.GetOpenapi().GetPolicies()
+	if c == nil || shown == configv1.OpenApi_POLICIES_NONE {
+		return nil
+	}
+	list := &cors{AllowHeaders: c.GetAllowHeaders(), ExposeHeaders: c.GetExposeHeaders(), AllowCredentials: c.GetAllowCredentials()}
+	if shown == configv1.OpenApi_POLICIES_ALL {
+		list.AllowOrigins = c.GetAllowOrigins()
+	}
+	return list
+}
+
 // hasCap reports whether the calls of an RPC that run at once are capped.
 func hasCap(p *policyv1.Policy) bool {
 	return slices.ContainsFunc(p.GetConcurrency(), func(c *policyv1.Concurrency) bool { return !c.GetUnlimited() })
