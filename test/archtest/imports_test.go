@@ -47,6 +47,7 @@ var arrows = []row{
 	// A door knows what all share, and neither a policy, an upstream nor another door.
 	{pattern: "internal/edge/*", ours: []string{"internal/call", "internal/edge", "internal/memory", "internal/transcode"}, http: true},
 	{pattern: "internal/openapi", ours: []string{"gen", "internal/call", "internal/contract", "internal/httprule", "internal/transcode"}},
+	{pattern: "internal/openapi/compare", ours: []string{"internal/contract", "internal/httprule"}},
 	{pattern: "internal/upstream", ours: []string{"gen", "internal/call", "internal/files", "internal/memory"}},
 	{pattern: "internal/remember"},
 	{pattern: "internal/certs", ours: []string{"internal/collect", "internal/files"}},
@@ -66,8 +67,8 @@ var arrows = []row{
 	{pattern: "internal/server", ours: []string{"gen", "internal/memory"}, http: true},
 	{pattern: "internal/compile", ours: []string{
 		"gen", "interceptors", "interceptors/*", "internal/aggregate", "internal/answers", "internal/call", "internal/config", "internal/contract",
-		"internal/edge", "internal/expr", "internal/files", "internal/httprule", "internal/nearest", "internal/openapi", "internal/reflection", "internal/routing",
-		"internal/transcode", "internal/upstream",
+		"internal/edge", "internal/expr", "internal/files", "internal/httprule", "internal/nearest", "internal/openapi", "internal/openapi/compare", "internal/reflection",
+		"internal/routing", "internal/transcode", "internal/upstream",
 	}},
 	{
 		pattern: "internal/admin",
@@ -82,7 +83,7 @@ var arrows = []row{
 	{pattern: "examples/shop/demo", ours: []string{"gen", "examples/shop"}},
 	{
 		pattern: "cmd",
-		ours:    []string{"gen", "internal/live", "internal/admin", "internal/config", "internal/openapi", "interceptors"},
+		ours:    []string{"gen", "internal/live", "internal/admin", "internal/config", "internal/openapi", "internal/openapi/compare", "interceptors"},
 		http:    true,
 	},
 	{pattern: "cmd/*", ours: []string{"gen", "internal/live", "internal/config", "cmd", "examples/shop/demo"}},
