@@ -68,7 +68,7 @@ func TestCheckAgainst(t *testing.T) {
 		{name: "metadata", from: "{x-token: a}", to: "{x-token: a, x-more: b}", want: []string{"configuration:", "~ expose[0].metadata.request.set.x-more: (none) -> REDACTED"}},
 		{name: "policy", from: "timeout: 2s", to: "timeout: 3s", want: []string{"policies:", "~ shop.pricing.v1.PricingService/GetPrice timeout: 2s -> 3s"}},
 		{
-			name: "routes", from: `select: "shop.pricing.v1.*"`, to: `select: "shop.pricing.v1.PricingService.GetPrice"`,
+			name: "routes", code: 1, from: `select: "shop.pricing.v1.*"`, to: `select: "shop.pricing.v1.PricingService.GetPrice"`,
 			want: []string{"routes:", "- GET /v1/prices:batchGet shop.pricing.v1.PricingService/BatchGetPrices"},
 		},
 		{name: "upstream", from: "127.0.0.1:1\"", to: "127.0.0.1:2\"", want: []string{"configuration:", "~ upstreams[0].target: passthrough:///127.0.0.1:1 -> passthrough:///127.0.0.1:2"}},

@@ -20,7 +20,7 @@ import (
 func readOther(name string, load func(file string) (*live.Gateway, error)) (*running, error) {
 	in, err := os.Open(name)
 	if err != nil {
-		return nil, nil //nolint:nilerr,nilnil // it is an address then
+		return nil, nil //nolint:nilnil // it is an address then
 	}
 	defer func() { _ = in.Close() }()
 	text, err := io.ReadAll(io.LimitReader(in, maxPage))

@@ -124,7 +124,7 @@ func read(text []byte) (*Document, error) {
 	}
 	version := cmp.Or(d.OpenAPI, d.Swagger)
 	if version == "" {
-		return nil, errors.New(`it is not an OpenAPI document: want a member such as "openapi": "3.1.0" or "swagger": "2.0"`)
+		return nil, errors.New(`it has no member such as "openapi": "3.1.0" or "swagger": "2.0"`)
 	}
 	if !slices.ContainsFunc(versions, func(known string) bool { return strings.HasPrefix(version, known) }) {
 		return nil, fmt.Errorf("version %s of OpenAPI is not known: want %s", version, strings.Join(versions, ", "))
