@@ -1,7 +1,9 @@
 package openapi_test
 
 import (
+	"flag"
 	"fmt"
+	"os"
 	"testing"
 
 	"google.golang.org/genproto/googleapis/api/annotations"
@@ -66,13 +68,23 @@ func large(tb testing.TB, rpcs int) *openapi.Source {
 	return s
 }
 
+var (
+	largeRPCs = flag.Int("rpcs", 1000, "how many RPCs the large document has")
+	largeFile = flag.String("large", "", "a file for the large document, which the suite test/openapi has validators read")
+)
+
 // TestLarge: a document of many RPCs has them all.
 func TestLarge(t *testing.T) {
 	t.Parallel()
-	const rpcs = 1000
-	paths, ok := at(t, write(t, large(t, rpcs), openapi.JSON), []any{"paths"}).(map[string]any)
-	if !ok || len(paths) != rpcs {
-		t.Errorf("got %d paths, want %d", len(paths), rpcs)
+	text := write(t, large(t, *largeRPCs), openapi.JSON)
+	paths, ok := at(t, text, []any{"paths"}).(map[string]any)
+	if !ok || len(paths) != *largeRPCs {
+		t.Errorf("got %d paths, want %d", len(paths), *largeRPCs)
+	}
+	if *largeFile != "" {
+		if err := os.WriteFile(*largeFile, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
