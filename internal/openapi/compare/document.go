@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -203,13 +204,12 @@ func IsDocument(text []byte) bool {
 		_, isText := head.OpenAPI.(string) // a configuration has settings by this name
 		return err == nil && (isText || head.Swagger != nil)
 	}
-	var head struct {
-		OpenAPI yaml.Node `yaml:"openapi"`
-		Swagger yaml.Node `yaml:"swagger"`
-	}
-	err := yaml.Unmarshal(text, &head)
-	return err == nil && (head.OpenAPI.Kind == yaml.ScalarNode || head.Swagger.Kind == yaml.ScalarNode)
+	return versionInYAML.Match(text)
 }
+
+// versionInYAML is the member that begins a document. To parse all of a large one for it
+// would take long.
+var versionInYAML = regexp.MustCompile(`(?m)^["']?(?:openapi|swagger)["']?:[ \t]*["']?[0-9]`)
 
 // jsonOf turns YAML into JSON.
 func jsonOf(text []byte) ([]byte, error) {
