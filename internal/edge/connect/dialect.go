@@ -39,6 +39,8 @@ const (
 // dialect is which of the protocols a request speaks, by its head.
 type dialect struct {
 	web       bool       // gRPC-Web
+	textIn    bool       // the request is in the text form of gRPC-Web
+	textOut   bool       // so is the answer
 	grpc      bool       // gRPC
 	enveloped bool       // messages stand in envelopes: all but Connect's unary calls
 	codec     string     // of messages, as the client names it
@@ -55,8 +57,9 @@ func dialectOf(r *http.Request) (d dialect) {
 		return d
 	}
 	media := mediaType(r)
-	if codec, ok := webCodec(media); ok {
+	if codec, text, ok := webCodec(media); ok {
 		d.web, d.enveloped, d.codec = true, true, codec
+		d.textIn, d.textOut = text, wantsText(r, text)
 	} else if media == typeGRPC {
 		d.grpc, d.enveloped, d.codec = true, true, codecJSON
 	} else if codec, ok := strings.CutPrefix(media, typeConnect); ok {
@@ -85,18 +88,20 @@ func mediaType(r *http.Request) string {
 	return mime.FormatMediaType(media, params)
 }
 
-// webCodec is the codec of gRPC-Web's media types.
-func webCodec(media string) (codec string, ok bool) {
+// webCodec is the codec of gRPC-Web's media types, in the text form or not.
+func webCodec(media string) (codec string, text, ok bool) {
 	rest, ok := strings.CutPrefix(media, typeWeb)
-	switch {
-	case !ok:
-		return "", false
-	case rest == "":
-		return codecProto, true
-	case rest[0] == '+':
-		return rest[1:], true
+	if !ok {
+		return "", false, false
 	}
-	return "", false
+	rest, text = strings.CutPrefix(rest, textSuffix)
+	switch {
+	case rest == "":
+		return codecProto, text, true
+	case rest[0] == '+':
+		return rest[1:], text, true
+	}
+	return "", false, false
 }
 
 // takes reports whether a request is of one of the protocols. Their unary calls look
@@ -106,7 +111,7 @@ func takes(table *edge.Table, r *http.Request) bool {
 	switch r.Method {
 	case http.MethodPost:
 		media := mediaType(r)
-		if _, ok := webCodec(media); ok || media == typeGRPC && r.ProtoMajor >= 2 || strings.HasPrefix(media, typeConnect) {
+		if _, _, ok := webCodec(media); ok || media == typeGRPC && r.ProtoMajor >= 2 || strings.HasPrefix(media, typeConnect) {
 			return true
 		}
 		return (media == typeUnary+codecJSON || media == typeUnary+codecProto) && isUnary(table, r)

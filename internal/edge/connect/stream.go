@@ -76,6 +76,9 @@ func (s *stream) prepare() error {
 	if err := s.check(s.R, s.Method); err != nil {
 		return err
 	}
+	if s.textIn {
+		s.decodeText()
+	}
 	if err := s.setLimits(); err != nil {
 		return err
 	}
@@ -204,6 +207,9 @@ func (s *stream) answerGrowth() int64 {
 	if s.info.ResponseEncoding != connect.CompressionNameIdentity {
 		growth++
 	}
+	if s.textOut {
+		growth += 2
+	}
 	return growth
 }
 
@@ -253,7 +259,7 @@ func (s *stream) answer(err error) {
 		s.refuse(err)
 	}
 	if !s.Committed() && !s.Failed() { // an error that is all in the headers
-		s.Commit(http.StatusOK)
+		s.out.commit(http.StatusOK)
 	}
 	s.BoundWriting() // net/http writes the rest
 }

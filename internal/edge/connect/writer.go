@@ -27,8 +27,16 @@ func (w *writer) WriteHeader(status int) {
 		status = w.status
 	}
 	if !w.stream.Committed() {
-		w.stream.Commit(status)
+		w.commit(status)
 	}
+}
+
+// commit sends the status line and the headers.
+func (w *writer) commit(status int) {
+	if w.stream.textOut {
+		nameText(w.Header())
+	}
+	w.stream.Commit(status)
 }
 
 // Write writes a part of the answer. The library writes that of a unary call at once.
@@ -41,10 +49,14 @@ func (w *writer) Write(b []byte) (int, error) {
 		if !s.enveloped {
 			w.Header()["Content-Length"] = []string{strconv.Itoa(len(b))}
 		}
-		s.Commit(http.StatusOK)
+		w.commit(http.StatusOK)
 	}
 	s.BoundWriting()
-	if w.err = s.Deliver(b); w.err != nil {
+	part := b
+	if s.textOut {
+		part = text(b)
+	}
+	if w.err = s.Deliver(part); w.err != nil {
 		return 0, w.err
 	}
 	return len(b), nil
@@ -58,7 +70,7 @@ func (w *writer) Flush() {
 		return
 	}
 	if !s.Committed() {
-		s.Commit(http.StatusOK)
+		w.commit(http.StatusOK)
 	}
 	w.err = s.Flush()
 }
