@@ -22,6 +22,7 @@ func options() []connecthttp.Option {
 	return []connecthttp.Option{
 		connecthttp.WithCodecs(wireCodec{}, jsonCodec{}),
 		connecthttp.WithCompressors(compressors...),
+		connecthttp.WithCompressMinBytes(compressFrom),
 		connecthttp.WithReadMaxBytes(0),
 	}
 }

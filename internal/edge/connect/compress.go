@@ -9,6 +9,10 @@ import (
 
 const identity = connect.CompressionNameIdentity
 
+// compressFrom is the size of the smallest messages that are compressed, in bytes. To
+// compress smaller ones costs more than all else in a call, and saves no packet.
+const compressFrom = 1 << 10
+
 // compressors are the supported compressions, in the order of preference. They are fixed.
 var compressors = []connect.Compressor{connectgzip.New()}
 
