@@ -25,6 +25,10 @@ NASTY     := internal/openapi/testdata/nasty.binpb.gz
 ANNOTATED := internal/openapi/testdata/annotated.binpb.gz
 GENERATED := gen cmd/protos $(SHOP) $(NASTY) $(ANNOTATED)
 
+# The console's script, and the checksum of the file that is taken of the package.
+SCALAR        := @scalar/api-reference@1.76.0
+SCALAR_SHA256 := dcb027152bf20bf2f6dcd66e8f9fb073c1a9e274cf0b94b939a7d99ab8947060
+
 # Modules beside the product's, which hold what only tests need.
 TEST_MODULES := $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
 
@@ -48,8 +52,8 @@ build: ## Build the static binary bin/gatehouse
 
 .PHONY: test
 test: ## Run all tests with the race detector
-	@for program in curl redis-server protoc python3 npm mvn javac; do command -v $$program >/dev/null || { \
-		echo "make test needs $$program: apt-get install curl redis-server protobuf-compiler python3-venv npm maven default-jdk-headless, or brew install curl redis protobuf python node maven openjdk"; exit 1; }; \
+	@for program in curl redis-server protoc python3 npm mvn javac chromium; do command -v $$program >/dev/null || { \
+		echo "make test needs $$program: apt-get install curl redis-server protobuf-compiler python3-venv npm maven default-jdk-headless chromium, or brew install curl redis protobuf python node maven openjdk chromium"; exit 1; }; \
 	done
 	go test -race ./...
 	@set -e; for module in $(TEST_MODULES); do \
@@ -104,6 +108,12 @@ check-generate: .proto/stamp ## Fail if what is generated is not what proto/ say
 .proto/stamp: tools/protoimports/main.go tools/go.mod go.mod
 	go -C tools run ./protoimports ../.proto ../go.mod
 	@touch $@
+
+.PHONY: console
+console: ## Fetch the console's script in the version that is pinned here
+	@set -e; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	npm install --prefix "$$fresh" --ignore-scripts --no-audit --no-fund $(SCALAR); \
+	go -C tools run ./console "$$fresh/node_modules" $(SCALAR_SHA256) ../internal/console
 
 .PHONY: bench
 bench: ## Compare with the generated facade and a floor; writes docs/PERFORMANCE.md

@@ -3,7 +3,6 @@
 package admin
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -18,6 +17,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/interceptors/breaker"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 	"github.com/gatehouse-dev/gatehouse/internal/compile"
+	"github.com/gatehouse-dev/gatehouse/internal/console"
 	"github.com/gatehouse-dev/gatehouse/internal/openapi"
 )
 
@@ -76,6 +76,8 @@ type Admin struct {
 	Metrics  prometheus.Gatherer
 	// Hosts are names that requests may have besides those of this machine.
 	Hosts call.Hosts
+	// HTTP is the address of the HTTP listener, "" if there is none.
+	HTTP func() string
 }
 
 // ofThisMachine are names that no page from elsewhere can have.
@@ -99,7 +101,7 @@ func (a *Admin) guarded(h http.Handler) http.Handler {
 }
 
 // Handler serves /livez, /readyz, /metrics, /routes, /breakers, /config, /contract,
-// /openapi.json and /openapi.yaml. It must never be reachable from outside.
+// /openapi.json, /openapi.yaml and /docs. It must never be reachable from outside.
 func (a *Admin) Handler(ready func() bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
@@ -113,6 +115,9 @@ func (a *Admin) Handler(ready func() bool) http.Handler {
 	mux.HandleFunc("GET /contract", a.contract)
 	mux.HandleFunc("GET /openapi.json", a.openAPI(openapi.JSON))
 	mux.HandleFunc("GET /openapi.yaml", a.openAPI(openapi.YAML))
+	for path := range new(console.Console{Path: consolePath}).Pages() {
+		mux.HandleFunc("GET "+path, a.console)
+	}
 	return a.guarded(mux)
 }
 
@@ -159,29 +164,6 @@ func (a *Admin) contract(w http.ResponseWriter, _ *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/x-protobuf")
 	_, _ = w.Write(set)
-}
-
-// openAPI serves the OpenAPI document of a version, in a format. A document that the
-// configuration names takes the place of the one without a version in its format, but
-// for those who ask for the gateway's own.
-func (a *Admin) openAPI(format openapi.Format) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		table, version := a.Table(), r.FormValue("version")
-		isOwn := r.FormValue("own") == "true"
-		if given := table.GivenOpenAPI; given != nil && version == "" && format == given.Format && !isOwn {
-			w.Header().Set("Content-Type", format.MediaType())
-			_, _ = w.Write(given.Text)
-			return
-		}
-		doc, err := table.OpenAPI.Write(version, format)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusNotFound)
-			return
-		}
-		w.Header().Set("Content-Type", format.MediaType())
-		w.Header().Set("ETag", doc.ETag)
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(doc.Text))
-	}
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

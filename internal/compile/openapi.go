@@ -2,7 +2,9 @@ package compile
 
 import (
 	"bytes"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -11,6 +13,7 @@ import (
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
 	"github.com/gatehouse-dev/gatehouse/interceptors"
 	"github.com/gatehouse-dev/gatehouse/internal/call"
+	"github.com/gatehouse-dev/gatehouse/internal/console"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/edge"
 	"github.com/gatehouse-dev/gatehouse/internal/files"
@@ -79,21 +82,53 @@ func (b *Builder) versionNamed(api, name string) *openapi.Version {
 	return nil
 }
 
-// pages are what the HTTP listener shows of the table itself: the OpenAPI document, where
-// the configuration gives it a path.
+// pages are what the HTTP listener shows of the table itself, where the configuration
+// gives it paths: the OpenAPI document, and the console with documents of its own.
 func (b *Builder) pages(documents *openapi.Documents) (map[string]func(query string) (*edge.Page, error), error) {
-	path := b.file.Config.GetOpenapi().GetPath()
-	if path == "" {
-		return nil, nil // no pages
+	all := map[string]func(query string) (*edge.Page, error){}
+	add := func(field, path string, read func(query string) (*edge.Page, error)) error {
+		if other, taken := b.bindings.taken["GET "+path]; taken {
+			return b.file.Errorf(field, "%s is the path of %s; choose another", path, other.by)
+		}
+		if all[path] != nil {
+			return b.file.Errorf(field, "%s is the path of the OpenAPI document too; choose another", path)
+		}
+		all[path] = read
+		return nil
 	}
-	if other, taken := b.bindings.taken["GET "+path]; taken {
-		return nil, b.file.Errorf("openapi.path", "%s is the path of %s; choose another", path, other.by)
+	conf := b.file.Config.GetOpenapi()
+	if path := conf.GetPath(); path != "" {
+		format := openapi.JSON
+		if strings.HasSuffix(path, ".yaml") {
+			format = openapi.YAML
+		}
+		if err := add("openapi.path", path, reader(documents, format)); err != nil {
+			return nil, err
+		}
 	}
-	format := openapi.JSON
-	if strings.HasSuffix(path, ".yaml") {
-		format = openapi.YAML
+	if conf.GetConsole() == "" {
+		return all, nil
 	}
-	write := func(query string) (*edge.Page, error) {
+	page := &console.Console{Path: conf.GetConsole(), Title: conf.GetTitle(), Versions: documents.Versions()}
+	page.Document = page.File("openapi.json")
+	for _, s := range conf.GetServers() {
+		page.Called = append(page.Called, s.GetUrl())
+	}
+	pages := page.Pages()
+	if page.Document != conf.GetPath() { // else it is there
+		pages[page.Document] = reader(documents, openapi.JSON)
+	}
+	for _, path := range slices.Sorted(maps.Keys(pages)) {
+		if err := add("openapi.console", path, pages[path]); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// reader reads the document of the version that a query names.
+func reader(documents *openapi.Documents, format openapi.Format) func(query string) (*edge.Page, error) {
+	return func(query string) (*edge.Page, error) {
 		values, err := url.ParseQuery(query)
 		if err != nil {
 			return nil, err
@@ -104,7 +139,6 @@ func (b *Builder) pages(documents *openapi.Documents) (map[string]func(query str
 		}
 		return &edge.Page{Body: doc.Text, ContentType: format.MediaType(), ETag: doc.ETag}, nil
 	}
-	return map[string]func(string) (*edge.Page, error){path: write}, nil
 }
 
 // guard is the chain in front of the pages; nil lets anybody read them.

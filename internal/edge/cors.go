@@ -144,8 +144,11 @@ func (o *CORS) setHeaders(c *configv1.Cors) error {
 	return nil
 }
 
-// allows reports whether pages of an origin may call.
-func (o *CORS) allows(origin string) bool {
+// Allows reports whether pages of an origin may call.
+func (o *CORS) Allows(origin string) bool {
+	if o == nil {
+		return false
+	}
 	if _, ok := o.exact[origin]; ok || o.any {
 		return true
 	}
@@ -186,7 +189,7 @@ func (o *CORS) set(h http.Header, r *http.Request) bool {
 	}
 	h["Vary"] = headerOrigin
 	origin := r.Header["Origin"]
-	if len(origin) != 1 || !o.allows(origin[0]) {
+	if len(origin) != 1 || !o.Allows(origin[0]) {
 		return false
 	}
 	h["Access-Control-Allow-Origin"] = origin[:1:1]

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -9,12 +10,58 @@ import (
 	"github.com/gatehouse-dev/gatehouse/internal/call"
 )
 
-// Page is a document about the table itself, such as its OpenAPI document. It is shared:
-// read it only.
+// Page is what the gateway shows of the table itself: its OpenAPI document, or a file of
+// the console. It is shared: read it only.
 type Page struct {
 	Body        []byte
 	ContentType string
-	ETag        string
+	// Encoding is the content coding of the body, "" for none. It is not negotiated:
+	// browsers take gzip, and others do not ask for such pages.
+	Encoding string
+	// ETag tells pages apart, as HTTP has it; "" is of a page that must not be kept.
+	ETag string
+	// Policy is the Content-Security-Policy of a page that browsers show; "" for the
+	// one that every answer has.
+	Policy string
+}
+
+var headerNoCache = []string{"no-cache"}
+
+// setHeaders sets the page's headers, all but the media type and the length.
+func (p *Page) setHeaders(h http.Header) {
+	h["Cache-Control"] = headerNoStore
+	if p.ETag != "" {
+		h["Cache-Control"], h["Etag"] = headerNoCache, []string{p.ETag}
+	}
+	if p.Encoding != "" {
+		h["Content-Encoding"] = []string{p.Encoding}
+	}
+	if p.Policy != "" {
+		h["Content-Security-Policy"] = []string{p.Policy}
+	}
+}
+
+// isKnown reports whether the client has the page already (RFC 9110, section 13.1.2).
+func (p *Page) isKnown(r *http.Request) bool {
+	for one := range strings.SplitSeq(strings.Join(r.Header["If-None-Match"], ","), ",") {
+		if one = strings.TrimSpace(one); p.ETag != "" && (one == "*" || strings.TrimPrefix(one, "W/") == p.ETag) {
+			return true
+		}
+	}
+	return false
+}
+
+// ServeHTTP serves the page to GET and HEAD where there is no table's port.
+func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	p.setHeaders(h)
+	if p.isKnown(r) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h["X-Content-Type-Options"], h["Referrer-Policy"] = headerNoSniff, headerNoReferrer
+	h["Content-Type"], h["Content-Length"] = []string{p.ContentType}, []string{strconv.Itoa(len(p.Body))}
+	_, _ = w.Write(p.Body) // a client that is gone gets nothing
 }
 
 // pageOf returns what writes the page at the request's path; nil if there is no page.
@@ -50,11 +97,11 @@ func (p *port) page(table *Table, w http.ResponseWriter, r *http.Request, read f
 			h.WriteError(err)
 			return
 		}
-		w.Header()["Etag"] = []string{page.ETag}
-		if table.Guard != nil { // whoever reads it next is asked again
+		page.setHeaders(w.Header())
+		if table.Guard != nil && page.ETag != "" { // whoever reads it next is asked again
 			w.Header()["Cache-Control"] = headerPrivate
 		}
-		if isKnown(r.Header["If-None-Match"], page.ETag) {
+		if page.isKnown(r) {
 			h.Commit(http.StatusNotModified)
 			return
 		}
@@ -76,14 +123,4 @@ func (h *HTTPHalf) admitReader() error {
 		return err
 	}
 	return h.Table.Guard.Invoke(h.Context(), h.Call.Binding, new(call.Refusal), nil)
-}
-
-// isKnown reports whether If-None-Match has the entity tag (RFC 9110, section 13.1.2).
-func isKnown(values []string, tag string) bool {
-	for one := range strings.SplitSeq(strings.Join(values, ","), ",") {
-		if one = strings.TrimSpace(one); one == "*" || strings.TrimPrefix(one, "W/") == tag {
-			return true
-		}
-	}
-	return false
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -58,6 +59,50 @@ func TestOpenAPIPath(t *testing.T) {
 	}
 }
 
+// TestConsole: the console on the HTTP listener, with documents of its own.
+func TestConsole(t *testing.T) {
+	t.Parallel()
+	client := gatewaytest.Client(t)
+	g := gatewaytest.Start(t, gatewaytest.Config(gatewaytest.Unreachable(t), func(c *configv1.Config) {
+		c.Openapi = &configv1.OpenApi{Console: "/docs", Path: "/docs/openapi.json", Title: "Things", Servers: []*configv1.OpenApi_Server{{Url: "https://api.example.com/things"}}}
+	}))
+	get := func(verb, path string, header ...string) gatewaytest.Answer {
+		return gatewaytest.Do(t, client, g.Request(t, verb, path, "", header...))
+	}
+	page := get("GET", "/docs")
+	policy := page.Header["Content-Security-Policy"]
+	if page.StatusCode != 200 || page.Header.Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(page.Text, "<title>Things</title>") {
+		t.Errorf("the page: got %d %s\n%s", page.StatusCode, page.Header.Get("Content-Type"), page.Text)
+	}
+	if len(policy) != 1 || !strings.HasPrefix(policy[0], "default-src 'none'; script-src 'nonce-") || !strings.Contains(policy[0], "; connect-src 'self' https://api.example.com;") {
+		t.Errorf("the page has the policy %q", policy)
+	}
+	if got := page.Header.Get("Cache-Control"); got != "no-store" || page.Header.Get("ETag") != "" || page.Header.Get("X-Request-Id") == "" {
+		t.Errorf("the page may be kept, or has no request id: %v", page.Header)
+	}
+	for path, want := range map[string]string{
+		"/docs/scalar.js": "text/javascript; charset=utf-8", "/docs/console.js": "text/javascript; charset=utf-8", "/docs/openapi.json": "application/json",
+	} {
+		file := get("GET", path, "Accept-Encoding: gzip")
+		tag := file.Header.Get("ETag")
+		if file.StatusCode != 200 || file.Header.Get("Content-Type") != want || file.Header.Get("Cache-Control") != "no-cache" || file.Text == "" {
+			t.Errorf("%s: got %d and %v", path, file.StatusCode, file.Header)
+		}
+		if again := get("GET", path, "If-None-Match: "+tag); again.StatusCode != 304 || again.Text != "" {
+			t.Errorf("%s with the ETag %q: got %d", path, tag, again.StatusCode)
+		}
+		if head := get("HEAD", path, "Accept-Encoding: gzip"); head.StatusCode != 200 || head.Header.Get("Content-Length") != strconv.Itoa(len(file.Text)) || head.Text != "" {
+			t.Errorf("HEAD %s: got %d and %v", path, head.StatusCode, head.Header)
+		}
+	}
+	if got := get("GET", "/docs/scalar.js", "Accept-Encoding: gzip"); got.Header.Get("Content-Encoding") != "gzip" {
+		t.Errorf("the script: got %v", got.Header)
+	}
+	if got := get("GET", "/docs/openapi.yaml"); got.StatusCode != 404 {
+		t.Errorf("a file that is not there: got %d", got.StatusCode)
+	}
+}
+
 // TestOpenAPIPathOfHosts: the document passes the checks that every request passes.
 func TestOpenAPIPathOfHosts(t *testing.T) {
 	t.Parallel()
@@ -75,17 +120,26 @@ func TestOpenAPIPathOfHosts(t *testing.T) {
 	}
 }
 
-// TestOpenAPIPathTaken: a document cannot have the path of an RPC.
+// TestOpenAPIPathTaken: a document and the console cannot have the path of an RPC, nor of
+// each other.
 func TestOpenAPIPathTaken(t *testing.T) {
 	t.Parallel()
-	file, err := config.New(gatewaytest.Config(gatewaytest.Unreachable(t), func(c *configv1.Config) {
-		c.Openapi = &configv1.OpenApi{Path: "/v1/shelves"}
-	}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := live.New(t.Context(), live.Options{Config: file, LogTo: io.Discard}); err == nil || !strings.Contains(err.Error(), "openapi.path") || !strings.Contains(err.Error(), "ListShelves") {
-		t.Errorf("got the error %v", err)
+	for _, tc := range []struct {
+		openapi *configv1.OpenApi
+		want    string
+	}{
+		{&configv1.OpenApi{Path: "/v1/shelves"}, "openapi.path: /v1/shelves is the path of GET /v1/shelves of shop.catalog.v1.CatalogService.ListShelves"},
+		{&configv1.OpenApi{Console: "/v1/shelves"}, "openapi.console: /v1/shelves is the path of GET /v1/shelves of shop.catalog.v1.CatalogService.ListShelves"},
+		{&configv1.OpenApi{Path: "/docs", Console: "/docs"}, "openapi.console: /docs is the path of the OpenAPI document"},
+		{&configv1.OpenApi{Path: "/docs/scalar.js", Console: "/docs"}, "openapi.console: /docs/scalar.js is the path of the OpenAPI document"},
+	} {
+		file, err := config.New(gatewaytest.Config(gatewaytest.Unreachable(t), func(c *configv1.Config) { c.Openapi = tc.openapi }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := live.New(t.Context(), live.Options{Config: file, LogTo: io.Discard}); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("got the error %v, want %s", err, tc.want)
+		}
 	}
 }
 

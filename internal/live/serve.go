@@ -46,17 +46,22 @@ func (g *Gateway) ListenOn(sockets server.Sockets) (*server.Server, error) {
 		Memory:  g.memory,
 		NewGRPC: func(opts ...grpc.ServerOption) *grpc.Server { return g.newGRPC(settings, own, opts) },
 		OnStop:  g.stopWaiting, OnDrain: health.drain, OnDrained: g.FlushLog, Sockets: sockets,
-		NewHTTP:  doors.Handler(settings),
-		NewAdmin: g.newAdmin().Handler,
+		NewHTTP: doors.Handler(settings),
 	}
+	var s *server.Server
+	o.NewAdmin = g.newAdmin(func() string { return s.Address("http") }).Handler
 	o.HTTP, o.GRPC, o.AdminOn = g.listeners[0], g.listeners[1], g.listeners[2]
-	return server.Listen(o)
+	s, err = server.Listen(o)
+	return s, err
 }
 
-func (g *Gateway) newAdmin() *admin.Admin {
+// newAdmin returns what the admin listener shows. http is the address of the HTTP
+// listener, which is known when requests come.
+func (g *Gateway) newAdmin(http func() string) *admin.Admin {
 	return &admin.Admin{
 		Table: g.Table, Health: func() []admin.Health { return admin.HealthOf(g.Table()) }, Reloads: g.reloads, Breakers: g.Breakers,
 		Full: g.memory.Full, Metrics: g.registry, Hosts: adminHosts(g.Table().File.Config.GetListeners().GetAdmin()),
+		HTTP: http,
 	}
 }
 

@@ -58,6 +58,10 @@ func (d *Documents) Source() *Source {
 	return d.source
 }
 
+// Versions are those that have a document of their own, in the order of the
+// configuration.
+func (d *Documents) Versions() []string { return d.source.Versions() }
+
 // Write returns the document of a version ("" for all of them). It fails where there is
 // no such version, and makes nothing then: anybody may ask.
 func (d *Documents) Write(version string, format Format) (*Written, error) {

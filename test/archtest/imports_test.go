@@ -48,6 +48,7 @@ var arrows = []row{
 	{pattern: "internal/edge/*", ours: []string{"internal/call", "internal/edge", "internal/memory", "internal/transcode"}, http: true},
 	{pattern: "internal/openapi", ours: []string{"gen", "internal/call", "internal/contract", "internal/httprule", "internal/transcode"}},
 	{pattern: "internal/openapi/compare", ours: []string{"internal/contract", "internal/httprule"}},
+	{pattern: "internal/console", ours: []string{"internal/edge"}},
 	{pattern: "internal/upstream", ours: []string{"gen", "internal/call", "internal/files", "internal/memory"}},
 	{pattern: "internal/remember"},
 	{pattern: "internal/certs", ours: []string{"internal/collect", "internal/files"}},
@@ -66,14 +67,14 @@ var arrows = []row{
 	{pattern: "interceptors/*", ours: []string{"gen", "interceptors", "internal/call", "internal/collect"}},
 	{pattern: "internal/server", ours: []string{"gen", "internal/memory"}, http: true},
 	{pattern: "internal/compile", ours: []string{
-		"gen", "interceptors", "interceptors/*", "internal/aggregate", "internal/answers", "internal/call", "internal/config", "internal/contract",
+		"gen", "interceptors", "interceptors/*", "internal/aggregate", "internal/answers", "internal/call", "internal/config", "internal/console", "internal/contract",
 		"internal/edge", "internal/expr", "internal/files", "internal/httprule", "internal/nearest", "internal/openapi", "internal/openapi/compare", "internal/reflection",
 		"internal/routing", "internal/transcode", "internal/upstream",
 	}},
 	{
 		pattern: "internal/admin",
 		ours: []string{
-			"gen", "interceptors/breaker", "interceptors/deprecation", "internal/call", "internal/certs", "internal/compile", "internal/config",
+			"gen", "interceptors/breaker", "interceptors/deprecation", "internal/call", "internal/certs", "internal/compile", "internal/config", "internal/console",
 			"internal/edge", "internal/edge/*", "internal/httprule", "internal/nearest", "internal/openapi", "internal/routing",
 		},
 		http: true,

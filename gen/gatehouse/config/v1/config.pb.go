@@ -3821,7 +3821,12 @@ type OpenApi struct {
 	// meaning here. Default: anybody.
 	Auth *v1.Auth `protobuf:"bytes,14,opt,name=auth,proto3" json:"auth,omitempty"`
 	// What groups of RPCs are. Default: what annotations and comments of services say.
-	Tags          []*OpenApi_Tag `protobuf:"bytes,15,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags []*OpenApi_Tag `protobuf:"bytes,15,rep,name=tags,proto3" json:"tags,omitempty"`
+	// A path of the HTTP listener for the console, as in `/docs`: a page that shows
+	// the document and calls the API. Its files and documents are in the folder of this
+	// name. Who may read it there is `auth`; the admin listener has it at `/docs`.
+	// Default: none.
+	Console       string `protobuf:"bytes,13,opt,name=console,proto3" json:"console,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3952,6 +3957,13 @@ func (x *OpenApi) GetTags() []*OpenApi_Tag {
 		return x.Tags
 	}
 	return nil
+}
+
+func (x *OpenApi) GetConsole() string {
+	if x != nil {
+		return x.Console
+	}
+	return ""
 }
 
 // Log tells what is logged, on standard error.
@@ -4679,7 +4691,8 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\a_memory\"\x81\x01\n" +
 	"\x05Drain\x12=\n" +
 	"\atimeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x022\x00R\atimeout\x129\n" +
-	"\x05delay\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x022\x00R\x05delay\"\xd2\t\n" +
+	"\x05delay\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x022\x00R\x05delay\"\x8c\n" +
+	"\n" +
 	"\aOpenApi\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\tR\x04file\x122\n" +
 	"\x04path\x18\x02 \x01(\tB\x1e\xbaH\x1br\x192\x17^(/[A-Za-z0-9._~/-]+)?$R\x04path\x12\x14\n" +
@@ -4695,7 +4708,8 @@ const file_gatehouse_config_v1_config_proto_rawDesc = "" +
 	"\aservers\x18\v \x03(\v2#.gatehouse.config.v1.OpenApi.ServerR\aservers\x12K\n" +
 	"\bpolicies\x18\f \x01(\x0e2%.gatehouse.config.v1.OpenApi.PoliciesB\b\xbaH\x05\x82\x01\x02\x10\x01R\bpolicies\x12-\n" +
 	"\x04auth\x18\x0e \x01(\v2\x19.gatehouse.policy.v1.AuthR\x04auth\x124\n" +
-	"\x04tags\x18\x0f \x03(\v2 .gatehouse.config.v1.OpenApi.TagR\x04tags\x1aE\n" +
+	"\x04tags\x18\x0f \x03(\v2 .gatehouse.config.v1.OpenApi.TagR\x04tags\x128\n" +
+	"\aconsole\x18\r \x01(\tB\x1e\xbaH\x1br\x192\x17^(/[A-Za-z0-9._~/-]+)?$R\aconsole\x1aE\n" +
 	"\aContact\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x14\n" +

@@ -1,0 +1,12 @@
+module github.com/gatehouse-dev/gatehouse/test/browser
+
+go 1.26.0
+
+toolchain go1.26.11
+
+require (
+	github.com/chromedp/cdproto v0.160.1
+	github.com/chromedp/chromedp v0.23.1
+)
+
+require github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
