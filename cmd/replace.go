@@ -107,7 +107,9 @@ func (i *incumbent) serve(ctx context.Context, srv *server.Server) error {
 	for state := []string{handover.NotifyReady}; ; state = []string{handover.MainPID(os.Getpid()), handover.NotifyReady} {
 		tell(i.log, state...)
 		serving, leave := context.WithCancelCause(ctx)
+		told := make(chan struct{})
 		context.AfterFunc(serving, func() {
+			defer close(told)
 			if !errors.Is(context.Cause(serving), server.ErrHandedOver) {
 				tell(i.log, handover.NotifyStopping)
 			}
@@ -120,7 +122,9 @@ func (i *incumbent) serve(ctx context.Context, srv *server.Server) error {
 		})
 		next := i.listen(serving, srv)
 		if next == nil {
-			return <-ended
+			err := <-ended
+			<-told // else the process may end first
+			return err
 		}
 		leave(server.ErrHandedOver)
 		i.given.Left()
