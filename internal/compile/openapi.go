@@ -2,12 +2,14 @@ package compile
 
 import (
 	"bytes"
+	"cmp"
 	"maps"
 	"net/url"
 	"slices"
 	"strings"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	policyv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/policy/v1"
@@ -126,14 +128,19 @@ func (b *Builder) pages(documents *openapi.Documents) (map[string]func(query str
 	return all, nil
 }
 
-// reader reads the document of the version that a query names.
+// reader reads the document of the version that a query names. Its errors are the
+// client's, but for those of a document that cannot be made.
 func reader(documents *openapi.Documents, format openapi.Format) func(query string) (*edge.Page, error) {
 	return func(query string) (*edge.Page, error) {
 		values, err := url.ParseQuery(query)
 		if err != nil {
-			return nil, err
+			return nil, call.Refuse(call.Client, codes.InvalidArgument, "the query cannot be read: want version=NAME, or none").Because(err)
 		}
-		doc, err := documents.Write(values.Get("version"), format)
+		version := values.Get("version")
+		if known := documents.Versions(); version != "" && !slices.Contains(known, version) {
+			return nil, call.Refuse(call.Client, codes.NotFound, "there is no version %.40q: %s", version, cmp.Or(strings.Join(known, ", "), "none is configured"))
+		}
+		doc, err := documents.Write(version, format)
 		if err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -87,9 +88,10 @@ func (p *port) page(table *Table, w http.ResponseWriter, r *http.Request, read f
 	_ = h.Run(func() error {
 		err := h.admitReader()
 		if err == nil {
-			if page, err = read(r.URL.RawQuery); err != nil {
-				err = call.Refuse(call.Client, codes.NotFound, "%v", err)
-			}
+			page, err = read(r.URL.RawQuery)
+		}
+		if _, known := errors.AsType[*call.Error](err); err != nil && !known {
+			err = call.Refuse(call.Gateway, codes.Internal, "the page could not be made").Because(err)
 		}
 		return h.Refuse(err)
 	}, func(err error) {

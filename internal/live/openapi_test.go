@@ -47,6 +47,12 @@ func TestOpenAPIPath(t *testing.T) {
 	if got := get("/contract/openapi.json?version=v9", nil); got.StatusCode != 404 || !strings.Contains(got.Text, `"status":"NOT_FOUND"`) {
 		t.Errorf("an unknown version: got %d %s", got.StatusCode, got.Text)
 	}
+	if got := get("/contract/openapi.json?version=%zz", nil); got.StatusCode != 400 || strings.Contains(got.Text, "escape") {
+		t.Errorf("a query that cannot be read: got %d %s", got.StatusCode, got.Text)
+	}
+	if got := get("/contract/openapi.json?version="+strings.Repeat("x", 1000), nil); got.StatusCode != 404 || len(got.Text) > 500 {
+		t.Errorf("a long version: got %d and %d bytes", got.StatusCode, len(got.Text))
+	}
 	if got := first.Header.Get("X-Request-Id"); got == "" {
 		t.Error("the answer has no request id")
 	}

@@ -3,6 +3,7 @@ package openapi
 import (
 	"crypto/sha256"
 	"fmt"
+	"runtime/debug"
 	"sync"
 )
 
@@ -36,6 +37,7 @@ type Documents struct {
 	source *Source
 	mu     sync.Mutex
 	made   map[string]*entry // by format and version: as many as there are of both
+	making sync.Mutex        // one at a time: each takes much memory while it is made
 }
 
 // entry is one document. Those who ask for another one do not wait for it.
@@ -97,7 +99,13 @@ func (d *Documents) entry(key string) *entry {
 	return e
 }
 
+// largeDocument is the size of a document, in bytes, behind which the memory that it took
+// to make is given back at once.
+const largeDocument = 4 << 20
+
 func (d *Documents) write(version string, format Format) (*Written, error) {
+	d.making.Lock()
+	defer d.making.Unlock()
 	doc, err := d.Source().Document(version)
 	if err != nil {
 		return nil, err
@@ -105,6 +113,9 @@ func (d *Documents) write(version string, format Format) (*Written, error) {
 	text, err := doc.Write(format)
 	if err != nil {
 		return nil, err
+	}
+	if len(text) > largeDocument {
+		defer debug.FreeOSMemory()
 	}
 	return &Written{Text: text, ETag: fmt.Sprintf(`"%x"`, sha256.Sum256(text))[:34] + `"`}, nil
 }

@@ -108,7 +108,7 @@ func (s *Source) checkVersion(version string) error {
 	if version == "" || slices.Contains(s.Versions(), version) {
 		return nil
 	}
-	return fmt.Errorf("there is no version %q: %s", version, cmp.Or(strings.Join(s.Versions(), ", "), "none is configured"))
+	return fmt.Errorf("there is no version %.40q: %s", version, cmp.Or(strings.Join(s.Versions(), ", "), "none is configured"))
 }
 
 // builder makes one document. It is used once.
