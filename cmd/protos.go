@@ -25,7 +25,7 @@ func (a *App) protos() *cobra.Command {
 			"beside. Files that are there already are replaced. DIR belongs in the import path of\n" +
 			"protoc, or is a module of buf's workspace.",
 		Example: "  gatehouse protos third_party\n" +
-			"  protoc -I third_party -I proto --descriptor_set_out=shop.binpb --include_imports shop.proto",
+			"  protoc -I third_party -I proto --include_imports --include_source_info -o shop.binpb shop.proto",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 || args[0] == "" {
 				return wrongUse(c, "DIR is missing")

@@ -96,7 +96,7 @@ func parseImage(data []byte) ([][]byte, error) {
 		}
 	})
 	if !whole || slices.ContainsFunc(files, isBroken) {
-		return nil, errors.New("it is not a FileDescriptorSet: make one with buf build -o or protoc --include_imports -o")
+		return nil, errors.New("it is not a FileDescriptorSet: make one with buf build -o or protoc --include_imports --include_source_info -o")
 	}
 	if len(files) == 0 {
 		return nil, errors.New("it holds no files")

@@ -100,7 +100,7 @@ func (p *port) page(table *Table, w http.ResponseWriter, r *http.Request, read f
 			return
 		}
 		page.setHeaders(w.Header())
-		if table.Guard != nil && page.ETag != "" { // whoever reads it next is asked again
+		if table.Guard != nil && page.ETag != "" { // the guard must see the next reader too
 			w.Header()["Cache-Control"] = headerPrivate
 		}
 		if page.isKnown(r) {

@@ -79,9 +79,9 @@ func (b *builder) annotationsOf(d protoreflect.Descriptor) []said {
 
 // said is an annotation, or a message within one. Its fields are read by their names: a
 // field that this version of the annotation does not have, or has in another form, reads
-// as if it were not set. The zero said says nothing.
+// as if it were not set. In the zero said no field is set.
 type said struct {
-	m    protoreflect.Message // nil: nothing is said
+	m    protoreflect.Message // nil: no field is set
 	of   protoreflect.Descriptor
 	path string // such as "openapiv2_operation.external_docs"
 }
@@ -288,7 +288,7 @@ func (b *builder) warn(s said, name, format string, args ...any) {
 }
 
 // refuse warns of each field that is set, and neither read nor in agreement with the
-// document. Nil agrees with nothing.
+// document. With a nil agrees, none of the fields agrees.
 func (b *builder) refuse(s said, agrees func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool, read ...string) {
 	if s.m == nil {
 		return

@@ -55,7 +55,7 @@ type registry struct {
 	pending   []func() // make the schemas of components that were named
 }
 
-// describe has the messages be described that an upstream has.
+// describe sets the upstream whose messages are described from now on.
 func (r *registry) describe(upstream string) {
 	r.upstream = upstream
 	if !slices.Contains(r.upstreams, upstream) {

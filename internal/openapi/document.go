@@ -101,7 +101,7 @@ type operation struct {
 	Body        *requestBody        `json:"requestBody,omitempty"`
 	Responses   members[*response]  `json:"responses"`
 	Deprecated  bool                `json:"deprecated,omitempty"`
-	Security    []members[[]string] `json:"security"` // empty: nobody is asked who he is
+	Security    []members[[]string] `json:"security"` // empty: no credentials are needed
 	RPC         string              `json:"x-gatehouse-rpc"`
 	Binding     string              `json:"x-gatehouse-binding"`
 	RateLimits  []rateLimit         `json:"x-ratelimit,omitempty"`

@@ -185,8 +185,9 @@ func (b *builder) streamError() *schema {
 	})
 }
 
-// own is a component of the gateway's. Its name is also that of a class in generated
-// clients, so it must not be one that a language has: Java has Error, Python has Any.
+// own returns a reference to a schema that the gateway defines. Client generators name a
+// class after it, so the name must not be that of a standard class, such as Error in Java
+// or Any in Python.
 func (b *builder) own(name string, build func() *schema) *schema {
 	full := "gatehouse." + name
 	return b.registry.ref(subject{name: protoreflect.FullName(full)}, output, component{short: name, full: full}, build)

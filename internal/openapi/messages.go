@@ -30,7 +30,8 @@ type change struct {
 	partial bool      // only some fields are sent: none is required, and null clears one
 }
 
-// isBound reports whether a body cannot have a field. Nothing changes nothing.
+// isBound reports whether the path binds a field, so that the body cannot have it. A nil
+// change binds no field.
 func (c *change) isBound(fd protoreflect.FieldDescriptor) bool {
 	return c != nil && c.bound.isBound(fd)
 }
@@ -83,8 +84,9 @@ func (b *builder) object(md protoreflect.MessageDescriptor, dir direction, c *ch
 	return s
 }
 
-// exclusive has only one member of a oneof be set. It stands beside the properties, in
-// a keyword that generators of clients pass over, so that these stay typed.
+// exclusive adds the rule that at most one member of a oneof is set, and returns a note
+// for the description. The rule is in dependentSchemas, which client generators ignore, so
+// that the properties stay typed.
 func (b *builder) exclusive(s *schema, oneof protoreflect.OneofDescriptor, c *change) (note string) {
 	if oneof.IsSynthetic() {
 		return ""
@@ -131,8 +133,8 @@ func (b *builder) isRequired(fd protoreflect.FieldDescriptor, dir direction) boo
 	return o.required && !o.outputOnly
 }
 
-// notEmpty has a field that must be there not be empty: without presence, what is empty
-// is not there (AIP-203).
+// notEmpty adds the rule that a required field without presence is not empty: an empty
+// value counts as missing (AIP-203).
 func notEmpty(s *schema, fd protoreflect.FieldDescriptor) {
 	switch {
 	case fd.HasPresence():

@@ -99,7 +99,7 @@ func (e *expander) expand(field []string, template string) {
 	}
 }
 
-// add adds a segment. What a variable is called nobody else in the path is.
+// add appends a segment. A variable whose name is taken in the path gets a number.
 func (e *expander) add(segment string, p pathParam) {
 	if segment != "*" && segment != "**" {
 		e.segments, e.form = append(e.segments, segment), append(e.form, segment)

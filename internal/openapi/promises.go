@@ -136,8 +136,8 @@ func (b *builder) limits() members[int64] {
 	}
 }
 
-// cors says which pages may call, nil for none. The origins are those of other clients,
-// who need not be known to all.
+// cors returns what pages of other sites may send and read, or nil without CORS. It has
+// their origins only if all policies are shown, because origins name other clients.
 func (b *builder) cors() *cors {
 	c, shown := b.source.Config.GetCors(), b.source.Config.GetOpenapi().GetPolicies()
 	if c == nil || shown == configv1.OpenApi_POLICIES_NONE {

@@ -55,7 +55,7 @@ func (s *bindings) bind(md protoreflect.MessageDescriptor, field []string) {
 	s.inner[fd.Number()].bind(fd.Message(), field[1:])
 }
 
-// isBound reports whether the path binds a field. Nothing binds nothing.
+// isBound reports whether the path binds a field. A nil s binds no field.
 func (s *bindings) isBound(fd protoreflect.FieldDescriptor) bool {
 	return s != nil && s.whole[fd.Number()]
 }

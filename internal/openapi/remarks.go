@@ -10,8 +10,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// remarks are what annotations say of a message, a field or an enum, as far as nobody else
-// knows better.
+// remarks is what annotations say about a message, a field or an enum, without what the
+// gateway knows better.
 type remarks struct {
 	title, description string
 	deprecated         bool

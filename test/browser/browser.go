@@ -1,5 +1,5 @@
-// Package browser has pages run in a browser, headless Chromium, as their readers would
-// have them. What a page asks for and complains of is recorded.
+// Package browser opens pages in headless Chromium, as readers would, and records the
+// requests and the errors of each page.
 package browser
 
 import (

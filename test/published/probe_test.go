@@ -76,7 +76,8 @@ func (p *prober) ask(o *operation, change ...func(*http.Request)) answer {
 	return a
 }
 
-// strongest is the authenticator that lets in who may do most: in the shop its staff.
+// strongest returns the last authenticator by name: in the shop it is that of the staff,
+// who may do most.
 func (o *operation) strongest() string {
 	best := ""
 	for _, way := range o.Security {

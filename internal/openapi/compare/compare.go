@@ -1,9 +1,10 @@
-// Package compare tells what changes for callers between two published documents, and
-// which operations a document of one's own lacks or invents. It knows documents as JSON
-// has them: those of another release are compared too.
+// Package compare reports what changes for callers between two published documents, and
+// which operations an operator's own document lacks or invents. It reads documents from
+// JSON or YAML, so it also compares documents that another release wrote.
 //
-// operations.go and schemas.go compare what is sent and answered, promises.go compares
-// policies; covers.go compares a document with the bindings that are served.
+// document.go reads documents. operations.go and schema.go compare requests and answers,
+// promises.go compares policies; covers.go compares a document with the bindings that are
+// served.
 package compare
 
 import (

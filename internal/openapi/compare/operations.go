@@ -56,8 +56,8 @@ func (d *Published) response(r *response) *response {
 	return r
 }
 
-// parameters compares what is sent in paths, queries and headers. Those of a path are
-// told apart by their places: what they are called nobody sends.
+// parameters compares the parameters of paths, queries and headers. Path parameters are
+// compared by position, because clients do not send their names.
 func (d *differ) parameters(old, next []*parameter) {
 	after := byPlace(next)
 	before := byPlace(old)

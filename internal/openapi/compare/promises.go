@@ -196,10 +196,11 @@ func (d *differ) rateLimits(old, next []rateLimit) {
 	}
 }
 
-// security compares the ways to be let in. Each that was there must still do.
+// security compares the security requirements. Credentials that met one of the old must
+// meet one of the new.
 func (d *differ) security(old, next []map[string][]string) {
 	from, to := waysText(old), waysText(next)
-	if len(old) == 0 { // nobody was asked who he is
+	if len(old) == 0 { // no credentials were needed
 		old = []map[string][]string{{}}
 	}
 	if len(next) == 0 {

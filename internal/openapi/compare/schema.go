@@ -266,7 +266,8 @@ func without(values, others []string) []string {
 	return slices.DeleteFunc(slices.Clone(values), func(v string) bool { return slices.Contains(others, v) })
 }
 
-// bounds compares what requests must be like. Answers are in them as before.
+// bounds compares the bounds of request values; a tighter one breaks clients. Those of
+// answers are not compared.
 func (d *differ) bounds(old, next *schema, what string) {
 	if d.answer {
 		return
@@ -276,7 +277,7 @@ func (d *differ) bounds(old, next *schema, what string) {
 			d.add(Breaking, "REQUEST_NO_TIGHTER_BOUND", what+" "+name, from, to, "values that were taken are refused")
 		}
 	}
-	was := old.numbers() // those of the next format are told of as its format
+	was := old.numbers() // a new int32 is reported as a changed format, so next.numbers is not used
 	for _, b := range []struct {
 		name     string
 		old, new json.RawMessage
