@@ -30,7 +30,7 @@ func (b *builder) annotateDocument(files []protoreflect.FileDescriptor) {
 }
 
 // annotateInfo fills in what the configuration does not say.
-func (b *builder) annotateInfo(s said) {
+func (b *builder) annotateInfo(s annotation) {
 	i := &b.doc.Info
 	i.Title = cmp.Or(i.Title, s.text("title"))
 	i.Summary = cmp.Or(i.Summary, s.text("summary"))
@@ -48,7 +48,7 @@ func (b *builder) annotateInfo(s said) {
 }
 
 // describeTag notes what an annotation says of a tag. The first that says something counts.
-func (b *builder) describeTag(name string, s said) {
+func (b *builder) describeTag(name string, s annotation) {
 	if name == "" {
 		return
 	}
@@ -108,14 +108,15 @@ func (b *builder) tagOf(service protoreflect.Descriptor, name string) string {
 
 const operationID = "operation_id"
 
-// askedID is the annotation that names the operation of an RPC; the zero said for none.
-func (b *builder) askedID(m *Method) said {
+// askedID returns the annotation that names the operation of an RPC, or the zero
+// annotation if none does.
+func (b *builder) askedID(m *Method) annotation {
 	for _, s := range b.annotationsOf(m.Desc) {
 		if s.text(operationID) != "" {
 			return s
 		}
 	}
-	return said{}
+	return annotation{}
 }
 
 // isOtherVersion reports whether two RPCs belong to different versions.
@@ -176,7 +177,7 @@ var notParameters = []string{"accept", "content-type", "authorization"}
 
 // annotateParameter adds what an annotation says of a parameter. Headers that it names are
 // new ones: services may read them, and the gateway does not.
-func (b *builder) annotateParameter(o *operation, in, name string, s said) {
+func (b *builder) annotateParameter(o *operation, in, name string, s annotation) {
 	i := slices.IndexFunc(o.Parameters, func(p *parameter) bool {
 		return p.In == in && (p.Name == name || in == "header" && strings.EqualFold(p.Name, name))
 	})
@@ -212,7 +213,7 @@ func (b *builder) annotateParameter(o *operation, in, name string, s said) {
 }
 
 // looseSchema is what an annotation says of a header that nothing else describes.
-func looseSchema(s said) *schema {
+func looseSchema(s annotation) *schema {
 	own := s
 	if inner := s.within("schema"); inner.m != nil {
 		own = inner
@@ -226,7 +227,7 @@ func looseSchema(s said) *schema {
 }
 
 // annotateBody adds what an annotation says of the body.
-func (b *builder) annotateBody(o *operation, s said) {
+func (b *builder) annotateBody(o *operation, s annotation) {
 	if s.m == nil {
 		return
 	}
@@ -244,8 +245,8 @@ func (b *builder) annotateBody(o *operation, s said) {
 
 // annotateContent adds examples, which grpc-gateway has as texts by media type, and gnostic in
 // each media type.
-func (b *builder) annotateContent(content members[*mediaType], s said) {
-	add := func(media string, example json.RawMessage, at said) {
+func (b *builder) annotateContent(content members[*mediaType], s annotation) {
+	add := func(media string, example json.RawMessage, at annotation) {
 		m, found := content.get(media)
 		switch {
 		case !found:
@@ -270,7 +271,7 @@ func (b *builder) annotateContent(content members[*mediaType], s said) {
 }
 
 // annotateResponses adds what an annotation says of answers.
-func (b *builder) annotateResponses(o *operation, m *Method, s said) {
+func (b *builder) annotateResponses(o *operation, m *Method, s annotation) {
 	for code, one := range s.all("responses") {
 		b.annotateResponse(o, m, code, one)
 	}
@@ -285,7 +286,7 @@ func (b *builder) annotateResponses(o *operation, m *Method, s said) {
 
 // annotateResponse adds what an annotation says of the answers with a status. An error that
 // services can answer with is listed then.
-func (b *builder) annotateResponse(o *operation, m *Method, code string, s said) {
+func (b *builder) annotateResponse(o *operation, m *Method, code string, s annotation) {
 	status, _ := strconv.Atoi(code) // "default" is 0
 	r, listed := o.Responses.get(code)
 	if !listed && !slices.Contains(ofServices, status) {
@@ -315,7 +316,7 @@ var ofServices = []int{400, 401, 403, 404, 409, 429, 499, 500, 501, 503, 504}
 
 // annotateHeader adds what an annotation says of a header of an answer. Those that the gateway
 // does not know are the service's.
-func (b *builder) annotateHeader(r *response, name string, s said) {
+func (b *builder) annotateHeader(r *response, name string, s annotation) {
 	for i := range r.Headers {
 		if own := &r.Headers[i]; strings.EqualFold(own.Name, name) {
 			described := *own.Value

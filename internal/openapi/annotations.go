@@ -53,7 +53,7 @@ func findAnnotations(files []protoreflect.FileDescriptor) annotationTypes {
 }
 
 // annotationsOf reads the annotations of a declaration. One that is damaged is a warning.
-func (b *builder) annotationsOf(d protoreflect.Descriptor) []said {
+func (b *builder) annotationsOf(d protoreflect.Descriptor) []annotation {
 	if len(b.foreign) == 0 || d.Options() == nil {
 		return nil
 	}
@@ -66,7 +66,7 @@ func (b *builder) annotationsOf(d protoreflect.Descriptor) []said {
 		if !found {
 			continue
 		}
-		s := said{m: dynamicpb.NewMessage(xd.Message()), of: d, path: string(xd.Name())}
+		s := annotation{m: dynamicpb.NewMessage(xd.Message()), of: d, path: string(xd.Name())}
 		if (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(wire, s.m.Interface()) != nil {
 			b.warn(s, "", "it is damaged, and ignored: its bytes are no %s", xd.Message().FullName())
 			continue
@@ -77,17 +77,17 @@ func (b *builder) annotationsOf(d protoreflect.Descriptor) []said {
 	return list
 }
 
-// said is an annotation, or a message within one. Its fields are read by their names: a
-// field that this version of the annotation does not have, or has in another form, reads
-// as if it were not set. In the zero said no field is set.
-type said struct {
+// annotation is an annotation of another tool, or a message within one. Its fields are
+// read by their names: a field that this version of the annotation does not have, or has in
+// another form, reads as if it were not set. In the zero annotation no field is set.
+type annotation struct {
 	m    protoreflect.Message // nil: no field is set
 	of   protoreflect.Descriptor
 	path string // such as "openapiv2_operation.external_docs"
 }
 
 // field returns a field that is set, or nil.
-func (s said) field(name string) protoreflect.FieldDescriptor {
+func (s annotation) field(name string) protoreflect.FieldDescriptor {
 	if s.m == nil {
 		return nil
 	}
@@ -99,7 +99,7 @@ func (s said) field(name string) protoreflect.FieldDescriptor {
 }
 
 // text returns a string.
-func (s said) text(name string) string {
+func (s annotation) text(name string) string {
 	fd := s.field(name)
 	if fd == nil || fd.Kind() != protoreflect.StringKind || fd.IsList() {
 		return ""
@@ -108,13 +108,13 @@ func (s said) text(name string) string {
 }
 
 // flag returns a bool.
-func (s said) flag(name string) bool {
+func (s annotation) flag(name string) bool {
 	fd := s.field(name)
 	return fd != nil && fd.Kind() == protoreflect.BoolKind && !fd.IsList() && s.m.Get(fd).Bool()
 }
 
 // texts returns a list of strings.
-func (s said) texts(name string) []string {
+func (s annotation) texts(name string) []string {
 	fd := s.field(name)
 	if fd == nil || fd.Kind() != protoreflect.StringKind || !fd.IsList() {
 		return nil
@@ -127,7 +127,7 @@ func (s said) texts(name string) []string {
 }
 
 // choice returns the name of an enum's value in lower case, or a string.
-func (s said) choice(name string) string {
+func (s annotation) choice(name string) string {
 	fd := s.field(name)
 	if fd == nil || fd.Kind() != protoreflect.EnumKind || fd.IsList() {
 		return s.text(name)
@@ -140,39 +140,39 @@ func (s said) choice(name string) string {
 }
 
 // within returns a message.
-func (s said) within(name string) said {
+func (s annotation) within(name string) annotation {
 	fd := s.field(name)
 	if fd == nil || fd.Message() == nil || fd.IsList() || fd.IsMap() {
-		return said{}
+		return annotation{}
 	}
-	return said{s.m.Get(fd).Message(), s.of, s.path + "." + name}.unwrapped()
+	return annotation{s.m.Get(fd).Message(), s.of, s.path + "." + name}.unwrapped()
 }
 
 // at is the annotation with a longer path, for what is said about one of its fields.
-func (s said) at(name string) said {
+func (s annotation) at(name string) annotation {
 	s.path += "." + name
 	return s
 }
 
 // unwrapped is the message that one of gnostic's unions holds, nothing for a reference:
 // what it refers to is not in the document.
-func (s said) unwrapped() said {
+func (s annotation) unwrapped() annotation {
 	union := s.m.Descriptor().Oneofs().ByName("oneof")
 	if union == nil {
 		return s
 	}
 	fd := s.m.WhichOneof(union)
 	if fd == nil || fd.Message() == nil || fd.Name() == "reference" {
-		return said{}
+		return annotation{}
 	}
-	return said{s.m.Get(fd).Message(), s.of, s.path}
+	return annotation{s.m.Get(fd).Message(), s.of, s.path}
 }
 
 // all yields the messages of a list with their names: of a map, of a list of messages
 // that have a name, and of gnostic's, whose items are a name and a value, in a message of
 // their own or not.
-func (s said) all(name string) iter.Seq2[string, said] {
-	return func(yield func(string, said) bool) {
+func (s annotation) all(name string) iter.Seq2[string, annotation] {
+	return func(yield func(string, annotation) bool) {
 		fd := s.field(name)
 		switch {
 		case fd == nil || fd.Message() == nil:
@@ -185,13 +185,13 @@ func (s said) all(name string) iter.Seq2[string, said] {
 			})
 			slices.SortFunc(keys, func(a, b protoreflect.MapKey) int { return strings.Compare(a.String(), b.String()) })
 			for _, key := range keys {
-				if !yield(key.String(), said{entries.Get(key).Message(), s.of, fmt.Sprintf("%s.%s[%q]", s.path, name, key)}) {
+				if !yield(key.String(), annotation{entries.Get(key).Message(), s.of, fmt.Sprintf("%s.%s[%q]", s.path, name, key)}) {
 					return
 				}
 			}
 		case fd.IsList():
 			for i := range s.m.Get(fd).List().Len() {
-				item := said{s.m.Get(fd).List().Get(i).Message(), s.of, fmt.Sprintf("%s.%s[%d]", s.path, name, i)}.unwrapped()
+				item := annotation{s.m.Get(fd).List().Get(i).Message(), s.of, fmt.Sprintf("%s.%s[%d]", s.path, name, i)}.unwrapped()
 				value := item
 				if item.field("value") != nil && item.within("value").m != nil {
 					value = item.within("value")
@@ -211,7 +211,7 @@ func (s said) all(name string) iter.Seq2[string, said] {
 }
 
 // mapped yields the texts of a map by their names.
-func (s said) mapped(name string) iter.Seq2[string, string] {
+func (s annotation) mapped(name string) iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		fd := s.field(name)
 		if fd == nil || !fd.IsMap() || fd.MapValue().Kind() != protoreflect.StringKind {
@@ -225,7 +225,7 @@ func (s said) mapped(name string) iter.Seq2[string, string] {
 
 // value is the JSON of a value: a text of JSON, a google.protobuf.Value, or YAML in
 // gnostic's Any. Text that is no JSON is a string. The result is nil where nothing is said.
-func (s said) value(name string) json.RawMessage {
+func (s annotation) value(name string) json.RawMessage {
 	fd := s.field(name)
 	switch {
 	case fd == nil:
@@ -237,7 +237,7 @@ func (s said) value(name string) json.RawMessage {
 	}
 }
 
-func (s said) asValue() json.RawMessage {
+func (s annotation) asValue() json.RawMessage {
 	if s.m == nil {
 		return nil
 	}
@@ -274,7 +274,7 @@ func jsonOf(text string) json.RawMessage {
 
 // warn notes that an annotation says what the document does not. name is the field in it, "" for
 // all of it.
-func (b *builder) warn(s said, name, format string, args ...any) {
+func (b *builder) warn(s annotation, name, format string, args ...any) {
 	element := string(s.of.FullName())
 	if _, isFile := s.of.(protoreflect.FileDescriptor); isFile {
 		element = ""
@@ -289,7 +289,7 @@ func (b *builder) warn(s said, name, format string, args ...any) {
 
 // refuse warns of each field that is set, and neither read nor in agreement with the
 // document. With a nil agrees, none of the fields agrees.
-func (b *builder) refuse(s said, agrees func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool, read ...string) {
+func (b *builder) refuse(s annotation, agrees func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool, read ...string) {
 	if s.m == nil {
 		return
 	}

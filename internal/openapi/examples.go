@@ -22,7 +22,7 @@ type rewriter func(example json.RawMessage) (json.RawMessage, error)
 type placed struct {
 	schema *schema
 	text   json.RawMessage
-	said   said
+	said   annotation
 	of     *additions       // of the schema that has it
 	at     *json.RawMessage // or the place in a parameter or a body
 }

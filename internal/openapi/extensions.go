@@ -14,7 +14,7 @@ type extensions = members[json.RawMessage]
 var ownExtensions = []string{"x-gatehouse", "x-ratelimit", "x-sunset", "x-enum-varnames"}
 
 // extensionsOf reads the extensions of an annotation.
-func (b *builder) extensionsOf(s said) extensions {
+func (b *builder) extensionsOf(s annotation) extensions {
 	var list extensions
 	for _, field := range []string{"extensions", "specification_extension"} {
 		for name, value := range s.all(field) {

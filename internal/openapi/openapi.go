@@ -93,7 +93,7 @@ func (s *Source) Document(version string) (*Document, error) {
 		ids:        map[string]bool{},
 		headers:    map[string]*header{},
 		responses:  map[string]*response{},
-		said:       map[protoreflect.Descriptor][]said{},
+		said:       map[protoreflect.Descriptor][]annotation{},
 		remarks:    map[protoreflect.Descriptor]*remarks{},
 		tags:       map[string]*tag{},
 	}
@@ -130,7 +130,7 @@ type builder struct {
 	headers    map[string]*header           // that are used
 	responses  map[string]*response         // that are used
 	foreign    annotationTypes
-	said       map[protoreflect.Descriptor][]said
+	said       map[protoreflect.Descriptor][]annotation
 	remarks    map[protoreflect.Descriptor]*remarks
 	tags       map[string]*tag // that annotations describe
 	examples   []placed
@@ -252,7 +252,7 @@ func (b *builder) serviceNames() map[protoreflect.FullName]string {
 // the documents of their versions.
 func (b *builder) operationIDs(services map[protoreflect.FullName]string) []string {
 	owners := map[string][]*Method{}
-	ids, asked := make([]string, len(b.methods)), make([]said, len(b.methods))
+	ids, asked := make([]string, len(b.methods)), make([]annotation, len(b.methods))
 	for i, m := range b.methods {
 		ids[i] = strings.ReplaceAll(services[m.Desc.Parent().FullName()], ".", "_") + "_" + string(m.Desc.Name())
 		asked[i] = b.askedID(m)

@@ -23,7 +23,7 @@ type remarks struct {
 // remark is a text that may not fit, with the annotation that has it.
 type remark struct {
 	text json.RawMessage
-	said said
+	said annotation
 }
 
 // nothing is what annotations say of most declarations.
@@ -53,13 +53,13 @@ var schemaFields = []string{"title", "description", "deprecated", "external_docs
 
 // read reads one annotation of a schema: grpc-gateway's of messages has a part of it in a
 // message of its own.
-func (b *builder) read(r *remarks, s said, d protoreflect.Descriptor) {
+func (b *builder) read(r *remarks, s annotation, d protoreflect.Descriptor) {
 	fields := schemaFields
 	fd, isField := d.(protoreflect.FieldDescriptor)
 	if isField {
 		fields = append(slices.Clip(fields), "format", "field_configuration")
 	}
-	for _, part := range []said{s, s.within("json_schema")} {
+	for _, part := range []annotation{s, s.within("json_schema")} {
 		if part.m == nil {
 			continue
 		}
@@ -86,7 +86,7 @@ func (b *builder) read(r *remarks, s said, d protoreflect.Descriptor) {
 }
 
 // docsOf reads a reference to more documentation; nil without its address.
-func docsOf(s said) *externalDocs {
+func docsOf(s annotation) *externalDocs {
 	if s.text("url") == "" {
 		return nil
 	}
