@@ -16,8 +16,9 @@ import (
 // for those who ask for the gateway's own.
 func (a *Admin) openAPI(format openapi.Format) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		table, version := a.Table(), r.FormValue("version")
-		isOwn := r.FormValue("own") == "true"
+		query := r.URL.Query() // FormValue would read a body too
+		table, version := a.Table(), query.Get("version")
+		isOwn := query.Get("own") == "true"
 		if given := table.GivenOpenAPI; given != nil && version == "" && format == given.Format && !isOwn {
 			page := &edge.Page{Body: given.Text, ContentType: format.MediaType()}
 			page.ServeHTTP(w, r)

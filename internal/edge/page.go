@@ -65,8 +65,12 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(p.Body) // a client that is gone gets nothing
 }
 
-// pageOf returns what writes the page at the request's path; nil if there is no page.
+// pageOf returns what writes the page at the request's path; nil if there is no page. A
+// page has one spelling, which proxies in front can know.
 func (t *Table) pageOf(r *http.Request) func(query string) (*Page, error) {
+	if r.URL.RawPath != "" {
+		return nil
+	}
 	return t.pageAt(r.Method, r.URL.Path)
 }
 

@@ -101,6 +101,9 @@ func TestConsole(t *testing.T) {
 			t.Errorf("HEAD %s: got %d and %v", path, head.StatusCode, head.Header)
 		}
 	}
+	if got := get("GET", "/docs%2fscalar.js"); got.StatusCode != 404 {
+		t.Errorf("another spelling of a page's path: got %d", got.StatusCode)
+	}
 	if got := get("GET", "/docs/scalar.js", "Accept-Encoding: gzip"); got.Header.Get("Content-Encoding") != "gzip" {
 		t.Errorf("the script: got %v", got.Header)
 	}

@@ -104,7 +104,12 @@ func (s annotation) text(name string) string {
 	if fd == nil || fd.Kind() != protoreflect.StringKind || fd.IsList() {
 		return ""
 	}
-	return strings.ToValidUTF8(s.m.Get(fd).String(), "\ufffd")
+	text := strings.ToValidUTF8(s.m.Get(fd).String(), "\ufffd")
+	switch name {
+	case "title", "summary", "description":
+		return withoutInternal(text)
+	}
+	return text
 }
 
 // flag returns a bool.
@@ -252,8 +257,12 @@ func (s annotation) asValue() json.RawMessage {
 	if text == "" {
 		return nil
 	}
+	var node yaml.Node
+	if yaml.Unmarshal([]byte(text), &node) != nil || hasAlias(&node) {
+		return jsonOf(text)
+	}
 	var parsed any
-	if yaml.Unmarshal([]byte(text), &parsed) != nil {
+	if node.Decode(&parsed) != nil {
 		return jsonOf(text)
 	}
 	written, err := json.Marshal(parsed)
@@ -261,6 +270,12 @@ func (s annotation) asValue() json.RawMessage {
 		return nil
 	}
 	return written
+}
+
+// hasAlias reports whether there is an alias, by which a short text could become a value of
+// any size. Such a text stands for itself.
+func hasAlias(n *yaml.Node) bool {
+	return n.Kind == yaml.AliasNode || slices.ContainsFunc(n.Content, hasAlias)
 }
 
 // jsonOf is text that is JSON, or the JSON of the text.

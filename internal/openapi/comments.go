@@ -8,8 +8,6 @@ import (
 )
 
 var (
-	// internal is what AIP-192 hides from the public.
-	internal = regexp.MustCompile(`(?s)\(--.*?--\)`)
 	// directives are lines for tools.
 	directives = regexp.MustCompile(`(?m)^\s*buf:lint:.*$`)
 	// blankLines are more than a paragraph needs.
@@ -39,9 +37,7 @@ func clean(comment string) string {
 	if comment == "" {
 		return ""
 	}
-	if strings.Contains(comment, "(--") {
-		comment = internal.ReplaceAllString(comment, "")
-	}
+	comment = withoutInternal(comment)
 	if strings.Contains(comment, "buf:lint:") {
 		comment = directives.ReplaceAllString(comment, "")
 	}
@@ -51,6 +47,39 @@ func clean(comment string) string {
 	}
 	text := strings.TrimSpace(strings.Join(lines, "\n"))
 	return strings.ToValidUTF8(blankLines.ReplaceAllString(text, "\n\n"), "\ufffd")
+}
+
+// The marks of what is internal (AIP-192).
+const (
+	beginInternal = "(--"
+	endInternal   = "--)"
+)
+
+// withoutInternal drops what is internal. What is not closed is internal to the end.
+func withoutInternal(text string) string {
+	if !strings.Contains(text, beginInternal) {
+		return text
+	}
+	var public strings.Builder
+	for depth := 0; text != ""; {
+		next := len(text)
+		begin, end := strings.Index(text, beginInternal), strings.Index(text, endInternal)
+		step := 0
+		if begin >= 0 {
+			next, step = begin, 1
+		}
+		if depth > 0 && end >= 0 && end < next {
+			next, step = end, -1
+		}
+		if depth == 0 {
+			public.WriteString(text[:next])
+		}
+		if depth += step; step != 0 {
+			next += len(beginInternal)
+		}
+		text = text[next:]
+	}
+	return public.String()
 }
 
 // summarize splits a text into its leading sentence, without its full stop, and the

@@ -51,7 +51,14 @@ func (b *builder) setMediaExample(m *mediaType, example remark) {
 	}
 }
 
+// maxExample is the size of the largest example, in bytes.
+const maxExample = 16 << 10
+
 func (b *builder) rewritten(example remark, rewrite rewriter) (json.RawMessage, bool) {
+	if len(example.text) > maxExample {
+		b.warn(example.said, "", "the example is left out: it has %d bytes, and %d are taken", len(example.text), maxExample)
+		return nil, false
+	}
 	if rewrite == nil {
 		return example.text, true
 	}

@@ -84,6 +84,8 @@ func TestReadNamesThePlace(t *testing.T) {
 		{"paths", `{"openapi": "3.1.0", "paths": ["/a"]}`, "paths: this cannot be an array"},
 		{"path", `{"openapi": "3.1.0", "paths": {"/a": "b"}}`, "paths./a: this cannot be a string"},
 		{"operation", "swagger: '2.0'\npaths: {/a: {get: []}}\n", "paths./a.get: want an object"},
+		{"alias", "openapi: 3.1.0\nx-a: &a [1]\nx-b: *a\n", "line 3: an alias is not supported"},
+		{"name in depth", "openapi: 3.1.0\nx-a: {b: [1, {~: 1}]}\n", "x-a.b[1]: <nil> is no name"},
 		{"name", "openapi: 3.1.0\npaths: {[a]: {}}\n", "invalid map key"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

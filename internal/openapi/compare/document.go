@@ -211,28 +211,68 @@ func IsDocument(text []byte) bool {
 // would take long.
 var versionInYAML = regexp.MustCompile(`(?m)^["']?(?:openapi|swagger)["']?:[ \t]*["']?[0-9]`)
 
-// jsonOf turns YAML into JSON.
+// jsonOf turns YAML into JSON. Aliases are refused: with them a short text becomes a
+// document of any size.
 func jsonOf(text []byte) ([]byte, error) {
-	var value any
-	if err := yaml.Unmarshal(text, &value); err != nil {
+	var node yaml.Node
+	if err := yaml.Unmarshal(text, &node); err != nil {
 		return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
 	}
-	value, err := withTextKeys(value, "")
+	if line := aliasIn(&node); line > 0 {
+		return nil, fmt.Errorf("line %d: an alias is not supported: write out what it stands for", line)
+	}
+	var value any
+	if err := node.Decode(&value); err != nil {
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	value, err := withTextKeys(value)
 	if err != nil {
 		return nil, err
 	}
 	return json.Marshal(value)
 }
 
+// aliasIn is the line of the first alias, 0 if there is none.
+func aliasIn(n *yaml.Node) int {
+	if n.Kind == yaml.AliasNode {
+		return n.Line
+	}
+	for _, inner := range n.Content {
+		if line := aliasIn(inner); line > 0 {
+			return line
+		}
+	}
+	return 0
+}
+
+// nameError is a key that is no name. Its place is put together on the way out: to have it
+// ready for every value would copy the names of all that it is in.
+type nameError struct {
+	at  string
+	key any
+}
+
+// Error says where the key is.
+func (e *nameError) Error() string {
+	return fmt.Sprintf("%s: %v is no name", strings.TrimPrefix(e.at, "."), e.key)
+}
+
+func within(at string, err error) error {
+	if bad, ok := errors.AsType[*nameError](err); ok {
+		bad.at = at + bad.at
+	}
+	return err
+}
+
 // withTextKeys is a value in which all names are text: YAML reads the 200 of responses as
 // a number.
-func withTextKeys(value any, at string) (any, error) {
+func withTextKeys(value any) (any, error) {
 	switch v := value.(type) {
 	case map[string]any:
 		for name, inner := range v {
-			changed, err := withTextKeys(inner, at+"."+name)
+			changed, err := withTextKeys(inner)
 			if err != nil {
-				return nil, err
+				return nil, within("."+name, err)
 			}
 			v[name] = changed
 		}
@@ -242,21 +282,21 @@ func withTextKeys(value any, at string) (any, error) {
 			switch key.(type) {
 			case string, int, bool, float64:
 			default:
-				return nil, fmt.Errorf("%s: %v is no name", strings.TrimPrefix(at, "."), key)
+				return nil, &nameError{key: key}
 			}
 			name := fmt.Sprint(key)
-			changed, err := withTextKeys(inner, at+"."+name)
+			changed, err := withTextKeys(inner)
 			if err != nil {
-				return nil, err
+				return nil, within("."+name, err)
 			}
 			named[name] = changed
 		}
 		return named, nil
 	case []any:
 		for i, inner := range v {
-			changed, err := withTextKeys(inner, fmt.Sprintf("%s[%d]", at, i))
+			changed, err := withTextKeys(inner)
 			if err != nil {
-				return nil, err
+				return nil, within(fmt.Sprintf("[%d]", i), err)
 			}
 			v[i] = changed
 		}
