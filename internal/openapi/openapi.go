@@ -74,8 +74,8 @@ func (s *Source) Versions() []string {
 }
 
 // Document makes the document of a version: the RPCs that belong to it. The document of
-// the version "" has all RPCs; each HTTP method and path that leaves the version open is
-// there of the default version, or else of the newest version that has it.
+// the version "" has all RPCs; on paths that leave the version open, it has the default
+// version, or else the newest.
 func (s *Source) Document(version string) (*Document, error) {
 	if err := s.checkVersion(version); err != nil {
 		return nil, err

@@ -9,7 +9,6 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/contract"
 	"github.com/gatehouse-dev/gatehouse/internal/httprule"
 )
@@ -18,27 +17,23 @@ import (
 func (b *builder) listed(m *Method) iter.Seq[*contract.Binding] {
 	return func(yield func(*contract.Binding) bool) {
 		for _, binding := range m.Bindings {
-			if binding.Err == nil && !yield(binding) {
+			if binding.Err == nil && (!isOpen(binding) || b.isFirstOpen(m)) && !yield(binding) {
 				return
 			}
 		}
 	}
 }
 
-// choose finds, for each path as OpenAPI has it, the binding that it is the path of. On a
-// path that leaves the version open, that is a binding of the default version, or else of
-// the newest that has the HTTP method and the path. Of two templates that differ in how many segments a variable spans, that is the one of a
+// choose finds, for each path as OpenAPI has it, the binding that it is the path of. Of
+// two templates that differ in how many segments a variable spans, that is the one of a
 // single segment: clients encode the slashes in a parameter.
 func (b *builder) choose() {
 	for _, m := range b.methods {
 		for binding := range b.listed(m) {
 			p := pathOf(binding.Template, b.resources, func(field []string) string { return b.label(m.Desc.Input(), field) })
-			if isOpen(binding) {
-				p.rank = b.rankOf(m)
-			}
 			b.paths[binding] = p
 			key := binding.Verb + " " + p.form
-			if first := b.chosen[key]; first == nil || p.precedes(b.paths[first]) {
+			if first := b.chosen[key]; first == nil || b.paths[first].spans() && !p.spans() {
 				b.chosen[key] = binding
 			}
 		}
@@ -67,45 +62,33 @@ func isOpen(binding *contract.Binding) bool {
 	return binding.OpenPath != "" && binding.Path == binding.OpenPath
 }
 
-// rankOf tells which version has the paths that leave the version open, in the document of
-// all versions: the lowest, 0 for the default version. A path and its HTTP method are one
-// operation there.
-func (b *builder) rankOf(m *Method) int {
-	api, version := m.Version.API, m.Version.Of.GetName()
-	if b.version != "" || version == api.GetDefault() {
-		return 0
+// isFirstOpen reports whether the document has, on paths that leave the version open, the
+// version of an RPC: it has one, since a path and its HTTP method are one operation.
+func (b *builder) isFirstOpen(m *Method) bool {
+	if b.version != "" {
+		return true
 	}
-	list := api.GetList()
-	return len(list) - slices.IndexFunc(list, func(v *configv1.Version) bool { return v.GetName() == version })
-}
-
-// anyMethods are the HTTP methods that the document has for a binding that takes any.
-var anyMethods = []string{"GET", "PUT", "POST", "DELETE", "PATCH"}
-
-// first is the binding that an HTTP method and a path are the operation of.
-func (b *builder) first(verb, form string) *contract.Binding {
-	named, takesAny := b.chosen[verb+" "+form], b.chosen[httprule.AnyMethod+" "+form]
-	if named == nil || takesAny != nil && slices.Contains(anyMethods, verb) && b.paths[takesAny].rank < b.paths[named].rank {
-		return takesAny
+	api := m.Version.API
+	first := api.GetDefault()
+	if first == "" {
+		first = api.GetList()[len(api.GetList())-1].GetName()
 	}
-	return named
+	return m.Version.Of.GetName() == first
 }
 
 // bind adds the operation of a binding, or several where it takes any HTTP method.
 func (b *builder) bind(m *Method, binding *contract.Binding, tag, id string) {
-	p := b.paths[binding]
-	if chosen := b.first(binding.Verb, p.form); chosen != binding {
-		if other := b.paths[chosen]; other.rank == p.rank || other.spans() != p.spans() { // else the path is there
-			b.leaveOut(m, binding, fmt.Sprintf("in OpenAPI its path is that of %s: the templates differ in how many segments a variable spans", chosen.Name))
-		}
+	form := b.paths[binding].form
+	if chosen := b.chosen[binding.Verb+" "+form]; chosen != binding {
+		b.leaveOut(m, binding, fmt.Sprintf("in OpenAPI its path is that of %s: the templates differ in how many segments a variable spans", chosen.Name))
 		return
 	}
 	if binding.Verb != httprule.AnyMethod {
 		b.place(m, binding, binding.Verb, tag, id)
 		return
 	}
-	for _, verb := range anyMethods {
-		if b.first(verb, p.form) == binding {
+	for _, verb := range []string{"GET", "PUT", "POST", "DELETE", "PATCH"} {
+		if b.chosen[verb+" "+form] == nil {
 			b.place(m, binding, verb, tag, id+"_"+strings.ToLower(verb))
 		}
 	}

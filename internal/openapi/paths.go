@@ -14,7 +14,6 @@ type path struct {
 	text   string
 	form   string // the text without the names of its variables
 	params []pathParam
-	rank   int // of two paths of one form, the document has that of the lower rank
 }
 
 // pathParam is one variable of a path.
@@ -118,14 +117,6 @@ func (e *expander) add(segment string, p pathParam) {
 // spans reports whether a variable may span segments.
 func (p *path) spans() bool {
 	return slices.ContainsFunc(p.params, func(param pathParam) bool { return param.rest })
-}
-
-// precedes reports whether the document has this path rather than another of its form.
-func (p *path) precedes(other *path) bool {
-	if p.rank != other.rank {
-		return p.rank < other.rank
-	}
-	return other.spans() && !p.spans()
 }
 
 // renamed is the path with the variables of another of the same form: OpenAPI wants
