@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -26,7 +27,11 @@ func (a *Admin) openAPI(format openapi.Format) http.HandlerFunc {
 		}
 		doc, err := table.OpenAPI.Write(version, format)
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusNotFound)
+			status := http.StatusInternalServerError
+			if _, unknown := errors.AsType[*openapi.VersionError](err); unknown {
+				status = http.StatusNotFound
+			}
+			http.Error(w, err.Error(), status)
 			return
 		}
 		page := &edge.Page{Body: doc.Text, ContentType: format.MediaType(), ETag: doc.ETag}

@@ -2,7 +2,7 @@ package compile
 
 import (
 	"bytes"
-	"cmp"
+	"errors"
 	"maps"
 	"net/url"
 	"slices"
@@ -136,11 +136,10 @@ func reader(documents *openapi.Documents, format openapi.Format) func(query stri
 		if err != nil {
 			return nil, call.Refuse(call.Client, codes.InvalidArgument, "the query cannot be read: want version=NAME, or none").Because(err)
 		}
-		version := values.Get("version")
-		if known := documents.Versions(); version != "" && !slices.Contains(known, version) {
-			return nil, call.Refuse(call.Client, codes.NotFound, "there is no version %.40q: %s", version, cmp.Or(strings.Join(known, ", "), "none is configured"))
+		doc, err := documents.Write(values.Get("version"), format)
+		if unknown, ok := errors.AsType[*openapi.VersionError](err); ok {
+			return nil, call.Refuse(call.Client, codes.NotFound, "%v", unknown)
 		}
-		doc, err := documents.Write(version, format)
 		if err != nil {
 			return nil, err
 		}

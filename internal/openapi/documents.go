@@ -40,7 +40,7 @@ type Documents struct {
 	making sync.Mutex        // one at a time: each takes much memory while it is made
 }
 
-// entry is one document. Those who ask for another one do not wait for it.
+// entry is one document. Those who ask for one that is made do not wait for another.
 type entry struct {
 	once    sync.Once
 	written *Written
@@ -99,13 +99,10 @@ func (d *Documents) entry(key string) *entry {
 	return e
 }
 
-// largeDocument is the size of a document, in bytes, behind which the memory that it took
-// to make is given back at once.
-const largeDocument = 4 << 20
-
 func (d *Documents) write(version string, format Format) (*Written, error) {
 	d.making.Lock()
 	defer d.making.Unlock()
+	defer debug.FreeOSMemory() // anybody may ask, and the descriptors of all RPCs were made anew
 	doc, err := d.Source().Document(version)
 	if err != nil {
 		return nil, err
@@ -113,9 +110,6 @@ func (d *Documents) write(version string, format Format) (*Written, error) {
 	text, err := doc.Write(format)
 	if err != nil {
 		return nil, err
-	}
-	if len(text) > largeDocument {
-		defer debug.FreeOSMemory()
 	}
 	return &Written{Text: text, ETag: fmt.Sprintf(`"%x"`, sha256.Sum256(text))[:34] + `"`}, nil
 }

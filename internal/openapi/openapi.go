@@ -103,12 +103,23 @@ func (s *Source) Document(version string) (*Document, error) {
 	return b.document(), nil
 }
 
+// VersionError tells that there is no document of a version.
+type VersionError struct {
+	Version string
+	Known   []string
+}
+
+// Error names the versions that there are.
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("there is no version %.40q: %s", e.Version, cmp.Or(strings.Join(e.Known, ", "), "none is configured"))
+}
+
 // checkVersion refuses a version of which there is no document.
 func (s *Source) checkVersion(version string) error {
-	if version == "" || slices.Contains(s.Versions(), version) {
-		return nil
+	if known := s.Versions(); version != "" && !slices.Contains(known, version) {
+		return &VersionError{version, known}
 	}
-	return fmt.Errorf("there is no version %.40q: %s", version, cmp.Or(strings.Join(s.Versions(), ", "), "none is configured"))
+	return nil
 }
 
 // builder makes one document. It is used once.
