@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -41,16 +42,7 @@ func (a *App) check() *cobra.Command {
 		if *secrets && !*show {
 			return wrongUse(c, "--show-secrets: it is for --print alone")
 		}
-		load := func(file string) (*live.Gateway, error) {
-			conf, err := config.Load(file)
-			if err != nil {
-				return nil, err
-			}
-			if conf, err = addresses.Apply(conf); err != nil {
-				return nil, err
-			}
-			return a.gateway(c.Context(), live.Options{Config: conf, LogTo: io.Discard})
-		}
+		load := func(file string) (*live.Gateway, error) { return a.load(c.Context(), file, addresses) }
 		g, err := load(*file)
 		if err != nil {
 			return err
@@ -77,6 +69,18 @@ func (a *App) check() *cobra.Command {
 		return err
 	}
 	return c
+}
+
+// load compiles a configuration, and serves nothing.
+func (a *App) load(ctx context.Context, file string, addresses *Addresses) (*live.Gateway, error) {
+	conf, err := config.Load(file)
+	if err != nil {
+		return nil, err
+	}
+	if conf, err = addresses.Apply(conf); err != nil {
+		return nil, err
+	}
+	return a.gateway(ctx, live.Options{Config: conf, LogTo: io.Discard})
 }
 
 // printWarnings prints what is valid and may yet not be meant: in the configuration, and in

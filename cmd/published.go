@@ -1,15 +1,17 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
-	"io"
-	"os"
+	"io/fs"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
 	configv1 "github.com/gatehouse-dev/gatehouse/gen/gatehouse/config/v1"
 	"github.com/gatehouse-dev/gatehouse/internal/admin"
+	"github.com/gatehouse-dev/gatehouse/internal/files"
 	"github.com/gatehouse-dev/gatehouse/internal/live"
 	"github.com/gatehouse-dev/gatehouse/internal/openapi"
 	"github.com/gatehouse-dev/gatehouse/internal/openapi/compare"
@@ -18,14 +20,12 @@ import (
 // readOther reads what --against names if it is a file: a configuration, or a document
 // that was published. It returns nil if there is no such file.
 func readOther(name string, load func(file string) (*live.Gateway, error)) (*running, error) {
-	in, err := os.Open(name)
-	if err != nil {
+	text, err := files.Read(name, maxPage)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && strings.Contains(name, ":"):
 		return nil, nil //nolint:nilnil // it is an address then
-	}
-	defer func() { _ = in.Close() }()
-	text, err := io.ReadAll(io.LimitReader(in, maxPage))
-	if err != nil {
-		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("--against: %w; an address is host:port", err)
 	}
 	if compare.IsDocument(text) {
 		doc, err := compare.ReadPublished(text)
@@ -63,9 +63,9 @@ func documentOf(g *live.Gateway, version string, all bool) (*compare.Published, 
 
 // publishedChanges lists what may break callers of what was published.
 func publishedChanges(r *running, g *live.Gateway) ([]compare.Change, error) {
-	source := g.Table().OpenAPI.Source()
 	version := r.document.Version()
-	if !r.isDocument || version == source.Config.GetOpenapi().GetVersion() || !slices.Contains(source.Versions(), version) {
+	own := g.Table().File.Config.GetOpenapi().GetVersion()
+	if !r.isDocument || version == own || !slices.Contains(g.Table().OpenAPI.Versions(), version) {
 		version = "" // it is the document of all versions
 	}
 	next, err := documentOf(g, version, r.hasAll)
