@@ -34,7 +34,8 @@ func TestOpenAPIMistakes(t *testing.T) {
 	}
 }
 
-// annotated is a contract with annotations of others, of which the gateway does some otherwise.
+// annotated is a contract with annotations of other tools. Some of them contradict what the
+// gateway does.
 const annotated = `
 upstreams: [{name: books, target: "passthrough:///127.0.0.1:1", schema: {image: annotated.binpb.gz}}]
 expose: [{select: "*", upstream: books, policy: {auth: {public: true}}}]

@@ -10,8 +10,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/gatewaytest"
 )
 
-// TestGivenDocument: a document of the operator's own stands in the place of the one in its
-// format, and the gateway's own is there still.
+// TestGivenDocument: the operator's document replaces the gateway's in the same format only,
+// and the gateway's can still be had.
 func TestGivenDocument(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, text, own, other string }{

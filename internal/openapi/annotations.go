@@ -310,13 +310,13 @@ func (b *builder) refuse(s annotation, agrees func(fd protoreflect.FieldDescript
 	}
 	s.m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		if name := string(fd.Name()); !slices.Contains(read, name) && (agrees == nil || !agrees(fd, v)) {
-			b.warn(s, name, "%s", rightOf(name))
+			b.warn(s, name, "not published: %s", rightOf(name))
 		}
 		return true
 	})
 }
 
-// rightOf says what is in the document in the place of a field, and who decides that.
+// rightOf says what decides in the document what a field of an annotation is about.
 func rightOf(field string) string {
 	for _, one := range rights {
 		if slices.Contains(one.fields, field) {

@@ -184,7 +184,7 @@ func (s *schema) takes(v any) error {
 	}
 	name := typeOf(v)
 	if !s.hasType(name) {
-		return fmt.Errorf("it has a value of the type %s in the place of %v", name, s.Type)
+		return fmt.Errorf("it has a %s where the schema wants %v", name, s.Type)
 	}
 	if s.Enum != nil && !contains(s.Enum, v) || s.Const != nil && !contains([]any{s.Const}, v) {
 		return fmt.Errorf("%v is not a value that is taken", v)

@@ -110,7 +110,7 @@ func TestReadPublishedRefuses(t *testing.T) {
 	}
 }
 
-// TestIsDocument: a configuration is told from a document.
+// TestIsDocument tells documents and configurations apart.
 func TestIsDocument(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]bool{

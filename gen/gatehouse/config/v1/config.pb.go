@@ -3786,7 +3786,7 @@ func (x *Drain) GetDelay() *durationpb.Duration {
 // `?version=v1` it is that of one version.
 type OpenApi struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A document for the admin listener to serve in the place of its own: OpenAPI 3.0 or
+	// A document that the admin listener serves instead of its own: OpenAPI 3.0 or
 	// 3.1 or Swagger 2.0, in JSON or YAML. `gatehouse check` and the log warn of
 	// operations that it lacks or invents. Default: none.
 	File string `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
